@@ -1,0 +1,1 @@
+"""The embedded AWS: an emulator for development and tests."""

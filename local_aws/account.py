@@ -1,0 +1,193 @@
+"""Make the account that a description (YAML) asks for: policies, roles, buckets, network, image, prices.
+
+Everything is made through the API as the account's operator, so that it is in the ledger like everything else.
+What is there already is left as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from local_aws import control
+from local_aws.state import LocalAwsError, Reservation
+
+KEYS = {"controller_policy", "roles", "buckets", "security_groups", "images", "parameters", "topics", "prices"}
+EC2_TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"},
+    ],
+}
+
+
+def seed(reservation: Reservation, description: Path) -> list[str]:
+    """Make the account described in ``description``; return one line for each thing made.
+
+    Paths in the description are relative to its folder. A second call for the same description does nothing.
+
+    Raises:
+        LocalAwsError: The description cannot be read, names something unknown, or the server does not run.
+    """
+    text, wanted = _read(description)
+    digest = hashlib.sha256(text.encode())
+    for path in _policy_files(wanted, description.parent):
+        digest.update(path.read_bytes())
+    if control.call(reservation, "seeded", {})["digest"] == digest.hexdigest():
+        return ["the account is there already"]
+    lines = list(_Seeder(reservation, wanted, description.parent).run())
+    control.call(reservation, "seeded", {"digest": digest.hexdigest()})
+    return lines
+
+
+def _read(path: Path) -> tuple[str, dict[str, Any]]:
+    try:
+        text = path.read_text()
+        wanted = yaml.safe_load(text)
+    except (OSError, yaml.YAMLError) as error:
+        raise LocalAwsError(f"cannot read the account description {path}: {str(error).splitlines()[0]}") from error
+    if not isinstance(wanted, dict) or not wanted:
+        raise LocalAwsError(f"{path} describes no account: it must be a mapping with some of {', '.join(sorted(KEYS))}")
+    unknown = sorted(set(wanted) - KEYS)
+    if unknown:
+        raise LocalAwsError(f"{path}: unknown key {unknown[0]!r}; known: {', '.join(sorted(KEYS))}")
+    return text, wanted
+
+
+def _policy_files(wanted: dict[str, Any], base: Path) -> list[Path]:
+    names = [wanted["controller_policy"]] if "controller_policy" in wanted else []
+    for role in wanted.get("roles", {}).values():
+        names += role.get("policies", [])
+    for name in names:
+        if not (base / name).is_file():
+            raise LocalAwsError(f"the account description names a policy file that is not there: {base / name}")
+    return [base / name for name in names]
+
+
+class _Seeder:
+    def __init__(self, reservation: Reservation, wanted: dict[str, Any], base: Path) -> None:
+        import boto3
+
+        self._reservation = reservation
+        self._wanted = wanted
+        self._base = base
+        key = reservation.operator
+        self._session = boto3.Session(
+            aws_access_key_id=key.access_key_id,
+            aws_secret_access_key=key.secret_access_key,
+            region_name=reservation.region,
+        )
+
+    def _client(self, service: str) -> Any:
+        return self._session.client(service, endpoint_url=self._reservation.endpoint)
+
+    def run(self) -> Iterator[str]:
+        yield from self._policies()
+        yield from self._roles()
+        yield from self._buckets()
+        yield from self._network()
+        yield from self._parameters()
+        yield from self._topics()
+        yield from self._prices()
+
+    def _policies(self) -> Iterator[str]:
+        if "controller_policy" in self._wanted:
+            policy = json.loads((self._base / self._wanted["controller_policy"]).read_text())
+            control.call(self._reservation, "account", {"controller_policy": policy})
+            yield f"user {self._reservation.controller.user}"
+
+    def _roles(self) -> Iterator[str]:
+        iam = self._client("iam")
+        for name, role in self._wanted.get("roles", {}).items():
+            try:
+                iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(role.get("trust", EC2_TRUST)))
+            except iam.exceptions.EntityAlreadyExistsException:
+                pass
+            for policy in role.get("policies", []):
+                document = (self._base / policy).read_text()
+                iam.put_role_policy(RoleName=name, PolicyName=Path(policy).stem, PolicyDocument=document)
+            for arn in role.get("managed_policies", []):
+                iam.attach_role_policy(RoleName=name, PolicyArn=arn)
+            if role.get("instance_profile", True):
+                try:
+                    iam.create_instance_profile(InstanceProfileName=name)
+                    iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name)
+                except iam.exceptions.EntityAlreadyExistsException:
+                    pass
+            yield f"role {name}"
+
+    def _buckets(self) -> Iterator[str]:
+        s3 = self._client("s3")
+        present = {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}
+        for name, bucket in self._wanted.get("buckets", {}).items():
+            if name not in present:
+                s3.create_bucket(Bucket=name)
+            rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+            s3.put_bucket_encryption(Bucket=name, ServerSideEncryptionConfiguration={"Rules": [rule]})
+            blocks = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
+            s3.put_public_access_block(Bucket=name, PublicAccessBlockConfiguration=dict.fromkeys(blocks, True))
+            if (bucket or {}).get("versioned"):
+                s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+            yield f"bucket {name}"
+
+    def _network(self) -> Iterator[str]:
+        ec2 = self._client("ec2")
+        vpc = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"][0]["VpcId"]
+        for name, group in self._wanted.get("security_groups", {}).items():
+            filters = [{"Name": "group-name", "Values": [name]}]
+            if not ec2.describe_security_groups(Filters=filters)["SecurityGroups"]:
+                description = (group or {}).get("description", name)
+                ec2.create_security_group(GroupName=name, Description=description, VpcId=vpc)
+            yield f"security group {name}"
+        for name, image in self._wanted.get("images", {}).items():
+            found = ec2.describe_images(Filters=[{"Name": "name", "Values": [name]}])["Images"]
+            identifier = found[0]["ImageId"] if found else self._register(ec2, name, image or {})
+            if image and image.get("parameter"):
+                self._client("ssm").put_parameter(
+                    Name=image["parameter"], Value=identifier, Type="String", Overwrite=True
+                )
+            yield f"image {name} {identifier}"
+
+    @staticmethod
+    def _register(ec2: Any, name: str, image: dict[str, Any]) -> str:
+        device = image.get("root_device", "/dev/xvda")
+        answer = ec2.register_image(
+            Name=name,
+            Description=image.get("description", name),
+            Architecture=image.get("architecture", "x86_64"),
+            RootDeviceName=device,
+            VirtualizationType="hvm",
+            BlockDeviceMappings=[{"DeviceName": device, "Ebs": {"VolumeSize": 8, "VolumeType": "gp3"}}],
+        )
+        return str(answer["ImageId"])
+
+    def _parameters(self) -> Iterator[str]:
+        ssm = self._client("ssm")
+        for name, value in self._wanted.get("parameters", {}).items():
+            ssm.put_parameter(Name=name, Value=str(value), Type="String", Overwrite=True)
+            yield f"parameter {name}"
+
+    def _topics(self) -> Iterator[str]:
+        sns = self._client("sns")
+        for name in self._wanted.get("topics", []):
+            sns.create_topic(Name=name)
+            yield f"topic {name}"
+
+    def _prices(self) -> Iterator[str]:
+        prices = self._wanted.get("prices")
+        if not prices:
+            return
+        from local_aws.prices import load_real_prices
+
+        key = self._reservation.operator
+        uri = (
+            f"s3://127.0.0.1:{prices['bucket']}?port={self._reservation.port}&region={self._reservation.region}"
+            f"&access={key.access_key_id}&secret={key.secret_access_key}"
+            f"&use_virtual_addressing=false&path_prefix={prices.get('prefix', 'arcticdb')}"
+        )
+        yield f"prices {load_real_prices(uri)}"

@@ -1,0 +1,123 @@
+"""Start, stop and ask an embedded AWS from another process."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from local_aws.state import LocalAwsError, Reservation, reserve
+
+START_SECONDS = 60.0
+STOP_SECONDS = 30.0
+
+
+def running(reservation: Reservation) -> int | None:
+    """Process id of the server of this state folder, or None where none answers to it."""
+    try:
+        pid = int(json.loads((reservation.home / "server.json").read_text())["pid"])
+        os.kill(pid, 0)
+    except (FileNotFoundError, ProcessLookupError, ValueError, KeyError):
+        return None
+    except PermissionError:
+        pass  # it lives, as another user's process
+    return pid
+
+
+def start(home: Path | None = None, *, boot_delay: float | None = None, idle_minutes: float | None = None) -> Reservation:
+    """Start the embedded AWS of ``home`` in the background unless it runs; return once it answers.
+
+    Raises:
+        LocalAwsError: It does not come up.
+    """
+    reservation = reserve(home)
+    if running(reservation) is not None:
+        return reservation
+    process = _spawn(reservation, boot_delay, idle_minutes)
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if running(reservation) is not None:
+            return reservation
+        if process.poll() is not None:
+            break
+        time.sleep(0.05)
+    # Two that start at once: the loser finds the winner's server.
+    if running(reservation) is not None:
+        return reservation
+    raise LocalAwsError(f"the embedded AWS did not start: {_last_line(reservation.home / 'server.log')}")
+
+
+def stop(home: Path | None = None) -> bool:
+    """Stop the embedded AWS of ``home`` and every machine in it; return whether one ran.
+
+    Raises:
+        LocalAwsError: It does not end.
+    """
+    reservation = reserve(home)
+    pid = running(reservation)
+    if pid is None:
+        return False
+    call(reservation, "stop", {})
+    deadline = time.monotonic() + STOP_SECONDS
+    while time.monotonic() < deadline:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)  # where this process is its parent
+        if not Path(f"/proc/{pid}").exists() if Path("/proc/self").exists() else running(reservation) is None:
+            return True
+        time.sleep(0.05)
+    raise LocalAwsError(f"the embedded AWS (process {pid}) does not stop")
+
+
+def call(reservation: Reservation, name: str, arguments: dict[str, Any] | None = None) -> Any:
+    """Send one control request; ``arguments`` None makes it a GET.
+
+    Raises:
+        LocalAwsError: The server does not run, or refuses.
+    """
+    request = urllib.request.Request(
+        f"{reservation.endpoint}/_local_aws/{name}",
+        data=None if arguments is None else json.dumps(arguments).encode(),
+        headers={"X-Admin-Token": reservation.admin_token, "Content-Type": "application/json"},
+    )
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=60) as answer:
+            return json.load(answer)
+    except urllib.error.HTTPError as error:
+        with contextlib.suppress(ValueError, KeyError):
+            raise LocalAwsError(json.load(error)["error"]) from error
+        raise LocalAwsError(f"the embedded AWS refused {name}: HTTP {error.code}") from error
+    except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
+        raise LocalAwsError("the embedded AWS does not run; start it with: python -m local_aws start") from error
+
+
+def _spawn(
+    reservation: Reservation, boot_delay: float | None, idle_minutes: float | None
+) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "local_aws", "--home", str(reservation.home), "serve"]
+    if boot_delay is not None:
+        command += ["--boot-delay", str(boot_delay)]
+    if idle_minutes is not None:
+        command += ["--idle-minutes", str(idle_minutes)]
+    path = os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")]))
+    with (reservation.home / "server.log").open("ab") as log:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env={**os.environ, "PYTHONPATH": path},
+            start_new_session=True,
+        )
+
+
+def _last_line(path: Path) -> str:
+    lines = path.read_text(errors="replace").split("\n") if path.exists() else []
+    return next((line.strip() for line in reversed(lines) if line.strip()), f"see {path}")

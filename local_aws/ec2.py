@@ -1,0 +1,315 @@
+"""EC2, with what moto lacks: launch templates that take effect, spot requests, states that take time.
+
+``LocalEC2Backend`` extends moto's back end; the machines themselves are the fleet's business.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from moto.core.utils import utcnow
+from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.models import EC2Backend, ec2_backends
+from moto.ec2.models.instances import Instance, InstanceState, Reservation, StateReason
+from moto.ec2.models.spot_requests import SpotInstanceRequest
+from moto.ec2.utils import convert_tag_spec, random_spot_request_id
+
+from local_aws.faults import Faults
+from local_aws.market import spot_price
+from local_aws.state import ACCOUNT_ID, REGION
+
+Tags = dict[str, dict[str, str]]
+CAPACITY_MESSAGES = {
+    "InsufficientInstanceCapacity": "We currently do not have sufficient {type} capacity in the Availability Zone you requested ({az}).",
+    "InsufficientHostCapacity": "Insufficient host capacity for {type} in {az}.",
+    "SpotMaxPriceTooLow": "Your Spot request price is lower than the minimum required Spot request fulfillment price.",
+    "Unsupported": "Your requested instance type ({type}) is not supported in your requested Availability Zone ({az}).",
+    "MaxSpotInstanceCountExceeded": "Max spot instance count exceeded",
+    "InvalidAvailabilityZone": "The zone {az} is not available for {type}.",
+}
+
+
+class Machinery(Protocol):
+    """What starts and stops the machines behind instances."""
+
+    def boot(self, instance: Instance) -> None:
+        """Begin to boot; returns at once. The instance is pending until the machine runs."""
+
+    def halt(self, instance: Instance, *, destroy: bool) -> None:
+        """Stop the machine and return when every process in it is gone; ``destroy`` frees its disk."""
+
+
+class LocalSpotRequest(SpotInstanceRequest):
+    """A spot request made by RunInstances with market options, with its real times."""
+
+    def __init__(self, backend: EC2Backend, instance: Instance, options: dict[str, Any], tags: dict[str, str]) -> None:
+        """Register the request that ``instance`` fulfils.
+
+        Args:
+            backend: Moto's EC2 back end.
+            instance: The instance launched.
+            options: ``SpotOptions`` of the launch.
+            tags: Tags of resource type ``spot-instances-request``.
+        """
+        self._instance = instance
+        self._created = datetime.now(UTC)
+        super().__init__(
+            ec2_backend=backend,
+            spot_request_id=random_spot_request_id(),
+            price=options.get("MaxPrice") or "",
+            image_id=instance.image_id,
+            spot_instance_type=options.get("SpotInstanceType", "one-time"),
+            valid_from=None,
+            valid_until=None,
+            launch_group=None,
+            availability_zone_group=None,
+            key_name=instance.key_name,  # type: ignore[arg-type]
+            security_groups=[group.id for group in instance.security_groups],
+            user_data=None,
+            instance_type=instance.instance_type,
+            placement=instance.availability_zone,
+            kernel_id=None,
+            ramdisk_id=None,
+            monitoring_enabled=False,
+            subnet_id=instance.subnet_id or "",
+            tags={"spot-instances-request": tags},
+            spot_fleet_id=None,
+            instance_interruption_behaviour=options.get("InstanceInterruptionBehavior"),
+        )
+
+    def launch_instance(self) -> Instance:
+        """Return the instance that is already there."""
+        return self._instance
+
+    @property
+    def create_time(self) -> str:
+        """When the request was made, ISO 8601."""
+        return self._created.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """Status code, message and time."""
+        return {"Code": self._status_code, "Message": self.status_message, "UpdateTime": self.create_time}
+
+    def close(self, code: str) -> None:
+        """End the request with a status code such as ``instance-terminated-by-user``."""
+        self.state = "closed"
+        self._status_code = code
+
+
+class LocalEC2Backend(EC2Backend):
+    """Moto's EC2 with real machines behind its instances."""
+
+    __module__ = EC2Backend.__module__  # moto looks for the URL patterns beside the back end's module
+
+    machinery: Machinery
+    faults: Faults
+    lock = threading.RLock()
+
+    def run_instances(  # noqa: D102 - documented by moto
+        self, image_id: str, count: int, user_data: Any, security_group_names: list[str], **kwargs: Any
+    ) -> Reservation:
+        template = self._template_data(kwargs.get("launch_template"))
+        market = self._market_options(kwargs, template)
+        _merge_template(kwargs, template)
+        image_id = image_id or template.get("ImageId", "")
+        user_data = user_data if user_data is not None else template.get("UserData")
+        spot = market.get("MarketType") == "spot"
+        kwargs["instance_market_options"] = market.get("MarketType") if spot else {}
+        kwargs["tags"] = _merged_tags(convert_tag_spec(template.get("TagSpecifications", [])), kwargs.get("tags", {}))
+        self._check_capacity(kwargs, market, spot)
+        kwargs["block_device_mappings"] = self._with_root(image_id, kwargs.get("block_device_mappings") or [])
+        profile = self._profile(kwargs, template)
+        with self.lock:
+            reservation = super().run_instances(image_id, count, user_data, security_group_names, **kwargs)
+            for instance in reservation.instances:
+                self._finish_launch(instance, market, kwargs["tags"], profile)
+        for instance in reservation.instances:
+            self.machinery.boot(instance)
+        return reservation
+
+    def terminate_instances(self, instance_ids: list[str]) -> list[tuple[Instance, InstanceState]]:  # noqa: D102
+        instances = self.get_multi_instances_by_id(instance_ids)
+        for instance in instances:
+            if instance.disable_api_termination:
+                raise EC2ClientError(
+                    "OperationNotPermitted",
+                    f"The instance '{instance.id}' may not be terminated. Modify its 'disableApiTermination' "
+                    "instance attribute and try again.",
+                )
+        return [
+            (instance, self.begin_termination(instance, "User initiated", "Client.UserInitiatedShutdown"))
+            for instance in instances
+        ]
+
+    def begin_termination(
+        self, instance: Instance, reason: str, code: str, spot_status: str = "instance-terminated-by-user"
+    ) -> InstanceState:
+        """Begin to terminate one instance in the background; return its former state."""
+        with self.lock:
+            previous = copy.copy(instance._state)
+            if previous.name in ("shutting-down", "terminated"):
+                return previous
+            instance._state.name, instance._state.code = "shutting-down", 32
+        threading.Thread(
+            target=self._terminate, args=(instance, reason, code, spot_status), name=f"end-{instance.id}", daemon=True
+        ).start()
+        return previous
+
+    def stop_instances(self, instance_ids: list[str]) -> list[tuple[Instance, InstanceState]]:  # noqa: D102
+        for instance in self.get_multi_instances_by_id(instance_ids):
+            if instance.lifecycle == "spot":
+                raise EC2ClientError(
+                    "UnsupportedOperation",
+                    f"You can't stop the Spot Instance '{instance.id}' because it is associated with a one-time "
+                    "Spot Instance request. You can only stop Spot Instances associated with persistent Spot "
+                    "Instance requests.",
+                )
+        stopped = super().stop_instances(instance_ids)
+        for instance, _ in stopped:
+            self.machinery.halt(instance, destroy=False)
+        return stopped
+
+    def start_instances(self, instance_ids: list[str]) -> list[tuple[Instance, InstanceState]]:  # noqa: D102
+        started = super().start_instances(instance_ids)
+        for instance, previous in started:
+            if previous.name == "stopped":
+                self.machinery.boot(instance)
+        return started
+
+    def describe_spot_price_history(self, instance_types: Any = None, filters: Any = None) -> list[dict[str, str]]:  # noqa: D102
+        known = {key: value for key, value in (filters or {}).items() if key in ("availability-zone", "instance-type")}
+        offers: list[dict[str, str]] = super().describe_spot_price_history(instance_types, known)
+        return offers
+
+    def spot_request_of(self, instance: Instance) -> LocalSpotRequest | None:
+        """The spot request that ``instance`` fulfils, or None."""
+        for request in list(self.spot_instance_requests.values()):
+            if isinstance(request, LocalSpotRequest) and request.instance is instance:
+                return request
+        return None
+
+    def cancel_spot_instance_requests(self, request_ids: list[str]) -> list[SpotInstanceRequest]:  # noqa: D102
+        requests = []
+        for identifier in request_ids:
+            request = self.spot_instance_requests.get(identifier)
+            if request is None:
+                raise EC2ClientError(
+                    "InvalidSpotInstanceRequestID.NotFound", f"The spot instance request ID '{identifier}' does not exist"
+                )
+            if request.state in ("open", "active"):
+                request.state = "cancelled"  # as on AWS: the instance goes on running
+            requests.append(request)
+        return requests
+
+    def _terminate(self, instance: Instance, reason: str, code: str, spot_status: str) -> None:
+        self.machinery.halt(instance, destroy=True)
+        with self.lock:
+            instance.terminate()
+            instance._reason = f"{reason} ({utcnow().strftime('%Y-%m-%d %H:%M:%S')} GMT)"
+            instance.state_reason = StateReason(f"{code}: {reason}", code)
+            request = self.spot_request_of(instance)
+            if request and request.state in ("open", "active"):
+                request.close(spot_status)
+
+    def _template_data(self, reference: dict[str, Any] | None) -> dict[str, Any]:
+        return dict(self._get_template_from_args(reference).data) if reference else {}
+
+    @staticmethod
+    def _market_options(kwargs: dict[str, Any], template: dict[str, Any]) -> dict[str, Any]:
+        from_template: dict[str, Any] = template.get("InstanceMarketOptions") or {}
+        if kwargs.get("instance_market_options"):
+            return {**from_template, "MarketType": kwargs["instance_market_options"]}
+        return from_template
+
+    def _check_capacity(self, kwargs: dict[str, Any], market: dict[str, Any], spot: bool) -> None:
+        zone = kwargs.get("placement") or f"{self.region_name}a"
+        if kwargs.get("subnet_id"):
+            zone = self.get_subnet(kwargs["subnet_id"]).availability_zone
+        facts = {"type": kwargs["instance_type"], "az": zone, "market": "spot" if spot else "on-demand"}
+        fault = self.faults.take("capacity", **facts)
+        if fault:
+            code = fault.parameters.get("code", "InsufficientInstanceCapacity")
+            raise EC2ClientError(code, CAPACITY_MESSAGES.get(code, "Injected fault.").format(**facts))
+        maximum = (market.get("SpotOptions") or {}).get("MaxPrice")
+        if spot and maximum and float(maximum) < spot_price(kwargs["instance_type"], zone):
+            raise EC2ClientError("SpotMaxPriceTooLow", CAPACITY_MESSAGES["SpotMaxPriceTooLow"])
+
+    def _with_root(self, image_id: str, mappings: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        images = self.describe_images(filters={"image-id": image_id})
+        root = images[0].root_device_name if images else "/dev/xvda"
+        mappings = [copy.deepcopy(mapping) for mapping in mappings]
+        for mapping in mappings:
+            ebs = mapping.get("Ebs") or {}
+            if mapping["DeviceName"] == root and ebs.get("DeleteOnTermination") is None:
+                ebs["DeleteOnTermination"] = True
+        if not any(mapping["DeviceName"] == root for mapping in mappings):
+            disk = {"VolumeSize": 8, "VolumeType": "gp3", "DeleteOnTermination": True}
+            mappings.insert(0, {"DeviceName": root, "Ebs": disk})
+        return mappings
+
+    @staticmethod
+    def _profile(kwargs: dict[str, Any], template: dict[str, Any]) -> dict[str, str]:
+        """The instance profile of the template, where the request itself names none (moto handles that)."""
+        if kwargs.get("iam_instance_profile_name") or kwargs.get("iam_instance_profile_arn"):
+            return {}
+        profile = template.get("IamInstanceProfile") or {}
+        return {f"iam_instance_profile_{key.lower()}": value for key, value in profile.items() if value}
+
+    def _finish_launch(
+        self, instance: Instance, market: dict[str, Any], tags: Tags, profile: dict[str, str]
+    ) -> None:
+        instance._state = InstanceState("pending", 0)
+        if profile:
+            self.associate_iam_instance_profile(instance_id=instance.id, **profile)
+        if market.get("MarketType") == "spot":
+            instance.lifecycle = "spot"
+            request = LocalSpotRequest(
+                self, instance, market.get("SpotOptions") or {}, tags.get("spot-instances-request", {})
+            )
+            self.spot_instance_requests[request.id] = request
+            instance.spot_instance_request_id = request.id  # type: ignore[attr-defined]
+
+
+def backend() -> LocalEC2Backend:
+    """The EC2 back end of the embedded account and region."""
+    found = ec2_backends[ACCOUNT_ID][REGION]
+    assert isinstance(found, LocalEC2Backend), "install() must run before moto makes its back end"
+    return found
+
+
+def install(machinery: Machinery, faults: Faults) -> None:
+    """Put ``LocalEC2Backend`` in moto's place; call once, before the first request."""
+    LocalEC2Backend.machinery = machinery
+    LocalEC2Backend.faults = faults
+    ec2_backends.backend = LocalEC2Backend
+    backend()
+
+
+def _merge_template(kwargs: dict[str, Any], template: dict[str, Any]) -> None:
+    """Fill what the request leaves open from the template; the request wins (EC2 API reference, RunInstances)."""
+    if kwargs.get("is_instance_type_default") and template.get("InstanceType"):
+        kwargs["instance_type"], kwargs["is_instance_type_default"] = template["InstanceType"], False
+    placement = template.get("Placement") or {}
+    for name, value in (
+        ("instance_initiated_shutdown_behavior", template.get("InstanceInitiatedShutdownBehavior")),
+        ("metadata_options", template.get("MetadataOptions")),
+        ("block_device_mappings", template.get("BlockDeviceMappings")),
+        ("security_group_ids", template.get("SecurityGroupIds")),
+        ("key_name", template.get("KeyName")),
+        ("placement", placement.get("AvailabilityZone")),
+        ("disable_api_termination", template.get("DisableApiTermination")),
+    ):
+        if not kwargs.get(name) and value:
+            kwargs[name] = copy.deepcopy(value)
+    interfaces = template.get("NetworkInterfaces") or []
+    if not kwargs.get("nics") and not kwargs.get("subnet_id") and interfaces:
+        kwargs["nics"] = copy.deepcopy(interfaces)
+
+
+def _merged_tags(first: Tags, second: Tags) -> Tags:
+    return {kind: {**first.get(kind, {}), **second.get(kind, {})} for kind in {*first, *second}}

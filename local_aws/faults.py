@@ -1,0 +1,106 @@
+"""Faults on demand: what can go wrong in AWS, provoked on purpose.
+
+| kind | effect | parameters |
+| --- | --- | --- |
+| ``latency`` | every matching request waits | ``milliseconds``, ``service``, ``action`` |
+| ``throttle`` | the request is refused with the service's throttling error | ``count``, ``service``, ``action`` |
+| ``error`` | the request is answered with an error | ``status``, ``code``, ``message``, ``count``, ``service``, ``action`` |
+| ``capacity`` | RunInstances is refused | ``code``, ``type``, ``az``, ``market``, ``count`` |
+| ``never_online`` | instances launched from now on never register with SSM | ``count`` |
+| ``boot_delay`` | instances launched from now on register later | ``seconds``, ``count`` |
+| ``boot_failure`` | instances launched from now on fail to boot | ``count`` |
+
+One-off events, not kept in the list: ``cut`` (drop the session sockets of an instance) and ``interrupt``
+(spot interruption notice, then reclaim after ``seconds``).
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from local_aws.state import LocalAwsError
+
+PARAMETERS: dict[str, dict[str, type]] = {
+    "latency": {"milliseconds": float, "service": str, "action": str, "count": int},
+    "throttle": {"service": str, "action": str, "count": int},
+    "error": {"status": int, "code": str, "message": str, "service": str, "action": str, "count": int},
+    "capacity": {"code": str, "type": str, "az": str, "market": str, "count": int},
+    "never_online": {"count": int},
+    "boot_delay": {"seconds": float, "count": int},
+    "boot_failure": {"count": int},
+}
+
+
+@dataclass
+class Fault:
+    """One active fault; ``count`` requests or launches are left to it, None means for ever."""
+
+    id: str
+    kind: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+    count: int | None = None
+    hits: int = 0
+
+    def matches(self, **facts: str | None) -> bool:
+        """Whether every selector this fault has agrees with ``facts``."""
+        return all(name not in self.parameters or self.parameters[name] == value for name, value in facts.items())
+
+
+class Faults:
+    """The active faults; safe to use from many threads."""
+
+    def __init__(self) -> None:
+        """Start without faults."""
+        self._faults: dict[str, Fault] = {}
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+
+    def add(self, kind: str, parameters: dict[str, Any]) -> Fault:
+        """Add a fault.
+
+        Raises:
+            LocalAwsError: Unknown kind or parameter, or a value of the wrong type.
+        """
+        known = PARAMETERS.get(kind)
+        if known is None:
+            raise LocalAwsError(f"unknown fault {kind!r}; known: {', '.join(sorted(PARAMETERS))}, cut, interrupt")
+        values: dict[str, Any] = {}
+        for name, value in parameters.items():
+            if name not in known:
+                raise LocalAwsError(f"fault {kind} takes no {name!r}; it takes: {', '.join(sorted(known))}")
+            try:
+                values[name] = known[name](value)
+            except ValueError as error:
+                raise LocalAwsError(f"fault {kind}: {name}={value!r} is no {known[name].__name__}") from error
+        count = values.pop("count", None)
+        with self._lock:
+            fault = Fault(f"fault-{next(self._numbers)}", kind, values, count)
+            self._faults[fault.id] = fault
+        return fault
+
+    def clear(self, identifier: str | None = None) -> int:
+        """Remove one fault, or all; return how many were removed."""
+        with self._lock:
+            gone = [key for key in self._faults if identifier in (None, key)]
+            for key in gone:
+                del self._faults[key]
+        return len(gone)
+
+    def take(self, kind: str, **facts: str | None) -> Fault | None:
+        """Return the first matching fault of a kind and use one of its counts up."""
+        with self._lock:
+            for fault in self._faults.values():
+                if fault.kind == kind and fault.count != 0 and fault.matches(**facts):
+                    fault.hits += 1
+                    if fault.count is not None:
+                        fault.count -= 1
+                    return fault
+        return None
+
+    def listing(self) -> list[dict[str, Any]]:
+        """The faults as plain dicts."""
+        with self._lock:
+            return [asdict(fault) for fault in self._faults.values()]

@@ -1,0 +1,308 @@
+"""The machines behind the instances: boot, SSM registration, metadata, interruption, end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from moto.ec2.models.instances import Instance, StateReason
+
+from local_aws import ec2, identity
+from local_aws.errors import AwsError
+from local_aws.faults import Faults
+from local_aws.machines import BootError, Isolation, Machine, MachineSpec
+from local_aws.machines.imds import MetadataServer
+from local_aws.state import ACCOUNT_ID, Reservation
+
+log = logging.getLogger(__name__)
+
+CACHE_VARIABLE = "LOCAL_AWS_CACHE"
+PACKAGE_CACHE = PurePosixPath("/var/cache/packages")
+USER_DATA_PATIENCE_SECONDS = 60.0
+CREDENTIALS_SECONDS = 6 * 3600
+# What an image built on this host would know too: package indexes, certificates, proxies.
+INHERITED = ("PIP_", "UV_", "SSL_CERT_", "REQUESTS_CA_", "CURL_CA_", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy",
+             "https_proxy")  # fmt: skip
+NOT_INHERITED = ("PIP_USER", "PIP_TARGET", "PIP_PREFIX", "UV_CACHE_DIR", "PIP_CACHE_DIR", "UV_PYTHON")
+
+
+@dataclass
+class Live:
+    """One instance that has (or had) a machine."""
+
+    instance: Instance
+    machine: Machine | None = None
+    metadata: MetadataServer | None = None
+    boot_delay: float = 0.0
+    never_online: bool = False
+    running_since: float | None = None
+    notice: datetime | None = None
+    rebalance: datetime | None = None
+    ended: threading.Event = field(default_factory=threading.Event)
+
+
+class Fleet:
+    """Implements ``ec2.Machinery``; the keeper of every machine of this process."""
+
+    def __init__(
+        self,
+        reservation: Reservation,
+        faults: Faults,
+        isolation: Isolation,
+        *,
+        boot_delay: float,
+        on_gone: Callable[[str], None],
+    ) -> None:
+        """Prepare an empty fleet.
+
+        Args:
+            reservation: State folder and endpoint.
+            faults: Boot faults are taken from here.
+            isolation: How machines are kept apart from the host.
+            boot_delay: Seconds from running to registered with SSM.
+            on_gone: Called with the id of an instance whose machine has ended (to close its sessions).
+        """
+        self._reservation = reservation
+        self._faults = faults
+        self.isolation = isolation
+        self._boot_delay = boot_delay
+        self._on_gone = on_gone
+        self._live: dict[str, Live] = {}
+        self._cache = Path(os.environ.get(CACHE_VARIABLE) or reservation.home / "cache").absolute()
+        self._cache.mkdir(parents=True, exist_ok=True)
+        # Only an overlay can have a mount point that the host lacks.
+        self._cache_in_machine = PACKAGE_CACHE if isolation is Isolation.OVERLAY else PurePosixPath(self._cache)
+
+    # ec2.Machinery
+
+    def boot(self, instance: Instance) -> None:
+        """See ``ec2.Machinery``."""
+        delay = self._faults.take("boot_delay")
+        live = Live(
+            instance,
+            boot_delay=delay.parameters.get("seconds", 60.0) if delay else self._boot_delay,
+            never_online=self._faults.take("never_online") is not None,
+        )
+        former = self._live.get(instance.id)
+        self._live[instance.id] = live
+        threading.Thread(
+            target=self._boot, args=(live, former is None), name=f"boot-{instance.id}", daemon=True
+        ).start()
+
+    def halt(self, instance: Instance, *, destroy: bool) -> None:
+        """See ``ec2.Machinery``."""
+        live = self._live.get(instance.id)
+        if live is None:
+            return
+        live.ended.set()
+        self._on_gone(instance.id)
+        if live.machine is not None:
+            if destroy:
+                live.machine.destroy()
+            else:
+                live.machine.kill()
+        if live.metadata is not None:
+            live.metadata.stop()
+            live.metadata = None
+
+    # what others ask
+
+    def machine(self, instance_id: str) -> Machine:
+        """The running machine of an instance that is registered with SSM.
+
+        Raises:
+            AwsError: ``TargetNotConnected``.
+        """
+        live = self._live.get(instance_id)
+        if live is None or live.machine is None or not self.online(instance_id):
+            raise AwsError("TargetNotConnected", f"{instance_id} is not connected.", 400)
+        return live.machine
+
+    def online(self, instance_id: str) -> bool:
+        """Whether the instance is registered with SSM now."""
+        live = self._live.get(instance_id)
+        if live is None or live.machine is None or live.running_since is None or live.never_online:
+            return False
+        if live.ended.is_set() or not live.machine.alive:
+            return False
+        up = time.monotonic() - live.running_since
+        booted = live.machine.booted.is_set() or up > USER_DATA_PATIENCE_SECONDS
+        return booted and up >= live.boot_delay
+
+    def registered(self) -> list[Instance]:
+        """Instances that have registered with SSM and have not ended."""
+        return [live.instance for live in self._live.values() if self.online(live.instance.id)]
+
+    def interrupt(self, instance_id: str, seconds: float = 120.0) -> None:
+        """Give the spot interruption notice now and reclaim the instance after ``seconds``.
+
+        Raises:
+            AwsError: There is no such running spot instance.
+        """
+        live = self._live.get(instance_id)
+        if live is None or live.ended.is_set() or live.instance.lifecycle != "spot":
+            raise AwsError("InvalidInstanceID.NotFound", f"no running spot instance {instance_id}", 400)
+        now = datetime.now(UTC)
+        live.rebalance, live.notice = now, now + timedelta(seconds=seconds)
+        timer = threading.Timer(seconds, self._reclaim, args=(live,))
+        timer.daemon = True
+        timer.start()
+
+    def console(self, instance_id: str) -> str:
+        """The console log of an instance; empty where it has none."""
+        live = self._live.get(instance_id)
+        return live.machine.console() if live and live.machine else ""
+
+    def active(self) -> bool:
+        """Whether any machine runs."""
+        return any(live.machine is not None and live.machine.alive for live in list(self._live.values()))
+
+    def close(self) -> None:
+        """Kill every machine and free its disk; for the end of the process."""
+        for live in list(self._live.values()):
+            self.halt(live.instance, destroy=True)
+
+    # the life of one machine
+
+    def _boot(self, live: Live, first_time: bool) -> None:
+        instance = live.instance
+        try:
+            if self._faults.take("boot_failure"):
+                raise BootError("injected fault: the machine does not boot")
+            live.metadata = MetadataServer(_Metadata(live, self._reservation.region))
+            live.metadata.start()
+            live.machine = self._new_machine(live, first_time)
+            live.machine.on_exit(lambda why: self._exited(live, why))
+            live.machine.start()
+        except BootError as error:
+            log.error("instance %s did not boot: %s", instance.id, error)
+            ec2.backend().begin_termination(instance, str(error), "Server.InternalError", "instance-terminated-by-service")
+            return
+        with ec2.backend().lock:
+            if instance.state == "pending":
+                instance._state.name, instance._state.code = "running", 16
+        live.running_since = time.monotonic()
+
+    def _new_machine(self, live: Live, first_time: bool) -> Machine:
+        instance = live.instance
+        assert live.metadata is not None
+        user_data = instance.user_data.decode() if instance.user_data and first_time else None
+        spec = MachineSpec(
+            instance_id=instance.id,
+            hostname=instance.private_dns_name.partition(".")[0],
+            user_data=user_data.encode() if isinstance(user_data, str) else user_data,
+            environment=self._environment(live.metadata.endpoint),
+            shared={self._cache: self._cache_in_machine},
+        )
+        return Machine(spec, self._reservation.home / "machines" / instance.id, self.isolation)
+
+    def _environment(self, metadata_endpoint: str) -> dict[str, str]:
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if name.startswith(INHERITED) and name not in NOT_INHERITED
+        }
+        return {
+            **inherited,
+            "NO_PROXY": "127.0.0.1,localhost",
+            "no_proxy": "127.0.0.1,localhost",
+            "AWS_ENDPOINT_URL": self._reservation.endpoint,
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata_endpoint,
+            "UV_CACHE_DIR": str(self._cache_in_machine / "uv"),
+            "PIP_CACHE_DIR": str(self._cache_in_machine / "pip"),
+        }
+
+    def _exited(self, live: Live, why: str) -> None:
+        instance = live.instance
+        live.ended.set()
+        self._on_gone(instance.id)
+        if why != "shutdown":
+            log.info("machine of %s ended: %s", instance.id, why)
+            return
+        if instance.instance_initiated_shutdown_behavior == "terminate":
+            ec2.backend().begin_termination(
+                instance, "Instance initiated shutdown", "Client.InstanceInitiatedShutdown"
+            )
+        else:
+            with ec2.backend().lock:
+                instance.stop()
+                instance.state_reason = StateReason(
+                    "Client.InstanceInitiatedShutdown: Instance initiated shutdown", "Client.InstanceInitiatedShutdown"
+                )
+
+    def _reclaim(self, live: Live) -> None:
+        ec2.backend().begin_termination(
+            live.instance,
+            "Spot instance termination",
+            "Server.SpotInstanceTermination",
+            "instance-terminated-no-capacity",
+        )
+
+
+class _Metadata:
+    """What the metadata service of one instance answers with."""
+
+    def __init__(self, live: Live, region: str) -> None:
+        self._live = live
+        self._region = region
+        self._role: identity.AssumedRole | None = None
+
+    @property
+    def http_tokens(self) -> str:
+        return str(self._live.instance.metadata_options.http_tokens)
+
+    def facts(self) -> dict[str, Any]:
+        instance = self._live.instance
+        return {
+            "ami-id": instance.image_id,
+            "instance-id": instance.id,
+            "instance-type": instance.instance_type,
+            "instance-life-cycle": instance.lifecycle or "on-demand",
+            "hostname": instance.private_dns_name,
+            "local-hostname": instance.private_dns_name,
+            "local-ipv4": instance.private_ip,
+            "availability-zone": instance.availability_zone,
+            "region": self._region,
+            "account-id": ACCOUNT_ID,
+            "user-data": instance.user_data.decode() if instance.user_data else None,
+            "tags": {tag["key"]: tag["value"] for tag in instance.get_tags()}
+            if instance.metadata_options.instance_metadata_tags == "enabled"
+            else None,
+        }
+
+    def credentials(self) -> dict[str, str] | None:
+        association = ec2.backend().iam_instance_profile_associations.get(self._live.instance.id)
+        if association is None or not association.iam_instance_profile.roles:
+            return None
+        name = association.iam_instance_profile.roles[0].name
+        if self._role is None or self._role.expiration.replace(tzinfo=UTC) < datetime.now(UTC) + timedelta(minutes=15):
+            self._role = identity.assume_role(name, self._live.instance.id, CREDENTIALS_SECONDS)
+        return {
+            "role": name,
+            "AccessKeyId": self._role.access_key_id,
+            "SecretAccessKey": self._role.secret_access_key,
+            "Token": self._role.session_token,
+            "Expiration": self._role.expiration.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+
+    def notices(self) -> dict[str, datetime | None]:
+        return {"termination": self._live.notice, "rebalance": self._live.rebalance}
+
+
+def instance_summary(instance: Instance) -> dict[str, Any]:
+    """An instance as ``status --json`` shows it."""
+    return {
+        "id": instance.id,
+        "state": instance.state,
+        "type": instance.instance_type,
+        "az": instance.availability_zone,
+        "lifecycle": instance.lifecycle or "on-demand",
+        "tags": {tag["key"]: tag["value"] for tag in instance.get_tags()},
+    }

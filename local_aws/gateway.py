@@ -1,0 +1,206 @@
+"""The front door: every request is understood, authenticated, authorised, answered and written down.
+
+Requests that moto has no answer for (SSM sessions) are answered here by registered handlers; everything else is
+passed to moto.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.wrappers import Request, Response
+
+from local_aws import errors, policy
+from local_aws.errors import AwsError
+from local_aws.faults import Faults
+from local_aws.identity import Principal, authenticate
+from local_aws.ledger import Ledger, is_write
+from local_aws.requests import AwsRequest, parse
+from local_aws.state import Reservation
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[AwsRequest, Principal], dict[str, Any]]
+TagLookup = Callable[[str], dict[str, str]]
+ADMIN_PREFIX = "/_local_aws/"
+# Allowed to everybody, even against an explicit deny (STS API reference).
+ALWAYS_ALLOWED = frozenset({"sts:GetCallerIdentity"})
+
+
+class Gateway:
+    """The WSGI application of the embedded AWS."""
+
+    def __init__(
+        self,
+        reservation: Reservation,
+        ledger: Ledger,
+        faults: Faults,
+        admin: Callable[[Request], Response],
+        tags_of: TagLookup,
+    ) -> None:
+        """Wire the parts together.
+
+        Args:
+            reservation: Endpoint, keys and admin token.
+            ledger: Where every request is written down.
+            faults: What to break on purpose.
+            admin: Answers the control requests of ``python -m local_aws``.
+            tags_of: Returns the tags of an EC2 resource id, for policy conditions.
+        """
+        self._reservation = reservation
+        self._ledger = ledger
+        self._faults = faults
+        self._admin = admin
+        self._tags_of = tags_of
+        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._handlers: dict[tuple[str, str], Handler] = {}
+        self.last_request = time.monotonic()
+
+    def handle(self, service: str, action: str, handler: Handler) -> None:
+        """Answer ``service:action`` with ``handler``, whose return value is sent as JSON 1.1."""
+        self._handlers[service, action] = handler
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        """Answer one WSGI request."""
+        if environ.get("PATH_INFO", "").startswith(ADMIN_PREFIX):
+            return self._control(Request(environ))(environ, start_response)
+        self.last_request = time.monotonic()
+        return _Exchange(self, environ, start_response).run()
+
+    def _control(self, request: Request) -> Response:
+        if request.headers.get("X-Admin-Token") != self._reservation.admin_token:
+            return Response("wrong admin token\n", 403)
+        return self._admin(request)
+
+
+class _Exchange:
+    """One request on its way through the gateway."""
+
+    def __init__(self, gateway: Gateway, environ: dict[str, Any], start_response: Any) -> None:
+        self._gateway = gateway
+        self._environ = environ
+        self._start_response = start_response
+        self._request = parse(environ)
+        self._principal: Principal | None = None
+        self._allowed = False
+        self._started = time.monotonic()
+
+    def run(self) -> Iterable[bytes]:
+        try:
+            self._break_on_purpose()
+            self._principal = authenticate(self._request, self._gateway._reservation.operator.user)
+            self._authorise(self._principal)
+            self._allowed = True
+            handler = self._gateway._handlers.get((self._request.service, self._request.action))
+            if handler is None:
+                return self._pass_to_moto()
+            body = json.dumps(handler(self._request, self._principal))
+            return self._answer(Response(body, 200, mimetype="application/x-amz-json-1.1"), None)
+        except AwsError as error:
+            return self._answer(errors.respond(error, self._request.protocol), error.code)
+        except Exception:
+            # The edge of the process: the caller gets an AWS error it can parse, the log the traceback.
+            log.exception("%s:%s failed", self._request.service, self._request.action)
+            error = AwsError("InternalFailure", f"{self._request.action} failed in the embedded AWS; see server.log", 500)
+            return self._answer(errors.respond(error, self._request.protocol), error.code)
+
+    def _break_on_purpose(self) -> None:
+        request, faults = self._request, self._gateway._faults
+        facts = {"service": request.service, "action": request.action}
+        slow = faults.take("latency", **facts)
+        if slow:
+            time.sleep(slow.parameters.get("milliseconds", 100.0) / 1000)
+        if faults.take("throttle", **facts):
+            raise errors.throttled(request.service, request.protocol)
+        broken = faults.take("error", **facts)
+        if broken:
+            parameters = broken.parameters
+            raise AwsError(
+                parameters.get("code", "InternalError"),
+                parameters.get("message", "We encountered an internal error. Please try again."),
+                parameters.get("status", 500),
+            )
+
+    def _authorise(self, principal: Principal) -> None:
+        request = self._request
+        if request.permission in ALWAYS_ALLOWED:
+            return
+        if request.action == "Unknown":
+            raise AwsError("UnknownOperationException", f"{request.method} {request.path} is no known operation", 400)
+        if not policy.evaluate(principal.policies(), request.permission, request.resources, self._context(principal)):
+            raise errors.access_denied(principal.arn, request.permission, request.resource, request.protocol)
+
+    def _context(self, principal: Principal) -> dict[str, str]:
+        request = self._request
+        context = {
+            "aws:PrincipalArn": principal.arn,
+            "aws:RequestedRegion": request.region,
+            "aws:SecureTransport": "false",
+            "aws:SourceIp": "127.0.0.1",
+        }
+        for name, value in request.request_tags().items():
+            context[f"aws:RequestTag/{name}"] = value
+        for arn in request.resources:
+            if arn.startswith("arn:aws:ec2:"):
+                for name, value in self._gateway._tags_of(arn.rpartition("/")[2]).items():
+                    for prefix in ("aws:ResourceTag", "ec2:ResourceTag", "ssm:resourceTag"):
+                        context[f"{prefix}/{name}"] = value
+        return context
+
+    def _pass_to_moto(self) -> Iterable[bytes]:
+        status: list[str] = []
+
+        def start_response(line: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+            status.append(line)
+            return self._start_response(line, headers, exc_info)
+
+        # Written down only once the answer is there: a ledger line says what happened, not what was meant to.
+        answer = self._gateway._moto(self._environ, start_response)
+        code = int(status[0].split()[0]) if status else 0
+        if code < 400:
+            self._write_down(code, None)
+            return answer
+        body = b"".join(answer)
+        self._write_down(code, _error_code(body))
+        return [body]
+
+    def _answer(self, response: Response, code: str | None) -> Iterable[bytes]:
+        self._write_down(response.status_code, code)
+        if self._request.service == "s3":
+            self._drain()
+        return response(self._environ, self._start_response)
+
+    def _drain(self) -> None:
+        """Read what is left of an upload, so that its sender sees the answer instead of a broken pipe."""
+        stream, left = self._environ["wsgi.input"], int(self._environ.get("CONTENT_LENGTH") or 0)
+        while left > 0 and (chunk := stream.read(min(left, 1 << 16))):
+            left -= len(chunk)
+
+    def _write_down(self, status: int, code: str | None) -> None:
+        request = self._request
+        self._gateway._ledger.record(
+            principal=self._principal.arn if self._principal else "anonymous",
+            source=self._principal.source if self._principal else "unknown",
+            service=request.service,
+            action=request.action,
+            permission=request.permission,
+            resource=request.resource,
+            write=is_write(request.action),
+            allowed=self._allowed,
+            status=status,
+            error=code,
+            presigned=request.presigned,
+            seconds=round(time.monotonic() - self._started, 6),
+        )
+
+
+def _error_code(body: bytes) -> str | None:
+    """The error code in an answer of moto's, whichever protocol it is in."""
+    found = re.search(rb'<Code>([\w.]+)</Code>|"__type":\s*"(?:[\w.]+#)?(\w+)"', body)
+    return (found[1] or found[2]).decode() if found else None

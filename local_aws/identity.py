@@ -1,0 +1,146 @@
+"""Who signed a request, and what their policies say.
+
+Users, roles and their policies live in moto's IAM back end, sessions of roles in its STS back end; this module
+verifies Signature Version 4 against them and collects policy documents.
+"""
+
+from __future__ import annotations
+
+import functools
+import hmac
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from moto.iam.models import IAMBackend, Policy, iam_backends
+from moto.sts.models import AssumedRole, STSBackend, sts_backends
+
+from local_aws import signature
+from local_aws.errors import AwsError
+from local_aws.requests import AwsRequest
+from local_aws.state import ACCOUNT_ID, Reservation
+
+
+def iam() -> IAMBackend:
+    """Moto's IAM back end of the embedded account."""
+    return iam_backends[ACCOUNT_ID]["aws"]
+
+
+def sts() -> STSBackend:
+    """Moto's STS back end of the embedded account."""
+    return sts_backends[ACCOUNT_ID]["aws"]
+
+
+@dataclass(frozen=True)
+class Principal:
+    """An authenticated caller; ``source`` is ``controller``, ``operator`` or an instance id."""
+
+    arn: str
+    source: str
+    user: str | None = None
+    role: str | None = None
+
+    def policies(self) -> list[str]:
+        """Policy documents (JSON) attached to the caller, inline and managed."""
+        if self.user is not None:
+            return _user_policies(self.user)
+        return _role_policies(str(self.role))
+
+
+def create_user(reservation: Reservation, key_name: str, policy: dict[str, Any] | None) -> None:
+    """Make an IAM user with the reserved key pair ``operator`` or ``controller``; no policy: may do nothing."""
+    key = getattr(reservation, key_name)
+    backend = iam()
+    backend.create_user(reservation.region, key.user, tags=[])
+    created = backend.create_access_key(key.user)
+    backend.access_keys.pop(created.access_key_id)
+    created.access_key_id, created.secret_access_key = key.access_key_id, key.secret_access_key
+    backend.access_keys[key.access_key_id] = created
+    if policy is not None:
+        backend.put_user_policy(key.user, "inline", json.dumps(policy))
+
+
+def assume_role(role_name: str, session_name: str, seconds: int) -> AssumedRole:
+    """Make a session of a role inside the process, as EC2 does for an instance profile.
+
+    Raises:
+        moto.iam.exceptions.NotFoundException: There is no such role.
+    """
+    role = iam().get_role(role_name)
+    return sts().assume_role(
+        region_name="us-east-1",
+        role_session_name=session_name,
+        role_arn=role.arn,
+        policy="",
+        duration=seconds,
+        external_id="",
+    )
+
+
+def authenticate(request: AwsRequest, operator_user: str) -> Principal:
+    """Verify the signature of ``request`` and return who made it.
+
+    Raises:
+        AwsError: No or unknown key, wrong signature, expired session, in the service's own code.
+    """
+    identifier = request.access_key_id
+    if not identifier:
+        raise AwsError("AccessDenied", "Anonymous requests are not allowed here; sign the request.", 403)
+    role = sts().get_assumed_role_from_access_key(identifier)
+    if role is not None:
+        token = request.headers.get("X-Amz-Security-Token") or request.query.get("X-Amz-Security-Token", [""])[0]
+        if not hmac.compare_digest(token, role.session_token):
+            raise _invalid_key(request, "The security token included in the request is invalid.")
+        if role.expiration.replace(tzinfo=UTC) < datetime.now(UTC):
+            raise AwsError("ExpiredToken", "The security token included in the request is expired", 403)
+        secret = role.secret_access_key
+        name = role.role_arn.rpartition("/")[2]
+        source = role.session_name if role.session_name.startswith("i-") else "controller"
+        principal = Principal(role.arn, source, role=name)
+    else:
+        key = iam().access_keys.get(identifier)
+        if key is None or key.user_name is None:
+            raise _invalid_key(request, "The AWS Access Key Id you provided does not exist in our records.")
+        secret = key.secret_access_key
+        source = "operator" if key.user_name == operator_user else "controller"
+        principal = Principal(f"arn:aws:iam::{ACCOUNT_ID}:user/{key.user_name}", source, user=key.user_name)
+    if not hmac.compare_digest(signature.expected(request, secret), signature.given(request)):
+        code = "AuthFailure" if request.service == "ec2" else "SignatureDoesNotMatch"
+        message = "The request signature we calculated does not match the signature you provided."
+        raise AwsError(code, message, 403)
+    return principal
+
+
+def _invalid_key(request: AwsRequest, message: str) -> AwsError:
+    code = {"s3": "InvalidAccessKeyId", "ec2": "AuthFailure"}.get(request.service, "InvalidClientTokenId")
+    return AwsError(code, message, 401 if code == "AuthFailure" else 403)
+
+
+def _document(policy: Any) -> str:
+    if isinstance(policy, Policy):
+        return next(v.document for v in policy.versions if v.is_default)
+    document = policy["policy_document"] if isinstance(policy, dict) else policy
+    return document if isinstance(document, str) else json.dumps(document)
+
+
+def _user_policies(name: str) -> list[str]:
+    backend = iam()
+    found = [_document(backend.get_user_policy(name, policy)) for policy in backend.list_user_policies(name)]
+    found += [_document(policy) for policy in backend.list_attached_user_policies(name)[0]]
+    for group in backend.get_groups_for_user(name):
+        found += [_document(backend.get_group_policy(group.name, p)) for p in backend.list_group_policies(group.name)]
+        found += [_document(policy) for policy in backend.list_attached_group_policies(group.name)[0]]
+    return found
+
+
+def _role_policies(name: str) -> list[str]:
+    backend = iam()
+    found = [_document(backend.get_role_policy(name, policy)[1]) for policy in backend.list_role_policies(name)]
+    return found + [_document(policy) for policy in backend.list_attached_role_policies(name)[0]]
+
+
+@functools.cache
+def administrator_policy() -> dict[str, Any]:
+    """A policy that allows everything; the operator's, who plays the account's owner."""
+    return {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}

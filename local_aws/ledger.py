@@ -1,0 +1,120 @@
+"""The ledger: one JSON line for every request, the proof of what was and was not written.
+
+A line has ``time`` (ISO 8601, UTC), ``id``, ``principal`` (ARN or ``anonymous``), ``source`` (``controller``,
+``operator``, or the id of the instance whose role signed), ``service``, ``action`` (the API operation),
+``permission`` (the IAM action it needs), ``resource`` (ARN, or ``*`` where the operation names none), ``write``
+(would it change anything), ``allowed``, ``status`` (HTTP), ``error`` (code or null), ``presigned`` and
+``seconds``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import threading
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+READ_PREFIXES = ("Describe", "Get", "List", "Head", "Lookup", "Select", "Simulate", "Search", "Decode")
+# Operations that change nothing in the account although their name does not say so.
+READ_OPERATIONS = frozenset(
+    {"AssumeRole", "StartSession", "ResumeSession", "TerminateSession", "ValidateTemplate", "FilterLogEvents"}
+)
+
+
+def is_write(action: str) -> bool:
+    """Whether an API operation, once allowed, may change something that outlives the request."""
+    return not (action.startswith(READ_PREFIXES) or action in READ_OPERATIONS)
+
+
+class Ledger:
+    """Appends to ``path``; safe to use from many threads."""
+
+    def __init__(self, path: Path) -> None:
+        """Open ``path`` for appending."""
+        self.path = path
+        self._lock = threading.Lock()
+        self._numbers = itertools.count(1)
+        self._file = path.open("a", buffering=1)
+
+    def record(self, **fields: Any) -> None:
+        """Append one line; ``time`` and ``id`` are added."""
+        with self._lock:
+            line = {"time": timestamp(), "id": next(self._numbers), **fields}
+            self._file.write(json.dumps(line) + "\n")
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._file.close()
+
+
+def timestamp(moment: datetime | None = None) -> str:
+    """ISO 8601 in UTC with microseconds, as the ledger writes it."""
+    return (moment or datetime.now(UTC)).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def read(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the ledger's entries, oldest first; a last line still being written is left out."""
+    if not path.exists():
+        return
+    with path.open() as handle:
+        for line in handle:
+            if line.endswith("\n"):
+                yield json.loads(line)
+
+
+def select(
+    entries: Iterable[dict[str, Any]],
+    *,
+    since: str | None = None,
+    until: str | None = None,
+    service: str | None = None,
+    action: str | None = None,
+    source: str | None = None,
+    bucket: str | None = None,
+    writes: bool = False,
+    denied: bool = False,
+) -> Iterator[dict[str, Any]]:
+    """Yield the entries that satisfy every filter given.
+
+    Args:
+        entries: Ledger entries.
+        since: Earliest time, ISO 8601 UTC (compared as text after the same normalisation as the ledger's).
+        until: Latest time, likewise.
+        service: For example ``s3``.
+        action: API operation, for example ``PutObject``.
+        source: ``controller``, ``operator`` or an instance id; ``instance`` means any instance.
+        bucket: Name of an S3 bucket.
+        writes: Only requests that would change something.
+        denied: Only requests that were refused.
+    """
+    since, until = _normal(since), _normal(until)
+    for entry in entries:
+        if since and entry["time"] < since or until and entry["time"] > until:
+            continue
+        if service and entry["service"] != service or action and entry["action"] != action:
+            continue
+        if source == "instance":
+            if not str(entry["source"]).startswith("i-"):
+                continue
+        elif source and entry["source"] != source:
+            continue
+        if bucket and not _in_bucket(entry["resource"], bucket):
+            continue
+        if writes and not entry["write"] or denied and entry["allowed"]:
+            continue
+        yield entry
+
+
+def _normal(moment: str | None) -> str | None:
+    if not moment:
+        return None
+    return timestamp(datetime.fromisoformat(moment.replace("Z", "+00:00")).astimezone(UTC))
+
+
+def _in_bucket(resource: str, bucket: str) -> bool:
+    arn = f"arn:aws:s3:::{bucket}"
+    return resource == arn or resource.startswith(arn + "/")

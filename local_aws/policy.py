@@ -1,0 +1,106 @@
+"""IAM policy evaluation: identity policies with actions, resources and conditions.
+
+Sources: IAM User Guide, "Policy evaluation logic" and "IAM JSON policy elements". An explicit deny wins, then an
+allow, then the implicit deny. Where a request's resources are not derived (``resources`` empty) the Resource
+element is not held against it; ``local_aws/README.md`` says for which operations they are.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import functools
+import ipaddress
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+Context = Mapping[str, str]
+
+
+def evaluate(policies: Iterable[str], permission: str, resources: Sequence[str], context: Context) -> bool:
+    """Whether ``policies`` (JSON documents) allow ``permission`` on every one of ``resources``."""
+    statements = [statement for policy in policies for statement in _statements(policy)]
+    return all(_allowed(statements, permission, resource, context) for resource in resources or [None])
+
+
+def _allowed(
+    statements: Sequence[Mapping[str, Any]], permission: str, resource: str | None, context: Context
+) -> bool:
+    applicable = [s["Effect"] for s in statements if _applies(s, permission, resource, context)]
+    return "Deny" not in applicable and "Allow" in applicable
+
+
+def _applies(statement: Mapping[str, Any], permission: str, resource: str | None, context: Context) -> bool:
+    if "Action" in statement:
+        if not any(_like(permission.lower(), pattern.lower()) for pattern in _list(statement["Action"])):
+            return False
+    elif any(_like(permission.lower(), pattern.lower()) for pattern in _list(statement.get("NotAction"))):
+        return False
+    if resource is not None:
+        if "Resource" in statement:
+            if not any(_like(resource, pattern) for pattern in _list(statement["Resource"])):
+                return False
+        elif any(_like(resource, pattern) for pattern in _list(statement.get("NotResource"))):
+            return False
+    return all(
+        _condition(operator, key, _list(values), context)
+        for operator, block in statement.get("Condition", {}).items()
+        for key, values in block.items()
+    )
+
+
+def _condition(operator: str, key: str, wanted: Sequence[Any], context: Context) -> bool:
+    name = operator.partition(":")[2] or operator
+    optional = name.endswith("IfExists")
+    name = name.removesuffix("IfExists")
+    value = next((v for k, v in context.items() if k.lower() == key.lower()), None)
+    if name == "Null":
+        return (value is None) == (str(wanted[0]).lower() == "true")
+    negated = "Not" in name
+    if value is None:
+        return optional or negated or operator.startswith("ForAllValues:")
+    test = _TESTS.get(name.replace("Not", ""))
+    if test is None:
+        raise ValueError(f"unknown condition operator {operator!r} in a policy")
+    return any(test(value, str(one)) for one in wanted) != negated
+
+
+def _number(compare: Callable[[float, float], bool]) -> Callable[[str, str], bool]:
+    return lambda value, wanted: compare(float(value), float(wanted))
+
+
+_TESTS: dict[str, Callable[[str, str], bool]] = {
+    "StringEquals": lambda value, wanted: value == wanted,
+    "StringEqualsIgnoreCase": lambda value, wanted: value.lower() == wanted.lower(),
+    "StringLike": lambda value, wanted: _like(value, wanted),
+    "ArnEquals": lambda value, wanted: _like(value, wanted),
+    "ArnLike": lambda value, wanted: _like(value, wanted),
+    "Bool": lambda value, wanted: value.lower() == wanted.lower(),
+    "NumericEquals": _number(lambda a, b: a == b),
+    "NumericLessThan": _number(lambda a, b: a < b),
+    "NumericLessThanEquals": _number(lambda a, b: a <= b),
+    "NumericGreaterThan": _number(lambda a, b: a > b),
+    "NumericGreaterThanEquals": _number(lambda a, b: a >= b),
+    "IpAddress": lambda value, wanted: ipaddress.ip_address(value) in ipaddress.ip_network(wanted),
+}
+
+
+def _list(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _statements(policy: str) -> list[dict[str, Any]]:
+    return [dict(statement) for statement in _list(json.loads(policy)["Statement"])]
+
+
+@functools.lru_cache(maxsize=4096)
+def _pattern(pattern: str) -> re.Pattern[str]:
+    # fnmatch knows [sets], IAM does not: take their special meaning away.
+    return re.compile(fnmatch.translate(pattern.replace("[", "[[]")))
+
+
+def _like(value: str, pattern: str) -> bool:
+    return pattern == "*" or _pattern(pattern).match(value) is not None

@@ -1,0 +1,279 @@
+"""What one HTTP request asks of AWS: service, operation, IAM permission, resources.
+
+Operations of REST services are found by their URI templates in botocore's own service models, so that no table
+of paths is kept here.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, unquote
+
+import botocore.session
+
+from local_aws.state import ACCOUNT_ID
+
+# Signing name -> the name that IAM, the ledger and people use.
+SERVICE_NAMES = {"monitoring": "cloudwatch", "email": "ses"}
+REST_SERVICES = {"s3", "scheduler"}
+
+# Operations whose IAM permission is spelt differently (Service Authorization Reference, Amazon S3).
+S3_PERMISSIONS = {
+    "HeadObject": "GetObject",
+    "HeadBucket": "ListBucket",
+    "ListObjects": "ListBucket",
+    "ListObjectsV2": "ListBucket",
+    "ListObjectVersions": "ListBucketVersions",
+    "ListBuckets": "ListAllMyBuckets",
+    "DeleteObjects": "DeleteObject",
+    "CopyObject": "PutObject",
+    "CreateMultipartUpload": "PutObject",
+    "UploadPart": "PutObject",
+    "UploadPartCopy": "PutObject",
+    "CompleteMultipartUpload": "PutObject",
+    "ListParts": "ListMultipartUploadParts",
+    "ListMultipartUploads": "ListBucketMultipartUploads",
+    "GetBucketEncryption": "GetEncryptionConfiguration",
+    "PutBucketEncryption": "PutEncryptionConfiguration",
+    "DeleteBucketEncryption": "PutEncryptionConfiguration",
+    "GetPublicAccessBlock": "GetBucketPublicAccessBlock",
+    "PutPublicAccessBlock": "PutBucketPublicAccessBlock",
+    "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
+    "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
+}
+EC2_RESOURCE_TYPES = {
+    "i": "instance",
+    "vol": "volume",
+    "lt": "launch-template",
+    "sir": "spot-instances-request",
+    "sg": "security-group",
+    "subnet": "subnet",
+    "eni": "network-interface",
+    "ami": "image",
+}
+EC2_ID = re.compile(r"^(i|vol|lt|sir|sg|subnet|eni|ami)-[0-9a-z]+$")
+CREDENTIAL = re.compile(r"Credential=([^/,\s]+)/(\d{8})/([^/,\s]+)/([^/,\s]+)/aws4_request")
+
+
+@dataclass
+class AwsRequest:
+    """One request, understood as far as its headers and (small) body tell."""
+
+    method: str
+    path: str
+    query: dict[str, list[str]]
+    headers: dict[str, str]
+    service: str
+    region: str
+    action: str
+    protocol: str
+    access_key_id: str | None
+    presigned: bool
+    parameters: dict[str, Any] = field(default_factory=dict)
+    raw_uri: str = ""
+    body_digest: str | None = None
+
+    @property
+    def permission(self) -> str:
+        """The IAM action the operation needs, for example ``s3:PutObject``."""
+        name = S3_PERMISSIONS.get(self.action, self.action) if self.service == "s3" else self.action
+        return f"{self.service}:{name}"
+
+    @property
+    def bucket(self) -> str | None:
+        """The S3 bucket of the request, if it has one."""
+        return (self.path.lstrip("/").split("/", 1)[0] or None) if self.service == "s3" else None
+
+    @property
+    def resources(self) -> list[str]:
+        """ARNs the operation acts on; empty where it names none (or none that is derived here)."""
+        if self.service == "s3":
+            bucket, _, key = self.path.lstrip("/").partition("/")
+            if not bucket:
+                return []
+            if self.action == "DeleteObjects":
+                return [f"arn:aws:s3:::{bucket}/*"]
+            return [f"arn:aws:s3:::{bucket}/{key}" if key else f"arn:aws:s3:::{bucket}"]
+        if self.service == "ec2":
+            return self._ec2_resources()
+        if self.service == "ssm":
+            return self._ssm_resources()
+        if self.service == "iam":
+            return self._iam_resources()
+        return []
+
+    @property
+    def resource(self) -> str:
+        """The resources as one text for the ledger; ``*`` where there are none."""
+        return " ".join(self.resources) or "*"
+
+    def _ec2_resources(self) -> list[str]:
+        found = []
+        for name, value in self.parameters.items():
+            match = EC2_ID.match(str(value)) if "Id" in name else None
+            if match:
+                kind = EC2_RESOURCE_TYPES[match.group(1)]
+                owner = "" if kind == "image" else ACCOUNT_ID
+                found.append(f"arn:aws:ec2:{self.region}:{owner}:{kind}/{value}")
+        return found
+
+    def _ssm_resources(self) -> list[str]:
+        prefix = f"arn:aws:ssm:{self.region}"
+        if self.action == "StartSession":
+            document = self.parameters.get("DocumentName") or "SSM-SessionManagerRunShell"
+            owner = "" if document.startswith("AWS-") else ACCOUNT_ID
+            return [
+                f"arn:aws:ec2:{self.region}:{ACCOUNT_ID}:instance/{self.parameters.get('Target', '')}",
+                f"{prefix}:{owner}:document/{document}",
+            ]
+        if self.action in ("TerminateSession", "ResumeSession"):
+            return [f"{prefix}:{ACCOUNT_ID}:session/{self.parameters.get('SessionId', '')}"]
+        if self.action.startswith("GetParameter") and "Name" in self.parameters:
+            return [f"{prefix}:{ACCOUNT_ID}:parameter/{str(self.parameters['Name']).lstrip('/')}"]
+        return []
+
+    def _iam_resources(self) -> list[str]:
+        for key, kind in (("RoleName", "role"), ("InstanceProfileName", "instance-profile"), ("UserName", "user")):
+            if key in self.parameters:
+                return [f"arn:aws:iam::{ACCOUNT_ID}:{kind}/{self.parameters[key]}"]
+        return []
+
+    def request_tags(self) -> dict[str, str]:
+        """Tags that the request would put on what it makes (EC2 ``TagSpecification``, CreateTags)."""
+        tags: dict[str, str] = {}
+        for name, value in self.parameters.items():
+            match = re.match(r"^(?:TagSpecification\.\d+\.)?Tag\.(\d+)\.Key$", name)
+            if match:
+                tags[str(value)] = str(self.parameters.get(f"{name.removesuffix('.Key')}.Value", ""))
+        return tags
+
+
+def parse(environ: dict[str, Any]) -> AwsRequest:
+    """Understand a WSGI request; the body of everything but S3 is read and put back.
+
+    A request without a recognisable signature comes back with ``access_key_id`` None and service ``s3``, as
+    anonymous S3 requests are the only unsigned ones AWS would consider.
+    """
+    headers = {
+        name[5:].replace("_", "-").title(): value
+        for name, value in environ.items()
+        if name.startswith("HTTP_") and isinstance(value, str)
+    }
+    if environ.get("CONTENT_TYPE"):
+        headers["Content-Type"] = environ["CONTENT_TYPE"]
+    if environ.get("CONTENT_LENGTH"):
+        headers["Content-Length"] = environ["CONTENT_LENGTH"]
+    query = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
+    presigned = "X-Amz-Credential" in query
+    credential = CREDENTIAL.search(
+        f"Credential={query['X-Amz-Credential'][0]}" if presigned else headers.get("Authorization", "")
+    )
+    key, region, signing = (credential[1], credential[3], credential[4]) if credential else (None, "us-east-1", "s3")
+    raw_uri = str(environ.get("RAW_URI") or environ.get("REQUEST_URI") or "")
+    request = AwsRequest(
+        method=environ["REQUEST_METHOD"],
+        path=unquote(raw_uri.partition("?")[0]) if raw_uri.startswith("/") else environ.get("PATH_INFO", "/"),
+        query=query,
+        headers=headers,
+        service=SERVICE_NAMES.get(signing, signing),
+        region=region,
+        action="Unknown",
+        protocol="rest-xml",
+        access_key_id=key,
+        presigned=presigned,
+        raw_uri=raw_uri,
+    )
+    if request.service != "s3":
+        body = _body(environ)
+        request.body_digest = hashlib.sha256(body).hexdigest()
+    if request.service not in REST_SERVICES:
+        _parse_rpc(request, body)
+    else:
+        request.protocol = "rest-xml" if request.service == "s3" else "rest-json"
+        request.action = _operations(request.service).match(request)
+    return request
+
+
+def _body(environ: dict[str, Any]) -> bytes:
+    length = int(environ.get("CONTENT_LENGTH") or 0)
+    body: bytes = environ["wsgi.input"].read(length) if length else b""
+    environ["wsgi.input"] = io.BytesIO(body)
+    return body
+
+
+def _parse_rpc(request: AwsRequest, body: bytes) -> None:
+    target = request.headers.get("X-Amz-Target")
+    operation = re.match(r"^/service/[^/]+/operation/(\w+)$", request.path)
+    if target:
+        request.protocol, request.action = "json", target.rpartition(".")[2]
+        try:
+            parameters = json.loads(body or b"{}")
+        except ValueError:
+            parameters = {}
+        request.parameters = parameters if isinstance(parameters, dict) else {}
+    elif operation:
+        request.protocol, request.action = "smithy-rpc-v2-cbor", operation[1]
+    else:
+        form = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True) or request.query
+        request.parameters = {name: values[0] for name, values in form.items()}
+        request.action = str(request.parameters.get("Action", "Unknown"))
+        request.protocol = "ec2" if request.service == "ec2" else "query"
+
+
+@dataclass(frozen=True)
+class _Operation:
+    name: str
+    method: str
+    pattern: re.Pattern[str]
+    query: tuple[tuple[str, str], ...]
+    headers: tuple[str, ...]
+
+    def score(self, request: AwsRequest) -> int:
+        """How specifically this operation fits; -1 where it does not."""
+        if self.method != request.method or not self.pattern.fullmatch(request.path):
+            return -1
+        for name, value in self.query:
+            if name not in request.query or (value and request.query[name][0] != value):
+                return -1
+        if any(name.title() not in request.headers for name in self.headers):
+            return -1
+        return len(self.query) + len(self.headers)
+
+
+class _Operations:
+    """The operations of one REST service, by URI template."""
+
+    def __init__(self, service: str) -> None:
+        model = botocore.session.get_session().get_service_model(service)
+        self._operations = [self._read(model.operation_model(name)) for name in model.operation_names]
+
+    @staticmethod
+    def _read(model: Any) -> _Operation:
+        path, _, literals = model.http["requestUri"].partition("?")
+        pattern = re.sub(r"\\\{\w+\\\+\\\}", ".+", re.escape(path))
+        pattern = re.sub(r"\\\{\w+\\\}", "[^/]+", pattern)
+        query = [(name, values[0]) for name, values in parse_qs(literals, keep_blank_values=True).items()]
+        headers = []
+        shape = model.input_shape
+        for name in shape.required_members if shape else ():
+            place = shape.members[name].serialization
+            if place.get("location") == "querystring":
+                query.append((place["name"], ""))
+            elif place.get("location") == "header":
+                headers.append(place["name"])
+        return _Operation(model.name, model.http["method"], re.compile(pattern + "/?"), tuple(query), tuple(headers))
+
+    def match(self, request: AwsRequest) -> str:
+        best = max(self._operations, key=lambda operation: operation.score(request))
+        return best.name if best.score(request) >= 0 else "Unknown"
+
+
+@functools.cache
+def _operations(service: str) -> _Operations:
+    return _Operations(service)

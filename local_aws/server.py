@@ -1,0 +1,233 @@
+"""The process of the embedded AWS: ``python -m local_aws start`` runs it in the background."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+# Both are read when moto is imported.
+os.environ.setdefault("MOTO_ENABLE_AMI_VALIDATION", "true")
+os.environ.setdefault("MOTO_EC2_ENABLE_INSTANCE_TYPE_VALIDATION", "true")
+
+from werkzeug.serving import WSGIRequestHandler, make_server
+from werkzeug.wrappers import Request, Response
+
+from local_aws import ec2, fleet, identity, market
+from local_aws.errors import AwsError
+from local_aws.faults import Faults
+from local_aws.gateway import Gateway
+from local_aws.ledger import Ledger
+from local_aws.machines import detect
+from local_aws.ssm import SessionManager
+from local_aws.state import LocalAwsError, Reservation, write_private
+
+log = logging.getLogger("local_aws")
+
+DEFAULT_IDLE_MINUTES = 30.0
+DEFAULT_BOOT_DELAY_SECONDS = 2.0
+
+
+class _Handler(WSGIRequestHandler):
+    """HTTP/1.1 with kept connections, silent: the ledger is the log."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log(self, type: str, message: str, *args: Any) -> None:
+        if type == "error":
+            log.error(message, *args)
+
+
+class LocalAws:
+    """Everything of one embedded AWS, in this process."""
+
+    def __init__(self, reservation: Reservation, *, boot_delay: float, idle_minutes: float) -> None:
+        """Build the parts; nothing listens yet.
+
+        Args:
+            reservation: Port, keys and state folder.
+            boot_delay: Seconds from an instance's running to its registration with SSM.
+            idle_minutes: Stop after so many minutes without a request; 0 means never.
+        """
+        self._reservation = reservation
+        self._idle_seconds = idle_minutes * 60
+        self._stop = threading.Event()
+        self._seeded: str | None = None
+        home = reservation.home
+        shutil.rmtree(home / "machines", ignore_errors=True)  # left by a process that was killed
+        (home / "machines").mkdir()
+        self.faults = Faults()
+        self._ledger = Ledger(home / "ledger.jsonl")
+        self._fleet = fleet.Fleet(
+            reservation, self.faults, detect(home / "machines"), boot_delay=boot_delay, on_gone=self._close_sessions
+        )
+        ec2.install(self._fleet, self.faults)
+        self._gateway = Gateway(reservation, self._ledger, self.faults, self._control, _tags_of)
+        self._sessions = SessionManager(self._gateway, self._fleet)
+        identity.create_user(reservation, "operator", identity.administrator_policy())
+        identity.create_user(reservation, "controller", None)
+        _patch_prices()
+
+    def serve(self) -> None:
+        """Listen until stopped, then end every machine.
+
+        Raises:
+            LocalAwsError: The reserved port is taken.
+        """
+        home = self._reservation.home
+        try:
+            server = make_server(
+                "127.0.0.1", self._reservation.port, self._gateway, threaded=True, request_handler=_Handler
+            )
+        except (OSError, SystemExit) as error:
+            raise LocalAwsError(f"port {self._reservation.port} on 127.0.0.1 is taken by another program") from error
+        self._sessions.server.start()
+        threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
+        write_private(home / "server.json", json.dumps({"pid": os.getpid(), "isolation": self._fleet.isolation.value}))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._stop.set())
+        log.info("listening on %s, isolation %s", self._reservation.endpoint, self._fleet.isolation.value)
+        try:
+            self._wait()
+        finally:
+            (home / "server.json").unlink(missing_ok=True)
+            self._fleet.close()
+            self._sessions.server.stop()
+            server.shutdown()
+            self._ledger.close()
+
+    def _wait(self) -> None:
+        while not self._stop.wait(1.0):
+            idle = time.monotonic() - self._gateway.last_request
+            if self._idle_seconds and idle > self._idle_seconds:
+                log.info("no request for %.0f minutes: stopping", idle / 60)
+                return
+
+    def _close_sessions(self, instance_id: str) -> None:
+        self._sessions.server.close_instance(instance_id)
+
+    # control requests of the command line
+
+    def _control(self, request: Request) -> Response:
+        name = request.path.removeprefix("/_local_aws/")
+        arguments = request.get_json() if request.method == "POST" else {}
+        try:
+            answer = getattr(self, f"_control_{name}")(**arguments)
+        except (LocalAwsError, AwsError) as error:
+            return Response(json.dumps({"error": str(error)}), 400, mimetype="application/json")
+        return Response(json.dumps(answer, default=str), mimetype="application/json")
+
+    def _control_status(self) -> dict[str, Any]:
+        backend = ec2.backend()
+        return {
+            "endpoint": self._reservation.endpoint,
+            "ledger": str(self._ledger.path),
+            "isolation": self._fleet.isolation.value,
+            "pid": os.getpid(),
+            "instances": [fleet.instance_summary(instance) for instance in backend.all_instances()],
+            "volumes": [
+                {"id": volume.id, "state": volume.status, "size": volume.size, "tags": _plain_tags(volume.get_tags())}
+                for volume in list(backend.volumes.values())
+            ],
+            "spot_requests": [
+                {"id": r.id, "state": r.state, "status": r.status["Code"], "instance": r.instance_id}
+                for r in list(backend.spot_instance_requests.values())
+            ],
+            "sessions": self._sessions.server.sessions(),
+            "faults": self.faults.listing(),
+        }
+
+    def _control_stop(self) -> dict[str, Any]:
+        self._stop.set()
+        return {"stopping": True}
+
+    def _control_fault(self, kind: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        if kind == "clear":
+            return {"cleared": self.faults.clear(parameters.get("id"))}
+        if kind == "cut":
+            return {"cut": self._sessions.server.cut(str(parameters["instance"]))}
+        if kind == "interrupt":
+            self._fleet.interrupt(str(parameters["instance"]), float(parameters.get("seconds", 120)))
+            return {"interrupted": parameters["instance"]}
+        fault = self.faults.add(kind, parameters)
+        return {"id": fault.id, "kind": fault.kind, "parameters": fault.parameters, "count": fault.count}
+
+    def _control_console(self, instance: str) -> dict[str, Any]:
+        return {"console": self._fleet.console(instance)}
+
+    def _control_seeded(self, digest: str | None = None) -> dict[str, Any]:
+        """Remember, or tell, which account description this process was seeded with."""
+        self._seeded = digest or self._seeded
+        return {"digest": self._seeded}
+
+    def _control_account(self, **account: Any) -> dict[str, Any]:
+        """Give the controller its policy; the rest of the account is made through the API."""
+        identity.iam().put_user_policy(
+            self._reservation.controller.user, "inline", json.dumps(account["controller_policy"])
+        )
+        return {"controller": self._reservation.controller.user}
+
+
+def run(reservation: Reservation, *, boot_delay: float, idle_minutes: float) -> None:
+    """Be the server of ``reservation`` until stopped.
+
+    Raises:
+        LocalAwsError: Another process already serves this state folder, or the port is taken.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    with _only_one(reservation.home / "server.lock"):
+        LocalAws(reservation, boot_delay=boot_delay, idle_minutes=idle_minutes).serve()
+
+
+@contextlib.contextmanager
+def _only_one(path: Path) -> Iterator[None]:
+    with path.open("a") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise LocalAwsError(f"an embedded AWS already runs in {path.parent}") from error
+        yield
+
+
+def _plain_tags(tags: list[dict[str, str]]) -> dict[str, str]:
+    return {tag["key"]: tag["value"] for tag in tags}
+
+
+def _tags_of(resource_id: str) -> dict[str, str]:
+    found: dict[str, str] = dict(ec2.backend().tags.get(resource_id, {}))
+    return found
+
+
+def _patch_prices() -> None:
+    """Have DescribeSpotPriceHistory answer with the prices of ``market`` (moto knows one constant)."""
+    from moto.core.responses import ActionResult
+    from moto.ec2.responses.spot_instances import SpotInstances
+
+    def describe_spot_price_history(self: Any) -> ActionResult:
+        offers = self.ec2_backend.describe_spot_price_history(
+            self._get_param("InstanceTypes", []), self._filters_from_querystring()
+        )
+        now = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
+        history = [
+            {
+                "InstanceType": offer["InstanceType"],
+                "ProductDescription": "Linux/UNIX",
+                "SpotPrice": f"{market.spot_price(offer['InstanceType'], offer['Location']):.6f}",
+                "AvailabilityZone": offer["Location"],
+                "Timestamp": now,
+            }
+            for offer in offers
+        ]
+        return ActionResult({"SpotPriceHistory": history})
+
+    SpotInstances.describe_spot_price_history = describe_spot_price_history  # type: ignore[method-assign]

@@ -1,0 +1,120 @@
+"""The part of Systems Manager that moto lacks: sessions and the list of managed instances."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from local_aws.errors import AwsError
+from local_aws.fleet import Fleet
+from local_aws.gateway import Gateway
+from local_aws.identity import Principal
+from local_aws.requests import AwsRequest
+from local_aws.sessions import SessionServer, UnknownSession, UnsupportedDocument
+
+SHELL_DOCUMENT = "SSM-SessionManagerRunShell"
+
+
+class SessionShell:
+    """An interactive shell on a machine, as the session agent starts it."""
+
+    def __init__(self, fleet: Fleet, instance_id: str, terminal: int) -> None:
+        """Start ``sh`` as ssm-user on the pty slave ``terminal`` of this process."""
+        self._process = fleet.machine(instance_id).spawn(
+            ["sh"],
+            user="ssm-user",
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            env={"TERM": "xterm-256color"},
+            cwd="/usr/bin",
+            tty=True,
+        )
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        """Exit code of the shell, or None when ``timeout`` seconds have passed first."""
+        return self._process.wait(timeout)
+
+    def kill(self) -> None:
+        """Kill the shell and what runs in its session."""
+        self._process.kill()
+
+
+class SessionManager:
+    """Answers StartSession, ResumeSession, TerminateSession, DescribeSessions, DescribeInstanceInformation."""
+
+    def __init__(self, gateway: Gateway, fleet: Fleet) -> None:
+        """Register the handlers with ``gateway``."""
+        self._fleet = fleet
+        self.server = SessionServer(lambda instance_id, terminal: SessionShell(fleet, instance_id, terminal))
+        for action, handler in (
+            ("StartSession", self._start),
+            ("ResumeSession", self._resume),
+            ("TerminateSession", self._terminate),
+            ("DescribeSessions", self._describe_sessions),
+            ("DescribeInstanceInformation", self._describe_instances),
+        ):
+            gateway.handle("ssm", action, handler)
+
+    def _start(self, request: AwsRequest, principal: Principal) -> dict[str, Any]:
+        target = str(request.parameters.get("Target", ""))
+        self._fleet.machine(target)  # raises TargetNotConnected
+        owner = principal.arn.rpartition("/")[2]
+        document = request.parameters.get("DocumentName")
+        try:
+            return self.server.start_session(target, document, request.parameters.get("Parameters"), owner=owner)
+        except UnsupportedDocument as error:
+            raise AwsError("InvalidDocument", str(error), 400) from error
+
+    def _resume(self, request: AwsRequest, _: Principal) -> dict[str, Any]:
+        try:
+            return self.server.resume_session(str(request.parameters.get("SessionId", "")))
+        except UnknownSession as error:
+            raise AwsError("DoesNotExistException", str(error), 400) from error
+
+    def _terminate(self, request: AwsRequest, _: Principal) -> dict[str, Any]:
+        return self.server.terminate_session(str(request.parameters.get("SessionId", "")))
+
+    def _describe_sessions(self, request: AwsRequest, _: Principal) -> dict[str, Any]:
+        active = request.parameters.get("State", "Active") == "Active"
+        sessions = [
+            {
+                "SessionId": session["id"],
+                "Target": session["instance_id"],
+                "Owner": session["owner"],
+                "Status": "Connected",
+                "DocumentName": SHELL_DOCUMENT,
+            }
+            for session in self.server.sessions()
+        ]
+        return {"Sessions": sessions if active else []}
+
+    def _describe_instances(self, request: AwsRequest, _: Principal) -> dict[str, Any]:
+        wanted = _wanted_ids(request.parameters)
+        listing = [
+            {
+                "InstanceId": instance.id,
+                "PingStatus": "Online",
+                "LastPingDateTime": time.time(),
+                "AgentVersion": "3.3.0.0",
+                "IsLatestVersion": True,
+                "PlatformType": "Linux",
+                "PlatformName": "local_aws",
+                "ResourceType": "EC2Instance",
+                "IPAddress": instance.private_ip,
+                "ComputerName": instance.private_dns_name,
+            }
+            for instance in self._fleet.registered()
+            if wanted is None or instance.id in wanted
+        ]
+        return {"InstanceInformationList": listing}
+
+
+def _wanted_ids(parameters: dict[str, Any]) -> set[str] | None:
+    wanted: set[str] | None = None
+    for item in [*parameters.get("Filters", []), *parameters.get("InstanceInformationFilterList", [])]:
+        key, values = item.get("Key", item.get("key")), item.get("Values", item.get("valueSet", []))
+        if key != "InstanceIds":
+            raise AwsError("InvalidInstanceInformationFilterValue", f"the filter {key!r} is not supported here", 400)
+        wanted = set(values) if wanted is None else wanted & set(values)
+    return wanted

@@ -1,0 +1,160 @@
+"""Where one embedded AWS keeps its state, and the facts both ends need before it runs.
+
+The port and the keys are *reserved* before the process starts: a client (the inventory plugin) can hand out
+the endpoint first and have the process started later, once the user's input is known to be good.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import socket
+import string
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+HOME_VARIABLE = "LOCAL_AWS_HOME"
+DEFAULT_HOME = ".local_aws"
+ACCOUNT_ID = "123456789012"  # moto's own account; its back ends are keyed by it
+REGION = "us-east-1"
+
+
+class LocalAwsError(Exception):
+    """Something a user can act on; its text is one line."""
+
+
+@dataclass(frozen=True)
+class AccessKey:
+    """A long-term key pair of an IAM user of the embedded account."""
+
+    user: str
+    access_key_id: str
+    secret_access_key: str
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """What a client needs in order to talk to the embedded AWS, running or not."""
+
+    home: Path
+    port: int
+    region: str
+    account_id: str
+    admin_token: str
+    operator: AccessKey
+    controller: AccessKey
+
+    @property
+    def endpoint(self) -> str:
+        """The endpoint URL of every service, without a trailing slash."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def client_environment(self, key: AccessKey | None = None) -> dict[str, str]:
+        """Environment that points an AWS SDK here, and nowhere else.
+
+        The configuration files and the metadata service are switched off, so that a mistake can never reach a
+        real account with the user's own credentials.
+        """
+        key = key or self.controller
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ACCESS_KEY_ID": key.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": key.secret_access_key,
+            "AWS_REGION": self.region,
+            "AWS_DEFAULT_REGION": self.region,
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+
+def default_home() -> Path:
+    """The state folder: ``$LOCAL_AWS_HOME``, else ``.local_aws`` in the current folder."""
+    return Path(os.environ.get(HOME_VARIABLE) or DEFAULT_HOME).absolute()
+
+
+def reserve(home: Path | None = None, *, new_port: bool = False) -> Reservation:
+    """Return the reservation of ``home``, making port and keys on first use.
+
+    Args:
+        home: State folder; made if it is not there.
+        new_port: Pick another port (the reserved one turned out to be taken).
+
+    Raises:
+        LocalAwsError: The folder cannot be written, or its file is damaged.
+    """
+    home = (home or default_home()).absolute()
+    path = home / "reservation.json"
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with locked(home / "reservation.lock"):
+            if path.exists() and not new_port:
+                return _load(home, json.loads(path.read_text()))
+            reservation = _load(home, json.loads(path.read_text())) if path.exists() else None
+            reservation = _new(home, reservation)
+            write_private(path, json.dumps({**asdict(reservation), "home": None}, indent=2))
+            return reservation
+    except OSError as error:
+        raise LocalAwsError(f"cannot keep the state of the embedded AWS in {home}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise LocalAwsError(f"{path} is damaged ({error}); remove {home} and start again") from error
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive advisory lock on ``path`` (made if need be)."""
+    with path.open("a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace ``path`` atomically with ``text``, readable by its owner only."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as handle:
+        handle.write(text)
+    temporary.replace(path)
+
+
+def free_port() -> int:
+    """Return a TCP port on loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _load(home: Path, data: dict[str, Any]) -> Reservation:
+    return Reservation(
+        home=home,
+        port=int(data["port"]),
+        region=data["region"],
+        account_id=data["account_id"],
+        admin_token=data["admin_token"],
+        operator=AccessKey(**data["operator"]),
+        controller=AccessKey(**data["controller"]),
+    )
+
+
+def _new(home: Path, former: Reservation | None) -> Reservation:
+    return Reservation(
+        home=home,
+        port=free_port(),
+        region=REGION,
+        account_id=ACCOUNT_ID,
+        admin_token=former.admin_token if former else secrets.token_hex(16),
+        operator=former.operator if former else _access_key("local-operator"),
+        controller=former.controller if former else _access_key("controller"),
+    )
+
+
+def _access_key(user: str) -> AccessKey:
+    alphabet = string.ascii_uppercase + "234567"
+    identifier = "AKIA" + "".join(secrets.choice(alphabet) for _ in range(16))
+    return AccessKey(user, identifier, secrets.token_urlsafe(30))
