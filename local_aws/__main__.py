@@ -58,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
 
     log = commands.add_parser("log", help="print the ledger of requests")
     log.add_argument("--json", action="store_true", help="print the entries as they are, one JSON line each")
+    log.add_argument("--count", action="store_true", help="print counts as JSON instead of the entries")
     for name, text in (
         ("since", "earliest time (ISO 8601)"),
         ("until", "latest time (ISO 8601)"),
@@ -156,6 +157,9 @@ def _log(options: argparse.Namespace) -> int:
         writes=options.writes,
         denied=options.denied,
     )
+    if options.count:
+        print(json.dumps(ledger.count(entries)))
+        return 0
     for entry in entries:
         if options.json:
             print(json.dumps(entry))

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import string
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
+from botocore.exceptions import BotoCoreError, ClientError
 
 from local_aws import control
 from local_aws.state import LocalAwsError, Reservation
 
-KEYS = {"controller_policy", "roles", "buckets", "security_groups", "images", "parameters", "topics", "prices"}
+KEYS = {"substitutions", "controller_policy", "roles", "buckets", "security_groups", "images", "parameters", "topics", "prices"}
 EC2_TRUST = {
     "Version": "2012-10-17",
     "Statement": [
@@ -40,7 +42,10 @@ def seed(reservation: Reservation, description: Path) -> list[str]:
         digest.update(path.read_bytes())
     if control.call(reservation, "seeded", {})["digest"] == digest.hexdigest():
         return ["the account is there already"]
-    lines = list(_Seeder(reservation, wanted, description.parent).run())
+    try:
+        lines = list(_Seeder(reservation, wanted, description.parent).run())
+    except (BotoCoreError, ClientError) as error:
+        raise LocalAwsError(f"cannot make the account of {description}: {error}") from error
     control.call(reservation, "seeded", {"digest": digest.hexdigest()})
     return lines
 
@@ -95,9 +100,14 @@ class _Seeder:
         yield from self._topics()
         yield from self._prices()
 
+    def _policy(self, name: str) -> str:
+        """A policy document with the description's ``substitutions``; IAM's own variables stay as they are."""
+        text = (self._base / name).read_text()
+        return string.Template(text).safe_substitute(self._wanted.get("substitutions", {}))
+
     def _policies(self) -> Iterator[str]:
         if "controller_policy" in self._wanted:
-            policy = json.loads((self._base / self._wanted["controller_policy"]).read_text())
+            policy = json.loads(self._policy(self._wanted["controller_policy"]))
             control.call(self._reservation, "account", {"controller_policy": policy})
             yield f"user {self._reservation.controller.user}"
 
@@ -109,7 +119,7 @@ class _Seeder:
             except iam.exceptions.EntityAlreadyExistsException:
                 pass
             for policy in role.get("policies", []):
-                document = (self._base / policy).read_text()
+                document = self._policy(policy)
                 iam.put_role_policy(RoleName=name, PolicyName=Path(policy).stem, PolicyDocument=document)
             for arn in role.get("managed_policies", []):
                 iam.attach_role_policy(RoleName=name, PolicyArn=arn)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import logging
 import os
 import threading
@@ -14,19 +15,19 @@ from typing import Any
 
 from moto.ec2.models.instances import Instance, StateReason
 
-from local_aws import ec2, identity
+from local_aws import ec2
 from local_aws.errors import AwsError
 from local_aws.faults import Faults
 from local_aws.machines import BootError, Isolation, Machine, MachineSpec
 from local_aws.machines.imds import MetadataServer
-from local_aws.state import ACCOUNT_ID, Reservation
+from local_aws.metadata import InstanceMetadata
+from local_aws.state import Reservation
 
 log = logging.getLogger(__name__)
 
 CACHE_VARIABLE = "LOCAL_AWS_CACHE"
 PACKAGE_CACHE = PurePosixPath("/var/cache/packages")
 USER_DATA_PATIENCE_SECONDS = 60.0
-CREDENTIALS_SECONDS = 6 * 3600
 # What an image built on this host would know too: package indexes, certificates, proxies.
 INHERITED = ("PIP_", "UV_", "SSL_CERT_", "REQUESTS_CA_", "CURL_CA_", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy",
              "https_proxy")  # fmt: skip
@@ -38,6 +39,7 @@ class Live:
     """One instance that has (or had) a machine."""
 
     instance: Instance
+    user_data: bytes | None = None
     machine: Machine | None = None
     metadata: MetadataServer | None = None
     boot_delay: float = 0.0
@@ -77,8 +79,6 @@ class Fleet:
         self._live: dict[str, Live] = {}
         self._cache = Path(os.environ.get(CACHE_VARIABLE) or reservation.home / "cache").absolute()
         self._cache.mkdir(parents=True, exist_ok=True)
-        # Only an overlay can have a mount point that the host lacks.
-        self._cache_in_machine = PACKAGE_CACHE if isolation is Isolation.OVERLAY else PurePosixPath(self._cache)
 
     # ec2.Machinery
 
@@ -87,14 +87,12 @@ class Fleet:
         delay = self._faults.take("boot_delay")
         live = Live(
             instance,
+            user_data=base64.b64decode(str(instance.user_data)) if instance.user_data else None,
             boot_delay=delay.parameters.get("seconds", 60.0) if delay else self._boot_delay,
             never_online=self._faults.take("never_online") is not None,
         )
-        former = self._live.get(instance.id)
         self._live[instance.id] = live
-        threading.Thread(
-            target=self._boot, args=(live, former is None), name=f"boot-{instance.id}", daemon=True
-        ).start()
+        threading.Thread(target=self._boot, args=(live,), name=f"boot-{instance.id}", daemon=True).start()
 
     def halt(self, instance: Instance, *, destroy: bool) -> None:
         """See ``ec2.Machinery``."""
@@ -109,7 +107,7 @@ class Fleet:
             else:
                 live.machine.kill()
         if live.metadata is not None:
-            live.metadata.stop()
+            live.metadata.close()
             live.metadata = None
 
     # what others ask
@@ -171,14 +169,11 @@ class Fleet:
 
     # the life of one machine
 
-    def _boot(self, live: Live, first_time: bool) -> None:
+    def _boot(self, live: Live) -> None:
         instance = live.instance
         try:
-            if self._faults.take("boot_failure"):
-                raise BootError("injected fault: the machine does not boot")
-            live.metadata = MetadataServer(_Metadata(live, self._reservation.region))
-            live.metadata.start()
-            live.machine = self._new_machine(live, first_time)
+            live.metadata = MetadataServer(InstanceMetadata(live, self._reservation.region))
+            live.machine = self._new_machine(live)
             live.machine.on_exit(lambda why: self._exited(live, why))
             live.machine.start()
         except BootError as error:
@@ -190,16 +185,17 @@ class Fleet:
                 instance._state.name, instance._state.code = "running", 16
         live.running_since = time.monotonic()
 
-    def _new_machine(self, live: Live, first_time: bool) -> Machine:
+    def _new_machine(self, live: Live) -> Machine:
         instance = live.instance
         assert live.metadata is not None
-        user_data = instance.user_data.decode() if instance.user_data and first_time else None
         spec = MachineSpec(
             instance_id=instance.id,
             hostname=instance.private_dns_name.partition(".")[0],
-            user_data=user_data.encode() if isinstance(user_data, str) else user_data,
+            user_data=live.user_data,
             environment=self._environment(live.metadata.endpoint),
-            shared={self._cache: self._cache_in_machine},
+            shared={self._cache: PACKAGE_CACHE},
+            hidden=[self._reservation.home],  # the account's keys are not an instance's to read
+            boot_failure=self._faults.take("boot_failure") is not None,
         )
         return Machine(spec, self._reservation.home / "machines" / instance.id, self.isolation)
 
@@ -215,8 +211,8 @@ class Fleet:
             "no_proxy": "127.0.0.1,localhost",
             "AWS_ENDPOINT_URL": self._reservation.endpoint,
             "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata_endpoint,
-            "UV_CACHE_DIR": str(self._cache_in_machine / "uv"),
-            "PIP_CACHE_DIR": str(self._cache_in_machine / "pip"),
+            "UV_CACHE_DIR": str(PACKAGE_CACHE / "uv"),
+            "PIP_CACHE_DIR": str(PACKAGE_CACHE / "pip"),
         }
 
     def _exited(self, live: Live, why: str) -> None:
@@ -244,56 +240,6 @@ class Fleet:
             "Server.SpotInstanceTermination",
             "instance-terminated-no-capacity",
         )
-
-
-class _Metadata:
-    """What the metadata service of one instance answers with."""
-
-    def __init__(self, live: Live, region: str) -> None:
-        self._live = live
-        self._region = region
-        self._role: identity.AssumedRole | None = None
-
-    @property
-    def http_tokens(self) -> str:
-        return str(self._live.instance.metadata_options.http_tokens)
-
-    def facts(self) -> dict[str, Any]:
-        instance = self._live.instance
-        return {
-            "ami-id": instance.image_id,
-            "instance-id": instance.id,
-            "instance-type": instance.instance_type,
-            "instance-life-cycle": instance.lifecycle or "on-demand",
-            "hostname": instance.private_dns_name,
-            "local-hostname": instance.private_dns_name,
-            "local-ipv4": instance.private_ip,
-            "availability-zone": instance.availability_zone,
-            "region": self._region,
-            "account-id": ACCOUNT_ID,
-            "user-data": instance.user_data.decode() if instance.user_data else None,
-            "tags": {tag["key"]: tag["value"] for tag in instance.get_tags()}
-            if instance.metadata_options.instance_metadata_tags == "enabled"
-            else None,
-        }
-
-    def credentials(self) -> dict[str, str] | None:
-        association = ec2.backend().iam_instance_profile_associations.get(self._live.instance.id)
-        if association is None or not association.iam_instance_profile.roles:
-            return None
-        name = association.iam_instance_profile.roles[0].name
-        if self._role is None or self._role.expiration.replace(tzinfo=UTC) < datetime.now(UTC) + timedelta(minutes=15):
-            self._role = identity.assume_role(name, self._live.instance.id, CREDENTIALS_SECONDS)
-        return {
-            "role": name,
-            "AccessKeyId": self._role.access_key_id,
-            "SecretAccessKey": self._role.secret_access_key,
-            "Token": self._role.session_token,
-            "Expiration": self._role.expiration.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        }
-
-    def notices(self) -> dict[str, datetime | None]:
-        return {"termination": self._live.notice, "rebalance": self._live.rebalance}
 
 
 def instance_summary(instance: Instance) -> dict[str, Any]:

@@ -109,6 +109,19 @@ def select(
         yield entry
 
 
+def count(entries: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Totals of some entries: ``requests``, ``writes`` (allowed), ``denied_writes``, and ``calls`` by operation."""
+    totals: dict[str, Any] = {"requests": 0, "writes": 0, "denied_writes": 0, "calls": {}}
+    for entry in entries:
+        totals["requests"] += 1
+        if entry["write"]:
+            totals["writes" if entry["allowed"] else "denied_writes"] += 1
+        call = f"{entry['service']}.{entry['action']}"
+        totals["calls"][call] = totals["calls"].get(call, 0) + 1
+    totals["calls"] = dict(sorted(totals["calls"].items()))
+    return totals
+
+
 def _normal(moment: str | None) -> str | None:
     if not moment:
         return None

@@ -1,0 +1,187 @@
+"""Who runs a command inside a machine: users, their environment, and starting a process as one of them.
+
+What each level of isolation can hold apart:
+
+- ``overlay``: real user ids; ``ssm-user`` may write what any unprivileged user may.
+- ``user-namespace``: the kernel knows one user. A session of ``ssm-user`` gets a user and mount namespace of its own in
+  which its id is not 0, it has no capability, and all but its home and the temporary folders is read-only: a missing
+  ``become`` fails here too. It may still signal root's processes, and nobody but these two users exists.
+- ``process-group``: one user, nothing to hold apart. ``sudo`` and ``shutdown`` go by the name a session was started
+  under, which catches a mistake and no intent.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pwd
+import socket
+import struct
+import subprocess
+import termios
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from local_aws.machines import kernel
+from local_aws.machines.image import Image
+from local_aws.machines.spec import SESSION_USER, Boot, Isolation
+
+USER_MARK = "LOCAL_AWS_MACHINE_USER"
+# Where there is no namespace, the host's own shutdown called by its full path must find nobody to ask: not logind over
+# D-Bus, nor systemd over its private socket (systemctl(1): SYSTEMCTL_FORCE_BUS).
+_NO_HOST_BUS = {"DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/nonexistent", "SYSTEMCTL_FORCE_BUS": "1"}
+_WRITABLE_IN_SESSION = ("/dev", "/proc", "/tmp", "/var/tmp")
+
+
+class UnknownUser(LookupError):
+    """Nobody of that name can run a command in this machine; the text is one line."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """A user as the kernel and the shell see one. ``switch`` tells whether starting as it means changing ids."""
+
+    name: str
+    uid: int
+    gid: int
+    home: str
+    shell: str
+    switch: bool
+
+
+class Accounts:
+    """The users of one machine."""
+
+    def __init__(self, boot: Boot, image: Image) -> None:
+        """Hold the machine's facts; nothing is read yet."""
+        self._boot = boot
+        self._image = image
+
+    def find(self, name: str) -> Account:
+        """Look a user up by name, or by ``#uid`` as sudo(8) allows.
+
+        Raises:
+            UnknownUser: There is none, or this machine cannot become that user.
+        """
+        image = self._image
+        if self._boot.isolation == Isolation.OVERLAY:
+            try:
+                entry = pwd.getpwuid(int(name[1:])) if name[:1] == "#" else pwd.getpwnam(name)
+            except (KeyError, ValueError, OverflowError):
+                raise UnknownUser(f"unknown user {name}") from None
+            switch = entry.pw_uid != 0
+            return Account(entry.pw_name, entry.pw_uid, entry.pw_gid, entry.pw_dir, entry.pw_shell or "/bin/sh", switch)
+        if name in ("root", "#0"):
+            return Account("root", 0, 0, image.root_home, "/bin/sh", False)
+        if name in (SESSION_USER, f"#{image.session_uid}"):
+            uid = image.session_uid
+            switch = self._boot.isolation == Isolation.USER_NAMESPACE
+            return Account(SESSION_USER, uid, uid, image.session_home, "/bin/sh", switch)
+        level = self._boot.isolation
+        raise UnknownUser(f"cannot become {name}: with isolation {level} there is root and {SESSION_USER}")
+
+    def environment(self, account: Account) -> dict[str, str]:
+        """What a fresh session of ``account`` has, and nothing of anyone else's."""
+        values = {
+            "PATH": self._image.path,
+            "HOME": account.home,
+            "USER": account.name,
+            "LOGNAME": account.name,
+            "SHELL": account.shell,
+            "LANG": "C.UTF-8",
+            "TERM": "xterm-256color",
+        }
+        if not self._boot.namespaced:
+            values |= _NO_HOST_BUS | {USER_MARK: account.name, "TMPDIR": self._image.temporary}
+        return values | self._boot.environment
+
+    def peer(self, connection: socket.socket) -> str | None:
+        """Name of the user at the other end of a unix socket; None for one who may not ask the init anything."""
+        pid, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        if self._boot.isolation == Isolation.OVERLAY:
+            return {0: "root", self._image.session_uid: SESSION_USER}.get(uid)
+        if uid != os.getuid():
+            return None
+        try:
+            if self._boot.isolation == Isolation.USER_NAMESPACE:
+                same = os.readlink(f"/proc/{pid}/ns/user") == os.readlink("/proc/self/ns/user")
+                return "root" if same else SESSION_USER
+            with open(f"/proc/{pid}/environ", "rb") as file:
+                return "root" if f"{USER_MARK}=root".encode() in file.read().split(b"\0") else SESSION_USER
+        except OSError:
+            return SESSION_USER  # it is gone, or may not be looked at: the lesser of the two
+
+    def start(
+        self,
+        account: Account,
+        argv: Sequence[str],
+        environment: Mapping[str, str],
+        cwd: str,
+        descriptors: Sequence[int],
+        *,
+        executable: str | None = None,
+        tty: bool = False,
+    ) -> subprocess.Popen[bytes]:
+        """Start a command as ``account``, leader of a new session.
+
+        Args:
+            account: Who.
+            argv: Command and arguments; looked up in the PATH of ``environment``.
+            environment: All of it.
+            cwd: Working folder.
+            descriptors: Standard input, output and error.
+            executable: Program, when ``argv[0]`` is to say something else (a login shell's ``-sh``).
+            tty: Standard input is a terminal that becomes the session's own.
+
+        Raises:
+            OSError: The command cannot be started.
+        """
+        ids: dict[str, Any] = {}
+        overlay = self._boot.isolation == Isolation.OVERLAY
+        if overlay and account.switch:
+            groups = os.getgrouplist(account.name, account.gid)
+            ids = {"user": account.uid, "group": account.gid, "extra_groups": groups}
+        if overlay and tty:
+            os.fchown(descriptors[0], account.uid, -1)
+        try:
+            return subprocess.Popen(
+                list(argv),
+                executable=executable,
+                stdin=descriptors[0],
+                stdout=descriptors[1],
+                stderr=descriptors[2],
+                env=dict(environment),
+                cwd=cwd,
+                umask=0o022,
+                start_new_session=True,
+                # This process has one thread, so running Python between fork and exec is safe.
+                preexec_fn=self._preparation(account, tty, enter=account.switch and not overlay),
+                **ids,
+            )
+        except subprocess.SubprocessError as error:  # what preexec_fn raised, its text lost on the way
+            raise OSError(f"cannot set up a session of {account.name}: {error}") from error
+
+    def _preparation(self, account: Account, tty: bool, *, enter: bool) -> Callable[[], None] | None:
+        if not tty and not enter:
+            return None
+
+        def prepare() -> None:
+            if tty:
+                fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+            if enter:
+                _enter_session(account.uid, account.home)
+
+        return prepare
+
+
+def _enter_session(uid: int, home: str) -> None:
+    """Become user ``uid`` in namespaces of our own, with little left to write on (see the module's text)."""
+    kernel.unshare(kernel.CLONE_NEWUSER | kernel.CLONE_NEWNS)
+    kernel.map_single_user(uid, 0, 0)
+    kernel.mount(home, home, flags=kernel.MS_BIND)
+    writable = (*_WRITABLE_IN_SESSION, home)
+    for each in kernel.mounts():
+        if not any(each.point == place or each.point.startswith(f"{place}/") for place in writable):
+            kernel.remount_read_only(each)
+    os.chdir(os.getcwd())  # the folder we stand in belongs to the old mount

@@ -1,0 +1,116 @@
+"""What stands in a machine for ``sudo``, ``shutdown`` and their kin: it asks the init and passes on what comes back.
+
+Runs as whoever called it. Standard input, output and error are handed to the init as they are, so a command run by
+``sudo`` reads and writes the caller's own pipe or terminal. (The terminal stays the caller's *controlling* terminal:
+an interactive root shell has no job control.)
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from types import FrameType
+from typing import Any
+
+from local_aws.machines import frames, power, sudo
+
+SOCKET = "init.sock"
+_FORWARDED = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGALRM")
+
+
+def main(argv: Sequence[str], folder: str) -> int:
+    """Do what the program ``argv[0]`` is named for.
+
+    Args:
+        argv: The command line.
+        folder: Where the init's socket is.
+
+    Returns:
+        The exit status: the command's, 128 + n for one ended by signal n, or 1.
+    """
+    name = os.path.basename(argv[0])
+    try:
+        if name == "sudo":
+            return _sudo(folder, argv[1:])
+        return _power(folder, name, argv[1:])
+    except OSError as error:
+        print(f"{name}: this machine's init does not answer: {error}", file=sys.stderr)
+        return 1
+
+
+def connect(folder: str) -> socket.socket:
+    """Connect to the init's socket in ``folder``, however long that path is (unix(7) allows 107 bytes)."""
+    here = os.open(folder, os.O_PATH | os.O_DIRECTORY)
+    try:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock.connect(f"/proc/self/fd/{here}/{SOCKET}")
+    finally:
+        os.close(here)
+    return sock
+
+
+def _sudo(folder: str, arguments: Sequence[str]) -> int:
+    try:
+        call = sudo.parse(arguments)
+    except sudo.UsageError as error:
+        print(f"sudo: {error}", file=sys.stderr)
+        return 1
+    if call.action == "version":
+        print(sudo.VERSION)
+        return 0
+    request: dict[str, Any] = {"do": "sudo", "call": asdict(call), "cwd": _cwd(), "env": dict(os.environ)}
+    with connect(folder) as sock:
+
+        def forward(number: int, _frame: FrameType | None) -> None:
+            frames.send(sock, {"signal": number})
+
+        frames.send(sock, request, (0, 1, 2))
+        for each in _FORWARDED:
+            signal.signal(getattr(signal, each), forward)
+        answer = frames.receive(sock)
+    if answer is None:
+        return 1  # the machine ended
+    message, _ = answer
+    if "error" in message:
+        print(f"sudo: {message['error']}", file=sys.stderr)
+        return int(message.get("code", 1))
+    if "text" in message:
+        print(message["text"])
+    code = int(message["code"])
+    return code if code >= 0 else 128 - code
+
+
+def _power(folder: str, name: str, arguments: Sequence[str]) -> int:
+    try:
+        call = power.parse(name, arguments, dt.datetime.now())
+    except power.PowerError as error:
+        print(error, file=sys.stderr)
+        return 1
+    if call.action == "nothing":
+        return 0
+    with connect(folder) as sock:
+        frames.send(sock, {"do": "power", "call": asdict(call)})
+        answer = frames.receive(sock)
+    message = answer[0] if answer else {}
+    if "error" in message:
+        print(f"{name}: {message['error']}", file=sys.stderr)
+        return 1
+    if "at" in message:
+        at = dt.datetime.fromtimestamp(message["at"]).astimezone()
+        print(power.scheduled(message["kind"], at), file=sys.stderr)
+    elif call.action == "show":
+        print("No scheduled shutdown.", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _cwd() -> str:
+    try:
+        return os.getcwd()
+    except OSError:
+        return "/"  # the folder was removed under us

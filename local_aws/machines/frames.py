@@ -1,0 +1,82 @@
+"""Messages with file descriptors over a connected unix stream socket.
+
+One frame is a 4-byte big-endian length and a JSON object; descriptors ride on the length (``SCM_RIGHTS``, unix(7)).
+A stream, not ``SOCK_SEQPACKET``: a command line and its environment may be larger than a socket buffer.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+MAX_BYTES = 16 * 1024 * 1024
+MAX_DESCRIPTORS = 8
+_LENGTH = struct.Struct("!I")
+
+
+class FrameError(OSError):
+    """The peer does not speak this protocol, or hung up in the middle of a frame."""
+
+
+def send(sock: socket.socket, message: Mapping[str, Any], descriptors: Sequence[int] = ()) -> None:
+    """Send one frame.
+
+    Args:
+        sock: A blocking (or timed) connected stream socket.
+        message: What ``json`` can write. Lone surrogates (undecodable arguments) survive.
+        descriptors: File descriptors to hand over; the caller keeps its own.
+
+    Raises:
+        OSError: The peer is gone.
+    """
+    body = json.dumps(message).encode()
+    socket.send_fds(sock, [_LENGTH.pack(len(body))], list(descriptors))
+    sock.sendall(body)
+
+
+def receive(sock: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
+    """Receive one frame.
+
+    Returns:
+        The message and the descriptors (close-on-exec, now the caller's to close), or None at the end of the stream.
+
+    Raises:
+        FrameError: The stream ended inside a frame, or what came is no frame; no descriptor is left open.
+    """
+    descriptors: list[int] = []
+    try:
+        head = b""
+        while len(head) < _LENGTH.size:
+            # Never ask for more than the head: descriptors of the next frame would be lost with it.
+            part, got, flags, _ = socket.recv_fds(
+                sock, _LENGTH.size - len(head), MAX_DESCRIPTORS, getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+            )
+            descriptors += got
+            if flags & socket.MSG_CTRUNC:
+                raise FrameError("too many descriptors in one frame")
+            if not part:
+                if head:
+                    raise FrameError("the stream ended inside a frame")
+                return None
+            head += part
+        (length,) = _LENGTH.unpack(head)
+        if length > MAX_BYTES:
+            raise FrameError(f"a frame of {length} bytes is over the limit of {MAX_BYTES}")
+        body = bytearray()
+        while len(body) < length:
+            part = sock.recv(min(length - len(body), 1 << 16))
+            if not part:
+                raise FrameError("the stream ended inside a frame")
+            body += part
+        message = json.loads(body)
+        if not isinstance(message, dict):
+            raise FrameError("a frame holds no object")
+    except (OSError, ValueError) as error:
+        for descriptor in descriptors:
+            os.close(descriptor)
+        raise error if isinstance(error, OSError) else FrameError(f"a frame holds no JSON: {error}") from error
+    return message, descriptors

@@ -1,0 +1,175 @@
+"""What the machine's image holds besides the host's files: users, names, environment, and the shims.
+
+The shims stand where the real ``sudo``, ``shutdown`` and their kin would; each is the same few lines of Python that ask
+the init. They never fall through to a program of the host: what they cannot do they refuse.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from local_aws.machines import kernel
+from local_aws.machines.spec import RUNTIME, SESSION_HOME, SESSION_USER, Boot, Isolation
+
+SHIMS = ("sudo", "shutdown", "poweroff", "halt", "reboot", "telinit", "init", "systemctl")
+_BIN_FOLDERS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+_FIRST_UID = 1001
+_SHIM = """#!{python} -IS
+import sys
+sys.path.insert(0, {lib!r})
+from local_aws.machines.client import main
+sys.exit(main(sys.argv, {folder!r}))
+"""
+
+
+@dataclass(frozen=True)
+class Image:
+    """Where things are in a prepared machine.
+
+    Attributes:
+        socket_folder: Folder of the init's socket ``init.sock``.
+        path: The PATH of every session.
+        session_uid: User id of ``ssm-user`` (that of the host's user where there is one id only).
+        root_home, session_home, temporary: Folders; ``temporary`` is empty where ``/tmp`` is the machine's own.
+    """
+
+    socket_folder: str
+    path: str
+    session_uid: int
+    root_home: str
+    session_home: str
+    temporary: str
+
+
+def with_user(passwd: str, name: str, home: str) -> tuple[str, int]:
+    """Add a user to the text of an ``/etc/passwd``, with the next free id from 1001 on; one that is there stays.
+
+    Returns:
+        The text and the user's id.
+    """
+    entries = [line.split(":") for line in passwd.splitlines() if line.count(":") == 6]
+    for entry in entries:
+        if entry[0] == name:
+            return passwd, int(entry[2])
+    taken = {int(number) for entry in entries for number in entry[2:4] if number.isdigit()}
+    uid = next(number for number in range(_FIRST_UID, _FIRST_UID + len(taken) + 1) if number not in taken)
+    ending = "" if passwd.endswith("\n") or not passwd else "\n"
+    return f"{passwd}{ending}{name}:x:{uid}:{uid}:SSM session user:{home}:/bin/sh\n", uid
+
+
+def prepare(boot: Boot) -> Image:
+    """Finish the machine's files; with a namespace, its root is already this process's root.
+
+    Args:
+        boot: The machine.
+
+    Raises:
+        OSError: A file cannot be written.
+    """
+    if not boot.namespaced:
+        return _prepare_folder(boot)
+    uid = _users()
+    _texts(boot)
+    home = Path(SESSION_HOME)
+    home.mkdir(exist_ok=True)
+    home.chmod(0o700)
+    overlay = boot.isolation == Isolation.OVERLAY
+    if overlay:
+        os.chown(home, uid, uid)
+    shims = Path(RUNTIME, "bin")
+    _write_shims(shims, boot.python, f"{RUNTIME}/lib", RUNTIME)
+    if not os.path.exists("/usr/bin/python3"):
+        _link(shims / "python3", boot.python)
+        if overlay:
+            _link(Path("/usr/bin/python3"), boot.python)
+    for folder in _BIN_FOLDERS:
+        for name in SHIMS:
+            usual = "/usr/bin" if name in ("sudo", "systemctl") else "/usr/sbin"
+            _stand_in(shims / name, Path(folder, name), overlay=overlay, new=folder == usual)
+    first = "" if overlay else f"{shims}:"
+    return Image(RUNTIME, first + ":".join(_BIN_FOLDERS), uid, "/root", SESSION_HOME, "")
+
+
+def _prepare_folder(boot: Boot) -> Image:
+    """The image of a machine without a namespace: a folder with homes, temporary files and shims."""
+    folder = Path(boot.folder)
+    places = {name: folder / "disk" / name for name in ("root", "ssm-user", "tmp", "runtime")}
+    for place in places.values():
+        place.mkdir(parents=True, exist_ok=True)
+    shims = folder / "disk" / "bin"
+    _write_shims(shims, boot.python, f"{folder}/lib", str(places["runtime"]))
+    if not os.path.exists("/usr/bin/python3"):
+        _link(shims / "python3", boot.python)
+    path = ":".join((str(shims), *_BIN_FOLDERS))
+    homes = str(places["root"]), str(places["ssm-user"])
+    return Image(str(places["runtime"]), path, os.getuid(), *homes, str(places["tmp"]))
+
+
+def _users() -> int:
+    passwd, uid = with_user(Path("/etc/passwd").read_text(), SESSION_USER, SESSION_HOME)
+    _rewrite("/etc/passwd", passwd)
+    group = Path("/etc/group").read_text()
+    if f"\n{SESSION_USER}:" not in group:
+        _rewrite("/etc/group", f"{group.rstrip()}\n{SESSION_USER}:x:{uid}:\n")
+    # Not there in a user namespace: the host's is unreadable for the user, and nobody logs in by password.
+    shadow = Path("/etc/shadow")
+    if shadow.exists() and f"\n{SESSION_USER}:" not in shadow.read_text():
+        _rewrite("/etc/shadow", f"{shadow.read_text().rstrip()}\n{SESSION_USER}:!:19000:0:99999:7:::\n")
+    return uid
+
+
+def _texts(boot: Boot) -> None:
+    lines = [f"{name}={shlex.quote(value)}\n" for name, value in sorted(boot.environment.items())]
+    _rewrite("/etc/environment", "".join(lines))
+    _rewrite("/etc/hostname", f"{boot.hostname}\n")
+    hosts = Path("/etc/hosts")
+    text = hosts.read_text() if hosts.exists() else "127.0.0.1 localhost\n"
+    if boot.hostname not in text.split():
+        _rewrite("/etc/hosts", f"{text.rstrip()}\n127.0.1.1 {boot.hostname}\n")
+
+
+def _rewrite(path: str, text: str) -> None:
+    """Write a file as root of the machine does, whatever its mode says."""
+    if os.path.islink(path):
+        os.unlink(path)
+    if os.path.exists(path):
+        os.chmod(path, os.stat(path).st_mode | stat.S_IWUSR)
+    Path(path).write_text(text)
+
+
+def _write_shims(folder: Path, python: str, lib: str, runtime: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in SHIMS:
+        path = folder / name
+        path.write_text(_SHIM.format(python=python, lib=lib, folder=runtime))
+        path.chmod(0o755)
+
+
+def _link(link: Path, target: str) -> None:
+    link.unlink(missing_ok=True)
+    link.symlink_to(target)
+
+
+def _stand_in(shim: Path, path: Path, *, overlay: bool, new: bool) -> None:
+    """Let ``shim`` answer where ``path`` is called by its full name.
+
+    Args:
+        shim: What answers.
+        path: Where; nothing is done for a folder that is a link (``/sbin``), its target has its turn.
+        overlay: Whether names can be replaced; otherwise an existing one is covered.
+        new: Whether to make a name that is not there.
+    """
+    if path.parent.is_symlink():
+        return
+    if overlay:
+        if os.path.lexists(path) or new:
+            path.unlink(missing_ok=True)
+            path.symlink_to(shim)
+    elif path.exists() and os.path.basename(os.path.realpath(path)) in SHIMS:
+        # A link is followed: what it leads to (systemd's systemctl) is covered, under each of its names. A program of
+        # many names (busybox) stays: in a process-id namespace all it can end is this machine.
+        kernel.mount(str(shim), str(path), flags=kernel.MS_BIND)

@@ -1,0 +1,382 @@
+"""A machine as the emulator holds it: start, run commands in, wait for the end of, destroy."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import importlib.resources
+import itertools
+import os
+import py_compile
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from local_aws.machines import frames
+from local_aws.machines.spec import Boot, BootError, Isolation, MachineError, MachineSpec, User
+
+_BOOTED = "booted-once"  # the file that says so; the user data is not run again
+BOOT_SECONDS = 30.0
+KILL_SECONDS = 1.0
+# The modules an init and its shims are made of. They are copied into the machine's folder: what runs inside needs
+# neither this project's folder (hidden from a machine) nor the imports of this package.
+_INSIDE = (
+    *("accounts", "client", "frames", "image", "init", "kernel"),
+    *("monitor", "power", "processes", "root", "spec", "sudo"),
+)
+_START = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from local_aws.machines.monitor import main
+sys.exit(main(int(sys.argv[2])))
+"""
+# Variables that name certificates; what they name stays visible in a machine.
+_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE", "PIP_CERT")
+
+
+class RemoteProcess:
+    """A command running in a machine."""
+
+    def __init__(self, machine: Machine, number: int) -> None:
+        """Made by ``Machine.spawn``."""
+        self._machine = machine
+        self._number = number
+        self._ended = threading.Event()
+        self._code: int | None = None
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        """Wait for the command itself (what it started may go on).
+
+        Args:
+            timeout: Seconds; None waits for ever.
+
+        Returns:
+            Its exit status, -n when signal n ended it (-9 when the machine ended first), or None after ``timeout``.
+        """
+        return self._code if self._ended.wait(timeout) else None
+
+    def kill(self) -> None:
+        """Kill every process of its session. What made a session of its own (a daemon) goes on."""
+        with contextlib.suppress(MachineError):
+            self._machine._send({"do": "kill", "id": self._number})
+
+    def _end(self, code: int) -> None:
+        if not self._ended.is_set():
+            self._code = code
+            self._ended.set()
+
+
+class Machine:
+    """One machine. All methods may be called from any thread."""
+
+    def __init__(self, spec: MachineSpec, folder: Path, isolation: Isolation) -> None:
+        """Describe a machine; nothing is started or written yet.
+
+        Args:
+            spec: What it is to be.
+            folder: Where its disk and console are kept, made at ``start``. A machine started again on the folder of
+                one that was shut down has its disk, and does not run the user data again.
+            isolation: What ``detect`` found.
+        """
+        self.spec = spec
+        self.folder = folder
+        self.isolation = isolation
+        self.user_data_exit: int | None = None
+        self.booted = threading.Event()
+        self._pid: int | None = None
+        self._monitor: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._sending = threading.Lock()
+        self._state = threading.Lock()
+        self._numbers = itertools.count(1)
+        self._processes: dict[int, RemoteProcess] = {}
+        self._answers: dict[int, tuple[threading.Event, dict[str, Any]]] = {}
+        self._callbacks: list[Callable[[str], None]] = []
+        self._reason: str | None = None
+        self._killed = self._shutdown = False
+        self._ready = threading.Event()
+        self._failure = ""
+        self._over = threading.Event()
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of its init, as the host sees it; None before ``start``."""
+        return self._pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._monitor is not None and not self._over.is_set()
+
+    def start(self) -> None:
+        """Boot; returns when its init answers, while the user data may still run (see ``booted``).
+
+        Raises:
+            BootError: It did not boot. No process of it is left.
+        """
+        if self._monitor is not None:
+            raise BootError(f"{self.spec.instance_id} was started already")
+        try:
+            boot = self._prepare()
+            ours, theirs = socket.socketpair()
+            with theirs, open(self.folder / "console.log", "ab") as console:
+                self._control = ours
+                # No preexec_fn and no PR_SET_PDEATHSIG: we may have threads, and that signal follows the *thread*.
+                self._monitor = subprocess.Popen(
+                    [boot.python, "-I", "-S", "-c", _START, str(self.folder.resolve() / "lib"), str(theirs.fileno())],
+                    stdin=subprocess.DEVNULL,
+                    stdout=console,
+                    stderr=console,
+                    env={"LANG": "C.UTF-8", "PATH": os.defpath},  # nothing of ours shows in the machine's /proc/1
+                    cwd="/",
+                    pass_fds=[theirs.fileno()],
+                    start_new_session=True,
+                )
+            threading.Thread(target=self._listen, name=f"machine-{self.spec.instance_id}", daemon=True).start()
+            frames.send(ours, boot.as_message())
+        except OSError as error:
+            self.kill()
+            raise BootError(f"{self.spec.instance_id} cannot be started: {error}") from error
+        if not self._ready.wait(BOOT_SECONDS) or self._failure or self._pid is None or self._over.is_set():
+            why = self._failure or f"its init did not answer (see {self.folder / 'console.log'})"
+            self.kill()
+            raise BootError(f"{self.spec.instance_id} did not boot ({self.isolation}): {why}")
+
+    def spawn(
+        self,
+        argv: Sequence[str],
+        *,
+        user: User,
+        stdin: int,
+        stdout: int,
+        stderr: int,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        tty: bool = False,
+    ) -> RemoteProcess:
+        """Start a command as leader of a new session.
+
+        Args:
+            argv: Command and arguments, looked up in the machine's PATH.
+            user: ``root`` or ``ssm-user``. Where the kernel knows one user only, see ``accounts``.
+            stdin: Descriptor to hand over; the caller keeps, and closes, its own. With ``tty`` a terminal's slave side.
+            stdout: As ``stdin``.
+            stderr: As ``stdin``.
+            env: Variables on top of a fresh session's.
+            cwd: Working folder; ``/usr/bin`` for ``ssm-user`` and ``/`` for root when None.
+            tty: Make ``stdin`` the session's controlling terminal.
+
+        Raises:
+            OSError: The command cannot be started (no such file, no such folder, ...).
+            MachineError: The machine has ended.
+        """
+        number = next(self._numbers)
+        process = RemoteProcess(self, number)
+        answered = threading.Event()
+        answer: dict[str, Any] = {}
+        with self._state:
+            self._processes[number] = process
+            self._answers[number] = (answered, answer)
+        request = {"do": "spawn", "id": number, "argv": list(argv), "user": user, "env": dict(env or {}), "cwd": cwd}
+        self._send({**request, "tty": tty}, (stdin, stdout, stderr))
+        answered.wait()  # the machine's end sets it too
+        if not answer:
+            raise MachineError(f"{self.spec.instance_id} has ended")
+        if answer["event"] == "refused":
+            raise OSError(answer["errno"], answer["error"])
+        return process
+
+    def on_exit(self, callback: Callable[[str], None]) -> None:
+        """Have ``callback`` called once, from a thread, when the machine has ended and no process of it is left.
+
+        Args:
+            callback: Given ``shutdown`` (asked inside), ``killed`` (``kill`` or ``destroy``) or ``crashed``.
+        """
+        with self._state:
+            reason = self._reason
+            if reason is None:
+                self._callbacks.append(callback)
+        if reason is not None:
+            threading.Thread(target=callback, args=(reason,), daemon=True).start()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for the machine's end; whether it has ended."""
+        return self._over.wait(timeout)
+
+    def kill(self) -> None:
+        """Kill every process in it, now, and wait until they are gone (about a second at most)."""
+        self._killed = True
+        monitor, control = self._monitor, self._control
+        if control is not None:
+            # The monitor sees the hang-up and kills the init; the kernel does the rest.
+            with contextlib.suppress(OSError):
+                control.shutdown(socket.SHUT_RDWR)
+        if monitor is None:
+            self._control_end()
+            return
+        try:
+            monitor.wait(KILL_SECONDS)
+        except subprocess.TimeoutExpired:
+            monitor.kill()  # then the init gets its parent's death signal
+            monitor.wait()
+        self._over.wait(KILL_SECONDS)
+
+    def destroy(self) -> None:
+        """Kill it and free its disk; mounts went with its namespaces. The console goes too."""
+        self.kill()
+        if self.folder.exists():
+            _remove(self.folder)
+
+    def console(self) -> str:
+        """What the boot and the user data printed so far."""
+        try:
+            return (self.folder / "console.log").read_text(errors="replace")
+        except FileNotFoundError:
+            return ""
+
+    # --- inside ---
+
+    def _prepare(self) -> Boot:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        folder = self.folder.resolve()
+        folder.chmod(0o700)
+        _install(folder / "lib")
+        (folder / "disk").mkdir(exist_ok=True)
+        spec = self.spec
+        for source in spec.shared:
+            source.mkdir(parents=True, exist_ok=True)
+        shared = {str(source.resolve()): str(target) for source, target in spec.shared.items()}
+        environment = dict(spec.environment)
+        if self.isolation == Isolation.PROCESS_GROUP:
+            for source_text, target_text in shared.items():
+                for name, value in environment.items():
+                    if value == target_text or value.startswith(f"{target_text}/"):
+                        environment[name] = source_text + value[len(target_text) :]
+        script = None if (folder / _BOOTED).exists() else spec.user_data
+        python = os.path.realpath(sys.executable)
+        kept = [Path(sys.base_prefix), Path(python), *spec.visible]
+        kept += [Path(os.environ[name]) for name in _CERTIFICATES if os.environ.get(name)]
+        return Boot(
+            instance_id=spec.instance_id,
+            hostname=spec.hostname,
+            isolation=self.isolation.value,
+            folder=str(folder),
+            python=python,
+            environment=environment,
+            shared=shared,
+            hidden=[str(path.resolve()) for path in (folder, *spec.hidden)],
+            # Under its own name and without links: a bundle may be a link out of a place that is hidden.
+            visible={
+                name: os.path.realpath(each)
+                for each in kept
+                for name in (os.path.abspath(each), os.path.realpath(each))
+            },
+            user_data=None if script is None else base64.b64encode(script).decode(),
+            minute_seconds=spec.minute_seconds,
+            boot_failure=spec.boot_failure,
+        )
+
+    def _send(self, message: Mapping[str, Any], descriptors: Sequence[int] = ()) -> None:
+        try:
+            if self._control is None or self._over.is_set():
+                raise BrokenPipeError
+            with self._sending:
+                frames.send(self._control, message, descriptors)
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise MachineError(f"{self.spec.instance_id} has ended") from error
+
+    def _listen(self) -> None:
+        """The reader thread: every event of the machine, then its end."""
+        assert self._control is not None and self._monitor is not None
+        while True:
+            try:
+                got = frames.receive(self._control)
+            except OSError:
+                got = None
+            if got is None:
+                break
+            self._on_event(got[0])
+        with contextlib.suppress(OSError):
+            self._control.shutdown(socket.SHUT_RDWR)
+        self._monitor.wait()
+        self._finish()
+
+    def _control_end(self) -> None:
+        if self._control is not None:
+            self._control.close()
+
+    def _on_event(self, message: dict[str, Any]) -> None:
+        event = message["event"]
+        if event == "pid":
+            self._pid = message["pid"]
+        elif event == "ready":
+            (self.folder / _BOOTED).touch()
+            self._ready.set()
+        elif event == "failed":
+            self._failure = message["error"]
+            self._ready.set()
+        elif event == "booted":
+            self.user_data_exit = message["code"]
+            self.booted.set()
+        elif event == "shutdown":
+            self._shutdown = True
+        elif event in ("spawned", "refused"):
+            with self._state:
+                answered, answer = self._answers.pop(message["id"])
+                if event == "refused":
+                    del self._processes[message["id"]]
+            answer.update(message)
+            answered.set()
+        elif event == "exited":
+            with self._state:
+                process = self._processes.pop(message["id"])
+            process._end(message["code"])
+
+    def _finish(self) -> None:
+        with self._state:
+            self._reason = "shutdown" if self._shutdown else "killed" if self._killed else "crashed"
+            callbacks, self._callbacks = self._callbacks, []
+            waiting, left = list(self._answers.values()), list(self._processes.values())
+            self._over.set()
+        with self._sending:
+            self._control_end()
+        self._ready.set()
+        for answered, _ in waiting:
+            answered.set()
+        for process in left:
+            process._end(-9)
+        for callback in callbacks:
+            callback(self._reason)
+
+
+def _install(lib: Path) -> None:
+    """Copy the modules of the inside, compiled, under the name they have here."""
+    package = lib / "local_aws" / "machines"
+    if package.exists():
+        shutil.rmtree(lib)
+    package.mkdir(parents=True)
+    for folder in (package.parent, package):
+        (folder / "__init__.py").touch()
+    sources = importlib.resources.files("local_aws.machines")
+    for name in _INSIDE:
+        target = package / f"{name}.py"
+        target.write_bytes(sources.joinpath(f"{name}.py").read_bytes())
+    for path in lib.rglob("*.py"):
+        # Unchecked: a copy of the copy has another time stamp.
+        py_compile.compile(str(path), doraise=True, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a tree whose folders may forbid it to their owner (an overlay's work folder has mode 0)."""
+    for path, names, _ in os.walk(folder):
+        for name in names:
+            each = os.path.join(path, name)
+            if not os.path.islink(each) and os.stat(each).st_mode & stat.S_IRWXU != stat.S_IRWXU:
+                os.chmod(each, stat.S_IRWXU)
+    shutil.rmtree(folder)

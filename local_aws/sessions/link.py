@@ -1,0 +1,50 @@
+"""One socket of a session, at the agent's end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
+
+from local_aws.sessions.frames import Frame
+
+CLOSE_PATIENCE = 2.0
+
+
+class Link:
+    """One socket of a session. Frames are queued, so that a client that does not read holds nobody up."""
+
+    def __init__(self, connection: ServerConnection) -> None:
+        """Start sending on ``connection``."""
+        self._connection = connection
+        self._queue: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._sender = asyncio.create_task(self._send())
+        self.was_cut = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything that was put in has been passed on."""
+        return self._queue.empty()
+
+    def put(self, frame: Frame) -> None:
+        """Queue a frame."""
+        self._queue.put_nowait(frame.pack())
+
+    def drop(self) -> None:
+        """Give the connection up, without a word if it is still there."""
+        self._sender.cancel()
+        self._connection.transport.abort()
+
+    async def close(self) -> None:
+        """Send what is queued, then close; a client that does not take it is dropped."""
+        self._queue.put_nowait(None)
+        await asyncio.wait([self._sender], timeout=CLOSE_PATIENCE)
+        self._sender.cancel()
+        await self._connection.close()
+
+    async def _send(self) -> None:
+        with contextlib.suppress(ConnectionClosed):
+            while (data := await self._queue.get()) is not None:
+                await self._connection.send(data)

@@ -1,0 +1,240 @@
+"""Session Manager's data channels: hands out session ids and tokens, and serves the WebSockets they are good for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import json
+import logging
+import re
+import secrets
+import threading
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, TypeVar
+from urllib.parse import quote, unquote, urlsplit
+
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+
+from local_aws.sessions.agent import AgentSession, ShellOpener, State, new_token
+
+SHELL_DOCUMENT = "SSM-SessionManagerRunShell"
+CHANNEL_PATH = "/v1/data-channel/"
+OPEN_PATIENCE = 10.0  # seconds a client has for its first message, the token
+CALL_PATIENCE = 30.0
+GRACE = 60.0
+MAX_FRAME = 1024 * 1024
+POLICY_VIOLATION = 1008  # close code, RFC 6455 section 7.4.1
+
+log = logging.getLogger("local_aws.sessions")
+Result = TypeVar("Result")
+
+
+class UnknownSession(Exception):
+    """There is no such session, or it is over."""
+
+
+class UnsupportedDocument(Exception):
+    """The session document asked for is none that this agent has."""
+
+
+class SessionServer:
+    """All sessions of the embedded AWS. Its methods may be called from any thread."""
+
+    def __init__(self, open_shell: ShellOpener, host: str = "127.0.0.1", *, grace: float = GRACE) -> None:
+        """Prepare; nothing listens yet.
+
+        Args:
+            open_shell: Starts a shell on an instance; see ShellOpener.
+            host: Address to listen on.
+            grace: Seconds a session without a socket waits for its client.
+        """
+        self._open_shell = open_shell
+        self._host = host
+        self._grace = grace
+        self._sessions: dict[str, AgentSession] = {}  # touched on the loop only
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._port = 0
+
+    @property
+    def port(self) -> int:
+        """The TCP port; 0 while the server does not run."""
+        return self._port
+
+    def start(self) -> None:
+        """Listen on a free port, in a thread of its own.
+
+        Raises:
+            OSError: No port can be had.
+            RuntimeError: It runs already.
+        """
+        if self._thread is not None:
+            raise RuntimeError("the session server runs already")
+        loop = asyncio.new_event_loop()
+        self._loop = loop
+        self._thread = threading.Thread(target=loop.run_forever, name="ssm-sessions", daemon=True)
+        self._thread.start()
+        try:
+            self._server = self._call(self._listen())
+        except OSError:
+            self._end_loop()
+            raise
+        self._port = int(self._server.sockets[0].getsockname()[1])
+
+    def stop(self) -> None:
+        """End all sessions, their shells too, and stop listening; no error if it does not run."""
+        if self._thread is None:
+            return
+        try:
+            self._call(self._shut_down())
+        finally:
+            self._end_loop()
+
+    def start_session(
+        self,
+        instance_id: str,
+        document_name: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        owner: str = "local",
+    ) -> dict[str, str]:
+        """Make a session; its shell starts when a client has connected.
+
+        Args:
+            instance_id: Target.
+            document_name: None or ``SSM-SessionManagerRunShell``.
+            parameters: Those of the document; the shell document takes none, and AWS ignores what it does not know.
+            owner: Name of the principal, the first part of the session id.
+
+        Returns:
+            ``SessionId``, ``TokenValue`` and ``StreamUrl``, as the API.
+
+        Raises:
+            UnsupportedDocument: Another document is asked for.
+            OSError: The system has no pty left.
+        """
+        if document_name not in (None, SHELL_DOCUMENT):
+            raise UnsupportedDocument(f"session document {document_name} is not emulated; {SHELL_DOCUMENT} is")
+        name = re.sub(r"[^\w+=,.@-]", "-", owner, flags=re.ASCII) or "local"
+        return self._call(self._create(f"{name}-{secrets.token_hex(9)[:17]}", instance_id, owner))
+
+    def resume_session(self, session_id: str) -> dict[str, str]:
+        """Give a session a new token; the former one is void.
+
+        Raises:
+            UnknownSession: It never was, or is over.
+        """
+        return self._call(self._renew(session_id))
+
+    def terminate_session(self, session_id: str) -> dict[str, str]:
+        """End a session and kill its shell; as in AWS no error if it is over."""
+        self._call(self._terminate(lambda session: session.id == session_id, ""))
+        return {"SessionId": session_id}
+
+    def close_instance(self, instance_id: str) -> None:
+        """End all sessions of an instance that is gone."""
+        self._call(self._terminate(lambda session: session.instance_id == instance_id, f"{instance_id} is gone"))
+
+    def cut(self, target: str) -> int:
+        """Drop the sockets of an instance or of a session without notice; return how many there were."""
+
+        async def cut() -> int:
+            chosen = [item for item in self._sessions.values() if target in (item.id, item.instance_id)]
+            return sum(session.cut() for session in chosen)
+
+        return self._call(cut())
+
+    def sessions(self) -> list[dict[str, Any]]:
+        """The live sessions: ``id``, ``instance_id``, ``owner``, ``started`` (ISO 8601) and ``state``."""
+
+        async def listing() -> list[dict[str, Any]]:
+            return [session.describe() for session in self._sessions.values() if session.state is not State.ENDED]
+
+        return self._call(listing()) if self._thread is not None else []
+
+    async def _listen(self) -> Server:
+        # No keep-alive pings: on loopback a dead peer shows by itself, and a stopped one (Ctrl-Z) shall not be dropped.
+        return await serve(
+            self._handle,
+            self._host,
+            0,
+            compression=None,
+            ping_interval=None,
+            open_timeout=OPEN_PATIENCE,
+            close_timeout=2,
+            max_size=MAX_FRAME,
+            logger=log,
+        )
+
+    async def _create(self, session_id: str, instance_id: str, owner: str) -> dict[str, str]:
+        def forget(ended: AgentSession) -> None:
+            self._sessions.pop(ended.id, None)
+
+        session = AgentSession(session_id, instance_id, owner, self._open_shell, self._grace, forget)
+        self._sessions[session_id] = session
+        return self._answer(session)
+
+    async def _renew(self, session_id: str) -> dict[str, str]:
+        session = self._sessions.get(session_id)
+        if session is None:
+            raise UnknownSession(f"there is no session {session_id}, or it is over")
+        session.token = new_token()
+        return self._answer(session)
+
+    def _answer(self, session: AgentSession) -> dict[str, str]:
+        path = f"{CHANNEL_PATH}{quote(session.id, safe='')}?role=publish_subscribe"
+        return {
+            "SessionId": session.id,
+            "TokenValue": session.token,
+            "StreamUrl": f"ws://{self._host}:{self._port}{path}",
+        }
+
+    async def _terminate(self, chosen: Callable[[AgentSession], bool], output: str) -> None:
+        ending = [session.terminate(output) for session in list(self._sessions.values()) if chosen(session)]
+        await asyncio.gather(*ending)
+
+    async def _handle(self, connection: ServerConnection) -> None:
+        """Check a client's token and hand its connection to the session."""
+        path = urlsplit(connection.request.path).path if connection.request is not None else ""
+        try:
+            opening = await asyncio.wait_for(connection.recv(), OPEN_PATIENCE)
+        except (TimeoutError, ConnectionClosed):
+            return
+        session_id = unquote(path.removeprefix(CHANNEL_PATH)) if path.startswith(CHANNEL_PATH) else ""
+        session = self._sessions.get(session_id)
+        if session is None or not hmac.compare_digest(_token(opening), session.token.encode()):
+            log.warning("a client with a wrong token, or for no session, was turned away from %s", path)
+            await connection.close(POLICY_VIOLATION, "the session is unknown or the token is not valid")
+            return
+        await session.serve(connection)
+
+    async def _shut_down(self) -> None:
+        await self._terminate(lambda _: True, "the embedded AWS was stopped")
+        self._server.close()
+        await self._server.wait_closed()
+
+    def _end_loop(self) -> None:
+        assert self._loop is not None and self._thread is not None
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(CALL_PATIENCE)
+        self._loop.close()
+        self._loop = self._thread = None
+        self._port = 0
+
+    def _call(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Run a coroutine on the loop, from another thread, and wait for its result."""
+        if self._loop is None:
+            work.close()
+            raise RuntimeError("the session server does not run")
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(CALL_PATIENCE)
+
+
+def _token(opening: str | bytes) -> bytes:
+    """The token in a client's first message; empty if there is none."""
+    with contextlib.suppress(ValueError):
+        content = json.loads(opening)
+        if isinstance(content, dict):
+            return str(content.get("TokenValue", "")).encode(errors="replace")
+    return b""

@@ -1,0 +1,248 @@
+"""The gate: every input of a run is checked here, once, before anything is started or launched."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible.plugins.action import ActionBase
+from ansible.utils.vars import load_extra_vars
+
+DOCUMENTATION = r"""
+module: run_inputs
+short_description: Check what a run was asked for, convert text to its type, name the run
+description:
+  - Refuses an extra variable (C(-e)) that no role's argument spec knows, a value of the wrong type, a choice that
+    is none, and a date that is none, each with one line.
+  - Text is converted here and nowhere else. C(true), C(false), C(yes), C(no) are booleans; everything else is refused.
+  - Returns C(run), which the rest of the run reads as a fact.
+options:
+  spec:
+    description: Role whose C(meta/argument_specs.yml) describes the inputs of the playbook itself.
+    type: str
+    default: run_open
+  describe:
+    description: Facts to carry in C(run) as they are, for example the region and the buckets.
+    type: dict
+    default: {}
+"""
+
+# What Ansible, AWX and Tower put among the extra variables themselves.
+PASSED_BY_ENGINES = re.compile(r"^(ansible_|awx_|tower_)")
+BOOLEANS = {"true": True, "yes": True, "false": False, "no": False}
+Spec = Mapping[str, Any]
+
+
+class InputError(Exception):
+    """One line: what is wrong, with which input, what to do."""
+
+
+def known_inputs(roles: Path) -> dict[str, Spec]:
+    """Every option of every entry point of every role below ``roles``, by name."""
+    options: dict[str, Spec] = {}
+    for path in sorted(roles.glob("*/meta/argument_specs.yml")):
+        for entry in (yaml.safe_load(path.read_text()) or {}).get("argument_specs", {}).values():
+            options.update(entry.get("options") or {})
+    return options
+
+
+def check_extra(extra: Mapping[str, Any], known: Mapping[str, Spec]) -> dict[str, Any]:
+    """Return the extra variables with their values converted.
+
+    Raises:
+        InputError: A name that nobody knows, or a value that does not fit.
+    """
+    values = {}
+    for name, value in extra.items():
+        if PASSED_BY_ENGINES.match(name):
+            continue
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}" if near else "docs/inputs.md lists what there is"
+            raise InputError(f"unknown input {name!r} ({hint})")
+        values[name] = convert(name, value, known[name])
+    return values
+
+
+def convert(name: str, value: Any, spec: Spec) -> Any:
+    """Return ``value`` as the type that ``spec`` asks for.
+
+    Raises:
+        InputError: It is not of that type, or none of the choices.
+    """
+    kind = spec.get("type", "str")
+    converted = _CONVERTERS[kind](name, value)
+    choices = spec.get("choices")
+    if choices and converted not in choices:
+        raise InputError(f"{name}={value!r} is not one of {', '.join(map(str, choices))}")
+    return converted
+
+
+def _boolean(name: str, value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in BOOLEANS:
+        return BOOLEANS[value.lower()]
+    raise InputError(f"{name}={value!r} is no boolean: say true or false")
+
+
+def _integer(name: str, value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str) and re.fullmatch(r"-?\d+", value):
+        return int(value)
+    raise InputError(f"{name}={value!r} is no whole number")
+
+
+def _float(name: str, value: Any) -> float:
+    try:
+        if not isinstance(value, bool):
+            return float(value)
+    except (TypeError, ValueError):
+        pass
+    raise InputError(f"{name}={value!r} is no number")
+
+
+def _text(name: str, value: Any) -> str:
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    raise InputError(f"{name} takes text, not {type(value).__name__}")
+
+
+def _structure(kind: type, word: str) -> Any:
+    def check(name: str, value: Any) -> Any:
+        if isinstance(value, kind) and not isinstance(value, str):
+            return value
+        raise InputError(f"{name} takes a {word}: pass it in a file (-e @file.yml) or as JSON")
+
+    return check
+
+
+def _as_is(name: str, value: Any) -> Any:
+    return value
+
+
+_CONVERTERS: dict[str, Any] = {
+    "bool": _boolean,
+    "int": _integer,
+    "float": _float,
+    "str": _text,
+    "path": _text,
+    "raw": _as_is,
+    "dict": _structure(Mapping, "mapping"),
+    "list": _structure(list, "list"),
+}
+
+
+def check_date(name: str, value: Any) -> str:
+    """Return ``value`` as an ISO date.
+
+    Raises:
+        InputError: There is no such day, or it is written otherwise.
+    """
+    text = value.isoformat() if isinstance(value, date) else str(value)
+    try:
+        if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
+            raise ValueError("format")
+        return date.fromisoformat(text).isoformat()
+    except ValueError as error:
+        raise InputError(f"{name}={text!r} is no date: write it as YYYY-MM-DD, for example 2026-01-31") from error
+
+
+def check_source(source: Any) -> None:
+    """Check the training source: a folder that is there, or a git URL with a ref.
+
+    Raises:
+        InputError: Neither, both, an empty URL, or a missing folder or file.
+    """
+    if not isinstance(source, Mapping):
+        raise InputError("training_source takes a mapping: pass it in a file (-e @file.yml) or as JSON")
+    folder, url = source.get("path"), source.get("git")
+    if bool(folder) == bool(url):
+        raise InputError("training_source needs either 'path' (a folder) or 'git' (a URL) with 'ref', and not both")
+    if url:
+        if not source.get("ref"):
+            raise InputError(f"training_source.git={url!r} needs a ref: a branch, a tag or a commit")
+        return
+    for name in ("", source.get("lock", ""), source.get("config", "")):
+        if not (Path(str(folder)) / str(name)).exists():
+            raise InputError(f"training_source: {Path(str(folder)) / str(name)} is not there")
+
+
+def name_run(now: datetime) -> str:
+    """A run id: UTC time to the second and six random hexadecimal digits; sorts by time."""
+    return f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]
+    """See ``DOCUMENTATION``."""
+
+    TRANSFERS_FILES = False
+    _VALID_ARGS = frozenset(("spec", "describe"))
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Check the inputs and return ``run``."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        variables = task_vars or {}
+        try:
+            result["run"] = self._run_facts(variables)
+        except InputError as error:
+            return {**result, "failed": True, "msg": f"{error}. Nothing was started."}
+        result["changed"] = False
+        return result
+
+    def _run_facts(self, variables: dict[str, Any]) -> dict[str, Any]:
+        roles = Path(self._loader.get_basedir()).resolve()
+        roles = next(p / "roles" for p in (roles, *roles.parents) if (p / "roles").is_dir())
+        known = known_inputs(roles)
+        extra = check_extra(load_extra_vars(self._loader), known)
+        own = known_of(roles / self._task.args.get("spec", "run_open"))
+        values = {}
+        for name, spec in own.items():
+            if name in variables:
+                values[name] = extra[name] if name in extra else convert(name, self._templated(variables, name), spec)
+            elif spec.get("required"):
+                raise InputError(f"{name} is not set: {spec['short'] if 'short' in spec else _first_line(spec)}")
+        values["run_date"] = check_date("run_date", values["run_date"])
+        check_source(values["training_source"])
+        if values["data_bucket"] == values["transport_bucket"]:
+            raise InputError(
+                f"transport_bucket and data_bucket are both {values['data_bucket']!r}: files on their way to the "
+                "instance must never be written to the bucket that holds the data; give transport_bucket another"
+            )
+        now = datetime.now(UTC)
+        run_id = name_run(now)
+        return {
+            **values,
+            "run_id": run_id,
+            "run_dir": str(Path(values["runs_dir"]).absolute() / run_id),
+            "mode": "preflight" if values["preflight_only"] else values["training_mode"],
+            "started_at": now.isoformat(timespec="seconds").replace("+00:00", "Z"),
+            "region": values["aws_region"],
+            "extra": sorted(extra),
+            **self._task.args.get("describe", {}),
+        }
+
+    def _templated(self, variables: dict[str, Any], name: str) -> Any:
+        return self._templar.template(variables[name])
+
+
+def known_of(role: Path) -> dict[str, Spec]:
+    """The options of the ``main`` entry point of one role."""
+    specs = yaml.safe_load((role / "meta" / "argument_specs.yml").read_text())
+    options: dict[str, Spec] = specs["argument_specs"]["main"]["options"]
+    return options
+
+
+def _first_line(spec: Spec) -> str:
+    description = spec.get("description", "")
+    text = description[0] if isinstance(description, list) else description
+    return str(text).split(". ")[0].rstrip(".")

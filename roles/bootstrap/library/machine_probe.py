@@ -1,0 +1,131 @@
+#!/usr/bin/python
+# Copyright: spot-train contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Module that tells what a training needs and the machine lacks, in one call over a slow connection."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: machine_probe
+short_description: Tell what a training needs and this machine lacks
+description:
+  - Looks for a Python with C(venv), for commands, for shared libraries and for the dead-man switch, and changes nothing.
+options:
+  python:
+    description: Python for the training, a command or a path.
+    type: str
+    required: true
+  commands:
+    description: Commands that must be there.
+    type: list
+    elements: str
+    default: []
+  libraries:
+    description: Shared libraries that must be there, for example C(libgomp.so.1).
+    type: list
+    elements: str
+    default: []
+"""
+
+RETURN = r"""
+missing:
+  description: What is missing, one text each.
+  returned: always
+  type: list
+  elements: str
+python:
+  description: Path of the Python found, or empty.
+  returned: always
+  type: str
+python_version:
+  description: Its version, or empty.
+  returned: always
+  type: str
+os_family:
+  description: C(RedHat), C(Debian) or C(other).
+  returned: always
+  type: str
+dead_man_switch:
+  description: Whether a shutdown is scheduled.
+  returned: always
+  type: bool
+memory_mb:
+  description: Physical memory.
+  returned: always
+  type: int
+"""
+
+import ctypes
+import os
+import shutil
+import subprocess
+
+from ansible.module_utils.basic import AnsibleModule
+
+# Where systemd keeps a scheduled shutdown (systemd-logind, shutdown(8)).
+SCHEDULED_SHUTDOWN = "/run/systemd/shutdown/scheduled"
+FAMILIES = {"fedora": "RedHat", "rhel": "RedHat", "amzn": "RedHat", "centos": "RedHat", "debian": "Debian", "ubuntu": "Debian"}
+VERSION = "import sys, venv, ensurepip; print('%d.%d.%d' % sys.version_info[:3])"
+
+
+def find_python(name):
+    # type: (str) -> tuple[str, str]
+    """Path and version of a Python that can make environments; empty texts where there is none."""
+    path = shutil.which(name) or ""
+    if not path:
+        return "", ""
+    answer = subprocess.run([path, "-c", VERSION], capture_output=True, text=True, check=False)
+    return (path, answer.stdout.strip()) if answer.returncode == 0 else ("", "")
+
+
+def has_library(name):
+    # type: (str) -> bool
+    """Whether the dynamic linker finds a library."""
+    try:
+        ctypes.CDLL(name)
+    except OSError:
+        return False
+    return True
+
+
+def os_family(path="/etc/os-release"):
+    # type: (str) -> str
+    """``RedHat``, ``Debian`` or ``other``, from os-release(5)."""
+    fields = {}
+    if os.path.exists(path):
+        with open(path) as handle:
+            for line in handle:
+                name, _, value = line.strip().partition("=")
+                fields[name] = value.strip('"')
+    names = [fields.get("ID", "")] + fields.get("ID_LIKE", "").split()
+    return next((FAMILIES[name] for name in names if name in FAMILIES), "other")
+
+
+def main():
+    # type: () -> None
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "python": {"type": "str", "required": True},
+            "commands": {"type": "list", "elements": "str", "default": []},
+            "libraries": {"type": "list", "elements": "str", "default": []},
+        },
+        supports_check_mode=True,
+    )
+    python, version = find_python(module.params["python"])
+    missing = [] if python else ["a Python %s with venv" % module.params["python"]]
+    missing += ["command " + name for name in module.params["commands"] if not shutil.which(name)]
+    missing += ["library " + name for name in module.params["libraries"] if not has_library(name)]
+    module.exit_json(
+        changed=False,
+        missing=missing,
+        python=python,
+        python_version=version,
+        os_family=os_family(),
+        dead_man_switch=os.path.exists(SCHEDULED_SHUTDOWN),
+        memory_mb=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+#!/usr/bin/python
+# Copyright: spot-train contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Module that makes a virtual environment hold exactly what a lock file names, and one project."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: locked_environment
+short_description: Make a virtual environment from a lock file with hashes
+description:
+  - Installs C(uv) into an environment of its own, then the lock file's packages, hashes required, then the project
+    without its dependencies and without fetching anything more.
+  - A stamp of Python, lock file and source decides whether there is anything to do. An environment that was left
+    half made has no stamp and is made anew.
+options:
+  python:
+    description: Python of the environment, a command or a path.
+    type: str
+    required: true
+  source:
+    description: Folder of the project.
+    type: path
+    required: true
+  lock:
+    description: Lock file with hashes, relative to O(source).
+    type: str
+    required: true
+  environment:
+    description: Where the environment is made.
+    type: path
+    required: true
+  tools:
+    description: Where the environment that holds C(uv) is made.
+    type: path
+    required: true
+  tools_lock:
+    description: Content of a lock file with hashes that names C(uv).
+    type: str
+    required: true
+"""
+
+RETURN = r"""
+packages:
+  description: Number of packages installed.
+  returned: success
+  type: int
+lock_sha256:
+  description: Digest of the lock file.
+  returned: success
+  type: str
+python_version:
+  description: Version of the environment's Python.
+  returned: success
+  type: str
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+
+from ansible.module_utils.basic import AnsibleModule
+
+STAMP = ".spot-train-stamp"
+
+
+class InstallError(Exception):
+    """A command failed; the text is its last words."""
+
+
+def run(command, **environment):
+    # type: (list[str], str) -> str
+    """Run a command and return its output; raise InstallError with its last lines if it fails."""
+    answer = subprocess.run(
+        command,
+        env=dict(os.environ, **environment),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        universal_newlines=True,
+        check=False,
+    )
+    if answer.returncode != 0:
+        words = "\n".join(answer.stdout.strip().splitlines()[-15:])
+        raise InstallError("%s failed (exit %d):\n%s" % (" ".join(command[:4]), answer.returncode, words))
+    return answer.stdout
+
+
+def digest_of(folder):
+    # type: (str) -> str
+    """SHA-256 over names and contents of a folder's files; caches and version control left out."""
+    total = hashlib.sha256()
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name not in (".git", "__pycache__", "build", "dist"))
+        for name in sorted(files):
+            path = os.path.join(place, name)
+            total.update(os.path.relpath(path, folder).encode() + b"\0")
+            with open(path, "rb") as handle:
+                total.update(handle.read())
+    return total.hexdigest()
+
+
+def pip_index(python):
+    # type: (str) -> dict[str, str]
+    """The package index that pip is configured for on this machine, as uv's variable; empty for the default."""
+    answer = subprocess.run(
+        [python, "-m", "pip", "config", "get", "global.index-url"], capture_output=True, text=True, check=False
+    )
+    url = os.environ.get("PIP_INDEX_URL") or (answer.stdout.strip() if answer.returncode == 0 else "")
+    return {"UV_DEFAULT_INDEX": url} if url else {}
+
+
+def install(python, source, lock, environment, tools, tools_lock):
+    # type: (str, str, str, str, str, str) -> None
+    """Make the environment from nothing."""
+    for folder in (environment, tools):
+        shutil.rmtree(folder, ignore_errors=True)
+    run([python, "-m", "venv", tools])
+    tools_python = os.path.join(tools, "bin", "python")
+    names = os.path.join(tools, "requirements.txt")
+    with open(names, "w") as handle:
+        handle.write(tools_lock)
+    run([tools_python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes", "-r", names])
+    # The machine's own certificate store, and never an interpreter from the network.
+    settings = dict(pip_index(tools_python), UV_SYSTEM_CERTS="1", UV_PYTHON_DOWNLOADS="never", UV_NO_PROGRESS="1")
+    uv = os.path.join(tools, "bin", "uv")
+    run([uv, "venv", "--quiet", "--python", python, environment], **settings)
+    target = ["--python", os.path.join(environment, "bin", "python")]
+    run([uv, "pip", "sync", "--quiet", "--require-hashes", *target, lock], **settings)
+    run([uv, "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--offline", *target, source], **settings)
+
+
+def main():
+    # type: () -> None
+    """Run the module."""
+    names = ("python", "lock", "tools_lock")
+    spec = {name: {"type": "str", "required": True} for name in names}
+    spec.update({name: {"type": "path", "required": True} for name in ("source", "environment", "tools")})
+    module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
+    parameters = module.params
+    lock = os.path.join(parameters["source"], parameters["lock"])
+    python = shutil.which(parameters["python"])
+    if not python:
+        module.fail_json(msg="no Python %r on this machine: the role bootstrap brings it" % parameters["python"])
+    if not os.path.isfile(lock):
+        module.fail_json(msg="the lock file %s is not there" % lock)
+    version = run([python, "-c", "import sys; print(sys.version)"]).strip()
+    with open(lock, "rb") as handle:
+        lock_digest = hashlib.sha256(handle.read()).hexdigest()
+    wanted = "\n".join([version, lock_digest, digest_of(parameters["source"]), parameters["tools_lock"]])
+    stamp_path = os.path.join(parameters["environment"], STAMP)
+    stamp = hashlib.sha256(wanted.encode()).hexdigest()
+    present = ""
+    if os.path.exists(stamp_path):
+        with open(stamp_path) as handle:
+            present = handle.read()
+    changed = present != stamp
+    if changed and not module.check_mode:
+        try:
+            install(python, parameters["source"], lock, parameters["environment"], parameters["tools"],
+                    parameters["tools_lock"])  # fmt: skip
+        except (InstallError, OSError) as error:
+            module.fail_json(msg="could not install the environment: %s" % error)
+        with open(stamp_path, "w") as handle:
+            handle.write(stamp)
+    with open(lock) as handle:
+        count = sum(1 for line in handle if line[:1].isalnum())
+    module.exit_json(changed=changed, packages=count, lock_sha256=lock_digest, python_version=version.split()[0])
+
+
+if __name__ == "__main__":
+    main()
