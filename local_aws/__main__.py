@@ -68,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         ("bucket", "only requests to this S3 bucket"),
     ):
         log.add_argument(f"--{name}", help=text)
+    log.add_argument("--without-operator", action="store_true", help="leave out what the account's owner did")
     log.add_argument("--writes", action="store_true", help="only requests that would change something")
     log.add_argument("--denied", action="store_true", help="only requests that were refused")
     log.set_defaults(run=_log)
@@ -154,6 +155,7 @@ def _log(options: argparse.Namespace) -> int:
         action=options.action,
         source=options.source,
         bucket=options.bucket,
+        without_operator=options.without_operator,
         writes=options.writes,
         denied=options.denied,
     )

@@ -75,6 +75,7 @@ def select(
     action: str | None = None,
     source: str | None = None,
     bucket: str | None = None,
+    without_operator: bool = False,
     writes: bool = False,
     denied: bool = False,
 ) -> Iterator[dict[str, Any]]:
@@ -88,6 +89,7 @@ def select(
         action: API operation, for example ``PutObject``.
         source: ``controller``, ``operator`` or an instance id; ``instance`` means any instance.
         bucket: Name of an S3 bucket.
+        without_operator: Leave out what the operator did (making the account, loading prices).
         writes: Only requests that would change something.
         denied: Only requests that were refused.
     """
@@ -101,6 +103,8 @@ def select(
             if not str(entry["source"]).startswith("i-"):
                 continue
         elif source and entry["source"] != source:
+            continue
+        if without_operator and entry["source"] == "operator":
             continue
         if bucket and not _in_bucket(entry["resource"], bucket):
             continue

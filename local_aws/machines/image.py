@@ -18,7 +18,7 @@ from local_aws.machines.spec import RUNTIME, SESSION_HOME, SESSION_USER, Boot, I
 SHIMS = ("sudo", "shutdown", "poweroff", "halt", "reboot", "telinit", "init", "systemctl")
 _BIN_FOLDERS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 _FIRST_UID = 1001
-_SHIM = """#!{python} -IS
+_SHIM = """{first}
 import sys
 sys.path.insert(0, {lib!r})
 from local_aws.machines.client import main
@@ -143,9 +143,13 @@ def _rewrite(path: str, text: str) -> None:
 
 def _write_shims(folder: Path, python: str, lib: str, runtime: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
+    first = f"#!{python} -IS"
+    if len(first) > 120 or any(each.isspace() for each in python):
+        # The kernel would cut or split that (execve(2)); this is a string to Python and a command to the shell.
+        first = f"#!/bin/sh\n'''exec' {shlex.quote(python)} -IS \"$0\" \"$@\"\n' '''"
     for name in SHIMS:
         path = folder / name
-        path.write_text(_SHIM.format(python=python, lib=lib, folder=runtime))
+        path.write_text(_SHIM.format(first=first, lib=lib, folder=runtime))
         path.chmod(0o755)
 
 

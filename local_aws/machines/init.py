@@ -355,7 +355,7 @@ class Init:
         if kind != power.REBOOT:
             self._tell({"event": "shutdown"})
         deadline = time.monotonic() + GRACE
-        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCONT):
+        for number in (signal.SIGTERM, signal.SIGCONT):
             processes.send(self._others(), number)
         while self._others() and time.monotonic() < deadline and not self._over:
             self._turn(0.05)

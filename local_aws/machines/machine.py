@@ -245,6 +245,9 @@ class Machine:
     def _prepare(self) -> Boot:
         self.folder.mkdir(parents=True, exist_ok=True)
         folder = self.folder.resolve()
+        if self.isolation == Isolation.PROCESS_GROUP and ":" in str(folder):
+            # PATH would be cut there, and `shutdown` be the host's.
+            raise OSError(f"the path of {folder} holds a colon")
         folder.chmod(0o700)
         _install(folder / "lib")
         (folder / "disk").mkdir(exist_ok=True)

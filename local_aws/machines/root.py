@@ -239,13 +239,13 @@ def _keep_visible(path: str, source: str) -> None:
     """Bind a host path read-only where the machine does not show it, and let every user get at it."""
     if not _is_free(path) or not os.path.exists(source):
         return
-    missing = []
+    missing: list[str] = []
     parent = os.path.dirname(path)
     while not os.path.isdir(parent):
         missing.append(parent)
         parent = os.path.dirname(parent)
-    if parent == "/root":
-        os.chmod(parent, 0o711)
+    if path.startswith("/root/"):
+        os.chmod("/root", 0o711)
     for each in reversed(missing):
         os.mkdir(each)
         os.chmod(each, 0o755)

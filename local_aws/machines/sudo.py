@@ -143,6 +143,6 @@ def environment(
         "SUDO_USER": caller_name,
         "SUDO_UID": str(caller_uid),
         "SUDO_GID": str(caller_uid),
-        "SUDO_COMMAND": " ".join(call["command"]),
+        "SUDO_COMMAND": " ".join(call["command"])[:4096],  # one variable has a limit (execve(2))
     }
     return {**fresh, **kept, **marks, **call["assignments"]}

@@ -40,7 +40,9 @@ RESUME_ATTEMPTS = 6  # waits of 0.1, 0.2 … 1.6 s between them: AWS's client ha
 QUIT_PATIENCE = 1.0  # for the agent's answer to a terminate flag
 EOF_PATIENCE = 10.0  # a shell that says nothing for so long after the end of standard input is ended
 OUTPUT_LIMIT = 1024 * 1024  # unwritten output beyond which no message is acknowledged
-END_OF_TEXT = b"\x04"
+# A terminal ends its input with Ctrl-D. Behind an unfinished line the first one only hands that line over, and a
+# command in the foreground may take one for itself: the shell gets the last.
+END_OF_INPUT = b"\x04\x04\x04"
 KEYS = {signal.SIGINT: b"\x03", signal.SIGQUIT: b"\x1c", signal.SIGTSTP: b"\x1a"}
 
 
@@ -95,7 +97,6 @@ class SessionClient:
         self._ready = False  # the handshake is done
         self._ended = False  # the channel was closed
         self._eof_at: float | None = None
-        self._last_input = b"\n"
         self._quit_at: float | None = None
         self._signals: deque[int] = deque()
         self._interruptible = False
@@ -226,11 +227,9 @@ class SessionClient:
             data = b""  # closed, or its terminal is gone: the same as its end
         if data:
             self._send(PayloadType.OUTPUT, data, now)
-            self._last_input = data
         else:
             self._eof_at = now
-            # A terminal ends its input with Ctrl-D; behind an unfinished line the first one only hands that line over.
-            self._send(PayloadType.OUTPUT, END_OF_TEXT * (1 if self._last_input.endswith(b"\n") else 2), now)
+            self._send(PayloadType.OUTPUT, END_OF_INPUT, now)
 
     def _send(self, payload_type: PayloadType, payload: bytes, now: float) -> None:
         frame = self._sent.send(payload_type, payload, now)

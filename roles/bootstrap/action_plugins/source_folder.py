@@ -31,6 +31,8 @@ options:
     required: true
 """
 
+# 1980-01-02: wheels are zip files, which know no time before 1980.
+ZIP_EPOCH = 315619200
 LEFT_OUT = {".git", "__pycache__", ".venv", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis", "dist", "build"}
 
 
@@ -48,7 +50,8 @@ def pack(folder: Path) -> tuple[bytes, str]:
 
 
 def _anonymous(entry: tarfile.TarInfo) -> tarfile.TarInfo:
-    entry.uid = entry.gid = entry.mtime = 0
+    entry.uid = entry.gid = 0
+    entry.mtime = ZIP_EPOCH
     entry.uname = entry.gname = ""
     entry.mode = 0o755 if entry.mode & 0o100 else 0o644
     return entry

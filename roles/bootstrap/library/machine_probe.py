@@ -62,8 +62,6 @@ import subprocess
 
 from ansible.module_utils.basic import AnsibleModule
 
-# Where systemd keeps a scheduled shutdown (systemd-logind, shutdown(8)).
-SCHEDULED_SHUTDOWN = "/run/systemd/shutdown/scheduled"
 FAMILIES = {"fedora": "RedHat", "rhel": "RedHat", "amzn": "RedHat", "centos": "RedHat", "debian": "Debian", "ubuntu": "Debian"}
 VERSION = "import sys, venv, ensurepip; print('%d.%d.%d' % sys.version_info[:3])"
 
@@ -101,6 +99,16 @@ def os_family(path="/etc/os-release"):
     return next((FAMILIES[name] for name in names if name in FAMILIES), "other")
 
 
+def shutdown_is_scheduled():
+    # type: () -> bool
+    """Whether ``shutdown --show`` knows of a scheduled shutdown (systemd 250 and later; exit 1 where there is none)."""
+    program = shutil.which("shutdown") or "/usr/sbin/shutdown"
+    if not os.path.exists(program):
+        return False
+    answer = subprocess.run([program, "--show"], capture_output=True, stdin=subprocess.DEVNULL, check=False)
+    return answer.returncode == 0
+
+
 def main():
     # type: () -> None
     """Run the module."""
@@ -122,7 +130,7 @@ def main():
         python=python,
         python_version=version,
         os_family=os_family(),
-        dead_man_switch=os.path.exists(SCHEDULED_SHUTDOWN),
+        dead_man_switch=shutdown_is_scheduled(),
         memory_mb=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20,
     )
 

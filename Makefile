@@ -1,0 +1,52 @@
+# The ways in. Anything longer than a line or two lives in scripts/.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+# PYTHON=<interpreter> for setup; ARGS for the command behind a target; TESTS=<files> for test.
+PYTHON ?=
+ARGS ?=
+TESTS ?=
+export PYTHON TESTS
+
+# As `. .venv/bin/activate` does it, and with this folder's ansible.cfg whatever the environment says.
+in_venv := PATH="$(CURDIR)/.venv/bin:$$PATH" ANSIBLE_CONFIG="$(CURDIR)/ansible.cfg"
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: setup
+setup: ## Make .venv from the lock file (PYTHON=… picks the interpreter)
+	@scripts/setup.sh controller
+
+.PHONY: train
+train: setup ## Rent, check, train, promote, terminate, report (ARGS="-e training_mode=smoke")
+	@$(in_venv) ansible-playbook train.yml $(ARGS)
+
+.PHONY: preflight
+preflight: setup ## The same up to the training; writes nothing
+	@$(in_venv) ansible-playbook train.yml -e preflight_only=true $(ARGS)
+
+.PHONY: test
+test: ## Set up everything, lint, run all tests (TESTS=tests/repository ARGS="-k help")
+	@scripts/test.sh $(ARGS)
+
+.PHONY: lint
+lint: ## ansible-lint, yamllint, ruff, mypy, ShellCheck
+	@scripts/lint.sh
+
+.PHONY: lock
+lock: setup ## Regenerate all lock files (ARGS=--upgrade for newer versions)
+	@scripts/lock.sh $(ARGS)
+
+.PHONY: docs-roles
+docs-roles: setup ## Write the inputs into each role's README
+	@.venv/bin/python scripts/role_docs.py
+
+.PHONY: stop
+stop: ## Stop the embedded AWS
+	@scripts/stop.sh
+
+.PHONY: clean
+clean: stop ## Stop, then remove environments, state and caches (runs/ is kept)
+	@scripts/clean.sh

@@ -1,0 +1,23 @@
+"""Python is a version that the package is made for."""
+
+from __future__ import annotations
+
+import platform
+
+from predictor.checks.base import Context, Finding
+
+
+def run(context: Context) -> Finding:
+    """Compare the interpreter with the package's `requires-python`."""
+    from importlib.metadata import PackageNotFoundError, metadata
+
+    from packaging.specifiers import SpecifierSet
+
+    found = platform.python_version()
+    try:
+        wanted = metadata("predictor")["Requires-Python"]
+    except PackageNotFoundError:
+        return Finding("fail", "the package predictor is not installed, only importable")
+    if not SpecifierSet(wanted).contains(found, prereleases=True):
+        return Finding("fail", f"Python is {found}, wanted {wanted}")
+    return Finding("pass", f"Python {found}")

@@ -1,0 +1,18 @@
+"""The environment says where AWS is."""
+
+from __future__ import annotations
+
+import os
+
+from predictor import aws
+from predictor.checks.base import Context, Finding
+
+
+def run(context: Context) -> Finding:
+    """Guard AWS_REGION; warn of a second opinion in AWS_DEFAULT_REGION."""
+    region = aws.region()
+    other = os.environ.get("AWS_DEFAULT_REGION", region)
+    if other != region:
+        return Finding("warn", f"AWS_REGION is {region} but AWS_DEFAULT_REGION is {other!r}; AWS_REGION is used")
+    where = aws.endpoint()
+    return Finding("pass", f"region {region}" + (f", S3 at {where}" if where else ""))

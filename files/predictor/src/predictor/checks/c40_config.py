@@ -1,0 +1,10 @@
+"""The training's configuration is there and says what to train."""
+
+from __future__ import annotations
+
+from predictor.checks.base import Context, Finding
+
+
+def run(context: Context) -> Finding:
+    """Load the configuration as training does."""
+    return Finding("pass", f"models {', '.join(context.config.models)}")

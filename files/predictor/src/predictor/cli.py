@@ -1,0 +1,172 @@
+"""The `predictor` command: `preflight` and `train`.
+
+Exit codes: 0 done, 1 failed (a check, or the training; the reason on standard error), 2 the command line is wrong.
+Heavy libraries are imported by the command that needs them, so that a machine without them gets a report of that.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import signal
+import sys
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from predictor import __version__
+from predictor.errors import PredictorError, one_line
+from predictor.output import write_json
+
+DONE, FAILED, USAGE = 0, 1, 2
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line: it is read in the log of a remote step."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(USAGE, f"{self.prog}: error: {message}\n")
+
+
+class Interrupted(PredictorError):
+    """The command was told to stop."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        arguments: Without the program's name; those of the process by default.
+
+    Returns:
+        The exit code.
+    """
+    options = _parser().parse_args(arguments)
+    # Telling the training to stop still leaves its output file, which says so.
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        code: int = options.command(options)
+    except PredictorError as error:
+        return _fail(one_line(error, limit=2000))
+    except KeyboardInterrupt:
+        return _fail("interrupted")
+    except OSError as error:
+        return _fail(one_line(error))
+    return code
+
+
+def _fail(message: str) -> int:
+    print(f"predictor: error: {message}", file=sys.stderr)
+    return FAILED
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    raise Interrupted(f"interrupted by {signal.Signals(number).name}")
+
+
+def _preflight(options: argparse.Namespace) -> int:
+    from predictor import preflight
+    from predictor.checks.base import Context
+
+    context = Context(options.data_bucket, options.run_date, options.config, options.lock, options.arctic_prefix)
+    report = preflight.run(context)
+    write_json(options.output, report)
+    for line in preflight.table(report):
+        print(line)
+    if bad := preflight.failed(report):
+        return _fail(f"{len(bad)} of {len(report['checks'])} checks failed: {', '.join(c['name'] for c in bad)}")
+    return DONE
+
+
+def _train(options: argparse.Namespace) -> int:
+    from predictor.training import report, run
+
+    result = report.empty(options.dry_run)
+    try:
+        run.train(
+            run.Job(
+                options.data_bucket,
+                options.run_date,
+                options.config,
+                options.run_id,
+                options.arctic_prefix,
+                options.dry_run,
+                options.progress,
+            ),
+            result,
+        )
+    except BaseException as error:
+        result["error"] = one_line(error, limit=2000)
+        raise
+    finally:
+        write_json(options.output, result)
+    for line in report.summary(result):
+        print(line)
+    return DONE
+
+
+def _day(text: str) -> date:
+    # fromisoformat takes 20260102 and 2026-W01-5 as well.
+    if not re.fullmatch(r"\d{4}-\d\d-\d\d", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no day as YYYY-MM-DD")
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no day: {error}") from None
+
+
+def _prefix(text: str) -> str:
+    # It becomes a part of ArcticDB's address, in which & and ; separate parameters.
+    if not re.fullmatch(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no key prefix")
+    return text
+
+
+def _bucket(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no bucket name")
+    return text
+
+
+def _name(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty")
+    return text
+
+
+def _parser() -> argparse.ArgumentParser:
+    # Without abbreviations: a misspelt option is an error, never a guess.
+    parser = _Parser(prog="predictor", description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="preflight|train", parser_class=_Parser)
+
+    preflight = commands.add_parser(
+        "preflight", help="check everything training needs; write nothing", allow_abbrev=False
+    )
+    _common(preflight)
+    preflight.add_argument("--lock", type=Path, required=True, metavar="FILE", help="lock file the packages came from")
+    preflight.set_defaults(command=_preflight)
+
+    train = commands.add_parser("train", help="train, judge, and promote what has earned it", allow_abbrev=False)
+    _common(train)
+    train.add_argument("--progress", type=Path, required=True, metavar="FILE", help="JSON lines, one a stage and fold")
+    train.add_argument("--run-id", type=_name, required=True, metavar="ID", help="name of this run in what is written")
+    train.add_argument("--dry-run", action="store_true", help="train and judge, write nothing to S3")
+    train.set_defaults(command=_train)
+    return parser
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data-bucket", type=_bucket, required=True, metavar="BUCKET", help="bucket of data and results"
+    )
+    parser.add_argument("--run-date", type=_day, required=True, metavar="YYYY-MM-DD", help="day freshness is judged by")
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="training configuration (YAML)")
+    parser.add_argument(
+        "--output", type=Path, required=True, metavar="FILE", help="result (JSON), written on failure too"
+    )
+    parser.add_argument(
+        "--arctic-prefix", type=_prefix, default="arcticdb", metavar="PREFIX", help="key prefix of ArcticDB"
+    )

@@ -1,0 +1,55 @@
+"""Every key this package writes in the data bucket, in one place."""
+
+from __future__ import annotations
+
+WEIGHTS = "predictor/weights/meta"
+"""The live set: what inference reads."""
+
+VOLATILITY = "volatility_model.txt"
+RESEARCH = "research_calibrator.json"
+META = "meta_model.pkl"
+ISOTONIC = "isotonic_calibrator.pkl"
+FEATURES = "feature_list.json"
+MANIFEST = "manifest.json"
+
+MODEL_FILES = (VOLATILITY, RESEARCH, META, ISOTONIC, FEATURES)
+"""What a set holds beside its manifest. The `.pkl` names are the origin's; the content is JSON, as the `.meta.json`
+beside each says: a pickle runs code when it is read."""
+
+
+def live(file: str) -> str:
+    """Key of a file of the live set."""
+    return f"{WEIGHTS}/{file}"
+
+
+def live_meta(file: str) -> str:
+    """Key of the description beside a file of the live set."""
+    return f"{WEIGHTS}/{file}.meta.json"
+
+
+def archive(run_date: str, file: str) -> str:
+    """Key of a file of the set trained for a day, promoted or not."""
+    return f"{WEIGHTS}/archive/{run_date}/{file}"
+
+
+def out_of_sample(name: str) -> str:
+    """Key of the out-of-sample rows; `name` is a day or `latest`."""
+    return f"predictor/diagnostics/oos_rows/{name}.parquet"
+
+
+def summary(name: str) -> str:
+    """Key of the training summary; `name` is a day or `latest`."""
+    return f"predictor/metrics/training_summary_{name}.json"
+
+
+def triple_barrier(name: str) -> str:
+    """Key of the triple-barrier observation; `name` is a time stamp or `latest`."""
+    return f"predictor/variant_gates/triple_barrier/{name}.json"
+
+
+HEALTH = "health/predictor_training.json"
+
+
+def data_manifest(run_date: str) -> str:
+    """Key of the record of what data a training used."""
+    return f"data_manifest/predictor_training/{run_date}.json"

@@ -1,0 +1,152 @@
+"""Layer 1: three views of a stock, each from its own inputs, none knowing of the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import lightgbm
+import numpy as np
+from numpy.typing import NDArray
+
+from predictor.config import Config
+from predictor.training import boosting, features
+from predictor.training.rows import Rows
+
+Vector = NDArray[np.float64]
+Matrix = NDArray[np.float64]
+
+MOMENTUM, VOLATILITY, RESEARCH = "momentum_score", "predicted_volatility", "research_score"
+"""Names of the outputs."""
+
+
+def momentum_score(m5: Vector, m20: Vector, price_vs_ma50: Vector, rsi14: Vector) -> Vector:
+    """The origin's formula: `0.4*m5 + 0.3*m20 + 0.2*price_vs_ma50 + 0.1*(rsi14-50)/100`; nothing is fitted.
+
+    Args:
+        m5: Return over 5 days, as a fraction.
+        m20: Return over 20 days.
+        price_vs_ma50: Distance from the mean of 50 days, as a fraction.
+        rsi14: Relative strength index, 0 to 100.
+
+    Returns:
+        Shape of the inputs. A window that is not full counts as neutral.
+    """
+    parts = [np.where(np.isfinite(part), part, 0.0) for part in (m5, m20, price_vs_ma50)]
+    strength = np.where(np.isfinite(rsi14), rsi14, features.NEUTRAL_RSI)
+    score: Vector = 0.4 * parts[0] + 0.3 * parts[1] + 0.2 * parts[2] + 0.1 * (strength - features.NEUTRAL_RSI) / 100
+    return score
+
+
+@dataclass(frozen=True)
+class Buckets:
+    """The research model of the poor: mean label by bucket of the first research column.
+
+    Attributes:
+        edges: Inner edges of the buckets, ascending.
+        means: Mean label of each bucket, one more than edges.
+    """
+
+    edges: list[float]
+    means: list[float]
+
+    @classmethod
+    def fit(cls, inputs: Matrix, target: Vector, count: int) -> Buckets:
+        """Cut the first column at its quantiles; with no finite row at all the model says 0."""
+        known = np.isfinite(inputs[:, 0])
+        values, labels = inputs[known, 0], target[known]
+        if not len(values):
+            return cls([], [0.0])
+        edges = np.unique(np.quantile(values, np.linspace(0, 1, count + 1)[1:-1]))
+        bucket = np.searchsorted(edges, values, side="right")
+        totals = np.bincount(bucket, weights=labels, minlength=len(edges) + 1)
+        sizes = np.bincount(bucket, minlength=len(edges) + 1)
+        means = np.divide(totals, sizes, out=np.zeros(len(sizes)), where=sizes > 0)
+        return cls([float(edge) for edge in edges], [float(value) for value in means])
+
+    def predict(self, inputs: Matrix) -> Vector:
+        """Mean of each row's bucket, NaN where the column is unknown."""
+        bucket = np.searchsorted(np.array(self.edges), inputs[:, 0], side="right")
+        predicted: Vector = np.where(np.isfinite(inputs[:, 0]), np.array(self.means)[bucket], np.nan)
+        return predicted
+
+
+@dataclass(frozen=True)
+class Layer1:
+    """The fitted models of layer 1.
+
+    Attributes:
+        volatility: LightGBM on `features.VOLATILITY`, target |forward return|.
+        research: LightGBM or buckets on the research columns, target relative forward return; None without them.
+        research_columns: Names of those columns.
+    """
+
+    volatility: lightgbm.Booster
+    research: lightgbm.Booster | Buckets | None
+    research_columns: list[str]
+
+    @classmethod
+    def fit(cls, rows: Rows, stop: int, research_columns: list[str], config: Config) -> Layer1:
+        """Fit on the first rows.
+
+        Args:
+            rows: All rows.
+            stop: Row after the last to learn from.
+            research_columns: Features that are research inputs; empty without research.
+            config: Sizes and seed.
+
+        Returns:
+            The models.
+        """
+        inputs = rows.matrix(features.VOLATILITY, stop=stop)
+        volatility = boosting.fit(inputs, rows.move[:stop], features.VOLATILITY, config.lightgbm, config.run)
+        research = _fit_research(rows, stop, research_columns, config) if research_columns else None
+        return cls(volatility, research, research_columns)
+
+    def outputs(self, rows: Rows, start: int, stop: int, config: Config) -> dict[str, Vector]:
+        """What layer 1 says of rows `start` to `stop`.
+
+        Returns:
+            Shape (stop - start,) for each output's name; `RESEARCH` only with a research model.
+        """
+        cut = {name: rows.features[name][start:stop] for name in features.MOMENTUM}
+        said = {
+            MOMENTUM: momentum_score(**cut),
+            VOLATILITY: boosting.predict(self.volatility, rows.matrix(features.VOLATILITY, start, stop), config.run),
+        }
+        if self.research is not None:
+            inputs = rows.matrix(self.research_columns, start, stop)
+            said[RESEARCH] = (
+                self.research.predict(inputs)
+                if isinstance(self.research, Buckets)
+                else np.where(
+                    np.isfinite(inputs).any(axis=1), boosting.predict(self.research, inputs, config.run), np.nan
+                )
+            )
+        return said
+
+    def research_document(self, reason: str) -> dict[str, Any]:
+        """The research model as JSON.
+
+        Args:
+            reason: Why there is none, if there is none. The file is written then too, so that a set never serves
+                beside another set's research model.
+        """
+        if self.research is None:
+            return {"kind": "absent", "reason": reason}
+        if isinstance(self.research, Buckets):
+            return {
+                "kind": "buckets",
+                "columns": self.research_columns,
+                "edges": self.research.edges,
+                "means": self.research.means,
+            }
+        return {"kind": "lightgbm", "columns": self.research_columns, "model": boosting.to_text(self.research)}
+
+
+def _fit_research(rows: Rows, stop: int, columns: list[str], config: Config) -> lightgbm.Booster | Buckets:
+    inputs, target = rows.matrix(columns, stop=stop), rows.relative[:stop]
+    finite = np.isfinite(inputs).any(axis=1)
+    if int(finite.sum()) < config.research.min_rows:
+        return Buckets.fit(inputs, target, config.research.fallback_buckets)
+    return boosting.fit(inputs[finite], target[finite], columns, config.lightgbm, config.run)

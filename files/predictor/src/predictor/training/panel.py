@@ -1,0 +1,131 @@
+"""Closing prices out of ArcticDB, as one wide array."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from predictor.errors import StoreError, TrainingError
+from predictor.store import list_symbols
+
+CLOSE = "close"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Closing prices.
+
+    Attributes:
+        days: Shape (T,), `datetime64[D]`, ascending: every day on which any symbol has a bar.
+        symbols: S names, sorted.
+        close: Shape (T, S), NaN where a symbol has no bar.
+        versions: ArcticDB version read, by symbol.
+    """
+
+    days: NDArray[np.datetime64]
+    symbols: list[str]
+    close: NDArray[np.float64]
+    versions: dict[str, int]
+
+    def digest(self) -> str:
+        """SHA-256 over days, symbols and prices: equal for equal input, wherever it was read from."""
+        parts = (self.days.astype("int64").tobytes(), "\0".join(self.symbols).encode(), self.close.tobytes())
+        return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
+
+
+def read(library: Any, before: date) -> Panel:
+    """Read every symbol's closing prices.
+
+    Args:
+        library: ArcticDB library, one symbol a ticker, with a column `close`.
+        before: Bars on this day or later are left out.
+
+    Returns:
+        The panel.
+
+    Raises:
+        StoreError: Symbols cannot be read; all of them are named.
+        TrainingError: There is nothing to train on, or series are malformed; all of them are named.
+    """
+    symbols = list_symbols(library)
+    if not symbols:
+        raise TrainingError(f"library {library.name!r} holds no symbol")
+    series: dict[str, pd.Series] = {}
+    versions: dict[str, int] = {}
+    malformed: dict[str, str] = {}
+    for symbol, item in read_all(library, symbols, [CLOSE]).items():
+        try:
+            series[symbol] = _closes(item.data, before)
+        except ValueError as error:
+            malformed[symbol] = str(error)
+        versions[symbol] = int(item.version)
+    if malformed:
+        named = "; ".join(f"{symbol}: {why}" for symbol, why in malformed.items())
+        raise TrainingError(f"{len(malformed)} of {len(symbols)} symbols cannot be trained on: {named}")
+    wide = pd.concat(series, axis=1, sort=True).dropna(how="all")
+    if wide.empty:
+        raise TrainingError(f"no symbol of library {library.name!r} has a bar before {before}")
+    return Panel(
+        wide.index.to_numpy().astype("datetime64[D]"),
+        [str(symbol) for symbol in wide.columns],
+        np.ascontiguousarray(wide.to_numpy(dtype=np.float64)),
+        versions,
+    )
+
+
+def read_all(library: Any, symbols: Sequence[str], columns: list[str] | None) -> dict[str, Any]:
+    """Read symbols in one batch.
+
+    Args:
+        library: ArcticDB library.
+        symbols: What to read.
+        columns: Which columns, None for all.
+
+    Returns:
+        Versioned items by symbol, in the order asked.
+
+    Raises:
+        StoreError: Some cannot be read; all of those are named.
+    """
+    from arcticdb import ReadRequest
+    from arcticdb.version_store.library import DataError
+
+    items = library.read_batch([ReadRequest(symbol, columns=columns) for symbol in symbols])
+    found = dict(zip(symbols, items, strict=True))
+    # Errors come back as elements, not as exceptions.
+    bad = {symbol: item for symbol, item in found.items() if isinstance(item, DataError)}
+    if bad:
+        named = "; ".join(
+            f"{symbol}: {' '.join(str(item.exception_string).split())[:120]}" for symbol, item in bad.items()
+        )
+        raise StoreError(f"{len(bad)} of {len(symbols)} symbols of {library.name!r} cannot be read: {named}")
+    return found
+
+
+def _closes(frame: pd.DataFrame, before: date) -> pd.Series:
+    """One symbol's closes by day.
+
+    Raises:
+        ValueError: What is wrong with the series.
+    """
+    if CLOSE not in frame.columns:
+        raise ValueError(f"it has no column {CLOSE!r}")
+    if not isinstance(frame.index, pd.DatetimeIndex):
+        raise ValueError("its index holds no times")
+    days = frame.index.tz_localize(None).normalize()
+    if not days.is_unique:
+        raise ValueError("it has two bars on one day")
+    if not days.is_monotonic_increasing:
+        raise ValueError("its bars are out of order")
+    closes = frame[CLOSE].set_axis(days).astype(np.float64)
+    closes = closes[days < pd.Timestamp(before)]
+    if (closes <= 0).any():
+        raise ValueError("it has prices of zero or less")
+    return closes

@@ -1,0 +1,94 @@
+"""How far the training is, as lines that another process can read while it runs."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+
+class Progress:
+    """JSON lines, one a stage and one a fold, each flushed: `time`, `stage`, `fold`, `folds`, `ic`, `elapsed`,
+    `remaining` (seconds, None while unknown), `rss_mb`.
+    """  # noqa: D205
+
+    def __init__(self, path: Path) -> None:
+        """Start a new file.
+
+        Args:
+            path: Where; its folder is made if need be.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("w", encoding="utf-8")
+        self._started = time.monotonic()
+        self.stages: dict[str, float] = {}
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the file."""
+        self._file.close()
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Announce a stage, and note in `stages` how many seconds it took, even if it fails."""
+        self._write(name)
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.stages[name] = round(time.monotonic() - started, 3)
+
+    def fold(self, number: int, total: int, ic: float | None, remaining: float) -> None:
+        """Report a fold that is done.
+
+        Args:
+            number: Of the fold, from 0.
+            total: How many there are.
+            ic: Its information coefficient, None if it has none.
+            remaining: Seconds still expected for the other folds.
+        """
+        self._write("walk_forward", number, total, ic, remaining)
+
+    def _write(
+        self,
+        stage: str,
+        fold: int | None = None,
+        folds: int | None = None,
+        ic: float | None = None,
+        remaining: float | None = None,
+    ) -> None:
+        line = {
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "stage": stage,
+            "fold": fold,
+            "folds": folds,
+            "ic": None if ic is None else round(ic, 6),
+            "elapsed": round(time.monotonic() - self._started, 2),
+            "remaining": None if remaining is None else round(remaining, 1),
+            "rss_mb": memory_mb(),
+        }
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
+
+
+def memory_mb() -> float | None:
+    """Resident memory of this process in MiB, None where the kernel does not say."""
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return None
+    kilobytes = next((line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:")), None)
+    return None if kilobytes is None else round(int(kilobytes) / 1024, 1)

@@ -1,0 +1,61 @@
+"""The training's result as the caller gets it: `--output`, and the lines on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from predictor.training.folds import Fold
+from predictor.training.panel import Panel
+
+
+def empty(dry_run: bool) -> dict[str, Any]:
+    """The result of a training that has not got anywhere yet; every key is there from the start."""
+    return {
+        "folds": 0,
+        "median_ic": None,
+        "promoted": False,
+        "gates": [],
+        "seconds": 0.0,
+        "dry_run": dry_run,
+        "fold_ics": [],
+        "skipped_folds": [],
+        "written": [],
+        "symbols": 0,
+        "rows": 0,
+        "research": None,
+        "stages": {},
+        "error": None,
+    }
+
+
+def name_days(panel: Panel, fold: dict[str, Any]) -> dict[str, Any]:
+    """Replace a fold's indices by days; its ends become the last day included."""
+    days = {key: str(panel.days[fold[key]]) for key in ("train_start", "test_start")}
+    ends = {key: str(panel.days[fold[key] - 1]) for key in ("train_end", "test_end")}
+    return {**fold, **days, **ends, "ic": round(fold["ic"], 6)}
+
+
+def name_skipped(panel: Panel, fold: Fold, reason: str) -> dict[str, Any]:
+    """A skipped fold, with the days it would have tested."""
+    return {
+        "fold": fold.number,
+        "test_start": str(panel.days[fold.test_start]),
+        "test_end": str(panel.days[fold.test_end - 1]),
+        "reason": reason,
+    }
+
+
+def summary(result: dict[str, Any]) -> Iterator[str]:
+    """The result for a terminal."""
+    skipped = len(result["skipped_folds"])
+    yield f"{result['folds']} folds, {skipped} skipped, {result['rows']} rows of {result['symbols']} symbols"
+    yield f"median IC {result['median_ic']:+.4f}; research {result['research']}"
+    for gate in result["gates"]:
+        verdict = "passed" if gate["passed"] else "failed" if gate["blocking"] else "observed"
+        value = "-" if gate["value"] is None else f"{gate['value']:+.4f}"
+        yield f"gate {gate['name']}: {verdict}, {value} against {gate['threshold']} ({gate['detail']})"
+    outcome = "promoted" if result["promoted"] else "not promoted"
+    if result["dry_run"]:
+        outcome = "dry run, nothing written; it " + ("would" if result["promoted"] else "would not") + " be promoted"
+    yield f"{outcome}; {len(result['written'])} keys written, {result['seconds']:.1f} s"

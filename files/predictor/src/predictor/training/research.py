@@ -1,0 +1,84 @@
+"""Research inputs: numbers about a stock that are no prices, from a library that need not exist."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from predictor.config import Config
+from predictor.errors import TrainingError
+from predictor.store import ReadOnlyStore, list_symbols
+from predictor.training.panel import Panel, read_all
+
+Wide = NDArray[np.float64]
+"""Shape (T, S): days x symbols."""
+
+PREFIX = "research."
+"""In front of the columns' names, so that none can be taken for a price feature."""
+
+
+@dataclass(frozen=True)
+class Research:
+    """Research inputs on the panel's days and symbols.
+
+    Attributes:
+        columns: Wide array by prefixed column name; empty if there is no research.
+        skipped: Why there is none; empty if there is.
+        versions: ArcticDB version read, by symbol.
+    """
+
+    columns: dict[str, Wide] = field(default_factory=dict)
+    skipped: str = ""
+    versions: dict[str, int] = field(default_factory=dict)
+
+
+def read(store: ReadOnlyStore, panel: Panel, before: date, config: Config) -> Research:
+    """Read the research library, if there is one.
+
+    Args:
+        store: ArcticDB.
+        panel: Whose days and symbols to use.
+        before: Values of this day or later are left out.
+        config: Whether research is wanted, and where it is.
+
+    Returns:
+        On each day the last value known by then.
+
+    Raises:
+        StoreError: It is there and cannot be read.
+        TrainingError: It is there and malformed.
+    """
+    name = config.data.research_library
+    if "research" not in config.models:
+        return Research(skipped="models does not list it")
+    if not store.has_library(name):
+        return Research(skipped=f"library {name!r} does not exist")
+    library = store.library(name)
+    wanted = [symbol for symbol in list_symbols(library) if symbol in set(panel.symbols)]
+    items = read_all(library, wanted, None)
+    frames = {symbol: _frame(symbol, item.data, before) for symbol, item in items.items()}
+    names = sorted({column for frame in frames.values() for column in frame.columns})
+    if not names:
+        return Research(skipped=f"library {name!r} has no numbers about a symbol of the universe")
+    days = pd.DatetimeIndex(panel.days)
+    columns = {PREFIX + column: np.full(panel.close.shape, np.nan) for column in names}
+    for place, symbol in enumerate(panel.symbols):
+        if symbol in frames:
+            aligned = frames[symbol].reindex(days, method="ffill")
+            for column in aligned.columns:
+                columns[PREFIX + column][:, place] = aligned[column].to_numpy(dtype=np.float64)
+    return Research(columns, "", {symbol: int(item.version) for symbol, item in items.items()})
+
+
+def _frame(symbol: str, data: pd.DataFrame, before: date) -> pd.DataFrame:
+    """One symbol's numeric columns by day."""
+    if not isinstance(data.index, pd.DatetimeIndex):
+        raise TrainingError(f"research on {symbol}: its index holds no times")
+    frame = data.select_dtypes("number").set_axis(data.index.tz_localize(None).normalize())
+    if not frame.index.is_unique or not frame.index.is_monotonic_increasing:
+        raise TrainingError(f"research on {symbol}: days are repeated or out of order")
+    return frame[frame.index < pd.Timestamp(before)].rename(columns=str)

@@ -1,0 +1,165 @@
+"""The walk-forward: each fold trained on its past, judged on its future.
+
+Layer 1 of fold k learns from the days up to its purge. Layer 2 of fold k learns from what the layers 1 of the folds
+before k said of *their* test windows, and again only of days whose label ends before fold k's test window starts:
+without that second purge the last label days of fold k-1 would leak into fold k.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from predictor.config import Config
+from predictor.training import features, ic
+from predictor.training.folds import Fold
+from predictor.training.layer1 import MOMENTUM, RESEARCH, VOLATILITY, Layer1
+from predictor.training.meta import MetaModel
+from predictor.training.rows import Rows
+
+Vector = NDArray[np.float64]
+Matrix = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class FoldRows:
+    """What one fold says of its test rows `start` to `stop`; scores are NaN in a fold without a layer 2."""
+
+    fold: Fold
+    start: int
+    stop: int
+    outputs: dict[str, Vector]
+    inputs: Matrix
+    score: Vector
+    calibrated: Vector
+
+
+@dataclass
+class WalkForwardResult:
+    """All folds.
+
+    Attributes:
+        parts: Out-of-sample rows of each fold that trained a layer 1, in order.
+        folds: `{fold, train_start, …, ic, seconds}` of each fold with an IC; days are indices into the panel.
+        skipped: `{fold, reason}` of the others.
+    """
+
+    parts: list[FoldRows] = field(default_factory=list)
+    folds: list[dict[str, Any]] = field(default_factory=list)
+    skipped: list[dict[str, Any]] = field(default_factory=list)
+
+    def ics(self) -> list[float]:
+        """The IC of each fold that has one."""
+        return [fold["ic"] for fold in self.folds]
+
+
+class WalkForward:
+    """Runs the folds over one set of rows."""
+
+    def __init__(self, rows: Rows, research_columns: list[str], config: Config) -> None:
+        """Prepare what is the same in every fold.
+
+        Args:
+            rows: All rows.
+            research_columns: Research inputs among their features; empty without research.
+            config: Sizes, seed, purge.
+        """
+        self._rows = rows
+        self._research_columns = research_columns
+        self._config = config
+        # A day's ranks depend on that day alone, so they can be taken once for all folds.
+        self._ranked = np.column_stack([ic.centred_ranks(rows.features[name], rows.day) for name in features.META])
+
+    @property
+    def input_names(self) -> list[str]:
+        """Names of layer 2's inputs, in order."""
+        research = [RESEARCH] if self._research_columns else []
+        return [MOMENTUM, VOLATILITY, *research, *features.META]
+
+    def run(self, folds: list[Fold], report: Callable[[Fold, float | None], None]) -> WalkForwardResult:
+        """Run all folds.
+
+        Args:
+            folds: In order of time.
+            report: Called after each fold with its IC, or None.
+
+        Returns:
+            The result.
+        """
+        result = WalkForwardResult()
+        for fold in folds:
+            report(fold, self._run_fold(fold, result))
+        return result
+
+    def fit_final(self, result: WalkForwardResult) -> tuple[Layer1, MetaModel]:
+        """Fit the models that would be promoted: layer 1 on all rows, layer 2 on all out-of-sample rows.
+
+        Args:
+            result: From `run`, with at least one part.
+
+        Returns:
+            Both layers.
+        """
+        layer1 = Layer1.fit(self._rows, len(self._rows), self._research_columns, self._config)
+        return layer1, self._fit_meta(result.parts, len(self._rows))
+
+    def _run_fold(self, fold: Fold, result: WalkForwardResult) -> float | None:
+        started = time.monotonic()
+        rows, settings = self._rows, self._config.walk_forward
+        train = rows.first_row(fold.train_end)
+        start, stop = rows.first_row(fold.test_start), rows.first_row(fold.test_end)
+        if train < settings.min_train_rows or stop - start < settings.min_test_rows:
+            reason = (
+                f"{train} training and {stop - start} test rows, "
+                f"{settings.min_train_rows} and {settings.min_test_rows} are needed"
+            )
+            result.skipped.append({"fold": fold.number, "reason": reason})
+            return None
+        layer1 = Layer1.fit(rows, train, self._research_columns, self._config)
+        outputs = layer1.outputs(rows, start, stop, self._config)
+        inputs = self._inputs(outputs, start, stop)
+        part, reason = self._judge(fold, start, stop, outputs, inputs, result.parts)
+        result.parts.append(part)
+        value = None if reason else ic.mean(part.score, rows.relative[start:stop], rows.day[start:stop])
+        if value is None:
+            result.skipped.append({"fold": fold.number, "reason": reason or "no day has scores and labels that vary"})
+            return None
+        days = {name: getattr(fold, name) for name in ("train_start", "train_end", "test_start", "test_end")}
+        sizes = {"train_rows": train, "test_rows": stop - start}
+        seconds = round(time.monotonic() - started, 3)
+        result.folds.append({"fold": fold.number, **days, **sizes, "ic": value, "seconds": seconds})
+        return value
+
+    def _judge(
+        self, fold: Fold, start: int, stop: int, outputs: dict[str, Vector], inputs: Matrix, earlier: list[FoldRows]
+    ) -> tuple[FoldRows, str]:
+        """Score a fold's test rows by a layer 2 of the folds before; or say why there is none."""
+        # The label of the last row before this one ends where the test window starts.
+        known_until = self._rows.first_row(fold.test_start - self._config.walk_forward.purge_days)
+        known = sum(max(0, min(part.stop, known_until) - part.start) for part in earlier)
+        if known < (needed := self._config.walk_forward.min_test_rows):
+            nothing = np.full(stop - start, np.nan)
+            reason = (
+                f"layer 1 only: {known} out-of-sample rows before it for layer 2 to learn from, {needed} are needed"
+            )
+            return FoldRows(fold, start, stop, outputs, inputs, nothing, nothing), reason
+        meta = self._fit_meta(earlier, known_until)
+        score = meta.score(inputs)
+        return FoldRows(fold, start, stop, outputs, inputs, score, meta.calibrate(score)), ""
+
+    def _fit_meta(self, parts: list[FoldRows], known_until: int) -> MetaModel:
+        """Fit layer 2 on the out-of-sample rows before row `known_until`."""
+        kept = [(part, min(part.stop, known_until)) for part in parts if part.start < known_until]
+        inputs = np.concatenate([part.inputs[: stop - part.start] for part, stop in kept])
+        target = np.concatenate([self._rows.relative[part.start : stop] for part, stop in kept])
+        return MetaModel.fit(inputs, target, self._config.meta.alpha)
+
+    def _inputs(self, outputs: dict[str, Vector], start: int, stop: int) -> Matrix:
+        """Layer 2's inputs for rows `start` to `stop`: all of whole days, so that ranks are right."""
+        days = self._rows.day[start:stop]
+        return np.column_stack([*(ic.centred_ranks(said, days) for said in outputs.values()), self._ranked[start:stop]])

@@ -1,0 +1,212 @@
+#!/usr/bin/python
+# Copyright: spot-train contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Module that writes the receipt and the report page of a run."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: run_report
+short_description: Write the receipt and the report page of a training run
+description:
+  - Assembles C(receipt.json) and C(report.html) in the run's folder from what the playbook knows and from the files
+    that the run left there (C(events.jsonl), C(preflight.json), C(training-smoke.json), C(training-full.json) and
+    C(logs/*.log)), and points the link C(latest) beside that folder at it.
+  - Runs on the controller. A missing part is null in the receipt and named on the page; a damaged file becomes a note.
+    A failed run has both files too.
+  - The verdict is drawn from the evidence. A run is passed only if no step failed, nothing is left behind, no check
+    failed, and, in a preflight, nothing was written.
+  - The module succeeds when it could write the report, whatever the report says; the playbook fails on RV(outcome).
+options:
+  run_dir:
+    description: The run's folder. It is created if missing.
+    type: path
+    required: true
+  template:
+    description: The page's Jinja template, normally C({{ role_path }}/templates/report.html.j2).
+    type: path
+    required: true
+  run:
+    description:
+      - The run. C(run_id) is required; C(mode) (C(preflight), C(smoke), C(full) or C(both)) and C(started_at) should be
+        there.
+      - C(finished_at), C(run_date), C(region), C(data_bucket), C(inventory), C(training_source), C(revision),
+        C(controller), C(ansible_version) and C(amazon_aws_version) are kept when given. Other keys are ignored.
+    type: dict
+    required: true
+  instance:
+    description:
+      - The instance as in the receipt, C({id, type, az, market, requested_at, online_at, terminated_at, attempts}).
+        Without it, none was launched. Without C(id), none was obtained.
+      - C(running_at), when given, begins the bill.
+    type: dict
+  outcome:
+    description:
+      - The playbook's own verdict. V(interrupted) and V(no_capacity) stand; V(passed) does not stand against the
+        evidence.
+    type: str
+    choices: [passed, failed, interrupted, no_capacity]
+  error:
+    description: What went wrong, in one sentence. Without it, the first failure in C(events.jsonl) is taken.
+    type: str
+  leaks:
+    description: Counts (or lists) of C(instances), C(spot_requests), C(volumes) and C(transport_keys) left behind.
+    type: dict
+  writes:
+    description: C(data_bucket), a count (or a list) of writes, and C(evidence), what it was counted from.
+    type: dict
+  api_calls:
+    description: Number of AWS requests by C(service.action).
+    type: dict
+  cost:
+    description: C(market_price_usd_hour) and C(on_demand_price_usd_hour); a missing price gives an unknown cost.
+    type: dict
+attributes:
+  check_mode:
+    support: full
+    description: The receipt is returned and nothing is written.
+requirements:
+  - jinja2
+"""
+
+EXAMPLES = r"""
+- name: Write the receipt and the report
+  run_report:
+    run_dir: "{{ run.run_dir }}"
+    template: "{{ role_path }}/templates/report.html.j2"
+    run: "{{ run }}"
+    instance: "{{ run_instance | default(omit, true) }}"
+    leaks: {instances: 0, spot_requests: 0, volumes: 0, transport_keys: 0}
+    writes: {data_bucket: 0, evidence: ledger.jsonl}
+    cost: {market_price_usd_hour: 0.0372, on_demand_price_usd_hour: 0.085}
+  register: run_report_result
+  delegate_to: localhost
+
+- name: Show how the run went
+  ansible.builtin.debug:
+    msg: "{{ run_report_result.summary }}"
+"""
+
+RETURN = r"""
+outcome:
+  description: The verdict, C(passed), C(failed), C(interrupted) or C(no_capacity).
+  returned: always
+  type: str
+error:
+  description: What went wrong, in one sentence; null for a run that passed.
+  returned: always
+  type: str
+receipt:
+  description: The receipt, as in C(receipt.json).
+  returned: always
+  type: dict
+receipt_path:
+  description: Where the receipt is.
+  returned: always
+  type: str
+report_path:
+  description: Where the page is.
+  returned: always
+  type: str
+summary:
+  description: The run in at most 12 short lines, for a terminal.
+  returned: always
+  type: list
+  elements: str
+"""
+
+import json
+import traceback
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.run_report_events import read_events
+from ansible.module_utils.run_report_evidence import read_preflight, read_training
+from ansible.module_utils.run_report_files import point_latest, write_atomically
+from ansible.module_utils.run_report_receipt import Inputs, build_receipt
+from ansible.module_utils.run_report_summary import summary_lines
+
+try:
+    from ansible.module_utils.run_report_page import log_files, render_page
+except ImportError:
+    JINJA_ERROR: str | None = traceback.format_exc()
+else:
+    JINJA_ERROR = None
+
+
+def argument_spec() -> dict[str, dict[str, Any]]:
+    """Return the module's options."""
+    return {
+        "run_dir": {"type": "path", "required": True},
+        "template": {"type": "path", "required": True},
+        "run": {"type": "dict", "required": True},
+        "instance": {"type": "dict"},
+        "outcome": {"type": "str", "choices": ["passed", "failed", "interrupted", "no_capacity"]},
+        "error": {"type": "str"},
+        "leaks": {"type": "dict"},
+        "writes": {"type": "dict"},
+        "api_calls": {"type": "dict"},
+        "cost": {"type": "dict"},
+    }
+
+
+def gather(parameters: dict[str, Any]) -> Inputs:
+    """Collect what the receipt is made of from the parameters and from the run's folder."""
+    folder = Path(parameters["run_dir"])
+    events, notes = read_events(folder / "events.jsonl")
+    preflight, preflight_notes = read_preflight(folder / "preflight.json")
+    smoke, smoke_notes = read_training(folder / "training-smoke.json")
+    full, full_notes = read_training(folder / "training-full.json")
+    return Inputs(
+        events=events,
+        preflight=preflight,
+        smoke=smoke,
+        full=full,
+        notes=[*notes, *preflight_notes, *smoke_notes, *full_notes],
+        **{name: parameters[name] for name in argument_spec() if name not in ("run_dir", "template")},
+    )
+
+
+def main() -> None:
+    """Write the report of one run."""
+    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    if JINJA_ERROR is not None:
+        module.fail_json(msg=missing_required_lib("jinja2"), exception=JINJA_ERROR)
+    if not module.params["run"].get("run_id"):
+        module.fail_json(msg="run.run_id is empty: a report belongs to a run")
+    folder = Path(module.params["run_dir"])
+    try:
+        template = Path(module.params["template"]).read_text(encoding="utf-8")
+    except OSError as error:
+        module.fail_json(msg=f"The report's template cannot be read: {error}")
+    receipt = build_receipt(gather(module.params))
+    page = render_page(receipt, log_files(folder), template)
+    changed = False
+    try:
+        if not module.check_mode:
+            folder.mkdir(parents=True, exist_ok=True)
+            # The receipt first: if the disk fills up, it is the one to have.
+            changed = write_atomically(
+                folder / "receipt.json", json.dumps(receipt, indent=2, ensure_ascii=False) + "\n"
+            )
+            changed = write_atomically(folder / "report.html", page) or changed
+            moved, note = point_latest(folder, receipt["started_at"])
+            changed = moved or changed
+            if note:
+                module.warn(note)
+    except OSError as error:
+        module.fail_json(msg=f"The report cannot be written: {error}", receipt=receipt)
+    module.exit_json(
+        changed=changed,
+        outcome=receipt["outcome"],
+        error=receipt["error"],
+        receipt=receipt,
+        receipt_path=str(folder / "receipt.json"),
+        report_path=str(folder / "report.html"),
+        summary=summary_lines(receipt, str(folder / "report.html")),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,260 @@
+# Copyright: spot-train contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the recorded events of a run say: its steps, how each ended, and what went wrong first.
+
+The events are the lines of ``events.jsonl``, written by ``plugins/callback/run_events.py``. Everything here is a pure
+function of those lines, except `read_events`, which reads them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+Event = Mapping[str, Any]
+
+#: Steps that come after the work: a failure of theirs is never why a run failed, unless nothing else did.
+CLOSING_STEPS = frozenset({"terminate", "report"})
+FAILURES = frozenset({"task_failed", "task_unreachable"})
+_DONE = frozenset({"task_ok", "task_changed"})
+
+# Terminal colours and other control characters have no place in a receipt, a log line or a page.
+_ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The failure that decided a run.
+
+    Attributes:
+        step: name of the step, or None for a task outside every step.
+        task: the task's name.
+        host: where it ran (an instance id, or localhost).
+        message: what the task said.
+        time: when, as ISO 8601.
+    """
+
+    step: str | None
+    task: str
+    host: str
+    message: str
+    time: str | None
+
+    def __str__(self) -> str:
+        """Say what failed and where, in one sentence."""
+        where = f" on {self.host}" if self.host and self.host != "localhost" else ""
+        return f'{self.step or "the playbook"} failed at "{self.task}"{where}: {self.message or "no message was given"}'
+
+
+@dataclass
+class _Step:
+    """One step while its events are being read."""
+
+    name: str
+    spans: list[list[datetime]] = field(default_factory=list)
+    done: bool = False
+    skipped: bool = False
+    failed: bool = False
+    cut: str | None = None
+
+    @property
+    def status(self) -> str:
+        """Passed, failed, skipped, interrupted or running; the worst that happened wins."""
+        if self.failed:
+            return "failed"
+        if self.cut:
+            return self.cut
+        if self.skipped and not self.done:
+            return "skipped"
+        return "passed"
+
+
+def clean_text(text: object) -> str:
+    """Return ``text`` as a string without terminal colours and control characters (tabs and newlines stay)."""
+    return _CONTROL.sub("", _ANSI.sub("", str(text).replace("\r\n", "\n"))).strip()
+
+
+def parse_time(value: object) -> datetime | None:
+    """Parse an ISO 8601 time; None when it is no such thing. A time without a zone is taken as UTC."""
+    if not isinstance(value, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def format_time(moment: datetime) -> str:
+    """Format a time as ISO 8601 in UTC with milliseconds and a ``Z``."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def read_events(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """Read ``events.jsonl``.
+
+    A line that is no JSON object is left out and noted: a controller that was killed leaves a torn last line, and the
+    rest of the record is worth keeping.
+
+    Args:
+        path: the file; it may be missing.
+
+    Returns:
+        The events in order, and notes for a person about what could not be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return [], [f"{path.name} is missing, so the steps of this run are unknown"]
+    except OSError as error:
+        return [], [f"{path.name} cannot be read ({error.strerror}), so the steps of this run are unknown"]
+    events: list[dict[str, Any]] = []
+    torn: list[int] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            event = json.loads(line)
+        except ValueError:
+            torn.append(number)
+            continue
+        if isinstance(event, dict) and isinstance(event.get("event"), str):
+            events.append(event)
+        else:
+            torn.append(number)
+    if not torn:
+        return events, []
+    shown = ", ".join(map(str, torn[:5])) + (", …" if len(torn) > 5 else "")
+    return events, [f"{path.name}: {len(torn)} line(s) are damaged and were left out (line {shown})"]
+
+
+def summarise_steps(events: Iterable[Event]) -> list[dict[str, Any]]:
+    """Sum the events up to one entry a step, in the order in which the steps began.
+
+    A step may run in several stretches (``terminate`` runs in the ``always`` block and again in the last play);
+    ``seconds`` adds up the stretches, ``spans`` keeps them. A step that the record breaks off in is ``interrupted``
+    when another playbook went on with the same record, and ``running`` otherwise: only the caller knows whether it
+    still is.
+
+    Args:
+        events: the events, oldest first.
+
+    Returns:
+        A list of ``{name, status, seconds, started_at, finished_at, spans}``; ``status`` is one of ``passed``,
+        ``failed``, ``skipped``, ``interrupted`` and ``running``; ``spans`` is a list of ``[start, end]`` times.
+    """
+    events = list(events)
+    steps: dict[str, _Step] = {}
+    latest: str | None = None
+    opened: str | None = None
+    for event in events:
+        kind = str(event.get("event", ""))
+        if kind == "playbook_started":
+            if opened:
+                steps[opened].cut = "interrupted"
+            opened = latest = None
+            continue
+        if kind == "playbook_finished":
+            opened = latest = None
+            continue
+        if not kind.startswith("task_"):
+            continue
+        name = event.get("step")
+        if not isinstance(name, str) or not name:
+            # Between two steps nothing is open: a run cut here has no unfinished step.
+            opened = None
+            continue
+        step = steps.setdefault(name, _Step(name))
+        opened = name
+        step.done = step.done or kind in _DONE or kind in FAILURES
+        step.skipped = step.skipped or kind == "task_skipped"
+        moment = parse_time(event.get("time"))
+        if moment is None:
+            continue
+        if latest == name and step.spans:
+            step.spans[-1][1] = max(step.spans[-1][1], moment)
+        else:
+            step.spans.append([moment, moment])
+        latest = name
+    if opened:
+        steps[opened].cut = "running"
+    for failure in _counting_failures(events):
+        if isinstance(failure.get("step"), str) and failure["step"] in steps:
+            steps[failure["step"]].failed = True
+    return [_as_entry(step) for step in steps.values()]
+
+
+def deciding_failure(events: Iterable[Event]) -> Failure | None:
+    """Find the failure that a person has to hear about: the first that counts, not the closing "the run failed".
+
+    Args:
+        events: the events, oldest first.
+
+    Returns:
+        The failure, or None when nothing failed (ignored failures, and those that a role dealt with, do not count).
+    """
+    failures = _counting_failures(list(events))
+    working = [failure for failure in failures if _is_work(failure)]
+    for failure in working or failures:
+        return Failure(
+            step=failure.get("step") or None,
+            task=clean_text(failure.get("task") or "a task without a name"),
+            host=clean_text(failure.get("host") or ""),
+            message=clean_text(failure.get("msg") or ""),
+            time=failure.get("time"),
+        )
+    return None
+
+
+def first_error(events: Iterable[Event]) -> str | None:
+    """Return the sentence of `deciding_failure`, or None when nothing failed."""
+    failure = deciding_failure(events)
+    return None if failure is None else str(failure)
+
+
+def log_name(step: str | None) -> str:
+    """Name the log file of a step; tasks outside every step share ``playbook.log``."""
+    return (re.sub(r"[^A-Za-z0-9_-]+", "-", step).strip("-") if step else "") or "playbook"
+
+
+def _counting_failures(events: Sequence[Event]) -> list[Event]:
+    """List the failures that count.
+
+    Ignored ones never do. One that a role's own ``rescue`` dealt with (``recovered``) is that role's way of working,
+    for instance a launch attempt without capacity before one that succeeded. But when the playbook failed in the end
+    and nothing but handling followed the recovered failure, then it is what the run failed of.
+    """
+    failures = [event for event in events if event.get("event") in FAILURES and not event.get("ignored")]
+    counting = [event for event in failures if not event.get("recovered")]
+    if not counting or any(_is_work(event) for event in counting):
+        return counting
+    for event in reversed(events):
+        if event in failures and event.get("recovered") and _is_work(event):
+            return [event, *counting]
+        if event.get("event") in _DONE and _is_work(event) and not event.get("handling"):
+            break
+    return counting
+
+
+def _is_work(event: Event) -> bool:
+    """Say whether an event belongs to a step that does the work, not to one that closes the run."""
+    return bool(event.get("step")) and event["step"] not in CLOSING_STEPS
+
+
+def _as_entry(step: _Step) -> dict[str, Any]:
+    """Turn a step into its entry in the receipt."""
+    seconds = sum((end - start).total_seconds() for start, end in step.spans)
+    return {
+        "name": step.name,
+        "status": step.status,
+        "seconds": round(seconds, 1),
+        "started_at": format_time(step.spans[0][0]) if step.spans else None,
+        "finished_at": format_time(step.spans[-1][1]) if step.spans and not step.cut else None,
+        "spans": [[format_time(start), format_time(end)] for start, end in step.spans],
+    }

@@ -1,0 +1,285 @@
+# Copyright: spot-train contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The report page: what a person sees first when a run has ended.
+
+The template lays out; the words and the choice of what to show are made here, so that they can be tested without
+looking at markup. Everything that comes from outside is escaped by the template (autoescape) or by the charts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.run_report_charts import Row, freshness_rows, ic_chart, timeline_rows
+from ansible.module_utils.run_report_events import format_time, log_name, parse_time
+from ansible.module_utils.run_report_evidence import CHECK_STATES
+from ansible.module_utils.run_report_summary import (
+    cost_basis,
+    leaks_line,
+    run_seconds,
+)
+from ansible.module_utils.run_report_text import UNKNOWN, counted, duration, ic, number, usd
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+#: Stale symbols that are named before the rest folds away.
+NAMED_STALE = 12
+
+VERDICTS = {
+    "passed": ("Passed", "✓"),
+    "failed": ("Failed", "✕"),
+    "interrupted": ("Interrupted", "!"),
+    "no_capacity": ("No capacity", "!"),
+}
+
+# What to do next, by the step in which a run failed.
+ADVICE = {
+    "open": "Nothing was launched. Correct what the message names, then start the run again.",
+    "request": "Read the launch attempts below. Nothing was written anywhere, so the run can simply be repeated.",
+    "bootstrap": "Read the log of the step and the instance's console output, then start the run again.",
+    "deps": "Read the log of the step: a package that cannot be installed is named there. Then start the run again.",
+    "preflight": "Mend what the failed checks name, then repeat the preflight alone: it writes nothing.",
+    "terminate": "Run the termination playbook for this run id now, then look for instances with the run's tag.",
+}
+TRAINING_ADVICE = "Read the log of the step. The live weights are untouched unless this page says promoted."
+
+
+def render_page(receipt: Mapping[str, Any], logs: Sequence[str], template: str) -> str:
+    """Render the report.
+
+    Args:
+        receipt: the receipt.
+        logs: names of the log files, relative to the page.
+        template: the template's text.
+
+    Returns:
+        One self-contained HTML page.
+    """
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters.update(duration=duration, usd=usd, ic=ic, clock=clock, counted=counted)
+    page: str = environment.from_string(template).render(**page_context(receipt, logs))
+    return page
+
+
+def page_context(receipt: Mapping[str, Any], logs: Sequence[str]) -> dict[str, Any]:
+    """Choose what the page shows.
+
+    Args:
+        receipt: the receipt.
+        logs: names of the log files.
+
+    Returns:
+        The template's variables.
+    """
+    word, sign = VERDICTS[receipt["outcome"]]
+    training = receipt["training"] or receipt["smoke"]
+    threshold = _threshold(training)
+    steps = timeline_rows(receipt["steps"])
+    return {
+        "receipt": receipt,
+        "word": word,
+        "sign": sign,
+        "headline": headline(receipt),
+        "advice": advice(receipt),
+        "error_log": _error_log(receipt, logs),
+        "facts": facts(receipt),
+        "circumstances": circumstances(receipt),
+        "seconds": run_seconds(receipt),
+        "steps": _with_svg(steps),
+        "checks": sorted(
+            (receipt["preflight"] or {}).get("checks", []), key=lambda check: CHECK_STATES.index(check["status"])
+        ),
+        "freshness": _freshness(receipt["preflight"]),
+        "training": training,
+        "training_word": decision(receipt["mode"], training),
+        "threshold": threshold,
+        "ic_chart": Markup(ic_chart(training["fold_ics"], training["median_ic"], threshold)) if training else "",
+        "missing": missing_parts(receipt),
+        "logs": list(logs),
+    }
+
+
+def headline(receipt: Mapping[str, Any]) -> str:
+    """Say in one sentence what happened."""
+    outcome, mode = receipt["outcome"], receipt["mode"]
+    if outcome == "no_capacity":
+        return "No instance could be had. Nothing was started, and nothing is to be paid."
+    if outcome == "interrupted":
+        return "The run was cut short before it finished."
+    if outcome == "failed":
+        return f"The run failed in the step {receipt['failed_step']}." if receipt["failed_step"] else "The run failed."
+    if mode == "preflight":
+        preflight = receipt["preflight"]
+        if preflight is None:
+            return "The run ended well, but no preflight was part of it."
+        warned = sum(check["status"] == "warn" for check in preflight["checks"])
+        extra = f", {counted(warned, 'warning')}" if warned else ""
+        wrote = " Nothing was written." if receipt["writes"]["data_bucket"] == 0 else ""
+        return (
+            f"All {counted(len(preflight['checks']), 'check')} passed{extra}; "
+            f"{counted(preflight['symbols'], 'symbol')} examined.{wrote}"
+        )
+    training = receipt["training"]
+    if training is None:
+        return "The run ended well, but no training was part of it."
+    asked = _threshold(training)
+    against = "" if asked is None else f" where {ic(asked)} is needed"
+    over = f"over {counted(training['folds'], 'fold')}: median IC {ic(training['median_ic'])}{against}"
+    if training.get("dry_run"):
+        return f"A dry run {over}. Nothing was written."
+    return f"Trained {over}. The new weights {'are live' if training['promoted'] else 'were not promoted'}."
+
+
+def advice(receipt: Mapping[str, Any]) -> str:
+    """Say what to do next; empty when there is nothing to do."""
+    outcome, step = receipt["outcome"], receipt["failed_step"]
+    if outcome == "passed":
+        return ""
+    if any(receipt["leaks"].values()):
+        return ADVICE["terminate"]
+    if outcome == "no_capacity":
+        return (
+            "Wait and repeat the run, or widen the launch matrix: more instance types, more subnets, or on-demand as "
+            "the last resort."
+        )
+    if outcome == "interrupted":
+        return "Repeat the run. If it was cut short by hand, first run the termination playbook for this run id."
+    stale = (receipt["preflight"] or {}).get("stale") or []
+    if step in (None, "preflight") and stale:
+        return (
+            f"Bring the prices of {_named(stale)} up to date (or raise the limit if the age is intended), then repeat "
+            "the preflight alone: it writes nothing."
+        )
+    if step in ADVICE:
+        return ADVICE[step]
+    return TRAINING_ADVICE if step else "Read the error above and the logs below, then start the run again."
+
+
+def facts(receipt: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """List what a person looks up first.
+
+    Returns:
+        Triples of name, value and small print.
+    """
+    instance = receipt["instance"]
+    found: list[tuple[str, str, str]] = []
+    if instance and instance["id"]:
+        place = " · ".join(str(instance[key]) for key in ("az", "market") if instance[key])
+        found.append(("Instance", str(instance["type"] or "unknown type"), f"{place}\n{instance['id']}".strip()))
+    else:
+        found.append(("Instance", "none", "nothing was launched"))
+    attempts = len(instance["attempts"]) if instance else 0
+    refused = sum(bool(entry.get("error")) for entry in instance["attempts"]) if instance else 0
+    found.append(("Launch attempts", str(attempts), f"{refused} turned down" if attempts else "none was made"))
+    found.append(("Cost", usd(receipt["cost"]["usd"]), cost_basis(receipt["cost"])))
+    leaked = any(receipt["leaks"].values())
+    counted_all = all(count is not None for count in receipt["leaks"].values())
+    left = "nothing" if counted_all and not leaked else ("something" if leaked else "unknown")
+    small = ", ".join(name.replace("_", " ") for name in receipt["leaks"]) + ": 0 each"
+    found.append(("Left behind", left, small if left == "nothing" else leaks_line(receipt["leaks"])))
+    writes = receipt["writes"]["data_bucket"]
+    bucket = receipt["run"]["data_bucket"]
+    found.append(
+        ("Data bucket writes", "not counted" if writes is None else f"{writes:,}", f"to {bucket}" if bucket else "")
+    )
+    return found
+
+
+def circumstances(receipt: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """List the circumstances of the run that are known."""
+    names = {
+        "run_date": "Run date",
+        "region": "Region",
+        "inventory": "Inventory",
+        "data_bucket": "Data bucket",
+        "training_source": "Training source",
+        "revision": "Revision",
+        "git_revision": "Revision",
+        "controller": "Controller",
+        "ansible_version": "ansible-core",
+        "amazon_aws_version": "amazon.aws",
+    }
+    run = receipt["run"]
+    return [(label, str(run[name])) for name, label in names.items() if run.get(name)]
+
+
+def missing_parts(receipt: Mapping[str, Any]) -> list[str]:
+    """Name the parts that a page of this mode should have and does not."""
+    found = []
+    if not receipt["steps"]:
+        found.append("No step was recorded, so there is no timeline.")
+    if receipt["preflight"] is None:
+        found.append("There is no preflight result: the run ended before it, or it was not part of the run.")
+    if receipt["mode"] != "preflight" and receipt["training"] is None:
+        found.append("There is no training result: the run ended before it, or it was not part of the run.")
+    return found
+
+
+def decision(mode: Any, training: Mapping[str, Any] | None) -> str:
+    """Say what became of the weights, and why."""
+    if training is None:
+        return ""
+    if training.get("dry_run"):
+        later = " The full training left no result." if mode == "both" else ""
+        return f"A dry run: it trained like the real one and wrote nothing.{later}"
+    blocking = [gate["name"] for gate in training["gates"] if gate["blocking"] and gate["passed"] is not True]
+    if training["promoted"]:
+        return "Promoted: every blocking gate passed, and the new weights are live."
+    if blocking:
+        return f"Not promoted: {', '.join(blocking)} did not pass. The live weights are untouched."
+    return "Not promoted. The live weights are untouched."
+
+
+def clock(value: Any) -> str:
+    """Format a time of the receipt as date and time to the second, in UTC; what is no time stays as it is."""
+    moment = parse_time(value)
+    return format_time(moment)[:19].replace("T", " ") + " UTC" if moment else (UNKNOWN if value is None else str(value))
+
+
+def log_files(run_dir: Path) -> list[str]:
+    """List the log files of a run, relative to its folder, in order of name."""
+    return sorted(f"logs/{path.name}" for path in (run_dir / "logs").glob("*.log"))
+
+
+def _freshness(preflight: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Prepare the freshness picture and the list of stale symbols, oldest first."""
+    if preflight is None or not (preflight["ages"] or preflight["stale"]):
+        return None
+    ages = preflight["ages"]
+    ordered = sorted(preflight["stale"], key=lambda name: (-(10**9 if ages.get(name) is None else ages[name]), name))
+    named = [
+        (name, "age unknown" if ages.get(name) is None else counted(ages[name], "trading day")) for name in ordered
+    ]
+    return {
+        "rows": _with_svg(freshness_rows(ages, preflight["stale"])),
+        "named": named[:NAMED_STALE],
+        "rest": named[NAMED_STALE:],
+        "fresh": len(ages) - sum(name in ages for name in preflight["stale"]),
+    }
+
+
+def _with_svg(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Hand rows to the template, their pictures marked as markup that is already escaped."""
+    return [{"label": row.label, "value": row.value, "state": row.state, "svg": Markup(row.svg)} for row in rows]
+
+
+def _threshold(training: Mapping[str, Any] | None) -> float | None:
+    """Return the threshold of the gate on the median IC, or None."""
+    gates = training["gates"] if training else []
+    return next((number(gate.get("threshold")) for gate in gates if gate["name"] == "median_ic"), None)
+
+
+def _error_log(receipt: Mapping[str, Any], logs: Sequence[str]) -> str | None:
+    """Return the log of the step that failed, if there is one."""
+    if receipt["outcome"] == "passed" or not receipt["failed_task"]:
+        return None
+    name = f"logs/{log_name(receipt['failed_step'])}.log"
+    return name if name in logs else None
+
+
+def _named(symbols: Sequence[str]) -> str:
+    """Name up to three symbols and count the rest."""
+    listed = ", ".join(symbols[:3])
+    return listed if len(symbols) <= 3 else f"{listed} and {len(symbols) - 3:,} more"

@@ -1,0 +1,307 @@
+# Copyright: spot-train contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The receipt of a run: what it was, what happened, what it cost, what it left behind.
+
+The shape is the project's contract (`receipt.json`): fields may be added, names stay. The verdict is drawn here and
+nowhere else, from the evidence and not from what the playbook believes: a run is passed only when no step failed,
+nothing is left running, no check failed, and a preflight wrote nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from ansible.module_utils.run_report_events import (
+    Failure,
+    clean_text,
+    deciding_failure,
+    parse_time,
+    summarise_steps,
+)
+from ansible.module_utils.run_report_text import counted, number, total
+
+INSTANCE_FIELDS = ("id", "type", "az", "market", "requested_at", "online_at", "terminated_at", "attempts")
+#: Of `run`, what describes the circumstances; whatever else it holds stays out of the receipt.
+RUN_FIELDS = (
+    "run_date",
+    "region",
+    "data_bucket",
+    "inventory",
+    "training_source",
+    "revision",
+    "git_revision",
+    "controller",
+    "ansible_version",
+    "amazon_aws_version",
+)
+LEAK_FIELDS = ("instances", "spot_requests", "volumes", "transport_keys")
+TRAINING_MODES = ("smoke", "full", "both")
+TRAINING_STEPS = ("training", "smoke", "full")
+
+# EC2's errors that mean "not here, not now": the launch matrix goes on to its next cell.
+CAPACITY_ERRORS = (
+    "InsufficientInstanceCapacity",
+    "InsufficientHostCapacity",
+    "SpotMaxPriceTooLow",
+    "Unsupported",
+    "InvalidAvailabilityZone",
+)
+#: EC2 bills a started Linux instance by the second, but never less than this.
+LEAST_BILLED_SECONDS = 60
+
+
+@dataclass
+class Inputs:
+    """Everything that a receipt is made of.
+
+    Attributes:
+        run: ``run_id``, ``mode``, ``started_at`` and the circumstances (see `RUN_FIELDS`).
+        events: the recorded events, oldest first.
+        instance: the instance, or None when none was ever asked for.
+        outcome: the playbook's own verdict, or None to draw it from the evidence.
+        error: the playbook's own error sentence, or None.
+        preflight: the result of the preflight, or None.
+        smoke: the result of the smoke training, or None.
+        full: the result of the full training, or None.
+        writes: ``{data_bucket: count, evidence}``.
+        leaks: counts of what was left behind.
+        api_calls: ``{service.action: count}``.
+        cost: ``{market_price_usd_hour, on_demand_price_usd_hour}``.
+        notes: what could not be read so far.
+    """
+
+    run: Mapping[str, Any]
+    events: Sequence[Mapping[str, Any]] = ()
+    instance: Mapping[str, Any] | None = None
+    outcome: str | None = None
+    error: str | None = None
+    preflight: dict[str, Any] | None = None
+    smoke: dict[str, Any] | None = None
+    full: dict[str, Any] | None = None
+    writes: Mapping[str, Any] | None = None
+    leaks: Mapping[str, Any] | None = None
+    api_calls: Mapping[str, Any] | None = None
+    cost: Mapping[str, Any] | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def build_receipt(inputs: Inputs) -> dict[str, Any]:
+    """Assemble the receipt.
+
+    Args:
+        inputs: the parts; any of them may be missing.
+
+    Returns:
+        The receipt, ready for JSON. What is unknown is null, and said in ``notes`` where a person would miss it.
+    """
+    notes = list(inputs.notes)
+    mode = inputs.run.get("mode")
+    steps = finished_steps(summarise_steps(inputs.events))
+    finished_at = _finished_at(inputs)
+    instance = _instance(inputs.instance)
+    training = inputs.smoke if mode == "smoke" else inputs.full
+    receipt: dict[str, Any] = {
+        "run_id": inputs.run.get("run_id"),
+        "mode": mode,
+        "outcome": None,
+        "error": None,
+        "started_at": inputs.run.get("started_at") or (inputs.events[0].get("time") if inputs.events else None),
+        "finished_at": finished_at,
+        "instance": instance,
+        "steps": steps,
+        "preflight": inputs.preflight,
+        "writes": _writes(inputs.writes, notes),
+        "training": training,
+        "smoke": inputs.smoke,
+        "cost": bill(instance, inputs.cost or {}, notes),
+        "leaks": {name: _count((inputs.leaks or {}).get(name)) for name in LEAK_FIELDS},
+        "api_calls": dict(sorted((inputs.api_calls or {}).items())),
+        "run": {name: inputs.run.get(name) for name in RUN_FIELDS},
+        "failed_step": None,
+        "failed_task": None,
+        "notes": notes,
+    }
+    if any(count is None for count in receipt["leaks"].values()):
+        notes.append("whether anything was left behind was not counted in full: look for the run's tag in the account")
+    failure = deciding_failure(inputs.events)
+    if failure is not None:
+        receipt["failed_step"], receipt["failed_task"] = failure.step, failure.task
+    receipt["outcome"], receipt["error"] = judge(receipt, inputs, failure)
+    return receipt
+
+
+def finished_steps(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Settle the steps at the time of the report.
+
+    The report itself is running while it is written and cannot time itself, so it is left out unless it failed. Any
+    other step that never ended was interrupted.
+
+    Args:
+        steps: as `summarise_steps` returns them.
+
+    Returns:
+        The same without a running ``report``.
+    """
+    kept = [step for step in steps if not (step["name"] == "report" and step["status"] in ("running", "passed"))]
+    return [{**step, "status": "interrupted"} if step["status"] == "running" else step for step in kept]
+
+
+def judge(receipt: Mapping[str, Any], inputs: Inputs, failure: Failure | None) -> tuple[str, str | None]:
+    """Draw the verdict.
+
+    Args:
+        receipt: the receipt with everything but the verdict.
+        inputs: what it was made of.
+        failure: the failure that decided the run, or None.
+
+    Returns:
+        The outcome (``passed``, ``failed``, ``interrupted``, ``no_capacity``) and the error sentence, None for passed.
+    """
+    told = clean_text(inputs.error) if inputs.error else (str(failure) if failure else None)
+    if inputs.outcome in ("interrupted", "no_capacity"):
+        default = "the run was interrupted" if inputs.outcome == "interrupted" else _attempts_error(receipt["instance"])
+        return inputs.outcome, told or default
+    if told or inputs.outcome == "failed":
+        lacking = _without_capacity(receipt["instance"]) and (failure is None or failure.step in (None, "request"))
+        return ("no_capacity" if lacking else "failed"), told or "the run failed, and nothing recorded says why"
+    if (breach := breach_of(receipt)) is not None:
+        return "failed", breach
+    cut = next((step["name"] for step in receipt["steps"] if step["status"] == "interrupted"), None)
+    if cut is not None:
+        return "interrupted", f"the run was interrupted in the step {cut}"
+    return "passed", None
+
+
+def breach_of(receipt: Mapping[str, Any]) -> str | None:
+    """Find what forbids to call a run passed although no task of it failed.
+
+    Returns:
+        One sentence, or None.
+    """
+    mode = receipt["mode"]
+    statuses = {step["name"]: step["status"] for step in receipt["steps"]}
+    for step, status in statuses.items():
+        if status == "failed":
+            return f"the step {step} failed"
+    left = {name: count for name, count in receipt["leaks"].items() if count}
+    if left:
+        listed = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in left.items())
+        return f"the run left something behind: {listed}"
+    broken = [check["name"] for check in (receipt["preflight"] or {}).get("checks", []) if check["status"] == "fail"]
+    if broken:
+        return f"the preflight did not pass: {', '.join(broken)}"
+    if mode == "preflight":
+        ran = [step for step in TRAINING_STEPS if statuses.get(step) in ("passed", "interrupted")]
+        if ran or receipt["training"] or receipt["smoke"]:
+            return "something trained in a run that was to be a preflight only"
+        if receipt["writes"]["data_bucket"]:
+            return f"a preflight wrote to the data bucket ({counted(receipt['writes']['data_bucket'], 'write')})"
+    # A step that passed without its result proves nothing: once a training trained nothing, successfully.
+    if statuses.get("preflight") == "passed" and receipt["preflight"] is None:
+        return "the preflight step passed but left no result"
+    if mode in TRAINING_MODES and receipt["training"] is None and _passed_any(statuses, TRAINING_STEPS):
+        return "the training step passed but left no result"
+    return None
+
+
+def bill(instance: Mapping[str, Any] | None, cost: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
+    """Work out what the instance cost.
+
+    Billed seconds = max(60, terminated - running), rounded up; dollars = price an hour x seconds / 3600. EC2 bills from
+    running to terminated; where the time of running is unknown, the time of the request bounds it from above.
+
+    Args:
+        instance: the instance of the receipt, or None.
+        cost: prices, any of them missing: ``market_price_usd_hour``, ``on_demand_price_usd_hour``.
+        notes: gets a line when the bill cannot be known.
+
+    Returns:
+        ``{market_price_usd_hour, on_demand_price_usd_hour, billed_seconds, usd, on_demand_usd}``; unknown is None.
+    """
+    price, on_demand = (number(cost.get(name)) for name in ("market_price_usd_hour", "on_demand_price_usd_hour"))
+    seconds: int | None = 0
+    if instance is not None and instance["id"]:
+        begun = parse_time(instance.get("running_at")) or parse_time(instance["requested_at"])
+        ended = parse_time(instance["terminated_at"])
+        if begun is None or ended is None:
+            seconds = None
+            notes.append("the bill is unknown: when the instance started or terminated was not recorded")
+        else:
+            seconds = max(LEAST_BILLED_SECONDS, math.ceil((ended - begun).total_seconds()))
+
+    def dollars(hourly: float | None) -> float | None:
+        if seconds == 0:
+            return 0.0
+        return None if hourly is None or seconds is None else round(hourly * seconds / 3600, 6)
+
+    return {
+        "market_price_usd_hour": price,
+        "on_demand_price_usd_hour": on_demand,
+        "billed_seconds": seconds,
+        "usd": dollars(price),
+        "on_demand_usd": dollars(on_demand),
+    }
+
+
+def _instance(given: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Bring the instance into the receipt's shape; every field is there, unknown ones are None."""
+    if not given:
+        return None
+    shaped = {**given, **{name: given.get(name) or None for name in INSTANCE_FIELDS}}
+    attempts = given.get("attempts")
+    shaped["attempts"] = [dict(entry) for entry in attempts if isinstance(entry, Mapping)] if attempts else []
+    return shaped
+
+
+def _writes(given: Mapping[str, Any] | None, notes: list[str]) -> dict[str, Any]:
+    """Bring the writes into shape; an uncounted number is None and noted, never 0."""
+    writes = {**(given or {}), "data_bucket": _count((given or {}).get("data_bucket"))}
+    writes.setdefault("evidence", None)
+    if writes["data_bucket"] is None:
+        notes.append("the writes to the data bucket were not counted")
+    return writes
+
+
+def _count(value: Any) -> int | None:
+    """Count what was given as a number or as a list of things."""
+    if isinstance(value, (list, tuple)):
+        return len(value)
+    if isinstance(value, Mapping):
+        return total(dict(value)) or 0
+    known = number(value)
+    return None if known is None else int(known)
+
+
+def _finished_at(inputs: Inputs) -> str | None:
+    """Take the end of the run from what was given, else from the last event."""
+    given = inputs.run.get("finished_at")
+    if given:
+        return str(given)
+    times: list[tuple[datetime, str]] = []
+    for event in inputs.events[-20:]:
+        moment = parse_time(event.get("time"))
+        if moment is not None:
+            times.append((moment, str(event["time"])))
+    return max(times)[1] if times else None
+
+
+def _without_capacity(instance: Mapping[str, Any] | None) -> bool:
+    """Say whether every attempt to launch was turned down for lack of capacity."""
+    if instance is None or instance["id"] or not instance["attempts"]:
+        return False
+    return all(any(code in str(entry.get("error")) for code in CAPACITY_ERRORS) for entry in instance["attempts"])
+
+
+def _attempts_error(instance: Mapping[str, Any] | None) -> str:
+    """Say how many cells of the launch matrix were turned down."""
+    tried = len(instance["attempts"]) if instance else 0
+    return f"no capacity: {counted(tried, 'launch attempt')} turned down" if tried else "no capacity for an instance"
+
+
+def _passed_any(statuses: Mapping[str, str], names: Sequence[str]) -> bool:
+    """Say whether any of the named steps passed."""
+    return any(statuses.get(name) == "passed" for name in names)

@@ -1,0 +1,67 @@
+# Copyright: spot-train contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Numbers as a person reads them. The receipt keeps the exact ones; the page and the terminal use these."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+#: A number that is not known, in a table.
+UNKNOWN = "\u2013"
+
+
+def number(value: Any) -> float | None:
+    """Return ``value`` as a finite float, or None when it is no number (a boolean is none)."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        result = float(value)
+    except OverflowError:
+        return None
+    return result if math.isfinite(result) else None
+
+
+def duration(seconds: Any) -> str:
+    """Format seconds: ``0.4 s``, ``12 s``, ``3 min 20 s``, ``1 h 05 min``; a dash when unknown."""
+    value = number(seconds)
+    if value is None:
+        return UNKNOWN
+    if value < 9.95:
+        return f"{value:.1f} s"
+    whole = round(value)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def usd(amount: Any) -> str:
+    """Format dollars; amounts under ten cents keep four decimals, because a short spot run costs that little."""
+    value = number(amount)
+    if value is None:
+        return "unknown"
+    return f"${value:,.4f}" if 0 < value < 0.1 else f"${value:,.2f}"
+
+
+def counted(count: Any, singular: str, plural: str | None = None) -> str:
+    """Format a count with its noun: ``1 symbol``, ``5,000 symbols``."""
+    value = number(count)
+    if value is None:
+        return f"unknown {plural or singular + 's'}"
+    return f"{int(value):,} {singular if int(value) == 1 else plural or singular + 's'}"
+
+
+def ic(value: Any) -> str:
+    """Format an information coefficient with sign and four decimals; a dash when unknown."""
+    known = number(value)
+    return UNKNOWN if known is None else f"{known:+.4f}"
+
+
+def total(counts: Any) -> int | None:
+    """Add up the values of a mapping of counts; None when it is missing or one of them is no number."""
+    if not isinstance(counts, dict) or not counts:
+        return None
+    values = [number(value) for value in counts.values()]
+    return None if any(value is None for value in values) else int(sum(value for value in values if value is not None))

@@ -1,0 +1,47 @@
+#!/bin/sh
+# Everything, from nothing: the environments, the linters, the predictor's tests in its own environment, then all others.
+# TESTS=<files> runs only those, without the linters. Arguments go to pytest.
+# The last line is pytest's summary; a failure anywhere makes the exit code 1.
+set -eu
+
+cd "$(dirname "$0")/.."
+scripts/setup.sh controller core-2.21 predictor
+PATH="$PWD/.venv/bin:$PATH"
+export PATH
+export ANSIBLE_CONFIG="$PWD/ansible.cfg" ANSIBLE_HOME="$PWD/.ansible"
+
+failed=0
+chosen=${TESTS:-}${*:+ $*}
+
+# run_pytest <python> <arguments...>: "no test matched" is a failure only when nothing was chosen.
+run_pytest() {
+    code=0
+    "$@" || code=$?
+    if [ "$code" -ne 0 ] && { [ "$code" -ne 5 ] || [ -z "$chosen" ]; }; then failed=1; fi
+}
+
+main_tests=tests
+predictor_tests=tests/predictor
+if [ -n "${TESTS:-}" ]; then
+    main_tests=
+    predictor_tests=
+    for path in $TESTS; do
+        case $path in
+            tests/predictor*) predictor_tests="$predictor_tests $path" ;;
+            *) main_tests="$main_tests $path" ;;
+        esac
+    done
+else
+    scripts/lint.sh || failed=1
+fi
+
+# shellcheck disable=SC2086  # Lists of paths.
+if [ -n "$predictor_tests" ]; then
+    run_pytest .venv-predictor/bin/python -m pytest $predictor_tests "$@"
+fi
+# shellcheck disable=SC2086
+if [ -n "$main_tests" ]; then
+    # Two workers; tests that share something expensive stay together (xdist_group).
+    run_pytest .venv/bin/python -m pytest -n 2 --dist loadgroup --ignore tests/predictor $main_tests "$@"
+fi
+exit "$failed"

@@ -1,0 +1,222 @@
+"""Fixtures: a real S3 (moto, in a process of its own), universes in it, and a configuration small enough to be quick."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+# Read by ArcticDB when it is first imported, which here is by a fixture.
+os.environ["ARCTICDB_VersionStore_NumIOThreads_int"] = "16"
+
+import boto3
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from numpy.typing import NDArray
+from predictor.config import Config, parse
+
+ROOT = Path(__file__).resolve().parents[2]
+PREDICTOR = ROOT / "files" / "predictor"
+WRITES = ("PUT", "POST", "DELETE", "PATCH")
+
+Closes = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class S3Server:
+    """moto in another process: ArcticDB holds the interpreter lock while it talks to S3."""
+
+    port: int
+    log: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def requests(self) -> list[tuple[str, str]]:
+        """Method and path of each request so far, out of moto's request log."""
+        lines = (line.partition('"')[2].split(" ") for line in self.log.read_text().splitlines() if "HTTP/1.1" in line)
+        return [(parts[0], parts[1]) for parts in lines]
+
+    def writes(self, bucket: str) -> list[tuple[str, str]]:
+        """Requests that would change a bucket, done or refused."""
+        return [(method, path) for method, path in self.requests() if method in WRITES and path.startswith(f"/{bucket}")]
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """An empty data bucket, and ways to fill it."""
+
+    name: str
+    server: S3Server
+
+    @property
+    def client(self) -> Any:
+        return boto3.client("s3", region_name="us-east-1", endpoint_url=self.server.url)
+
+    @property
+    def uri(self) -> str:
+        return (
+            f"s3://127.0.0.1:{self.name}?port={self.server.port}&use_virtual_addressing=false"
+            "&aws_auth=true&region=us-east-1&path_prefix=arcticdb"
+        )
+
+    def write(self, library: str, frames: dict[str, pd.DataFrame]) -> None:
+        import arcticdb
+
+        opened = arcticdb.Arctic(self.uri).get_library(library, create_if_missing=True)
+        results = opened.write_batch([arcticdb.WritePayload(symbol, frame) for symbol, frame in frames.items()])
+        assert not [item for item in results if isinstance(item, arcticdb.DataError)]
+
+    def etags(self, prefix: str = "") -> dict[str, str]:
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
+        return {item["Key"]: item["ETag"] for page in pages for item in page.get("Contents", [])}
+
+    def keys(self, prefix: str = "") -> set[str]:
+        return {key for key in self.etags(prefix) if not key.startswith("arcticdb/")}
+
+    def body(self, key: str) -> bytes:
+        content: bytes = self.client.get_object(Bucket=self.name, Key=key)["Body"].read()
+        return content
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No credentials, profile or home of whoever runs the tests."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIATEST")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    folder = tmp_path_factory.mktemp("moto")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = folder / "requests.log"
+    with log.open("wb") as stream:
+        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+        process = subprocess.Popen(command, stdout=stream, stderr=stream, cwd=folder)
+    try:
+        _wait_for(port, process)
+        yield S3Server(port, log)
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "moto ended"
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    raise AssertionError("moto does not listen")
+
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def bucket(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    """A new bucket on the server, which the environment names as S3."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3_server.url)
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    made = Bucket(f"data-{next(_numbers)}", s3_server)
+    made.client.create_bucket(Bucket=made.name)
+    return made
+
+
+@pytest.fixture(scope="session")
+def frames() -> Callable[[Closes, date], dict[str, pd.DataFrame]]:
+    """Make series `S00`, `S01`, … with a column `close` of a wide array; the last bar is on the day given."""
+
+    def make(closes: Closes, end: date) -> dict[str, pd.DataFrame]:
+        index = pd.bdate_range(end=pd.Timestamp(end), periods=len(closes), name="date")
+        return {
+            f"S{place:02}": pd.DataFrame({"close": closes[:, place]}, index=index) for place in range(closes.shape[1])
+        }
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def walks() -> Callable[..., Closes]:
+    """Random walks, shape (days, symbols), plainly synthetic.
+
+    `drift` is the daily spread of the symbols' own slowly changing drifts: above 0 the past says something of the
+    future, at 0 it says nothing.
+    """
+
+    def make(days: int, symbols: int, seed: int = 1, drift: float = 0.0) -> Closes:
+        random = np.random.default_rng(seed)
+        own = np.zeros((days, symbols))
+        own[0] = random.normal(0, drift, symbols) if drift else 0
+        for day in range(1, days):
+            own[day] = 0.995 * own[day - 1] + random.normal(0, drift * 0.1, symbols) if drift else 0
+        closes: Closes = 100 * np.exp(np.cumsum(own + random.normal(0, 0.015, (days, symbols)), axis=0))
+        return closes
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def default_settings() -> dict[str, Any]:
+    """The configuration the project ships, as YAML gives it."""
+    settings: dict[str, Any] = yaml.safe_load((PREDICTOR / "config" / "default.yaml").read_text())
+    return settings
+
+
+@pytest.fixture
+def settings(default_settings: dict[str, Any]) -> dict[str, Any]:
+    """The shipped configuration with small windows and trees; a test may change its copy."""
+    quick = copy.deepcopy(default_settings)
+    quick["walk_forward"].update(min_train_days=120, test_days=60, min_train_rows=500, min_test_rows=100)
+    quick["lightgbm"].update(trees=10, min_rows_in_leaf=50)
+    quick["data"]["macro"] = {"SPX": "fresh"}
+    return quick
+
+
+@pytest.fixture
+def config(settings: dict[str, Any]) -> Config:
+    return parse(settings)
+
+
+@pytest.fixture
+def config_file(settings: dict[str, Any], tmp_path: Path) -> Callable[[], Path]:
+    """Write `settings`, as the test has changed them, to a file."""
+
+    def write() -> Path:
+        path = tmp_path / "config.yaml"
+        path.write_text(yaml.safe_dump(settings))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def universe(
+    bucket: Bucket, frames: Callable[[Closes, date], dict[str, pd.DataFrame]], walks: Callable[..., Closes]
+) -> Bucket:
+    """A bucket with 12 symbols and SPX that all end on Wednesday, 28 December 2022."""
+    end = date(2022, 12, 28)
+    bucket.write("universe", frames(walks(40, 12), end))
+    bucket.write("macro", {"SPX": frames(walks(40, 1), end)["S00"]})
+    return bucket

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from predictor.config import Config
+from predictor.training import features, gates, labels, rows, triple_barrier
+from predictor.training.folds import Fold
+from predictor.training.gates import Gate
+from predictor.training.layer1 import VOLATILITY
+from predictor.training.rows import Rows
+from predictor.training.triple_barrier import Observation
+from predictor.training.walk_forward import FoldRows, WalkForwardResult
+
+NOTHING_SEEN = Observation(0, 0, None, None, None, "none")
+
+
+@pytest.fixture
+def closes(walks: Any) -> Any:
+    made = walks(300, 8, seed=9)
+    # Half of them are listed late, so that rows of short history exist.
+    made[:150, 4:] = np.nan
+    return made
+
+
+@pytest.fixture
+def data(closes: Any) -> Rows:
+    return rows.build(features.compute(closes), labels.compute(closes, 21, 0.25))
+
+
+def _result(data: Rows, volatility: Any, ics: list[float], calibrated: Any = None, score: Any = None) -> WalkForwardResult:
+    everything = np.arange(len(data), dtype=np.float64)
+    part = FoldRows(
+        Fold(0, 0, 0, 0, 0),
+        0,
+        len(data),
+        {VOLATILITY: volatility},
+        np.empty((len(data), 0)),
+        everything if score is None else score,
+        everything if calibrated is None else calibrated,
+    )
+    return WalkForwardResult([part], [{"fold": number, "ic": value} for number, value in enumerate(ics)], [])
+
+
+def _judge(data: Rows, result: WalkForwardResult, config: Config, seen: Observation = NOTHING_SEEN) -> dict[str, Gate]:
+    return {gate.name: gate for gate in gates.judge(data, result, seen, config.gates)}
+
+
+@pytest.mark.parametrize(("ics", "passed"), [([0.0, 0.02, 0.5], True), ([0.0, 0.0199, 0.5], False), ([], False)])
+def test_the_median_ic_decides_at_its_threshold(data: Rows, config: Config, ics: list[float], passed: bool) -> None:
+    found = _judge(data, _result(data, data.move, ics), config)["median_ic"]
+
+    assert (found.passed, found.blocking) == (passed, True)
+
+
+def test_short_history_passes_a_model_better_than_plain_volatility_and_blocks_a_worse_one(
+    data: Rows, config: Config
+) -> None:
+    good = _judge(data, _result(data, data.move, [0.1]), config)["short_history"]
+    bad = _judge(data, _result(data, -data.move, [0.1]), config)["short_history"]
+
+    assert (good.passed, bad.passed) == (True, False)
+    assert good.blocking
+    assert good.value is not None and good.value > 0
+    assert gates.promoted([good])
+    assert not gates.promoted([good, bad])
+
+
+def test_short_history_sees_only_rows_of_short_history(data: Rows, config: Config) -> None:
+    short = np.isnan(data.matrix(features.VOLATILITY)).any(axis=1)
+    # Perfect where history is long, the wrong way round where it is short: an average over all would be fooled.
+    mixed = np.where(short, -data.move, data.move)
+
+    assert not _judge(data, _result(data, mixed, [0.1]), config)["short_history"].passed
+
+
+def test_short_history_with_too_few_rows_passes_and_says_that_it_did_not_judge(walks: Any, config: Config) -> None:
+    closes = walks(300, 8)
+    full = rows.build(features.compute(closes), labels.compute(closes, 21, 0.25))
+    late = np.searchsorted(full.day, 100)
+    part = FoldRows(
+        Fold(0, 0, 0, 0, 0), int(late), len(full), {VOLATILITY: full.move[late:]}, np.empty(0), full.move, full.move
+    )
+
+    found = _judge(full, WalkForwardResult([part], [], []), config)["short_history"]
+
+    assert (found.passed, found.value) == (True, None)
+    assert "not judged: 0 rows" in found.detail
+
+
+def test_observing_gates_never_block(data: Rows, config: Config) -> None:
+    found = _judge(data, _result(data, data.move, [0.5], calibrated=np.zeros(len(data))), config)
+
+    assert not found["output_distribution"].passed
+    assert not found["triple_barrier"].passed
+    assert gates.promoted(list(found.values()))
+
+
+def test_a_triple_barrier_label_is_the_return_at_the_first_touch() -> None:
+    path = np.array([100.0, 103.0, 106.0, 90.0, 120.0, 100.0])
+    closes = np.column_stack([path, path, np.array([100.0, np.nan, 1.0, 1.0, 1.0, 1.0])])
+    day, symbol = np.array([0, 0, 0]), np.array([0, 1, 2])
+
+    found = triple_barrier.labels(closes, day, symbol, np.array([0.05, 0.50, 0.05]), horizon=5)
+
+    assert found.tolist() == pytest.approx([0.06, 0.0, np.nan], nan_ok=True)
+
+
+def test_triple_barriers_are_observed_on_the_last_days_alone(closes: Any, data: Rows, config: Config) -> None:
+    result = _result(data, data.move, [0.1], score=data.forward)
+
+    seen = triple_barrier.observe(closes, data, result, config)
+
+    assert seen.days == 42
+    assert seen.pairs == 42 * 8
+    assert seen.fixed_ic == pytest.approx(1.0)
+    assert seen.ratio == pytest.approx(seen.barrier_ic)
+    assert 0 < (seen.barrier_ic or 0) < 1
+
+
+def test_too_few_pairs_are_not_judged(closes: Any, data: Rows, config: Config) -> None:
+    nothing = np.full(len(data), np.nan)
+
+    seen = triple_barrier.observe(closes, data, _result(data, data.move, [], score=nothing), config)
+
+    assert (seen.pairs, seen.ratio) == (0, None)
+    assert seen.detail == "not judged: 0 pairs, 100 needed"

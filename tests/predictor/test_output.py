@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from predictor.output import to_json, write_json
+from predictor.training.progress import Progress
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "out" / "result.json"
+    write_json(path, {"a": 1})
+
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(path, {"a": float("nan")})
+    with pytest.raises(TypeError):
+        write_json(path, {"a": object()})
+
+    assert json.loads(path.read_text()) == {"a": 1}
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_another_user_can_read_what_was_written(tmp_path: Path) -> None:
+    write_json(tmp_path / "result.json", {})
+
+    assert (tmp_path / "result.json").stat().st_mode & 0o777 == 0o644
+
+
+def test_the_same_document_gives_the_same_bytes() -> None:
+    assert to_json({"b": 1, "a": ["é"]}) == '{\n  "b": 1,\n  "a": [\n    "é"\n  ]\n}\n'.encode()
+
+
+def test_progress_can_be_read_while_the_training_runs(tmp_path: Path) -> None:
+    path = tmp_path / "progress.jsonl"
+    with Progress(path) as progress:
+        with progress.stage("read"):
+            pass
+        progress.fold(2, 10, 0.0312345678, 12.34)
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+
+    assert [line["stage"] for line in lines] == ["read", "walk_forward"]
+    assert list(lines[1]) == ["time", "stage", "fold", "folds", "ic", "elapsed", "remaining", "rss_mb"]
+    assert (lines[1]["fold"], lines[1]["folds"], lines[1]["ic"], lines[1]["remaining"]) == (2, 10, 0.031235, 12.3)
+    assert lines[1]["rss_mb"] > 1
+
+
+def test_a_stage_that_fails_is_timed_as_well(tmp_path: Path) -> None:
+    with Progress(tmp_path / "p") as progress:
+        with pytest.raises(RuntimeError, match="boom"), progress.stage("read"):
+            raise RuntimeError("boom")
+
+        assert list(progress.stages) == ["read"]

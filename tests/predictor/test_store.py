@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from predictor.errors import StoreError
+from predictor.store import ReadOnlyStore, arctic_uri, list_symbols
+
+
+def test_the_address_of_aws_is_encrypted_and_takes_credentials_from_the_chain() -> None:
+    assert arctic_uri("prices", "eu-west-1", "arcticdb", None) == (
+        "s3s://s3.eu-west-1.amazonaws.com:prices?aws_auth=true&region=eu-west-1&path_prefix=arcticdb"
+    )
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "start"),
+    [
+        ("http://127.0.0.1:5000", "s3://127.0.0.1:prices?port=5000&"),
+        ("https://s3.example", "s3s://s3.example:prices?port=443&"),
+        ("http://s3.example/", "s3://s3.example:prices?port=80&"),
+    ],
+)
+def test_another_s3_is_addressed_by_path_and_port(endpoint: str, start: str) -> None:
+    uri = arctic_uri("prices", "us-east-1", "arcticdb", endpoint)
+
+    assert uri.startswith(start)
+    assert "use_virtual_addressing=false" in uri
+    assert "aws_auth=true" in uri
+
+
+def test_an_endpoint_that_is_no_address_is_an_error() -> None:
+    with pytest.raises(StoreError, match="no http or https address"):
+        arctic_uri("prices", "us-east-1", "arcticdb", "127.0.0.1:5000")
+
+
+def test_a_read_only_handle_attempts_no_write_where_a_default_one_does(bucket: Any) -> None:
+    import arcticdb
+
+    days = pd.date_range("2022-01-03", periods=3)
+    bucket.write("universe", {f"S{n:03}": pd.DataFrame({"close": np.arange(3.0) + n}, index=days) for n in range(60)})
+    written = len(bucket.server.writes(bucket.name))
+
+    # The symbol list was never compacted: listing it is what makes a default handle write.
+    library = ReadOnlyStore(bucket.uri).library("universe")
+    symbols = list_symbols(library)
+    library.get_description_batch(symbols)
+    library.read_batch(symbols[:5])
+    after_read_only = len(bucket.server.writes(bucket.name))
+    arcticdb.Arctic(bucket.uri)["universe"].list_symbols()
+    after_default = len(bucket.server.writes(bucket.name))
+
+    assert len(symbols) == 60
+    assert after_read_only - written == 0
+    assert after_default - after_read_only > 0
+
+
+def test_writing_through_the_handle_is_refused(universe: Any) -> None:
+    library = ReadOnlyStore(universe.uri).library("universe")
+
+    with pytest.raises(Exception, match="write not permitted"):
+        library.write("S00", pd.DataFrame({"close": [1.0]}, index=pd.date_range("2022-01-03", periods=1)))
+
+
+def test_an_absent_library_is_named(universe: Any) -> None:
+    with pytest.raises(StoreError, match="ArcticDB has no library 'absent'"):
+        ReadOnlyStore(universe.uri).library("absent")
+
+
+def test_a_handle_that_is_not_read_only_is_refused(universe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from arcticdb.version_store._store import NativeVersionStore
+    from arcticdb_ext.storage import OpenMode
+
+    honest = NativeVersionStore.create_lib_from_lib_config
+
+    def ignores_the_mode(configuration: Any, env: str, mode: Any, native: Any) -> Any:
+        return honest(configuration, env, OpenMode.DELETE, native)
+
+    monkeypatch.setattr(NativeVersionStore, "create_lib_from_lib_config", staticmethod(ignores_the_mode))
+
+    with pytest.raises(StoreError, match="refusing to use it"):
+        ReadOnlyStore(universe.uri).library("universe")
+
+
+@pytest.mark.parametrize("missing", ["_lib_cfg", "_native_cfg"])
+def test_a_changed_private_api_is_a_loud_error(universe: Any, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    from arcticdb.version_store._store import NativeVersionStore
+
+    honest: Callable[..., None] = NativeVersionStore.__init__
+
+    def without(self: Any, *args: Any, **kwargs: Any) -> None:
+        honest(self, *args, **kwargs)
+        delattr(self, missing)
+
+    monkeypatch.setattr(NativeVersionStore, "__init__", without)
+
+    with pytest.raises(StoreError, match="cannot be opened read-only: AttributeError"):
+        ReadOnlyStore(universe.uri).library("universe")
+
+
+def test_a_bucket_that_is_not_there_is_one_line_of_error(bucket: Any) -> None:
+    with pytest.raises(StoreError) as caught:
+        ReadOnlyStore(bucket.uri.replace(bucket.name, "no-such-bucket")).library("universe")
+
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,292 @@
+"""The page: what it says, that it stands alone, and that nothing from outside gets into its markup."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.module_utils.run_report_charts import freshness_rows, ic_chart, timeline_rows
+from ansible.module_utils.run_report_events import summarise_steps
+from ansible.module_utils.run_report_evidence import read_preflight, read_training
+from ansible.module_utils.run_report_page import advice, headline, log_files, page_context, render_page
+from ansible.module_utils.run_report_receipt import Inputs, build_receipt
+from ansible.module_utils.run_report_summary import summary_lines
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+EVIL = "<script>alert('x')</script>\"><img src=x onerror=y>"
+TEMPLATE = Path(__file__).resolve().parents[2] / "roles" / "run_report" / "templates" / "report.html.j2"
+VOID = {"meta", "br", "hr", "img", "input", "link"}
+
+
+class Outline(HTMLParser):
+    """Reads a page: its text, its elements, what it refers to, and whether every element is closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.svgs: list[dict[str, str | None]] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [value or "" for name, value in attrs if name in ("href", "src", "xlink:href")]
+        assert not [name for name, _ in attrs if name.startswith("on")]
+        if tag == "svg":
+            self.svgs.append(dict(attrs))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open and self.open.pop() == tag, f"</{tag}> closes nothing"
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] != "style":
+            self.text += data
+
+
+def outline(page: str) -> Outline:
+    parsed = Outline()
+    parsed.feed(page)
+    parsed.close()
+    assert parsed.open == []
+    return parsed
+
+
+@pytest.fixture
+def both(run: Any, instance: Any, preflight: Any, training: Any, no_leaks: Any, clock: Any) -> Inputs:
+    steps = ("open", "request", "deps", "preflight", "smoke", "full", "terminate")
+    return Inputs(
+        run={**run, "mode": "both"},
+        events=[event for step in steps for event in clock.step(step, 10)] + [clock.event("playbook_finished")],
+        instance=instance,
+        preflight=preflight,
+        full=training,
+        smoke={**training, "dry_run": True},
+        writes={"data_bucket": 17, "evidence": ["ledger.jsonl"]},
+        leaks=no_leaks,
+        api_calls={"s3.GetObject": 12},
+        cost={"market_price_usd_hour": 0.036, "on_demand_price_usd_hour": 0.126},
+    )
+
+
+def test_the_page_of_a_full_run_shows_every_part(both: Inputs, template: str) -> None:
+    page = outline(render_page(build_receipt(both), ["logs/deps.log"], template))
+    for words in (
+        "Passed",
+        "Trained over 4 folds: median IC +0.0270 where +0.0200 is needed. The new weights are live.",
+        "Timeline",
+        "InsufficientInstanceCapacity",
+        "VIX ends in 2019",
+        "3 fresh, 0 stale",
+        "Information coefficient of each fold",
+        "Promoted: every blocking gate passed",
+        "observes only",
+        "17 writes reached the data bucket",
+        "ledger.jsonl",
+        "s3.GetObject",
+    ):
+        assert words in page.text, words
+    assert page.links == ["receipt.json", "logs/deps.log"]
+
+
+def test_the_page_fetches_nothing_and_runs_nothing(both: Inputs, template: str) -> None:
+    page = render_page(build_receipt(both), ["logs/deps.log"], template)
+    assert not {"script", "link", "img", "iframe", "object", "embed", "base", "form"} & set(outline(page).tags)
+    assert not re.search(r"(https?:)?//\w|@import|url\((?!#)", page)
+
+
+def test_every_picture_has_words(both: Inputs, template: str) -> None:
+    page = render_page(build_receipt(both), [], template)
+    pictures = re.findall(r"<svg([^>]*)>(.*?)</svg>", page, flags=re.DOTALL)
+    assert len(pictures) > 8
+    for attributes, content in pictures:
+        assert 'aria-hidden="true"' in attributes or ('role="img"' in attributes and "<title" in content)
+    assert "<desc" in page
+
+
+def test_a_failed_run_says_what_where_and_what_next(run: Any, clock: Any, template: str) -> None:
+    events = clock.step("deps", 5, "task_failed", msg="no wheel for arcticdb", host="i-0abc")
+    receipt = build_receipt(Inputs(run=run, events=events, instance={"id": "i-0abc"}))
+    page = outline(render_page(receipt, ["logs/deps.log", "logs/open.log"], template))
+    assert "The run failed in the step deps." in page.text
+    assert 'deps failed at "Do deps" on i-0abc: no wheel for arcticdb' in page.text
+    assert "What to do next" in page.text
+    assert page.links[0] == "logs/deps.log"
+    assert "There is no preflight result" in page.text
+
+
+def test_a_run_without_any_evidence_still_has_a_page(template: str) -> None:
+    page = outline(render_page(build_receipt(Inputs(run={"run_id": "r1"}, outcome="failed")), [], template))
+    assert "nothing recorded says why" in page.text
+    assert "No step was recorded" in page.text
+
+
+@pytest.mark.parametrize("outcome", ["passed", "failed", "interrupted", "no_capacity"])
+@pytest.mark.parametrize("mode", ["preflight", "smoke", "full", "both", None])
+def test_every_outcome_has_a_headline_and_every_bad_one_an_advice(outcome: str, mode: str | None) -> None:
+    receipt = build_receipt(Inputs(run={"run_id": "r1", "mode": mode}, outcome=outcome))
+    assert receipt["outcome"] == outcome
+    assert headline(receipt).endswith(".")
+    assert bool(advice(receipt)) == (outcome != "passed")
+
+
+def test_failed_checks_come_first_then_warnings(both: Inputs) -> None:
+    assert both.preflight is not None
+    both.preflight["checks"][2]["status"] = "fail"
+    names = [check["name"] for check in page_context(build_receipt(both), [])["checks"]]
+    assert names == ["freshness", "macro", "imports"]
+
+
+def test_stale_symbols_are_named_oldest_first_and_none_is_lost(both: Inputs, template: str) -> None:
+    ages: dict[str, int | None] = {f"SYM{index:04d}": 0 for index in range(5000)}
+    stale = [f"SYM{index:04d}" for index in range(0, 5000, 100)]
+    ages |= {name: 4 + index for index, name in enumerate(stale)}
+    ages[stale[0]] = None
+    assert both.preflight is not None
+    both.preflight |= {"ages": ages, "stale": stale, "symbols": 5000}
+    page = outline(render_page(build_receipt(both), [], template))
+    assert all(name in page.text for name in stale)
+    assert "5,000 symbols: 4,950 fresh, 50 stale" in page.text
+    named = page_context(build_receipt(both), [])["freshness"]["named"]
+    assert named[:2] == [(stale[0], "age unknown"), (stale[-1], "53 trading days")]
+    assert len(page.svgs) < 60
+
+
+def test_a_training_that_was_not_promoted_says_why(both: Inputs, template: str) -> None:
+    assert both.full is not None
+    both.full |= {"promoted": False, "median_ic": 0.01}
+    both.full["gates"][0]["passed"] = False
+    page = outline(render_page(build_receipt(both), [], template))
+    assert "Not promoted: median_ic did not pass. The live weights are untouched." in page.text
+    assert "Passed" in page.text
+
+
+def test_nothing_from_outside_becomes_markup(both: Inputs, template: str) -> None:
+    assert both.preflight is not None and both.full is not None
+    both.run = {**both.run, "run_id": EVIL, "region": EVIL, "revision": EVIL}
+    both.error = EVIL
+    both.instance = {"id": EVIL, "type": EVIL, "attempts": [{"market": EVIL, "error": EVIL}] * 2}
+    both.preflight |= {"ages": {EVIL: 1}, "stale": [EVIL], "newest": EVIL}
+    both.preflight["checks"][0] |= {"name": EVIL, "detail": EVIL}
+    both.full["fold_ics"][0] |= {"fold": EVIL, "test_start": EVIL}
+    both.full["gates"][0] |= {"name": EVIL, "value": EVIL}
+    both.full["written"] = [EVIL]
+    both.writes = {"data_bucket": 1, "evidence": {EVIL: EVIL}}
+    both.api_calls = {EVIL: 1}
+    both.notes = [EVIL]
+    both.events = [{**event, "step": EVIL} for event in both.events]
+    page = outline(render_page(build_receipt(both), [f"logs/{EVIL}.log"], template))
+    assert "script" not in page.tags and "img" not in page.tags
+    assert EVIL in page.text
+
+
+def test_bars_stay_inside_their_track(clock: Any) -> None:
+    events = [*clock.step("open", 0.001), *clock.step("deps", 5000), *clock.step("terminate", 0.001)]
+    rows = timeline_rows(summarise_steps([*events, clock.event("playbook_finished")]))
+    assert [row.label for row in rows] == ["open", "deps", "terminate"]
+    for row in rows:
+        for left, width in re.findall(r'x="([\d.]+)%" y="2" rx="2" width="([\d.]+)%"', row.svg):
+            assert 0 <= float(left) and float(left) + float(width) <= 100.01
+
+
+def test_a_step_of_no_length_makes_a_picture(clock: Any) -> None:
+    rows = timeline_rows(summarise_steps([clock.event("task_ok", "open"), clock.event("playbook_finished")]))
+    assert [row.value for row in rows] == ["0.0 s"]
+
+
+def test_ages_are_counted_in_classes_that_grow() -> None:
+    ages = {"A": 0, "B": 2, "C": 4, "D": 5, "E": 9, "F": 300, "G": None}
+    rows = [(row.label, row.value, row.state) for row in freshness_rows(ages, ["C", "D", "F", "G"])]
+    assert rows == [
+        ("up to date", "1", "fresh"),
+        ("2 days", "1", "fresh"),
+        ("4 days", "1", "stale"),
+        ("5 to 9 days", "1", "fresh"),
+        ("5 to 9 days", "1", "stale"),
+        ("252 days or more", "1", "stale"),
+        ("unreadable", "1", "stale"),
+    ]
+
+
+@given(st.lists(st.floats(-1, 1), min_size=1, max_size=80), st.none() | st.floats(-1, 1))
+@settings(max_examples=60, deadline=None)
+def test_every_fold_is_drawn_inside_the_picture(ics: list[float], threshold: float | None) -> None:
+    svg = ic_chart([{"fold": index, "ic": value} for index, value in enumerate(ics)], None, threshold)
+    bars = re.findall(r'<rect class="(?:up|down)" x="([\d.]+)%" y="([\d.]+)" width="[\d.]+%" height="([\d.]+)"', svg)
+    assert len(bars) == len(ics)
+    assert all(float(top) + float(height) <= 221 for _, top, height in bars)
+    lines = re.findall(r'class="(?:grid|zero|median|threshold)"[^>]*y1="(-?[\d.]+)"', svg)
+    assert lines and all(0 <= float(line) <= 220 for line in lines)
+
+
+def test_folds_without_a_number_are_left_out_of_the_picture() -> None:
+    assert ic_chart([{"fold": 1, "ic": None}, {"fold": 2, "ic": float("nan")}], None, 0.02) == ""
+
+
+def test_log_files_are_listed_by_name(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    for name in ("open.log", "deps.log", "notes.txt"):
+        (tmp_path / "logs" / name).touch()
+    assert log_files(tmp_path) == ["logs/deps.log", "logs/open.log"]
+    assert log_files(tmp_path / "nowhere") == []
+
+
+ODD = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+RESULT_KEYS = [
+    *("checks", "symbols", "stale", "newest", "oldest", "ages", "seconds", "folds", "median_ic", "promoted", "gates"),
+    *("dry_run", "fold_ics", "skipped_folds", "written", "name", "status", "ic", "test_start", "threshold", "value"),
+]
+ODD_ENTRY = st.dictionaries(st.sampled_from(RESULT_KEYS), ODD, max_size=8)
+ODD_RESULT = st.dictionaries(st.sampled_from(RESULT_KEYS), ODD | st.lists(ODD_ENTRY, max_size=3) | ODD_ENTRY, max_size=12)
+
+
+@given(preflight=ODD_RESULT, training=ODD_RESULT, rest=st.lists(ODD_ENTRY, min_size=5, max_size=5), price=ODD)
+@settings(max_examples=50, deadline=None)
+def test_no_result_file_however_odd_keeps_the_report_from_being_written(
+    tmp_path_factory: pytest.TempPathFactory,
+    preflight: Any,
+    training: Any,
+    rest: list[dict[str, Any]],
+    price: Any,
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "odd"
+    folder.mkdir(exist_ok=True)
+    write_json(folder / "preflight.json", preflight)
+    write_json(folder / "training-full.json", training)
+    checked, notes = read_preflight(folder / "preflight.json")
+    trained, more_notes = read_training(folder / "training-full.json")
+    receipt = build_receipt(
+        Inputs(
+            run={"run_id": "r1", "mode": "full", **rest[0]},
+            events=[{"event": "task_failed", "step": "open", **rest[1]}],
+            instance={"id": "i-0", "attempts": [rest[2]], **rest[2]},
+            preflight=checked,
+            full=trained,
+            writes={"data_bucket": price, "evidence": price},
+            leaks={"instances": price},
+            api_calls=rest[3],
+            cost={"market_price_usd_hour": price},
+            notes=[*notes, *more_notes],
+        )
+    )
+    assert receipt["outcome"] == "failed"
+    outline(render_page(receipt, [], TEMPLATE.read_text(encoding="utf-8")))
+    assert len(summary_lines(receipt, "report.html")) <= 12
+
+
+def write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value), encoding="utf-8")

@@ -1,0 +1,248 @@
+"""The receipt: its shape, its verdict, its bill."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.module_utils.run_report_evidence import read_preflight, read_training
+from ansible.module_utils.run_report_receipt import Inputs, bill, build_receipt
+from ansible.module_utils.run_report_summary import LONGEST_LINE, summary_lines
+
+PRICES = {"market_price_usd_hour": 0.036, "on_demand_price_usd_hour": 0.126}
+
+
+@pytest.fixture
+def passed(run: Any, instance: Any, preflight: Any, no_leaks: Any, clock: Any) -> Inputs:
+    """A preflight that passed."""
+    events = [event for step in ("open", "request", "deps", "preflight", "terminate") for event in clock.step(step, 10)]
+    return Inputs(
+        run=run,
+        events=[clock.event("playbook_started"), *events, clock.event("task_started", "report")],
+        instance=instance,
+        preflight=preflight,
+        writes={"data_bucket": 0, "evidence": "ledger"},
+        leaks=no_leaks,
+        api_calls={"s3.GetObject": 12, "ec2.RunInstances": 2},
+        cost=PRICES,
+    )
+
+
+@pytest.fixture
+def trained(passed: Inputs, training: Any, clock: Any) -> Inputs:
+    """A run in mode both that passed."""
+    passed.run = {**passed.run, "mode": "both"}
+    passed.events = [*list(passed.events)[:-1], *clock.step("smoke", 40), *clock.step("full", 40)]
+    passed.events = [*passed.events, clock.event("task_started", "report")]
+    passed.smoke, passed.full = {**training, "dry_run": True, "promoted": False}, training
+    passed.writes = {"data_bucket": 17, "evidence": "ledger"}
+    return passed
+
+
+def test_the_receipt_has_the_promised_shape(trained: Inputs) -> None:
+    receipt = json.loads(json.dumps(build_receipt(trained)))
+    promised = {
+        "": "run_id mode outcome error started_at finished_at instance steps preflight writes training cost leaks api_calls",
+        "instance": "id type az market requested_at online_at terminated_at attempts",
+        "preflight": "checks symbols stale newest oldest seconds",
+        "writes": "data_bucket evidence",
+        "training": "folds median_ic promoted gates seconds",
+        "cost": "market_price_usd_hour billed_seconds usd on_demand_usd",
+        "leaks": "instances spot_requests volumes transport_keys",
+    }  # fmt: skip
+    for part, names in promised.items():
+        assert set(names.split()) <= set(receipt[part] if part else receipt), part
+    assert {"name", "status", "seconds"} <= set(receipt["steps"][0])
+    assert {"market", "type", "subnet", "error"} <= set(receipt["instance"]["attempts"][0])
+    assert {"name", "status", "detail"} <= set(receipt["preflight"]["checks"][0])
+
+
+def test_a_good_preflight_passes_with_no_training(passed: Inputs) -> None:
+    receipt = build_receipt(passed)
+    assert (receipt["outcome"], receipt["error"], receipt["training"]) == ("passed", None, None)
+    assert receipt["notes"] == []
+    assert [step["status"] for step in receipt["steps"]] == ["passed"] * 5
+
+
+def test_the_running_report_is_no_step_of_its_own_receipt(passed: Inputs) -> None:
+    assert "report" not in [step["name"] for step in build_receipt(passed)["steps"]]
+
+
+def test_a_good_training_passes_with_the_full_result(trained: Inputs) -> None:
+    receipt = build_receipt(trained)
+    assert receipt["outcome"] == "passed"
+    assert receipt["training"]["promoted"] is True
+    assert receipt["smoke"]["dry_run"] is True
+
+
+def test_the_smoke_result_is_the_training_only_in_mode_smoke(trained: Inputs) -> None:
+    trained.full = None
+    assert build_receipt(trained)["training"] is None
+    trained.run = {**trained.run, "mode": "smoke"}
+    assert build_receipt(trained)["training"]["dry_run"] is True
+
+
+def test_a_run_that_failed_before_launch_still_has_a_receipt(run: Any, clock: Any) -> None:
+    receipt = build_receipt(Inputs(run=run, events=clock.step("open", 1, "task_failed", msg="no such bucket")))
+    assert receipt["outcome"] == "failed"
+    assert receipt["error"] == 'open failed at "Do open": no such bucket'
+    assert receipt["instance"] is receipt["preflight"] is receipt["training"] is None
+    assert receipt["cost"]["usd"] == 0.0
+    assert receipt["writes"]["data_bucket"] is None
+    assert any("not counted" in note for note in receipt["notes"])
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"leaks": {"instances": 1, "spot_requests": 0, "volumes": 2, "transport_keys": 0}}, "1 instances, 2 volumes"),
+        ({"writes": {"data_bucket": 1}}, "a preflight wrote to the data bucket (1 write)"),
+        ({"preflight": None}, "the preflight step passed but left no result"),
+        ({"full": {"folds": 1}}, "something trained in a run that was to be a preflight only"),
+        ({"error": "the lease ran out"}, "the lease ran out"),
+        ({"outcome": "failed"}, "nothing recorded says why"),
+    ],
+)
+def test_what_the_evidence_forbids_is_not_passed(passed: Inputs, change: dict[str, Any], error: str) -> None:
+    passed.outcome = "passed"
+    for name, value in change.items():
+        setattr(passed, name, value)
+    receipt = build_receipt(passed)
+    assert receipt["outcome"] == "failed"
+    assert error in receipt["error"]
+
+
+def test_a_failed_check_is_a_failed_run_even_if_no_task_failed(passed: Inputs) -> None:
+    assert passed.preflight is not None
+    passed.preflight["checks"][2]["status"] = "fail"
+    receipt = build_receipt(passed)
+    assert (receipt["outcome"], receipt["error"]) == ("failed", "the preflight did not pass: freshness")
+
+
+def test_a_training_that_left_no_result_is_not_passed(trained: Inputs) -> None:
+    trained.full = None
+    assert build_receipt(trained)["error"] == "the training step passed but left no result"
+
+
+def test_a_training_step_in_a_preflight_is_not_passed(passed: Inputs, clock: Any) -> None:
+    started, *rest = passed.events
+    passed.events = [started, *clock.step("training", 5), *rest]
+    assert build_receipt(passed)["outcome"] == "failed"
+    passed.events = [started, *clock.step("training", 0, "task_skipped"), *rest]
+    assert build_receipt(passed)["outcome"] == "passed"
+
+
+def test_an_interrupted_run_says_so(run: Any, clock: Any) -> None:
+    cut = build_receipt(Inputs(run=run, events=[*clock.step("open", 1), clock.event("task_started", "deps")]))
+    assert (cut["outcome"], cut["error"]) == ("interrupted", "the run was interrupted in the step deps")
+    told = build_receipt(Inputs(run=run, events=clock.step("full", 1, "task_failed", msg="gone"), outcome="interrupted"))
+    assert told["outcome"] == "interrupted"
+    assert "gone" in told["error"]
+
+
+def test_no_capacity_is_found_in_the_attempts(run: Any, clock: Any) -> None:
+    attempts = [{"market": "spot", "type": "c5.large", "subnet": "s", "error": "InsufficientInstanceCapacity: none"}] * 3
+    events = clock.step("request", 9, "task_failed", msg="all cells failed")
+    inputs = Inputs(run=run, events=events, instance={"id": "", "attempts": attempts})
+    assert build_receipt(inputs)["outcome"] == "no_capacity"
+    inputs.instance = {"attempts": [*attempts, {"error": "UnauthorizedOperation"}]}
+    assert build_receipt(inputs)["outcome"] == "failed"
+    told = build_receipt(Inputs(run=run, instance={"attempts": attempts}, outcome="no_capacity"))
+    assert told["error"] == "no capacity: 3 launch attempts turned down"
+
+
+def test_the_bill_is_by_the_second_rounded_up(passed: Inputs) -> None:
+    cost = build_receipt(passed)["cost"]
+    assert cost["billed_seconds"] == 301
+    assert cost["usd"] == pytest.approx(0.036 * 301 / 3600, abs=1e-6)
+    assert cost["on_demand_usd"] == pytest.approx(0.126 * 301 / 3600, abs=1e-6)
+
+
+def test_a_short_life_is_billed_a_minute(instance: Any, clock: Any) -> None:
+    assert bill({**instance, "terminated_at": clock.at(20)}, PRICES, [])["billed_seconds"] == 60
+
+
+def test_the_bill_begins_when_the_instance_runs_if_that_is_known(instance: Any, clock: Any) -> None:
+    assert bill({**instance, "running_at": clock.at(104.2)}, PRICES, [])["billed_seconds"] == 200
+
+
+def test_an_unknown_price_or_time_is_an_unknown_cost(instance: Any) -> None:
+    cost = bill(instance, {}, [])
+    assert (cost["billed_seconds"], cost["usd"], cost["on_demand_usd"]) == (301, None, None)
+    notes: list[str] = []
+    cost = bill({**instance, "terminated_at": None}, PRICES, notes)
+    assert (cost["billed_seconds"], cost["usd"]) == (None, None)
+    assert len(notes) == 1
+
+
+def test_counts_may_be_given_as_lists(passed: Inputs) -> None:
+    passed.leaks = {"instances": ["i-1", "i-2"], "spot_requests": [], "volumes": 0, "transport_keys": []}
+    assert build_receipt(passed)["leaks"] == {"instances": 2, "spot_requests": 0, "volumes": 0, "transport_keys": 0}
+
+
+def test_what_is_no_circumstance_stays_out_of_the_receipt(passed: Inputs) -> None:
+    passed.run = {**passed.run, "token": "s3cr3t"}
+    assert "s3cr3t" not in json.dumps(build_receipt(passed))
+
+
+@pytest.mark.parametrize(
+    ("content", "note"),
+    [
+        ('{"checks": [', "preflight.json is not valid JSON"),
+        ("[]", "preflight.json holds a list where an object belongs"),
+        ("\x80", "preflight.json is not valid JSON"),
+    ],
+)
+def test_a_damaged_result_is_missing_and_noted(tmp_path: Path, content: str, note: str) -> None:
+    (tmp_path / "preflight.json").write_bytes(content.encode("latin-1"))
+    result, notes = read_preflight(tmp_path / "preflight.json")
+    assert result is None
+    assert notes[0].startswith(note)
+
+
+def test_a_number_that_is_none_does_not_get_into_the_receipt(tmp_path: Path) -> None:
+    path = tmp_path / "training-full.json"
+    path.write_text('{"median_ic": NaN, "seconds": 1e999, "folds": 2, "rows": -Infinity}', encoding="utf-8")
+    result, _ = read_training(path)
+    assert result is not None
+    assert (result["median_ic"], result["seconds"], result["folds"], result["rows"]) == (None, None, 2, None)
+    json.dumps(result, allow_nan=False)
+
+
+def test_a_missing_result_is_no_fault(tmp_path: Path) -> None:
+    assert read_preflight(tmp_path / "preflight.json") == (None, [])
+    assert read_training(tmp_path / "training-full.json") == (None, [])
+
+
+def test_a_check_without_a_known_status_counts_as_failed(tmp_path: Path) -> None:
+    (tmp_path / "preflight.json").write_text('{"checks": [{"name": "pins", "status": "great"}, 7]}', encoding="utf-8")
+    result, notes = read_preflight(tmp_path / "preflight.json")
+    assert result is not None
+    assert [check["status"] for check in result["checks"]] == ["fail", "fail"]
+    assert len(notes) == 2
+
+
+def test_a_training_result_keeps_its_fields(tmp_path: Path, training: Any) -> None:
+    (tmp_path / "training-full.json").write_text(json.dumps(training), encoding="utf-8")
+    assert read_training(tmp_path / "training-full.json") == (training, [])
+
+
+def test_the_summary_is_short_and_says_what_matters(trained: Inputs) -> None:
+    lines = summary_lines(build_receipt(trained), "runs/r1/report.html")
+    assert len(lines) <= 12
+    text = "\n".join(lines)
+    assert lines[0].startswith("PASSED  both  20260523T090000Z-7f3a")
+    assert "2 passed, 1 warning, 0 failed; 3 symbols, 0 stale" in text
+    assert "4 folds, median IC +0.0270, promoted" in text
+    assert "17 objects to the data bucket" in text
+    assert lines[-1] == "report     runs/r1/report.html"
+
+
+def test_a_long_error_is_one_line_of_the_summary(run: Any) -> None:
+    receipt = build_receipt(Inputs(run=run, error="first\nsecond " + "x" * 500))
+    lines = summary_lines(receipt, "/" + "long/" * 50)
+    assert all("\n" not in line for line in lines)
+    assert all(len(line) <= LONGEST_LINE for line in lines[:-1])
+    assert lines[-1].endswith("long/" * 50)

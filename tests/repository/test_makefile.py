@@ -1,0 +1,123 @@
+"""The Makefile and the scripts behind its targets."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TARGETS = {"help", "setup", "train", "preflight", "test", "lint", "lock", "docs-roles", "stop", "clean"}
+
+
+def make(folder: Path, environ: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run make; its exit code and output are the caller's to judge."""
+    return subprocess.run(["make", *arguments], cwd=folder, env=environ, capture_output=True, text=True, check=False)
+
+
+def test_help_is_the_default_and_lists_every_target_on_an_aligned_line(
+    root: Path, clean_environ: dict[str, str]
+) -> None:
+    answer = make(root, clean_environ)
+    assert answer.returncode == 0, answer.stderr
+    lines = answer.stdout.splitlines()
+    listed = [re.fullmatch(r"  make ([a-z-]+) +\S.*", line) for line in lines]
+    assert {match.group(1) for match in listed if match} == TARGETS
+    assert len({len(re.match(r"  make [a-z-]+ +", line).group()) for line in lines}) == 1  # type: ignore[union-attr]
+
+
+def test_every_target_is_phony_so_that_no_file_of_its_name_stops_it(root: Path) -> None:
+    text = (root / "Makefile").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\.PHONY: (\S+)$", text, re.MULTILINE)) == TARGETS
+
+
+def test_preflight_is_the_training_playbook_with_one_variable_more(root: Path, clean_environ: dict[str, str]) -> None:
+    train = make(root, clean_environ, "-n", "train", "ARGS=-e training_mode=smoke").stdout
+    preflight = make(root, clean_environ, "-n", "preflight", "ARGS=-e training_mode=smoke").stdout
+    assert "ansible-playbook train.yml -e training_mode=smoke" in train
+    assert preflight == train.replace("train.yml", "train.yml -e preflight_only=true")
+
+
+def test_stop_does_nothing_where_nothing_was_started(bare_clone: Path, clean_environ: dict[str, str]) -> None:
+    before = sorted(bare_clone.rglob("*"))
+    answer = make(bare_clone, clean_environ, "stop")
+    assert (answer.returncode, answer.stdout, answer.stderr) == (0, "", "")
+    assert sorted(bare_clone.rglob("*")) == before
+
+
+def test_clean_removes_what_was_made_and_keeps_the_runs(bare_clone: Path, clean_environ: dict[str, str]) -> None:
+    for name in (
+        ".venv/bin/x",
+        ".venv-2.21/x",
+        ".venv-predictor/x",
+        ".mypy_cache/x",
+        "scripts/__pycache__/x",
+        "runs/1/receipt.json",
+    ):
+        (bare_clone / name).parent.mkdir(parents=True, exist_ok=True)
+        (bare_clone / name).touch()
+    assert make(bare_clone, clean_environ, "clean").returncode == 0
+    assert sorted(path.name for path in bare_clone.iterdir()) == ["Makefile", "runs", "scripts"]
+    assert (bare_clone / "runs/1/receipt.json").exists()
+    assert not (bare_clone / "scripts/__pycache__").exists()
+
+
+def test_clean_keeps_everything_when_the_embedded_aws_does_not_stop(
+    bare_clone: Path, clean_environ: dict[str, str]
+) -> None:
+    (bare_clone / ".local_aws").mkdir()
+    executable(bare_clone / ".venv/bin/python", "#!/bin/sh\nexit 1\n")
+    assert make(bare_clone, clean_environ, "clean").returncode != 0
+    assert (bare_clone / ".local_aws").exists()
+
+
+PASSES = "def test_it() -> None:\n    assert True\n"
+FAILS = "def test_it() -> None:\n    assert False\n"
+
+
+@pytest.mark.parametrize(
+    ("lint", "main", "predictor", "passes"),
+    [(0, PASSES, PASSES, True), (1, PASSES, PASSES, False), (0, FAILS, PASSES, False), (0, PASSES, FAILS, False)],
+    ids=["all well", "lint", "a test", "a test of the predictor"],
+)
+def test_make_test_fails_if_anything_fails_and_ends_with_the_summary(
+    bare_clone: Path, clean_environ: dict[str, str], lint: int, main: str, predictor: str, passes: bool
+) -> None:
+    prepare_tests(bare_clone, lint, main, predictor)
+    answer = make(bare_clone, clean_environ, "test")
+    assert (answer.returncode == 0) is passes, answer.stdout + answer.stderr
+    summary = "1 passed" if main == PASSES else "1 failed"
+    assert re.search(rf"{summary} in [0-9.]+s", answer.stdout.splitlines()[-1])
+
+
+def test_make_test_with_chosen_tests_runs_these_alone(bare_clone: Path, clean_environ: dict[str, str]) -> None:
+    prepare_tests(bare_clone, lint=1, main=PASSES, predictor=FAILS)
+    answer = make(bare_clone, clean_environ, "test", "TESTS=tests/test_main.py", "ARGS=-k test_it")
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    answer = make(bare_clone, clean_environ, "test", "TESTS=tests/predictor")
+    assert answer.returncode != 0
+
+
+def test_make_test_fails_when_there_is_no_test(bare_clone: Path, clean_environ: dict[str, str]) -> None:
+    prepare_tests(bare_clone, lint=0, main="", predictor=PASSES)
+    assert make(bare_clone, clean_environ, "test").returncode != 0
+
+
+def prepare_tests(clone: Path, lint: int, main: str, predictor: str) -> None:
+    """Give a clone two tests, a linter that ends with a given code, and this interpreter as its environments."""
+    for environment in (".venv", ".venv-predictor"):
+        executable(clone / environment / "bin/python", f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    executable(clone / "scripts/setup.sh", "#!/bin/sh\n")
+    executable(clone / "scripts/lint.sh", f"#!/bin/sh\nexit {lint}\n")
+    (clone / "tests/predictor").mkdir(parents=True)
+    (clone / "tests/test_main.py").write_text(main, encoding="utf-8")
+    (clone / "tests/predictor/test_predictor.py").write_text(predictor, encoding="utf-8")
+
+
+def executable(path: Path, text: str) -> None:
+    """Write a program."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o755)
