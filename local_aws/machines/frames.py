@@ -52,10 +52,10 @@ def receive(sock: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
         head = b""
         while len(head) < _LENGTH.size:
             # Never ask for more than the head: descriptors of the next frame would be lost with it.
-            part, got, flags, _ = socket.recv_fds(
-                sock, _LENGTH.size - len(head), MAX_DESCRIPTORS, getattr(socket, "MSG_CMSG_CLOEXEC", 0)
-            )
+            part, got, flags, _ = socket.recv_fds(sock, _LENGTH.size - len(head), MAX_DESCRIPTORS)
             descriptors += got
+            for descriptor in got:
+                os.set_inheritable(descriptor, False)  # recv_fds drops its flags argument, so no MSG_CMSG_CLOEXEC
             if flags & socket.MSG_CTRUNC:
                 raise FrameError("too many descriptors in one frame")
             if not part:

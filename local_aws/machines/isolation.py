@@ -25,9 +25,8 @@ def detect(folder: Path) -> Isolation:
     """
     if not sys.platform.startswith("linux"):
         return Isolation.PROCESS_GROUP
-    levels = [Isolation.USER_NAMESPACE] if os.geteuid() else [Isolation.OVERLAY]
-    for level in levels:
-        if works(level, folder):
+    for level in (Isolation.OVERLAY, Isolation.USER_NAMESPACE):
+        if (level != Isolation.OVERLAY or os.geteuid() == 0) and works(level, folder):
             return level
     return Isolation.PROCESS_GROUP
 

@@ -71,6 +71,8 @@ def build(boot: Boot) -> None:
         if os.path.exists(path):
             _bind(path, path, read_only=True)
 
+    if not overlay:
+        _lock()
     disk = f"{HOST}{folder}/disk"
     private = dict(_PRIVATE) if overlay else _PRIVATE | _PRIVATE_WITHOUT_OVERLAY
     for place, mode in private.items():
@@ -174,6 +176,13 @@ def _pivot(new_root: Path) -> None:
     for name, mode in {"/run/lock": 0o1777, "/run/user": 0o755, RUNTIME: 0o755}.items():
         os.mkdir(name)
         os.chmod(name, mode)
+
+
+def _lock() -> None:
+    """Make all of the host's files read-only: some belong to the one user that is mapped (all, if that is root)."""
+    for each in kernel.mounts():
+        if not each.point.startswith(("/run/", "/proc/")) and each.point not in ("/run", "/proc"):
+            kernel.remount_read_only(each)
 
 
 def _private(place: str, mode: int, disk: str) -> None:

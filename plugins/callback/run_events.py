@@ -48,10 +48,13 @@ ROLE_STEPS = {
     "training": "training",
     "run_report": "report",
 }
+#: Task files of spot_instance that belong to the step terminate; the others belong to request.
+TERMINATING_FILES = ("terminate", "audit")
 STEP_VARIABLE = "run_step"
 
 #: Longest message kept in an event; the step's log has the whole of it.
 LONGEST_MESSAGE = 4000
+_REFERENCE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 # Messages with which Ansible says no more than that something failed; the output says what.
@@ -67,23 +70,40 @@ def step_of(task: Task) -> str | None:
     Returns:
         The step, or None for a task outside every step.
     """
-    chosen = task.get_vars().get(STEP_VARIABLE)
-    # An expression cannot be resolved here; then the role decides.
+    variables = task.get_vars()
+    chosen = variables.get(STEP_VARIABLE)
+    if isinstance(chosen, str) and (reference := _REFERENCE.fullmatch(chosen.strip())):
+        # The variable of a loop over includes, which the included task has with its value.
+        chosen = variables.get(reference[1])
+    # Any other expression cannot be resolved here; then the role decides.
     if isinstance(chosen, str) and chosen and "{{" not in chosen:
         return str(chosen)
-    role = getattr(task, "_role", None)
-    if role is None:
-        return None
-    name = str(role.get_name()).rpartition(".")[2]
+    name, entry = role_and_entry(task)
     if name == "spot_instance":
         # One role, two steps: the entry file tells them apart.
-        return "terminate" if task_file(task).startswith("terminate") else "request"
+        return "terminate" if entry.startswith(TERMINATING_FILES) else "request"
     return ROLE_STEPS.get(name)
 
 
-def task_file(task: Task) -> str:
-    """Return the name of the file that a task is written in, or an empty string."""
-    return re.sub(r"(:\d+)+$", "", task.get_path() or "").rpartition("/")[2]
+def role_and_entry(task: Task) -> tuple[str, str]:
+    """Find the role that a task belongs to, and by which of its task files it came.
+
+    A task that includes a role counts as that role's: when it is skipped, it is the role that was skipped.
+
+    Returns:
+        The role's name and the file's name without its ending; both empty for a task of no role.
+    """
+    if task.action.rpartition(".")[2] == "include_role":
+        name = str(task.args.get("name") or task.args.get("role") or "")
+        return name.rpartition(".")[2], str(task.args.get("tasks_from") or "main")
+    role = getattr(task, "_role", None)
+    if role is None:
+        return "", ""
+    entry = re.sub(r"(\.ya?ml)?(:\d+)*$", "", task.get_path() or "").rpartition("/")[2]
+    if task.action.rpartition(".")[2] == "validate_argument_spec":
+        # Ansible's own task, which checks the inputs of the entry file it goes before.
+        entry = str((task.args.get("validate_args_context") or {}).get("argument_spec_name") or entry)
+    return str(role.get_name()).rpartition(".")[2], entry
 
 
 def enclosing_blocks(task: Task) -> Iterator[tuple[Block, str]]:
@@ -244,8 +264,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core is not
         event = {"event": "task_started", **self._place(task)}
         path = task.get_path() or ""
         source = "/".join(path.split("/")[-3:])
-        name = clean(task.get_name())
-        self._write(event, log=f"\n{now()}  {name}" + (f"  ({source})" if source else "") + "\n")
+        self._write(event, log=f"\n{now()}  {event['task']}" + (f"  ({source})" if source else "") + "\n")
 
     def v2_playbook_on_handler_task_start(self, task: Task) -> None:
         """Record the start of a handler."""

@@ -1,4 +1,4 @@
-"""Fixtures: a real S3 (moto, in a process of its own), universes in it, and a configuration small enough to be quick."""
+"""Fixtures: a real S3 (moto, in a process of its own), universes in it, and a small configuration."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-# Read by ArcticDB when it is first imported, which here is by a fixture.
-os.environ["ARCTICDB_VersionStore_NumIOThreads_int"] = "16"
+# Read when ArcticDB and LightGBM are first imported, which here may be before the package does it.
+os.environ["ARCTICDB_VersionStore_NumIOThreads_int"] = "16"  # noqa: SIM112  # ArcticDB spells it so
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
 import boto3
 import numpy as np
@@ -51,7 +52,9 @@ class S3Server:
 
     def writes(self, bucket: str) -> list[tuple[str, str]]:
         """Requests that would change a bucket, done or refused."""
-        return [(method, path) for method, path in self.requests() if method in WRITES and path.startswith(f"/{bucket}")]
+        return [
+            (method, path) for method, path in self.requests() if method in WRITES and path.startswith(f"/{bucket}")
+        ]
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ class Bucket:
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
         return {item["Key"]: item["ETag"] for page in pages for item in page.get("Contents", [])}
 
-    def keys(self, prefix: str = "") -> set[str]:
+    def result_keys(self, prefix: str = "") -> set[str]:
         return {key for key in self.etags(prefix) if not key.startswith("arcticdb/")}
 
     def body(self, key: str) -> bytes:

@@ -29,7 +29,9 @@ def data(closes: Any) -> Rows:
     return rows.build(features.compute(closes), labels.compute(closes, 21, 0.25))
 
 
-def _result(data: Rows, volatility: Any, ics: list[float], calibrated: Any = None, score: Any = None) -> WalkForwardResult:
+def _result(
+    data: Rows, volatility: Any, ics: list[float], calibrated: Any = None, score: Any = None
+) -> WalkForwardResult:
     everything = np.arange(len(data), dtype=np.float64)
     part = FoldRows(
         Fold(0, 0, 0, 0, 0),

@@ -13,7 +13,9 @@ PREDICTOR = Path(__file__).resolve().parents[2] / "files" / "predictor"
 
 
 def test_hashes_comments_and_continuations_are_no_part_of_a_pin() -> None:
-    text = "# made by a tool\nNumPy==2.4.6 \\\n    --hash=sha256:aa \\\n    --hash=sha256:bb\n    # via pandas\nsix==1.17.0  # x\n"
+    text = (
+        "# made\nNumPy==2.4.6 \\\n    --hash=sha256:aa \\\n    --hash=sha256:bb\n    # via pandas\nsix==1.17.0  # x\n"
+    )
 
     assert parse(text, "lock") == [Pin("numpy", "2.4.6"), Pin("six", "1.17.0")]
 

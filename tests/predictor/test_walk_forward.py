@@ -31,7 +31,8 @@ def _scores_known_before(result: WalkForwardResult, data: Rows, day: int) -> NDA
     """Scores of all rows up to a day, that one included."""
     scores = np.concatenate([part.score for part in result.parts])
     place = np.concatenate([np.arange(part.start, part.stop) for part in result.parts])
-    return scores[data.day[place] <= day]
+    known: NDArray[np.float64] = scores[data.day[place] <= day]
+    return known
 
 
 def _unmoved(closes: NDArray[np.float64], config: Config, number: int) -> bool:

@@ -89,6 +89,7 @@ def test_the_page_of_a_full_run_shows_every_part(both: Inputs, template: str) ->
         "VIX ends in 2019",
         "3 fresh, 0 stale",
         "Information coefficient of each fold",
+        "The smoke training before it: 4 folds",
         "Promoted: every blocking gate passed",
         "observes only",
         "17 writes reached the data bucket",
@@ -196,7 +197,7 @@ def test_bars_stay_inside_their_track(clock: Any) -> None:
     assert [row.label for row in rows] == ["open", "deps", "terminate"]
     for row in rows:
         for left, width in re.findall(r'x="([\d.]+)%" y="2" rx="2" width="([\d.]+)%"', row.svg):
-            assert 0 <= float(left) and float(left) + float(width) <= 100.01
+            assert float(left) >= 0 and float(left) + float(width) <= 100.01
 
 
 def test_a_step_of_no_length_makes_a_picture(clock: Any) -> None:
@@ -251,7 +252,9 @@ RESULT_KEYS = [
     *("dry_run", "fold_ics", "skipped_folds", "written", "name", "status", "ic", "test_start", "threshold", "value"),
 ]
 ODD_ENTRY = st.dictionaries(st.sampled_from(RESULT_KEYS), ODD, max_size=8)
-ODD_RESULT = st.dictionaries(st.sampled_from(RESULT_KEYS), ODD | st.lists(ODD_ENTRY, max_size=3) | ODD_ENTRY, max_size=12)
+ODD_RESULT = st.dictionaries(
+    st.sampled_from(RESULT_KEYS), ODD | st.lists(ODD_ENTRY, max_size=3) | ODD_ENTRY, max_size=12
+)
 
 
 @given(preflight=ODD_RESULT, training=ODD_RESULT, rest=st.lists(ODD_ENTRY, min_size=5, max_size=5), price=ODD)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ansible.module_utils.run_report_evidence import read_preflight, read_training
 from ansible.module_utils.run_report_receipt import Inputs, bill, build_receipt
-from ansible.module_utils.run_report_summary import LONGEST_LINE, summary_lines
+from ansible.module_utils.run_report_summary import LONGEST_ERROR, LONGEST_LINE, summary_lines
 
 PRICES = {"market_price_usd_hour": 0.036, "on_demand_price_usd_hour": 0.126}
 
@@ -44,7 +44,8 @@ def trained(passed: Inputs, training: Any, clock: Any) -> Inputs:
 def test_the_receipt_has_the_promised_shape(trained: Inputs) -> None:
     receipt = json.loads(json.dumps(build_receipt(trained)))
     promised = {
-        "": "run_id mode outcome error started_at finished_at instance steps preflight writes training cost leaks api_calls",
+        "": "run_id mode outcome error started_at finished_at instance steps preflight writes training cost leaks"
+        " api_calls",
         "instance": "id type az market requested_at online_at terminated_at attempts",
         "preflight": "checks symbols stale newest oldest seconds",
         "writes": "data_bucket evidence",
@@ -68,6 +69,11 @@ def test_a_good_preflight_passes_with_no_training(passed: Inputs) -> None:
 
 def test_the_running_report_is_no_step_of_its_own_receipt(passed: Inputs) -> None:
     assert "report" not in [step["name"] for step in build_receipt(passed)["steps"]]
+
+
+def test_what_the_training_role_prepares_is_no_step_beside_smoke_and_full(trained: Inputs, clock: Any) -> None:
+    trained.events = [*clock.step("training", 0.1), *list(trained.events)[1:]]
+    assert "training" not in [step["name"] for step in build_receipt(trained)["steps"]]
 
 
 def test_a_good_training_passes_with_the_full_result(trained: Inputs) -> None:
@@ -114,6 +120,19 @@ def test_what_the_evidence_forbids_is_not_passed(passed: Inputs, change: dict[st
     assert error in receipt["error"]
 
 
+def test_the_first_failure_goes_before_what_the_playbook_says_about_the_end(run: Any, clock: Any) -> None:
+    events = clock.step("deps", 5, "task_failed", msg="no wheel")
+    receipt = build_receipt(Inputs(run=run, events=events, error="Terminating failed: AccessDenied"))
+    assert receipt["error"] == 'deps failed at "Do deps": no wheel'
+    assert "the playbook also says: Terminating failed: AccessDenied" in receipt["notes"]
+    same = build_receipt(Inputs(run=run, events=events, error="Install: no wheel"))
+    assert not any("no wheel" in note for note in same["notes"])
+    last = [*clock.step("deps", 5), *clock.step("terminate", 5, "task_failed", msg="AccessDenied")]
+    assert build_receipt(Inputs(run=run, events=last, error="the lease still bounds it"))["error"] == (
+        "the lease still bounds it"
+    )
+
+
 def test_a_failed_check_is_a_failed_run_even_if_no_task_failed(passed: Inputs) -> None:
     assert passed.preflight is not None
     passed.preflight["checks"][2]["status"] = "fail"
@@ -137,13 +156,17 @@ def test_a_training_step_in_a_preflight_is_not_passed(passed: Inputs, clock: Any
 def test_an_interrupted_run_says_so(run: Any, clock: Any) -> None:
     cut = build_receipt(Inputs(run=run, events=[*clock.step("open", 1), clock.event("task_started", "deps")]))
     assert (cut["outcome"], cut["error"]) == ("interrupted", "the run was interrupted in the step deps")
-    told = build_receipt(Inputs(run=run, events=clock.step("full", 1, "task_failed", msg="gone"), outcome="interrupted"))
+    told = build_receipt(
+        Inputs(run=run, events=clock.step("full", 1, "task_failed", msg="gone"), outcome="interrupted")
+    )
     assert told["outcome"] == "interrupted"
     assert "gone" in told["error"]
 
 
 def test_no_capacity_is_found_in_the_attempts(run: Any, clock: Any) -> None:
-    attempts = [{"market": "spot", "type": "c5.large", "subnet": "s", "error": "InsufficientInstanceCapacity: none"}] * 3
+    attempts = [
+        {"market": "spot", "type": "c5.large", "subnet": "s", "error": "InsufficientInstanceCapacity: none"}
+    ] * 3
     events = clock.step("request", 9, "task_failed", msg="all cells failed")
     inputs = Inputs(run=run, events=events, instance={"id": "", "attempts": attempts})
     assert build_receipt(inputs)["outcome"] == "no_capacity"
@@ -180,6 +203,14 @@ def test_an_unknown_price_or_time_is_an_unknown_cost(instance: Any) -> None:
 def test_counts_may_be_given_as_lists(passed: Inputs) -> None:
     passed.leaks = {"instances": ["i-1", "i-2"], "spot_requests": [], "volumes": 0, "transport_keys": []}
     assert build_receipt(passed)["leaks"] == {"instances": 2, "spot_requests": 0, "volumes": 0, "transport_keys": 0}
+
+
+def test_credentials_in_an_address_stay_out_of_the_receipt(passed: Inputs) -> None:
+    source = {"url": "https://user:s3cr3t@example.org/model.git", "train_command": ["x", "ssh://s3cr3t@host/y"]}
+    passed.run = {**passed.run, "training_source": source}
+    receipt = build_receipt(passed)
+    assert "s3cr3t" not in json.dumps(receipt)
+    assert receipt["run"]["training_source"]["url"] == "https://example.org/model.git"
 
 
 def test_what_is_no_circumstance_stays_out_of_the_receipt(passed: Inputs) -> None:
@@ -240,9 +271,27 @@ def test_the_summary_is_short_and_says_what_matters(trained: Inputs) -> None:
     assert lines[-1] == "report     runs/r1/report.html"
 
 
+def test_the_summary_names_the_oldest_stale_symbols(passed: Inputs) -> None:
+    assert passed.preflight is not None
+    passed.preflight |= {"ages": {"A": 4, "B": None, "C": 30, "D": 5, "E": 0}, "stale": ["A", "B", "C", "D"]}
+    assert "4 stale (B unreadable, C 30, D 5, …)" in "\n".join(summary_lines(build_receipt(passed), "r"))
+
+
+def test_a_failure_that_a_role_recovered_from_explains_a_run_that_is_known_to_have_failed(run: Any, clock: Any) -> None:
+    events = [
+        *clock.step("full", 1, "task_failed", msg="out of memory", recovered=True),
+        *clock.step("full", 1, handling=True),
+        clock.event("task_started", "report"),
+    ]
+    receipt = build_receipt(Inputs(run=run, events=events, outcome="failed"))
+    assert receipt["error"] == 'full failed at "Do full": out of memory'
+    assert receipt["steps"][0]["status"] == "failed"
+
+
 def test_a_long_error_is_one_line_of_the_summary(run: Any) -> None:
     receipt = build_receipt(Inputs(run=run, error="first\nsecond " + "x" * 500))
     lines = summary_lines(receipt, "/" + "long/" * 50)
     assert all("\n" not in line for line in lines)
-    assert all(len(line) <= LONGEST_LINE for line in lines[:-1])
+    assert len(lines[1]) == LONGEST_ERROR
+    assert all(len(line) <= LONGEST_LINE for line in lines[2:-1])
     assert lines[-1].endswith("long/" * 50)

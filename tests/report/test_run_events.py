@@ -53,7 +53,9 @@ FAILING_PLAY = """
           ansible.builtin.include_role: {name: spot_instance, tasks_from: terminate}
     - name: Practise
       ansible.builtin.include_role: {name: training}
-      vars: {run_step: smoke}
+    - name: Leave the report out
+      ansible.builtin.include_role: {name: deps}
+      when: false
 
 - name: Close
   hosts: localhost
@@ -99,12 +101,26 @@ ROLES = {
 """,
     "roles/preflight/tasks/main.yml": """
 - name: Probe each library
-  ansible.builtin.shell: "echo 'reading {{ item }}'; test {{ item }} != macro || { echo 'SPX is 30 trading days old' >&2; exit 3; }"
+  ansible.builtin.shell: |
+    echo 'reading {{ item }}'
+    test {{ item }} != macro || { echo 'SPX is 30 trading days old' >&2; exit 3; }
   loop: [universe, macro]
 """,
+    "roles/spot_instance/meta/argument_specs.yml": """
+argument_specs:
+  terminate: {options: {}}
+  request: {options: {}}
+""",
     "roles/training/tasks/main.yml": """
-- name: Train
+- name: Run the steps in order
+  ansible.builtin.include_tasks: step.yml
+  loop: [smoke, full]
+  loop_control: {loop_var: training_step}
+""",
+    "roles/training/tasks/step.yml": """
+- name: "Train {{ training_step }}"
   ansible.builtin.command: echo trained
+  vars: {run_step: "{{ training_step }}"}
 """,
 }  # fmt: skip
 
@@ -143,9 +159,17 @@ def test_the_steps_are_those_of_the_roles_unless_a_task_names_its_own(failed: An
         "bootstrap": "passed",
         "preflight": "failed",
         "terminate": "passed",
+        "training": "passed",
         "smoke": "passed",
+        "full": "passed",
+        "deps": "skipped",
     }
-    assert named(failed.events(), "Train", "task_changed")["role"] == "training"
+    assert named(failed.events(), "Train full", "task_changed")["role"] == "training"
+
+
+def test_a_check_of_inputs_belongs_to_the_step_that_it_goes_before(failed: Any) -> None:
+    checks = [event for event in failed.events() if "arg spec" in str(event.get("task")) and event.get("host")]
+    assert [event["step"] for event in checks] == ["request", "terminate", "terminate"]
 
 
 def test_the_first_failure_is_the_error_and_not_the_closing_one(failed: Any) -> None:
@@ -271,9 +295,7 @@ def test_a_record_that_cannot_be_written_costs_one_warning_and_not_the_run(proje
 
 
 def test_a_killed_controller_leaves_a_record_that_says_where_it_was(project: Any) -> None:
-    project.write(
-        "play.yml", "- {hosts: localhost, connection: local, gather_facts: false, roles: [run_open, deps]}\n"
-    )
+    project.write("play.yml", "- {hosts: localhost, connection: local, gather_facts: false, roles: [run_open, deps]}\n")
     project.write("roles/deps/tasks/main.yml", "- name: Install\n  ansible.builtin.command: sleep 60\n")
     playing = subprocess.Popen(
         project.command("play.yml"),

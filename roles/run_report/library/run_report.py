@@ -47,7 +47,9 @@ options:
     type: str
     choices: [passed, failed, interrupted, no_capacity]
   error:
-    description: What went wrong, in one sentence. Without it, the first failure in C(events.jsonl) is taken.
+    description:
+      - What went wrong, in one sentence. A failure of the work in C(events.jsonl) goes before it, because it came
+        first; then this becomes a note.
     type: str
   leaks:
     description: Counts (or lists) of C(instances), C(spot_requests), C(volumes) and C(transport_keys) left behind.

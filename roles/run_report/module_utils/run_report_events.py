@@ -134,7 +134,7 @@ def read_events(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
     return events, [f"{path.name}: {len(torn)} line(s) are damaged and were left out (line {shown})"]
 
 
-def summarise_steps(events: Iterable[Event]) -> list[dict[str, Any]]:
+def summarise_steps(events: Iterable[Event], failed: bool = False) -> list[dict[str, Any]]:
     """Sum the events up to one entry a step, in the order in which the steps began.
 
     A step may run in several stretches (``terminate`` runs in the ``always`` block and again in the last play);
@@ -144,6 +144,7 @@ def summarise_steps(events: Iterable[Event]) -> list[dict[str, Any]]:
 
     Args:
         events: the events, oldest first.
+        failed: whether the run is known to have failed, from elsewhere.
 
     Returns:
         A list of ``{name, status, seconds, started_at, finished_at, spans}``; ``status`` is one of ``passed``,
@@ -184,22 +185,23 @@ def summarise_steps(events: Iterable[Event]) -> list[dict[str, Any]]:
         latest = name
     if opened:
         steps[opened].cut = "running"
-    for failure in _counting_failures(events):
+    for failure in _counting_failures(events, failed):
         if isinstance(failure.get("step"), str) and failure["step"] in steps:
             steps[failure["step"]].failed = True
     return [_as_entry(step) for step in steps.values()]
 
 
-def deciding_failure(events: Iterable[Event]) -> Failure | None:
+def deciding_failure(events: Iterable[Event], failed: bool = False) -> Failure | None:
     """Find the failure that a person has to hear about: the first that counts, not the closing "the run failed".
 
     Args:
         events: the events, oldest first.
+        failed: whether the run is known to have failed, from elsewhere.
 
     Returns:
         The failure, or None when nothing failed (ignored failures, and those that a role dealt with, do not count).
     """
-    failures = _counting_failures(list(events))
+    failures = _counting_failures(list(events), failed)
     working = [failure for failure in failures if _is_work(failure)]
     for failure in working or failures:
         return Failure(
@@ -223,16 +225,16 @@ def log_name(step: str | None) -> str:
     return (re.sub(r"[^A-Za-z0-9_-]+", "-", step).strip("-") if step else "") or "playbook"
 
 
-def _counting_failures(events: Sequence[Event]) -> list[Event]:
+def _counting_failures(events: Sequence[Event], failed: bool) -> list[Event]:
     """List the failures that count.
 
     Ignored ones never do. One that a role's own ``rescue`` dealt with (``recovered``) is that role's way of working,
-    for instance a launch attempt without capacity before one that succeeded. But when the playbook failed in the end
+    for instance a launch attempt without capacity before one that succeeded. But when the run failed in the end
     and nothing but handling followed the recovered failure, then it is what the run failed of.
     """
     failures = [event for event in events if event.get("event") in FAILURES and not event.get("ignored")]
     counting = [event for event in failures if not event.get("recovered")]
-    if not counting or any(_is_work(event) for event in counting):
+    if any(_is_work(event) for event in counting) or not (counting or failed):
         return counting
     for event in reversed(events):
         if event in failures and event.get("recovered") and _is_work(event):

@@ -202,7 +202,7 @@ def circumstances(receipt: Mapping[str, Any]) -> list[tuple[str, str]]:
         "amazon_aws_version": "amazon.aws",
     }
     run = receipt["run"]
-    return [(label, str(run[name])) for name, label in names.items() if run.get(name)]
+    return [(label, _plain(run[name])) for name, label in names.items() if run.get(name)]
 
 
 def missing_parts(receipt: Mapping[str, Any]) -> list[str]:
@@ -258,6 +258,14 @@ def _freshness(preflight: Mapping[str, Any] | None) -> dict[str, Any] | None:
         "rest": named[NAMED_STALE:],
         "fresh": len(ages) - sum(name in ages for name in preflight["stale"]),
     }
+
+
+def _plain(value: Any) -> str:
+    """Say a circumstance in a few words: of a training source, where it comes from."""
+    if not isinstance(value, Mapping):
+        return str(value)
+    where = [str(value[key]) for key in ("url", "path", "ref", "revision") if value.get(key)]
+    return " ".join(where) or ", ".join(f"{key} {entry}" for key, entry in value.items())
 
 
 def _with_svg(rows: Sequence[Row]) -> list[dict[str, Any]]:

@@ -10,12 +10,14 @@ nothing is left running, no check failed, and a preflight wrote nothing.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from ansible.module_utils.run_report_events import (
+    CLOSING_STEPS,
     Failure,
     clean_text,
     deciding_failure,
@@ -52,6 +54,9 @@ CAPACITY_ERRORS = (
 )
 #: EC2 bills a started Linux instance by the second, but never less than this.
 LEAST_BILLED_SECONDS = 60
+
+
+_CREDENTIALS = re.compile(r"(\w+://)[^/@\s]+@")
 
 
 @dataclass
@@ -100,7 +105,8 @@ def build_receipt(inputs: Inputs) -> dict[str, Any]:
     """
     notes = list(inputs.notes)
     mode = inputs.run.get("mode")
-    steps = finished_steps(summarise_steps(inputs.events))
+    known_failed = inputs.outcome == "failed" or bool(inputs.error)
+    steps = finished_steps(summarise_steps(inputs.events, known_failed))
     finished_at = _finished_at(inputs)
     instance = _instance(inputs.instance)
     training = inputs.smoke if mode == "smoke" else inputs.full
@@ -120,14 +126,14 @@ def build_receipt(inputs: Inputs) -> dict[str, Any]:
         "cost": bill(instance, inputs.cost or {}, notes),
         "leaks": {name: _count((inputs.leaks or {}).get(name)) for name in LEAK_FIELDS},
         "api_calls": dict(sorted((inputs.api_calls or {}).items())),
-        "run": {name: inputs.run.get(name) for name in RUN_FIELDS},
+        "run": {name: _without_credentials(inputs.run.get(name)) for name in RUN_FIELDS},
         "failed_step": None,
         "failed_task": None,
         "notes": notes,
     }
     if any(count is None for count in receipt["leaks"].values()):
         notes.append("whether anything was left behind was not counted in full: look for the run's tag in the account")
-    failure = deciding_failure(inputs.events)
+    failure = deciding_failure(inputs.events, known_failed)
     if failure is not None:
         receipt["failed_step"], receipt["failed_task"] = failure.step, failure.task
     receipt["outcome"], receipt["error"] = judge(receipt, inputs, failure)
@@ -144,9 +150,12 @@ def finished_steps(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
         steps: as `summarise_steps` returns them.
 
     Returns:
-        The same without a running ``report``.
+        The same without a running ``report``, and without what the training role did before ``smoke`` and ``full``.
     """
-    kept = [step for step in steps if not (step["name"] == "report" and step["status"] in ("running", "passed"))]
+    omitted = {"report"}
+    if any(step["name"] in ("smoke", "full") for step in steps):
+        omitted.add("training")
+    kept = [step for step in steps if step["name"] not in omitted or step["status"] in ("failed", "interrupted")]
     return [{**step, "status": "interrupted"} if step["status"] == "running" else step for step in kept]
 
 
@@ -161,7 +170,7 @@ def judge(receipt: Mapping[str, Any], inputs: Inputs, failure: Failure | None) -
     Returns:
         The outcome (``passed``, ``failed``, ``interrupted``, ``no_capacity``) and the error sentence, None for passed.
     """
-    told = clean_text(inputs.error) if inputs.error else (str(failure) if failure else None)
+    told = _told(clean_text(inputs.error or ""), failure, receipt["notes"])
     if inputs.outcome in ("interrupted", "no_capacity"):
         default = "the run was interrupted" if inputs.outcome == "interrupted" else _attempts_error(receipt["instance"])
         return inputs.outcome, told or default
@@ -174,6 +183,19 @@ def judge(receipt: Mapping[str, Any], inputs: Inputs, failure: Failure | None) -
     if cut is not None:
         return "interrupted", f"the run was interrupted in the step {cut}"
     return "passed", None
+
+
+def _told(error: str, failure: Failure | None, notes: list[str]) -> str | None:
+    """Choose between what the playbook says and what was recorded.
+
+    A recorded failure of the work goes first: what the playbook says may be about the end of the run alone, and then
+    becomes a note.
+    """
+    if failure is None or (error and failure.step in CLOSING_STEPS | {None}):
+        return error or (str(failure) if failure else None)
+    if error and failure.message not in error:
+        notes.append(f"the playbook also says: {error}")
+    return str(failure)
 
 
 def breach_of(receipt: Mapping[str, Any]) -> str | None:
@@ -264,6 +286,15 @@ def _writes(given: Mapping[str, Any] | None, notes: list[str]) -> dict[str, Any]
     if writes["data_bucket"] is None:
         notes.append("the writes to the data bucket were not counted")
     return writes
+
+
+def _without_credentials(value: Any) -> Any:
+    """Take user and password out of every address in a value: a training source may be a private repository."""
+    if isinstance(value, Mapping):
+        return {key: _without_credentials(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_credentials(entry) for entry in value]
+    return _CREDENTIALS.sub(r"\1", value) if isinstance(value, str) else value
 
 
 def _count(value: Any) -> int | None:

@@ -13,6 +13,8 @@ from ansible.module_utils.run_report_text import counted, duration, ic, number, 
 
 #: Longest line; a terminal of 80 columns still shows most of it after Ansible's own indentation.
 LONGEST_LINE = 160
+#: The error may be longer: what it names last is often what a person has to look at.
+LONGEST_ERROR = 400
 
 
 def summary_lines(receipt: Mapping[str, Any], report_path: str) -> list[str]:
@@ -40,7 +42,7 @@ def summary_lines(receipt: Mapping[str, Any], report_path: str) -> list[str]:
     lines.append(f"left over  {leaks_line(receipt['leaks'])}")
     if receipt["notes"]:
         lines.append(f"notes      {counted(len(receipt['notes']), 'note')}, first: {receipt['notes'][0]}")
-    lines = [line if len(line) <= LONGEST_LINE else line[: LONGEST_LINE - 1] + "…" for line in lines]
+    lines = [_cut(line, LONGEST_ERROR if line.startswith("error ") else LONGEST_LINE) for line in lines]
     # The path is never cut: it is there to be copied.
     return [*lines, f"report     {report_path}"]
 
@@ -58,6 +60,8 @@ def preflight_line(preflight: Mapping[str, Any]) -> str:
     if counts["warn"]:
         parts.insert(1, counted(counts["warn"], "warning"))
     symbols = f"{counted(preflight['symbols'], 'symbol')}, {len(preflight['stale']):,} stale"
+    if preflight["stale"]:
+        symbols += f" ({_named_stale(preflight)})"
     newest = f", newest {preflight['newest']}" if preflight["newest"] else ""
     return f"{', '.join(parts)}; {symbols}{newest}"
 
@@ -103,6 +107,19 @@ def leaks_line(leaks: Mapping[str, Any]) -> str:
     if not left and not unknown:
         return "nothing"
     return "; ".join([*left, *([f"not counted: {', '.join(unknown)}"] if unknown else [])])
+
+
+def _named_stale(preflight: Mapping[str, Any]) -> str:
+    """Name the oldest stale symbols with their age in trading days."""
+    ages = preflight["ages"]
+    ordered = sorted(preflight["stale"], key=lambda name: (-(10**9 if ages.get(name) is None else ages[name]), name))
+    named = [f"{name} {'unreadable' if ages.get(name) is None else ages[name]}" for name in ordered[:3]]
+    return ", ".join([*named, "…"] if len(ordered) > 3 else named)
+
+
+def _cut(line: str, longest: int) -> str:
+    """Cut a line to a length."""
+    return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
 def _step(step: Mapping[str, Any]) -> str:

@@ -169,6 +169,14 @@ class Client:
         assert self.process.stderr is not None
         return self.process.stderr.read()
 
+    def wait_for_prompt(self) -> None:
+        """Wait until it is safe to type.
+
+        AWS's plugin sends the window size from a goroutine of its own, with a sequence number that its keyboard
+        goroutine may use at the same moment; then one of the two messages is lost, as it is on AWS.
+        """
+        self.wait_for(b"$ ")
+
     def finish(self) -> int:
         """Read the rest of the output and return the exit code."""
         rest, errors = self.process.communicate(timeout=PATIENCE)

@@ -114,18 +114,18 @@ def test_a_client_that_refuses_the_handshake_gets_no_shell(sessions: Any, talk: 
 
 def test_input_is_acknowledged_put_in_order_and_run_once(sessions: Any, talk: Callable[..., Talker]) -> None:
     talker = talk().shake_hands()
-    parts = [talker.input(part) for part in (b"echo once >> ", b"record; ", b"echo ready\n")]
+    parts = [talker.input(part) for part in (b"echo once >> ", b"record; ", b"echo re''ady\n")]
     talker.send(parts[2], parts[1], parts[1], parts[2], parts[0], parts[0], parts[2])
     acknowledged = [acknowledged_sequence(talker.receive(MessageType.ACKNOWLEDGE)) for _ in range(7)]
     assert acknowledged == [3, 2, 2, 3, 1, 1, 3]
-    talker.send(talker.input(b"echo over\n"))
+    talker.send(talker.input(b"echo ov''er\n"))
     talker.read_until(b"over\r\n$ ")
     assert (sessions.home / "record").read_text() == "once\n"
 
 
 def test_a_damaged_message_is_not_acknowledged_and_may_come_again(talk: Callable[..., Talker]) -> None:
     talker = talk().shake_hands()
-    good = talker.input(b"echo intact\n")
+    good = talker.input(b"echo in''tact\n")
     damaged = bytearray(good.pack())
     damaged[-2] ^= 1
     talker.socket.send(bytes(damaged))
@@ -144,7 +144,7 @@ def test_output_is_resent_until_it_is_acknowledged(talk: Callable[..., Talker]) 
 def test_a_client_that_paused_gets_no_output_until_it_starts_again(talk: Callable[..., Talker]) -> None:
     talker = talk().shake_hands()
     talker.read_until(b"$ ")
-    talker.send(Frame(MessageType.PAUSE_PUBLICATION, b"{}"), talker.input(b"stty -echo; echo missed\n"))
+    talker.send(Frame(MessageType.PAUSE_PUBLICATION, b"{}"), talker.input(b"stty -echo; echo mi''ssed\n"))
     talker.receive(MessageType.ACKNOWLEDGE)
     with pytest.raises(TimeoutError):
         talker.socket.recv(timeout=0.5)
@@ -175,7 +175,7 @@ def test_a_terminate_flag_ends_the_session_and_its_shell(
 
 def test_all_output_comes_before_the_channel_closes(talk: Callable[..., Talker]) -> None:
     talker = talk().shake_hands()
-    talker.send(talker.input(b"stty -echo; seq 1 20000; echo last; exit\n"))
+    talker.send(talker.input(b"stty -echo; seq 1 20000; echo la''st; exit\n"))
     output = talker.read_until(b"last\r\n")
     assert output.endswith(b"".join(b"%d\r\n" % number for number in range(1, 20001)) + b"last\r\n")
     assert talker.receive(MessageType.CHANNEL_CLOSED).json()["Output"] == ""
@@ -222,7 +222,7 @@ def test_a_new_token_voids_the_former_one_and_takes_the_session_over(
 ) -> None:
     session = sessions.server.start_session("i-1")
     first = talk(session).shake_hands()
-    first.send(first.input(b"echo before\n"))
+    first.send(first.input(b"echo be''fore\n"))
     first.read_until(b"before\r\n$ ")
     renewed = sessions.server.resume_session(session["SessionId"])
     assert renewed["StreamUrl"] == session["StreamUrl"]
@@ -230,7 +230,7 @@ def test_a_new_token_voids_the_former_one_and_takes_the_session_over(
         talk(session).receive(MessageType.OUTPUT)
     second = talk(renewed)
     second.sequence = first.sequence
-    second.send(second.input(b"echo after\n"))
+    second.send(second.input(b"echo af''ter\n"))
     second.read_until(b"after\r\n")
     with pytest.raises(ConnectionClosed):
         first.receive(MessageType.CHANNEL_CLOSED)
@@ -270,7 +270,7 @@ def test_the_death_of_a_machine_closes_its_sessions_and_no_others(sessions: Any,
     other = talk(sessions.server.start_session("i-2")).shake_hands()
     sessions.server.close_instance("i-1")
     assert doomed.receive(MessageType.CHANNEL_CLOSED).json()["Output"] == "i-1 is gone"
-    other.send(other.input(b"echo alive\n"))
+    other.send(other.input(b"echo al''ive\n"))
     other.read_until(b"alive\r\n")
     assert [session["instance_id"] for session in sessions.server.sessions()] == ["i-2"]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
-import pty
 import select
 import signal
 import socket
@@ -26,6 +26,7 @@ Eventually = Callable[[Callable[[], object]], None]
 def test_a_command_runs_and_its_output_comes_back(sessions: Any, connect: Connect, plugin: list[str]) -> None:
     session = sessions.server.start_session("i-1")
     client = connect(session, plugin)
+    client.wait_for_prompt()
     client.type("echo $((6 * 7)) in $PWD\n")
     client.wait_for(f"42 in {sessions.home}\r\n".encode())
     client.type("exit 3\n")
@@ -39,6 +40,7 @@ def test_a_command_runs_and_its_output_comes_back(sessions: Any, connect: Connec
 
 def test_five_megabytes_of_output_arrive_whole(connect: Connect, plugin: list[str]) -> None:
     client = connect(plugin=plugin)
+    client.wait_for_prompt()
     client.type("stty -echo -onlcr; PS1=\n")
     client.type("echo be''gin; seq 1 700000; echo e''nd\n")
     output = client.wait_for(b"\nend\n")
@@ -96,6 +98,7 @@ def test_a_signal_ends_the_session_and_what_runs_in_it(
 def test_a_session_ended_by_the_api_ends_the_plugin(sessions: Any, connect: Connect, plugin: list[str]) -> None:
     session = sessions.server.start_session("i-1")
     client = connect(session, plugin)
+    client.wait_for_prompt()
     client.type("echo star''ted; sleep 600\n")
     client.wait_for(b"started")
     sessions.server.terminate_session(session["SessionId"])
@@ -107,6 +110,7 @@ def test_a_session_ended_by_the_api_ends_the_plugin(sessions: Any, connect: Conn
 
 def test_the_death_of_the_machine_is_told(sessions: Any, connect: Connect, plugin: list[str]) -> None:
     client = connect(sessions.server.start_session("i-1"), plugin)
+    client.wait_for_prompt()
     client.type("echo star''ted\n")
     client.wait_for(b"started")
     sessions.server.close_instance("i-1")
@@ -115,31 +119,41 @@ def test_the_death_of_the_machine_is_told(sessions: Any, connect: Connect, plugi
     assert b"i-1 is gone" in client.output
 
 
-def test_a_cut_session_goes_on_without_loss_and_without_running_anything_twice(
-    sessions: Any, connect: Connect, plugin: list[str], eventually: Eventually
+def test_a_session_cut_in_the_middle_of_its_output_goes_on_without_loss_or_repetition(
+    sessions: Any, connect: Connect
 ) -> None:
-    def cut() -> None:
-        eventually(lambda: sessions.server.sessions()[0]["state"] == "connected")
-        assert sessions.server.cut("i-1") == 1
-
-    client = connect(sessions.server.start_session("i-1"), plugin)
+    # Not with AWS's plugin: when the acknowledgement of a message cannot be sent it prints that message again later.
+    client = connect()
     client.type("stty -echo -onlcr; PS1=\n")
-    client.type("echo ran >> record; echo be''gin; seq 1 100000; echo sec''ond; read x; seq 1 100000; echo e''nd\n")
-    client.wait_for(b"\n90000\n")
-    cut()
-    client.wait_for(b"second\n")
-    cut()
-    if len(plugin) == 1:  # AWS's plugin gives up if it is typed at before it is back
-        eventually(lambda: len(sessions.signatures) == 2)
-        eventually(lambda: sessions.server.sessions()[0]["state"] == "connected")
-    client.type("go on\n")
+    client.type("echo ran >> record; echo be''gin; seq 1 700000; echo e''nd\n")
+    for number in (b"100000", b"300000", b"500000"):
+        client.wait_for(b"\n" + number + b"\n")
+        sessions.server.cut("i-1")
     output = client.wait_for(b"\nend\n")
-    numbers = "".join(f"{number}\n" for number in range(1, 100_001)).encode()
-    assert output[output.index(b"begin\n") + 6 :] == numbers + b"second\n" + numbers + b"end\n"
+    expected = "".join(f"{number}\n" for number in range(1, 700_001)).encode()
+    assert output[output.index(b"begin\n") + 6 : output.index(b"\nend\n") + 1] == expected
     assert (sessions.home / "record").read_text() == "ran\n"
     assert len(sessions.shells) == 1
-    assert len(sessions.signatures) == 2
-    assert all(signature.startswith("AWS4-HMAC-SHA256 Credential=AKIAEXAMPLE") for signature in sessions.signatures)
+
+
+def test_a_cut_session_is_resumed_with_a_signed_request_and_runs_nothing_twice(
+    sessions: Any, connect: Connect, plugin: list[str], eventually: Eventually
+) -> None:
+    client = connect(sessions.server.start_session("i-1"), plugin)
+    client.wait_for_prompt()
+    client.type("echo ran >> record; read x; echo go''t $x\n")
+    eventually((sessions.home / "record").exists)
+    for _ in range(2):
+        sessions.signatures.clear()
+        assert sessions.server.cut("i-1") == 1
+        # AWS's plugin gives up if it is typed at before it is back.
+        eventually(lambda: len(sessions.signatures) == 1)
+        eventually(lambda: sessions.server.sessions()[0]["state"] == "connected")
+        assert sessions.signatures[0].startswith("AWS4-HMAC-SHA256 Credential=AKIAEXAMPLE")
+    client.type("this\n")
+    client.wait_for(b"got this\r\n")
+    assert (sessions.home / "record").read_text() == "ran\n"
+    assert len(sessions.shells) == 1
 
 
 def test_a_cut_at_any_moment_loses_nothing(sessions: Any, connect: Connect) -> None:
@@ -215,9 +229,17 @@ class TerminalClient:
     """A plugin that has a terminal of its own, as a person would."""
 
     def __init__(self, argv: list[str], environment: dict[str, str]) -> None:
-        self.pid, self.master = pty.fork()
-        if self.pid == 0:
-            os.execvpe(argv[0], argv, environment)
+        self.master, terminal = os.openpty()
+        self.process = subprocess.Popen(
+            argv,
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            env=environment,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
+        os.close(terminal)
         self.output = b""
         self.position = 0
 
@@ -234,8 +256,8 @@ class TerminalClient:
 def terminal_client(sessions: Any, environment: dict[str, str], plugin: list[str]) -> Any:
     client = TerminalClient(sessions.argv(plugin, sessions.server.start_session("i-1")), environment)
     yield client
-    os.kill(client.pid, signal.SIGKILL)
-    os.waitpid(client.pid, 0)
+    client.process.kill()
+    client.process.wait()
     os.close(client.master)
 
 

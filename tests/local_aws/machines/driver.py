@@ -20,6 +20,7 @@ from typing import Any
 sys.path.insert(0, sys.argv[1])
 
 from local_aws.machines import Isolation, Machine, MachineSpec, RemoteProcess, detect
+from local_aws.machines.spec import User
 
 MACHINES: dict[str, Machine] = {}
 REASONS: dict[str, list[str]] = {}
@@ -29,9 +30,10 @@ RUNNING: dict[int, RemoteProcess] = {}
 def start(name: str, folder: str, level: str, user_data: str | None = None, **options: Any) -> dict[str, Any]:
     shared = {Path(source): PurePosixPath(target) for source, target in options.pop("shared", {}).items()}
     hidden = [Path(path) for path in options.pop("hidden", [])]
+    visible = [Path(path) for path in options.pop("visible", [])]
     environment = options.pop("environment", {})
     script = None if user_data is None else base64.b64decode(user_data)
-    spec = MachineSpec(name, f"ip-{name}", script, environment, shared, hidden=hidden, **options)
+    spec = MachineSpec(name, f"ip-{name}", script, environment, shared, hidden=hidden, visible=visible, **options)
     machine = MACHINES[name] = Machine(spec, Path(folder), Isolation(level))
     REASONS[name] = []
     machine.on_exit(REASONS[name].append)
@@ -39,7 +41,7 @@ def start(name: str, folder: str, level: str, user_data: str | None = None, **op
     return {"pid": machine.pid}
 
 
-def run(name: str, argv: list[str], user: str, stdin: str, tty: bool, limit: float, **options: Any) -> dict[str, Any]:
+def run(name: str, argv: list[str], user: User, stdin: str, tty: bool, limit: float, **options: Any) -> dict[str, Any]:
     """Run a command to its end; with ``tty`` on a terminal, whose output is everything."""
     if tty:
         ours, theirs = pty.openpty()
@@ -74,7 +76,7 @@ def run(name: str, argv: list[str], user: str, stdin: str, tty: bool, limit: flo
     return {"code": process.wait(limit), "out": output.decode(errors="replace")}
 
 
-def spawn(name: str, argv: list[str], user: str) -> dict[str, Any]:
+def spawn(name: str, argv: list[str], user: User) -> dict[str, Any]:
     quiet = os.open(os.devnull, os.O_RDWR)
     process = MACHINES[name].spawn(argv, user=user, stdin=quiet, stdout=quiet, stderr=quiet)
     os.close(quiet)
@@ -85,8 +87,12 @@ def spawn(name: str, argv: list[str], user: str) -> dict[str, Any]:
 
 def ask(request: dict[str, Any]) -> dict[str, Any]:
     do = request.pop("do")
-    if do in ("start", "run", "spawn"):
-        return dict({"start": start, "run": run, "spawn": spawn}[do](**request))
+    if do == "start":
+        return start(**request)
+    if do == "run":
+        return run(**request)
+    if do == "spawn":
+        return spawn(**request)
     if do == "detect":
         return {"level": detect(Path(request["folder"]))}
     if do in ("kill-command", "wait-command"):

@@ -1,0 +1,254 @@
+"""Policies are enforced: denied by default, explicit deny, resources, conditions, roles."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+ACCOUNT = "123456789012"
+User = Callable[..., Callable[[str], Any]]
+
+
+def allow(action: str | list[str], resource: str | list[str] = "*", **condition: Any) -> dict[str, Any]:
+    statement = {"Effect": "Allow", "Action": action, "Resource": resource}
+    return {**statement, "Condition": condition} if condition else statement
+
+
+def deny(action: str, resource: str = "*", **condition: Any) -> dict[str, Any]:
+    return {**allow(action, resource, **condition), "Effect": "Deny"}
+
+
+def denied(call: Callable[[], Any]) -> str:
+    """Message of a call that is denied."""
+    with pytest.raises(ClientError) as caught:
+        call()
+    error = caught.value.response["Error"]
+    assert error["Code"] in ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403"), error
+    return str(error["Message"])
+
+
+@pytest.fixture
+def role(server: Any) -> Any:
+    """Makes roles; they are removed when the test ends."""
+    iam = server.client("iam")
+    made: list[str] = []
+
+    def make(name: str, *statements: dict[str, Any], trust: dict[str, Any]) -> str:
+        document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", **trust}]}
+        arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(document))["Role"]["Arn"]
+        made.append(name)
+        policy = {"Version": "2012-10-17", "Statement": list(statements)}
+        iam.put_role_policy(RoleName=name, PolicyName="only", PolicyDocument=json.dumps(policy))
+        return str(arn)
+
+    yield make
+    for name in made:
+        iam.delete_role_policy(RoleName=name, PolicyName="only")
+        iam.delete_role(RoleName=name)
+
+
+def test_a_user_without_a_policy_may_do_nothing_but_ask_who_he_is(iam_user: User) -> None:
+    client = iam_user()
+    assert client("sts").get_caller_identity()["Account"] == ACCOUNT
+    message = denied(client("ec2").describe_instances)
+    assert "is not authorized to perform: ec2:DescribeInstances" in message
+    for service, call in (
+        ("s3", lambda c: c.list_buckets()),
+        ("iam", lambda c: c.list_users()),
+        ("ssm", lambda c: c.describe_instance_information()),
+        ("scheduler", lambda c: c.list_schedules()),
+        ("cloudwatch", lambda c: c.list_metrics()),
+    ):
+        denied(lambda c=client(service), call=call: call(c))
+
+
+def test_only_the_resource_that_a_policy_names_is_allowed(server: Any, bucket: str, iam_user: User) -> None:
+    s3 = iam_user(allow(["s3:GetObject", "s3:PutObject"], f"arn:aws:s3:::{bucket}/mine/*"))("s3")
+    s3.put_object(Bucket=bucket, Key="mine/a", Body=b"1")
+    assert s3.get_object(Bucket=bucket, Key="mine/a")["Body"].read() == b"1"
+    message = denied(lambda: s3.put_object(Bucket=bucket, Key="other/a", Body=b"1"))
+    assert f"s3:PutObject on resource: arn:aws:s3:::{bucket}/other/a" in message
+    denied(lambda: s3.list_objects_v2(Bucket=bucket))
+    denied(lambda: s3.delete_object(Bucket=bucket, Key="mine/a"))
+    denied(lambda: s3.head_object(Bucket=bucket, Key="other/a"))
+
+
+def test_an_explicit_deny_wins_even_in_a_bulk_delete(server: Any, bucket: str, iam_user: User) -> None:
+    server.client("s3").put_object(Bucket=bucket, Key="live/weights", Body=b"1")
+    s3 = iam_user(allow("s3:*"), deny("s3:DeleteObject", f"arn:aws:s3:::{bucket}/live/*"))("s3")
+    s3.put_object(Bucket=bucket, Key="scratch", Body=b"1")
+    denied(lambda: s3.delete_object(Bucket=bucket, Key="live/weights"))
+    denied(lambda: s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "scratch"}, {"Key": "live/weights"}]}))
+    assert s3.head_object(Bucket=bucket, Key="live/weights")["ContentLength"] == 1
+    s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "scratch"}]})
+
+
+def test_an_instance_is_terminated_by_its_tag_only(server: Any, launch: Callable[..., str], iam_user: User) -> None:
+    tags = [{"ResourceType": "instance", "Tags": [{"Key": "project", "Value": "mine"}]}]
+    mine, other = launch(TagSpecifications=tags), launch()
+    condition = {"StringEquals": {"aws:ResourceTag/project": "mine"}}
+    ec2 = iam_user(allow("ec2:TerminateInstances", f"arn:aws:ec2:*:{ACCOUNT}:instance/*", **condition))("ec2")
+    denied(lambda: ec2.terminate_instances(InstanceIds=[other]))
+    # Each instance is judged by its own tags: one that fits opens no door for another.
+    denied(lambda: ec2.terminate_instances(InstanceIds=[mine, other]))
+    assert server.state(mine) in ("pending", "running")
+    ec2.terminate_instances(InstanceIds=[mine])
+    server.await_state(mine, "terminated")
+    assert server.state(other) in ("pending", "running")
+
+
+def test_a_session_is_opened_on_the_named_instance_and_document_only(
+    server: Any, launch: Callable[..., str], iam_user: User
+) -> None:
+    first, second = launch(), launch()
+    for instance in (first, second):
+        server.await_online(instance)
+    document = f"arn:aws:ssm:us-east-1:{ACCOUNT}:document/SSM-SessionManagerRunShell"
+    ssm = iam_user(allow("ssm:StartSession", [f"arn:aws:ec2:us-east-1:{ACCOUNT}:instance/{first}", document]))("ssm")
+    assert ssm.start_session(Target=first)["SessionId"]
+    denied(lambda: ssm.start_session(Target=second))
+    denied(lambda: ssm.start_session(Target=first, DocumentName="AWS-StartPortForwardingSession"))
+    no_document = iam_user(allow("ssm:StartSession", f"arn:aws:ec2:us-east-1:{ACCOUNT}:instance/*"))("ssm")
+    denied(lambda: no_document.start_session(Target=first))
+
+
+def test_tags_asked_for_at_launch_are_a_condition(server: Any, iam_user: User) -> None:
+    ec2 = iam_user(allow("ec2:RunInstances", StringEquals={"aws:RequestTag/project": "mine"}))("ec2")
+    request = {"ImageId": server.image(), "InstanceType": "t3.medium", "MinCount": 1, "MaxCount": 1, "DryRun": True}
+    denied(lambda: ec2.run_instances(**request))
+    tags = [{"ResourceType": "instance", "Tags": [{"Key": "project", "Value": "mine"}]}]
+    with pytest.raises(ClientError, match="DryRunOperation"):
+        ec2.run_instances(**request, TagSpecifications=tags)
+
+
+def test_a_launch_needs_the_instance_and_not_only_its_image(server: Any, iam_user: User) -> None:
+    request = {"ImageId": server.image(), "InstanceType": "t3.medium", "MinCount": 1, "MaxCount": 1, "DryRun": True}
+    denied(lambda: iam_user(allow("ec2:RunInstances", "arn:aws:ec2:*::image/*"))("ec2").run_instances(**request))
+    both = ["arn:aws:ec2:*::image/*", f"arn:aws:ec2:*:{ACCOUNT}:*/*"]
+    with pytest.raises(ClientError, match="DryRunOperation"):
+        iam_user(allow("ec2:RunInstances", both))("ec2").run_instances(**request)
+
+
+@pytest.mark.parametrize("in_template", [False, True])
+def test_a_role_is_passed_only_by_who_may(server: Any, iam_user: User, role: Any, in_template: bool) -> None:
+    role("passed-role", trust={"Principal": {"Service": "ec2.amazonaws.com"}})
+    owner = server.client("iam"), server.client("ec2")
+    owner[0].create_instance_profile(InstanceProfileName="passed-profile")
+    owner[0].add_role_to_instance_profile(InstanceProfileName="passed-profile", RoleName="passed-role")
+    request: dict[str, Any] = {"ImageId": server.image(), "MinCount": 1, "MaxCount": 1, "DryRun": True}
+    profile = {"IamInstanceProfile": {"Name": "passed-profile"}}
+    if in_template:
+        owner[1].create_launch_template(LaunchTemplateName="passing", LaunchTemplateData=profile)
+        request["LaunchTemplate"] = {"LaunchTemplateName": "passing", "Version": "$Latest"}
+    else:
+        request |= profile
+    try:
+        message = denied(lambda: iam_user(allow("ec2:*"))("ec2").run_instances(**request))
+        assert f"iam:PassRole on resource: arn:aws:iam::{ACCOUNT}:role/passed-role" in message
+        to_ec2 = allow(
+            "iam:PassRole",
+            f"arn:aws:iam::{ACCOUNT}:role/passed-*",
+            StringEquals={"iam:PassedToService": "ec2.amazonaws.com"},
+        )
+        with pytest.raises(ClientError, match="DryRunOperation"):
+            iam_user(allow("ec2:*"), to_ec2)("ec2").run_instances(**request)
+    finally:
+        owner[0].remove_role_from_instance_profile(InstanceProfileName="passed-profile", RoleName="passed-role")
+        owner[0].delete_instance_profile(InstanceProfileName="passed-profile")
+        if in_template:
+            owner[1].delete_launch_template(LaunchTemplateName="passing")
+
+
+def test_a_session_of_a_role_may_do_what_the_role_may(server: Any, bucket: str, iam_user: User, role: Any) -> None:
+    root = {"Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}}
+    arn = role("reader", allow("s3:GetObject", f"arn:aws:s3:::{bucket}/*"), trust=root)
+    server.client("s3").put_object(Bucket=bucket, Key="k", Body=b"v")
+    user = iam_user(allow("sts:AssumeRole", arn))
+    denied(lambda: user("s3").get_object(Bucket=bucket, Key="k"))
+    keys = user("sts").assume_role(RoleArn=arn, RoleSessionName="me")["Credentials"]
+    s3 = server.client_of("s3", keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
+    assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"v"
+    message = denied(lambda: s3.put_object(Bucket=bucket, Key="k", Body=b"w"))
+    assert f"arn:aws:sts::{ACCOUNT}:assumed-role/reader/me" in message
+    sts = server.client_of("sts", keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
+    assert sts.get_caller_identity()["Arn"] == f"arn:aws:sts::{ACCOUNT}:assumed-role/reader/me"
+    line = server.ledger("--bucket", bucket, "--action", "GetObject")[-1]
+    assert (line["source"], line["principal"]) == ("controller", f"arn:aws:sts::{ACCOUNT}:assumed-role/reader/me")
+
+
+def test_a_session_token_that_is_wrong_or_missing_is_refused(server: Any, iam_user: User, role: Any) -> None:
+    arn = role("tokens", allow("*"), trust={"Principal": {"AWS": "*"}})
+    keys = iam_user(allow("sts:AssumeRole"))("sts").assume_role(RoleArn=arn, RoleSessionName="me")["Credentials"]
+    for token in ("guess", None):
+        sts = server.client_of("sts", keys["AccessKeyId"], keys["SecretAccessKey"], token)
+        with pytest.raises(ClientError, match="InvalidClientTokenId"):
+            sts.get_caller_identity()
+
+
+def test_a_role_is_taken_only_by_whom_it_trusts_and_who_may_take_it(server: Any, iam_user: User, role: Any) -> None:
+    for_ec2 = role("for-ec2", trust={"Principal": {"Service": "ec2.amazonaws.com"}})
+    for_all = role("for-all", trust={"Principal": {"AWS": ACCOUNT}})
+    user = iam_user(allow("sts:AssumeRole", [for_ec2, f"arn:aws:iam::{ACCOUNT}:role/other"]))("sts")
+    denied(lambda: user.assume_role(RoleArn=for_ec2, RoleSessionName="me"))
+    denied(lambda: user.assume_role(RoleArn=for_all, RoleSessionName="me"))
+    denied(lambda: user.assume_role(RoleArn=f"arn:aws:iam::{ACCOUNT}:role/other", RoleSessionName="me"))
+    owner = server.client("sts")
+    assert owner.assume_role(RoleArn=for_all, RoleSessionName="me")["Credentials"]["SessionToken"]
+
+
+def test_policies_of_groups_and_managed_policies_count(server: Any, iam_user: User) -> None:
+    iam = server.client("iam")
+    user = iam_user()
+    name = user("sts").get_caller_identity()["Arn"].rpartition("/")[2]
+    document = json.dumps({"Version": "2012-10-17", "Statement": allow("ec2:DescribeInstances")})
+    managed = iam.create_policy(PolicyName="looking", PolicyDocument=document)["Policy"]["Arn"]
+    iam.create_group(GroupName="lookers")
+    iam.put_group_policy(GroupName="lookers", PolicyName="p", PolicyDocument=document.replace("Instances", "Volumes"))
+    try:
+        denied(user("ec2").describe_instances)
+        iam.attach_user_policy(UserName=name, PolicyArn=managed)
+        user("ec2").describe_instances()
+        denied(user("ec2").describe_volumes)
+        iam.add_user_to_group(GroupName="lookers", UserName=name)
+        user("ec2").describe_volumes()
+    finally:
+        iam.remove_user_from_group(GroupName="lookers", UserName=name)
+        iam.delete_group_policy(GroupName="lookers", PolicyName="p")
+        iam.delete_group(GroupName="lookers")
+        iam.detach_user_policy(UserName=name, PolicyArn=managed)
+        iam.delete_policy(PolicyArn=managed)
+
+
+def test_an_expired_session_is_refused() -> None:
+    from local_aws import identity, signature
+    from local_aws.errors import AwsError
+    from local_aws.requests import parse
+
+    identity.iam().create_role("brief", json.dumps({"Version": "2012-10-17", "Statement": []}), "/", None, "", [], None)
+    session = identity.assume_role("brief", "i-1", 900)
+    date = datetime.now(UTC).strftime("%Y%m%d")
+    fields = f"Credential={session.access_key_id}/{date}/us-east-1/s3/aws4_request, SignedHeaders=host"
+    environ = {
+        "REQUEST_METHOD": "GET",
+        "PATH_INFO": "/bucket",
+        "HTTP_HOST": "127.0.0.1",
+        "HTTP_X_AMZ_DATE": f"{date}T000000Z",
+        "HTTP_X_AMZ_SECURITY_TOKEN": session.session_token,
+        "HTTP_AUTHORIZATION": f"AWS4-HMAC-SHA256 {fields}",
+    }
+    sign = signature.expected(parse(environ), session.secret_access_key)
+    environ["HTTP_AUTHORIZATION"] += f", Signature={sign}"
+    environ["HTTP_X_AMZ_DATE"] = f"{date}T000000Z"
+    try:
+        principal = identity.authenticate(parse(environ), "local-operator")
+        assert (principal.source, principal.role) == ("i-1", "brief")
+        session.expiration = datetime.now(UTC) - timedelta(seconds=1)
+        with pytest.raises(AwsError, match="ExpiredToken"):
+            identity.authenticate(parse(environ), "local-operator")
+    finally:
+        identity.iam().delete_role("brief")

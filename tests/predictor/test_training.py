@@ -1,0 +1,342 @@
+"""Training as the playbook runs it: through the command line, against a real S3 and a real ArcticDB."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import lightgbm
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from predictor.cli import main
+
+RUN_DATE = "2022-12-29"
+END = date(2022, 12, 28)
+LIVE = "predictor/weights/meta"
+FILES = {
+    "volatility_model.txt",
+    "research_calibrator.json",
+    "meta_model.pkl",
+    "isotonic_calibrator.pkl",
+    "feature_list.json",
+}
+RECORDS = {
+    *(f"{LIVE}/archive/{RUN_DATE}/{name}" for name in (*FILES, "manifest.json")),
+    *(f"predictor/diagnostics/oos_rows/{name}.parquet" for name in (RUN_DATE, "latest")),
+    *(f"predictor/metrics/training_summary_{name}.json" for name in (RUN_DATE, "latest")),
+    "predictor/variant_gates/triple_barrier/latest.json",
+    "health/predictor_training.json",
+    f"data_manifest/predictor_training/{RUN_DATE}.json",
+}
+PROMOTED = {
+    *(f"{LIVE}/{name}" for name in FILES),
+    *(f"{LIVE}/{name}.meta.json" for name in FILES),
+    f"{LIVE}/manifest.json",
+}
+
+
+@dataclass
+class Training:
+    """Runs the command; remembers the result and what it printed."""
+
+    config_file: Callable[[], Path]
+    folder: Path
+    capture: pytest.CaptureFixture[str]
+    result: Any = None
+    error: str = ""
+
+    def __call__(self, bucket: str, *options: str, run_date: str = RUN_DATE) -> int:
+        output = self.folder / "training.json"
+        arguments = ["train", "--data-bucket", bucket, "--run-date", run_date, "--config", str(self.config_file())]
+        arguments += ["--output", str(output), "--progress", str(self.folder / "progress.jsonl"), "--run-id", "run-7"]
+        code = main([*arguments, *options])
+        self.error = self.capture.readouterr().err
+        self.result = json.loads(output.read_text())
+        return code
+
+    def progress(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (self.folder / "progress.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture
+def training(config_file: Callable[[], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Training:
+    return Training(config_file, tmp_path, capsys)
+
+
+@pytest.fixture
+def momentum(bucket: Any, frames: Any, walks: Any) -> Any:
+    """A bucket with plainly synthetic prices in which momentum pays, so that the model earns promotion."""
+    bucket.write("universe", frames(walks(620, 12, seed=3, drift=0.003), END))
+    return bucket
+
+
+def _document(bucket: Any, key: str) -> Any:
+    return json.loads(bucket.body(key))
+
+
+def test_a_model_that_passes_is_promoted_and_exactly_its_keys_are_written_the_manifest_last(
+    training: Training, momentum: Any
+) -> None:
+    assert training(momentum.name) == 0
+
+    result = training.result
+    stamps = {key for key in momentum.result_keys() if "triple_barrier/2" in key}
+    assert len(stamps) == 1
+    assert momentum.result_keys() == RECORDS | PROMOTED | stamps
+    assert set(result["written"]) == momentum.result_keys()
+    assert result["written"][-1] == f"{LIVE}/manifest.json"
+    live = [key in PROMOTED for key in result["written"]]
+    assert live == sorted(live), "a live key was written before a record"
+    assert (result["promoted"], result["dry_run"], result["error"]) == (True, False, None)
+    assert result["folds"] == len(result["fold_ics"]) > 0
+
+
+def test_the_live_set_is_what_its_manifest_says_and_can_be_used(training: Training, momentum: Any) -> None:
+    assert training(momentum.name) == 0
+
+    manifest = _document(momentum, f"{LIVE}/manifest.json")
+    assert set(manifest["files"]) == FILES
+    assert (manifest["run_id"], manifest["promoted"]) == ("run-7", True)
+    for name, described in manifest["files"].items():
+        body = momentum.body(f"{LIVE}/{name}")
+        assert described == {"sha256": hashlib.sha256(body).hexdigest(), "bytes": len(body)}
+        assert body == momentum.body(f"{LIVE}/archive/{RUN_DATE}/{name}")
+        beside = _document(momentum, f"{LIVE}/{name}.meta.json")
+        assert (beside["sha256"], beside["run_id"]) == (described["sha256"], "run-7")
+    model = lightgbm.Booster(model_str=momentum.body(f"{LIVE}/volatility_model.txt").decode())
+    inputs = _document(momentum, f"{LIVE}/feature_list.json")
+    assert model.feature_name() == inputs["volatility_model"]
+    assert list(_document(momentum, f"{LIVE}/meta_model.pkl")["coefficients"]) == inputs["meta_model"]
+
+
+def test_the_records_agree_with_the_result(training: Training, momentum: Any) -> None:
+    assert training(momentum.name) == 0
+
+    result = training.result
+    summary = _document(momentum, f"predictor/metrics/training_summary_{RUN_DATE}.json")
+    assert summary == _document(momentum, "predictor/metrics/training_summary_latest.json")
+    assert {key: summary[key] for key in ("folds", "median_ic", "gates", "fold_ics", "rows")} == {
+        key: result[key] for key in ("folds", "median_ic", "gates", "fold_ics", "rows")
+    }
+    assert _document(momentum, "health/predictor_training.json")["status"] == "ok"
+    data = _document(momentum, f"data_manifest/predictor_training/{RUN_DATE}.json")
+    assert data["symbols"]["S00"]["last"] == "2022-12-28"
+    assert data["symbols"]["S00"]["bars"] == 620
+    rows = pq.read_table(io.BytesIO(momentum.body("predictor/diagnostics/oos_rows/latest.parquet"))).to_pandas()
+    scored = rows.dropna(subset=["score"])
+    by_day = scored.groupby(["fold", "date"])[["score", "relative_return"]].apply(
+        lambda day: day["score"].corr(day["relative_return"], method="spearman")
+    )
+    by_fold = by_day.groupby("fold").mean()
+    assert by_fold.to_numpy() == pytest.approx([fold["ic"] for fold in result["fold_ics"]], abs=1e-6)
+    assert by_fold.median() == pytest.approx(result["median_ic"], abs=1e-6)
+
+
+def test_a_dry_run_trains_the_same_and_sends_no_write_at_all(training: Training, momentum: Any) -> None:
+    before = momentum.server.writes(momentum.name)
+
+    assert training(momentum.name, "--dry-run") == 0
+
+    assert momentum.server.writes(momentum.name) == before
+    assert (training.result["dry_run"], training.result["written"]) == (True, [])
+    dry = training.result["fold_ics"]
+    assert training(momentum.name) == 0
+    unlike = ("seconds",)
+    assert [{k: v for k, v in fold.items() if k not in unlike} for fold in dry] == [
+        {k: v for k, v in fold.items() if k not in unlike} for fold in training.result["fold_ics"]
+    ]
+
+
+def test_a_model_that_fails_a_gate_leaves_the_live_set_untouched(
+    training: Training, momentum: Any, settings: dict[str, Any]
+) -> None:
+    assert training(momentum.name) == 0
+    before = {key: tag for key, tag in momentum.etags(LIVE).items() if key in PROMOTED}
+    settings["gates"]["median_ic"] = 0.99
+    settings["lightgbm"]["trees"] = 11
+
+    assert training(momentum.name) == 0
+
+    result = training.result
+    assert (result["promoted"], result["error"]) == (False, None)
+    verdicts = {gate["name"]: (gate["passed"], gate["blocking"]) for gate in result["gates"]}
+    assert verdicts["median_ic"] == (False, True)
+    assert {key: tag for key, tag in momentum.etags(LIVE).items() if key in PROMOTED} == before
+    assert not PROMOTED & set(result["written"])
+    assert set(result["written"]) >= RECORDS
+    assert _document(momentum, f"{LIVE}/archive/{RUN_DATE}/manifest.json")["promoted"] is False
+
+
+def test_a_failing_model_in_a_new_bucket_makes_no_live_key(
+    training: Training, momentum: Any, settings: dict[str, Any]
+) -> None:
+    settings["gates"]["median_ic"] = 0.99
+
+    assert training(momentum.name) == 0
+
+    assert not PROMOTED & momentum.result_keys()
+
+
+def test_the_same_data_gives_the_same_models(training: Training, momentum: Any, settings: dict[str, Any]) -> None:
+    assert training(momentum.name) == 0
+    first = {name: momentum.body(f"{LIVE}/{name}") for name in FILES}
+    settings["run"]["threads"] = 1
+
+    assert training(momentum.name) == 0
+
+    assert {name: momentum.body(f"{LIVE}/{name}") for name in FILES} == first
+
+
+def test_bars_on_and_after_the_run_date_are_not_trained_on(training: Training, momentum: Any) -> None:
+    assert training(momentum.name, "--dry-run", run_date="2022-12-01") == 0
+
+    assert training.result["fold_ics"][-1]["test_end"] <= "2022-11-02"
+
+
+def test_research_is_skipped_and_said_so_where_there_is_none(training: Training, momentum: Any) -> None:
+    assert training(momentum.name) == 0
+
+    assert training.result["research"] == "skipped: library 'research' does not exist"
+    assert _document(momentum, f"{LIVE}/research_calibrator.json")["kind"] == "absent"
+
+
+def test_research_is_used_where_it_exists(training: Training, momentum: Any, walks: Any) -> None:
+    days = pd.bdate_range(end=pd.Timestamp(END), periods=620)[::5]
+    closes = walks(620, 12, seed=3, drift=0.003)
+    views = {f"S{n:02}": pd.DataFrame({"view": closes[::5, n], "note": "text"}, index=days) for n in range(12)}
+    momentum.write("research", {**views, "NOT_IN_UNIVERSE": views["S00"]})
+
+    assert training(momentum.name) == 0
+
+    assert training.result["research"] == "1 columns"
+    research = _document(momentum, f"{LIVE}/research_calibrator.json")
+    assert (research["kind"], research["columns"]) == ("lightgbm", ["research.view"])
+    assert "research_score" in _document(momentum, f"{LIVE}/meta_model.pkl")["coefficients"]
+
+
+def test_progress_has_every_stage_and_fold(training: Training, momentum: Any) -> None:
+    assert training(momentum.name, "--dry-run") == 0
+
+    lines = training.progress()
+    stages = list(dict.fromkeys(line["stage"] for line in lines))
+    assert stages == ["check", "read", "features", "labels", "walk_forward", "final_models", "gates"]
+    assert stages == list(training.result["stages"])
+    folds = [line for line in lines if line["fold"] is not None]
+    assert [line["fold"] for line in folds] == list(range(folds[0]["folds"]))
+    assert [line["ic"] for line in folds if line["ic"] is not None] == [f["ic"] for f in training.result["fold_ics"]]
+    assert folds[-1]["remaining"] == 0
+
+
+def _no_close(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.rename(columns={"close": "price"})
+
+
+def _negative(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(close=[-1.0, *frame["close"][1:]])
+
+
+@pytest.mark.parametrize(
+    ("change", "says"), [(_no_close, "it has no column 'close'"), (_negative, "it has prices of zero or less")]
+)
+def test_every_malformed_symbol_is_named_in_one_line(
+    training: Training, momentum: Any, frames: Any, walks: Any, change: Callable[[Any], Any], says: str
+) -> None:
+    bad = change(frames(walks(50, 1), END)["S00"])
+    momentum.write("universe", {"S04": bad, "S08": bad})
+
+    assert training(momentum.name) == 1
+
+    assert training.error.count("\n") == 1
+    assert training.error.startswith("predictor: error: ")
+    assert says in training.error
+    assert "S04" in training.error
+    assert "S08" in training.error
+    assert training.result["error"] in training.error
+    assert momentum.result_keys() == set()
+
+
+def test_too_short_a_history_is_a_failure_and_not_an_empty_success(
+    training: Training, bucket: Any, frames: Any, walks: Any
+) -> None:
+    bucket.write("universe", frames(walks(150, 12), END))
+
+    assert training(bucket.name) == 1
+
+    assert "make no fold" in training.error
+    assert (training.result["folds"], training.result["promoted"]) == (0, False)
+    assert training.result["symbols"] == 12
+
+
+def test_no_fold_left_is_a_failure_that_names_each(training: Training, momentum: Any, settings: Any) -> None:
+    settings["walk_forward"]["min_train_rows"] = 10**6
+
+    assert training(momentum.name) == 1
+
+    assert "no fold is left of 7: fold 0: " in training.error
+    assert len(training.result["skipped_folds"]) == 7
+    assert momentum.result_keys() == set()
+
+
+def test_an_empty_list_of_models_fails_and_does_not_train_nothing(
+    training: Training, momentum: Any, settings: dict[str, Any]
+) -> None:
+    settings["models"] = []
+
+    assert training(momentum.name) == 1
+
+    assert "models is empty: it would train nothing" in training.error
+    assert training.result["error"]
+
+
+def test_a_missing_region_fails_before_anything_is_read(
+    training: Training, momentum: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_REGION")
+
+    assert training(momentum.name) == 1
+
+    assert training.error == "predictor: error: AWS_REGION is not set\n"
+
+
+def test_a_missing_bucket_is_one_line(training: Training, bucket: Any) -> None:
+    assert training("no-such-bucket") == 1
+
+    assert training.error.startswith("predictor: error: cannot reach bucket no-such-bucket: 404")
+
+
+def test_a_refused_write_fails_and_the_result_says_what_was_written(
+    training: Training, momentum: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from botocore.exceptions import ClientError
+    from predictor import aws
+
+    honest = aws.s3_client
+
+    def refuses_health() -> Any:
+        client = honest()
+        put = client.put_object
+
+        def put_object(**arguments: Any) -> Any:
+            if arguments["Key"].startswith("health/"):
+                raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "PutObject")
+            return put(**arguments)
+
+        client.put_object = put_object
+        return client
+
+    monkeypatch.setattr(aws, "s3_client", refuses_health)
+
+    assert training(momentum.name) == 1
+
+    assert "health/predictor_training.json: AccessDenied no" in training.error
+    assert set(training.result["written"]) == momentum.result_keys()
+    assert not PROMOTED & momentum.result_keys()
+    assert np.isfinite(training.result["median_ic"])
