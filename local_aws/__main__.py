@@ -94,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _timing(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--idle-minutes", type=float, help="stop after so long without a request (default 30; 0: never)")
+    parser.add_argument("--idle-minutes", type=float, help="stop after so long idle (default 30; 0: never)")
     parser.add_argument("--boot-delay", type=float, help="seconds from running to registered with SSM (default 2)")
 
 
@@ -168,7 +168,8 @@ def _log(options: argparse.Namespace) -> int:
         else:
             verdict = "allowed" if entry["allowed"] else "DENIED"
             call = f"{entry['service']}:{entry['action']}"
-            print(f"{entry['time']}  {entry['source']:<20} {verdict:<8} {entry['status']}  {call:<40} {entry['resource']}")
+            who = f"{entry['time']}  {entry['source']:<20}"
+            print(f"{who} {verdict:<8} {entry['status']}  {call:<40} {entry['resource']}")
     return 0
 
 

@@ -6,6 +6,7 @@ What is there already is left as it is.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import string
@@ -19,7 +20,18 @@ from botocore.exceptions import BotoCoreError, ClientError
 from local_aws import control
 from local_aws.state import LocalAwsError, Reservation
 
-KEYS = {"substitutions", "controller_policy", "roles", "buckets", "security_groups", "images", "parameters", "topics", "prices"}
+# Key of a description -> what it must be.
+KEYS: dict[str, type] = {
+    "substitutions": dict,
+    "controller_policy": str,
+    "roles": dict,
+    "buckets": dict,
+    "security_groups": dict,
+    "images": dict,
+    "parameters": dict,
+    "topics": list,
+    "prices": dict,
+}
 EC2_TRUST = {
     "Version": "2012-10-17",
     "Statement": [
@@ -61,13 +73,23 @@ def _read(path: Path) -> tuple[str, dict[str, Any]]:
     unknown = sorted(set(wanted) - KEYS)
     if unknown:
         raise LocalAwsError(f"{path}: unknown key {unknown[0]!r}; known: {', '.join(sorted(KEYS))}")
+    for name, value in wanted.items():
+        if not isinstance(value, KEYS[name]):
+            kind = {dict: "a mapping", list: "a list", str: "a text"}[KEYS[name]]
+            raise LocalAwsError(f"{path}: {name} must be {kind}, not {value!r}")
+        # What is made under a name has settings of its own, or none.
+        for key, settings in value.items() if name in ("roles", "buckets", "security_groups", "images") else ():
+            if not isinstance(settings, dict | None):
+                raise LocalAwsError(f"{path}: {name}.{key} must be a mapping, not {settings!r}")
+    if "prices" in wanted and "bucket" not in wanted["prices"]:
+        raise LocalAwsError(f"{path}: prices must name their bucket")
     return text, wanted
 
 
 def _policy_files(wanted: dict[str, Any], base: Path) -> list[Path]:
     names = [wanted["controller_policy"]] if "controller_policy" in wanted else []
     for role in wanted.get("roles", {}).values():
-        names += role.get("policies", [])
+        names += (role or {}).get("policies", [])
     for name in names:
         if not (base / name).is_file():
             raise LocalAwsError(f"the account description names a policy file that is not there: {base / name}")
@@ -103,7 +125,12 @@ class _Seeder:
     def _policy(self, name: str) -> str:
         """A policy document with the description's ``substitutions``; IAM's own variables stay as they are."""
         text = (self._base / name).read_text()
-        return string.Template(text).safe_substitute(self._wanted.get("substitutions", {}))
+        text = string.Template(text).safe_substitute(self._wanted.get("substitutions", {}))
+        try:
+            json.loads(text)
+        except ValueError as error:
+            raise LocalAwsError(f"{self._base / name} is no JSON: {error}") from error
+        return text
 
     def _policies(self) -> Iterator[str]:
         if "controller_policy" in self._wanted:
@@ -113,22 +140,19 @@ class _Seeder:
 
     def _roles(self) -> Iterator[str]:
         iam = self._client("iam")
-        for name, role in self._wanted.get("roles", {}).items():
-            try:
+        for name, settings in self._wanted.get("roles", {}).items():
+            role = settings or {}
+            with contextlib.suppress(iam.exceptions.EntityAlreadyExistsException):
                 iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(role.get("trust", EC2_TRUST)))
-            except iam.exceptions.EntityAlreadyExistsException:
-                pass
             for policy in role.get("policies", []):
                 document = self._policy(policy)
                 iam.put_role_policy(RoleName=name, PolicyName=Path(policy).stem, PolicyDocument=document)
             for arn in role.get("managed_policies", []):
                 iam.attach_role_policy(RoleName=name, PolicyArn=arn)
             if role.get("instance_profile", True):
-                try:
+                with contextlib.suppress(iam.exceptions.EntityAlreadyExistsException):
                     iam.create_instance_profile(InstanceProfileName=name)
                     iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name)
-                except iam.exceptions.EntityAlreadyExistsException:
-                    pass
             yield f"role {name}"
 
     def _buckets(self) -> Iterator[str]:

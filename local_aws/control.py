@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -23,15 +24,19 @@ def running(reservation: Reservation) -> int | None:
     """Process id of the server of this state folder, or None where none answers to it."""
     try:
         pid = int(json.loads((reservation.home / "server.json").read_text())["pid"])
+        # A process id alone proves little: after a kill or a restart of the computer another process may have it.
         os.kill(pid, 0)
-    except (FileNotFoundError, ProcessLookupError, ValueError, KeyError):
+        socket.create_connection(("127.0.0.1", reservation.port), timeout=10).close()
+    except (FileNotFoundError, ProcessLookupError, ConnectionError, TimeoutError, ValueError, KeyError):
         return None
     except PermissionError:
         pass  # it lives, as another user's process
     return pid
 
 
-def start(home: Path | None = None, *, boot_delay: float | None = None, idle_minutes: float | None = None) -> Reservation:
+def start(
+    home: Path | None = None, *, boot_delay: float | None = None, idle_minutes: float | None = None
+) -> Reservation:
     """Start the embedded AWS of ``home`` in the background unless it runs; return once it answers.
 
     Raises:
@@ -98,9 +103,7 @@ def call(reservation: Reservation, name: str, arguments: dict[str, Any] | None =
         raise LocalAwsError("the embedded AWS does not run; start it with: python -m local_aws start") from error
 
 
-def _spawn(
-    reservation: Reservation, boot_delay: float | None, idle_minutes: float | None
-) -> subprocess.Popen[bytes]:
+def _spawn(reservation: Reservation, boot_delay: float | None, idle_minutes: float | None) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "local_aws", "--home", str(reservation.home), "serve"]
     if boot_delay is not None:
         command += ["--boot-delay", str(boot_delay)]

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import copy
+import re
 import threading
-from collections.abc import Callable
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -17,6 +18,7 @@ from moto.ec2.models import EC2Backend, ec2_backends
 from moto.ec2.models.instances import Instance, InstanceState, Reservation, StateReason
 from moto.ec2.models.spot_requests import SpotInstanceRequest
 from moto.ec2.utils import convert_tag_spec, random_spot_request_id
+from moto.iam.models import iam_backends
 
 from local_aws.faults import Faults
 from local_aws.market import spot_price
@@ -24,7 +26,8 @@ from local_aws.state import ACCOUNT_ID, REGION
 
 Tags = dict[str, dict[str, str]]
 CAPACITY_MESSAGES = {
-    "InsufficientInstanceCapacity": "We currently do not have sufficient {type} capacity in the Availability Zone you requested ({az}).",
+    "InsufficientInstanceCapacity": "We currently do not have sufficient {type} capacity in the Availability Zone you "
+    "requested ({az}).",
     "InsufficientHostCapacity": "Insufficient host capacity for {type} in {az}.",
     "SpotMaxPriceTooLow": "Your Spot request price is lower than the minimum required Spot request fulfillment price.",
     "Unsupported": "Your requested instance type ({type}) is not supported in your requested Availability Zone ({az}).",
@@ -178,6 +181,7 @@ class LocalEC2Backend(EC2Backend):
         started = super().start_instances(instance_ids)
         for instance, previous in started:
             if previous.name == "stopped":
+                instance._state = InstanceState("pending", 0)
                 self.machinery.boot(instance)
         return started
 
@@ -198,9 +202,8 @@ class LocalEC2Backend(EC2Backend):
         for identifier in request_ids:
             request = self.spot_instance_requests.get(identifier)
             if request is None:
-                raise EC2ClientError(
-                    "InvalidSpotInstanceRequestID.NotFound", f"The spot instance request ID '{identifier}' does not exist"
-                )
+                message = f"The spot instance request ID '{identifier}' does not exist"
+                raise EC2ClientError("InvalidSpotInstanceRequestID.NotFound", message)
             if request.state in ("open", "active"):
                 request.state = "cancelled"  # as on AWS: the instance goes on running
             requests.append(request)
@@ -260,9 +263,7 @@ class LocalEC2Backend(EC2Backend):
         profile = template.get("IamInstanceProfile") or {}
         return {f"iam_instance_profile_{key.lower()}": value for key, value in profile.items() if value}
 
-    def _finish_launch(
-        self, instance: Instance, market: dict[str, Any], tags: Tags, profile: dict[str, str]
-    ) -> None:
+    def _finish_launch(self, instance: Instance, market: dict[str, Any], tags: Tags, profile: dict[str, str]) -> None:
         instance._state = InstanceState("pending", 0)
         if profile:
             self.associate_iam_instance_profile(instance_id=instance.id, **profile)
@@ -280,6 +281,38 @@ def backend() -> LocalEC2Backend:
     found = ec2_backends[ACCOUNT_ID][REGION]
     assert isinstance(found, LocalEC2Backend), "install() must run before moto makes its back end"
     return found
+
+
+def passed_roles(parameters: Mapping[str, Any]) -> list[str]:
+    """ARNs of the roles that a launch (EC2 query parameters) hands to its instance, by request or template."""
+    profile = {key: parameters.get(f"IamInstanceProfile.{key}") for key in ("Name", "Arn")}
+    if not any(profile.values()):
+        profile = _template_of(parameters).get("IamInstanceProfile") or {}
+    name = profile.get("Name") or str(profile.get("Arn") or "").rpartition("/")[2]
+    found = iam_backends[ACCOUNT_ID]["aws"].instance_profiles.values()
+    return [role.arn for each in found if each.name == name for role in each.roles]
+
+
+def launch_tags(parameters: Mapping[str, Any]) -> Tags:
+    """Tags that a launch (EC2 query parameters) would make, by kind of resource; the request's win."""
+    asked: Tags = {}
+    for name, key in parameters.items():
+        match = re.match(r"^TagSpecification\.(\d+)\.Tag\.(\d+)\.Key$", name)
+        if match:
+            kind = str(parameters.get(f"TagSpecification.{match[1]}.ResourceType", ""))
+            value = parameters.get(f"TagSpecification.{match[1]}.Tag.{match[2]}.Value", "")
+            asked.setdefault(kind, {})[str(key)] = str(value)
+    return _merged_tags(convert_tag_spec(_template_of(parameters).get("TagSpecifications", [])), asked)
+
+
+def _template_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Data of the launch template that query parameters name; empty where there is none, or none that is known."""
+    prefix = "LaunchTemplate."
+    reference = {name.removeprefix(prefix): value for name, value in parameters.items() if name.startswith(prefix)}
+    try:
+        return backend()._template_data(reference or None)
+    except EC2ClientError:
+        return {}  # RunInstances will say so itself
 
 
 def install(machinery: Machinery, faults: Faults) -> None:

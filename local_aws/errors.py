@@ -43,7 +43,8 @@ def respond(error: AwsError, protocol: str) -> Response:
     if protocol == "ec2":
         body = f"<Response><Errors><Error>{detail}</Error></Errors><RequestID>{identifier}</RequestID></Response>"
     elif protocol == "query":
-        body = f"<ErrorResponse><Error><Type>Sender</Type>{detail}</Error><RequestId>{identifier}</RequestId></ErrorResponse>"
+        detail = f"<Error><Type>Sender</Type>{detail}</Error><RequestId>{identifier}</RequestId>"
+        body = f"<ErrorResponse>{detail}</ErrorResponse>"
     else:
         body = f"<Error>{detail}<RequestId>{identifier}</RequestId></Error>"
     return Response('<?xml version="1.0" encoding="UTF-8"?>\n' + body, error.status, headers, mimetype="text/xml")

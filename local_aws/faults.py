@@ -2,9 +2,9 @@
 
 | kind | effect | parameters |
 | --- | --- | --- |
-| ``latency`` | every matching request waits | ``milliseconds``, ``service``, ``action`` |
+| ``latency`` | every matching request waits | ``milliseconds``, ``count``, ``service``, ``action`` |
 | ``throttle`` | the request is refused with the service's throttling error | ``count``, ``service``, ``action`` |
-| ``error`` | the request is answered with an error | ``status``, ``code``, ``message``, ``count``, ``service``, ``action`` |
+| ``error`` | the request gets an error | ``status``, ``code``, ``message``, ``count``, ``service``, ``action`` |
 | ``capacity`` | RunInstances is refused | ``code``, ``type``, ``az``, ``market``, ``count`` |
 | ``never_online`` | instances launched from now on never register with SSM | ``count`` |
 | ``boot_delay`` | instances launched from now on register later | ``seconds``, ``count`` |
@@ -17,6 +17,7 @@ One-off events, not kept in the list: ``cut`` (drop the session sockets of an in
 from __future__ import annotations
 
 import itertools
+import math
 import threading
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -31,6 +32,10 @@ PARAMETERS: dict[str, dict[str, type]] = {
     "never_online": {"count": int},
     "boot_delay": {"seconds": float, "count": int},
     "boot_failure": {"count": int},
+}
+EVENTS: dict[str, dict[str, type]] = {
+    "cut": {"instance": str},
+    "interrupt": {"instance": str, "seconds": float},
 }
 
 
@@ -66,15 +71,10 @@ class Faults:
         """
         known = PARAMETERS.get(kind)
         if known is None:
-            raise LocalAwsError(f"unknown fault {kind!r}; known: {', '.join(sorted(PARAMETERS))}, cut, interrupt")
-        values: dict[str, Any] = {}
-        for name, value in parameters.items():
-            if name not in known:
-                raise LocalAwsError(f"fault {kind} takes no {name!r}; it takes: {', '.join(sorted(known))}")
-            try:
-                values[name] = known[name](value)
-            except ValueError as error:
-                raise LocalAwsError(f"fault {kind}: {name}={value!r} is no {known[name].__name__}") from error
+            raise LocalAwsError(
+                f"unknown fault {kind!r}; known: {', '.join(sorted(PARAMETERS))}, cut, interrupt, clear"
+            )
+        values = _typed(kind, parameters, known)
         count = values.pop("count", None)
         with self._lock:
             fault = Fault(f"fault-{next(self._numbers)}", kind, values, count)
@@ -104,3 +104,33 @@ class Faults:
         """The faults as plain dicts."""
         with self._lock:
             return [asdict(fault) for fault in self._faults.values()]
+
+
+def check_event(kind: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of a one-off event, each of its type.
+
+    Raises:
+        LocalAwsError: Unknown parameter, a value of the wrong type, or no instance.
+    """
+    values = _typed(kind, parameters, EVENTS[kind])
+    if not values.get("instance"):
+        raise LocalAwsError(f"fault {kind} needs instance=<id>")
+    return values
+
+
+def _typed(kind: str, parameters: dict[str, Any], known: dict[str, type]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, value in parameters.items():
+        if name not in known:
+            raise LocalAwsError(f"fault {kind} takes no {name!r}; it takes: {', '.join(sorted(known))}")
+        try:
+            values[name] = known[name](value)
+        except ValueError as error:
+            raise LocalAwsError(f"fault {kind}: {name}={value!r} is no {known[name].__name__}") from error
+        if known[name] is not str and not 0 <= values[name] < math.inf:
+            raise LocalAwsError(f"fault {kind}: {name}={value!r} must be a number of 0 or more")
+    if not 400 <= values.get("status", 500) < 600:
+        raise LocalAwsError(f"fault {kind}: status={values['status']} is no HTTP error (400 to 599)")
+    if values.get("count") == 0:
+        raise LocalAwsError(f"fault {kind}: count=0 would never happen")
+    return values

@@ -48,6 +48,8 @@ class Live:
     notice: datetime | None = None
     rebalance: datetime | None = None
     ended: threading.Event = field(default_factory=threading.Event)
+    boot_lock: threading.Lock = field(default_factory=threading.Lock)
+    """Held while the machine boots: an instance that is terminated meanwhile must not leave it behind."""
 
 
 class Fleet:
@@ -101,14 +103,15 @@ class Fleet:
             return
         live.ended.set()
         self._on_gone(instance.id)
-        if live.machine is not None:
-            if destroy:
-                live.machine.destroy()
-            else:
-                live.machine.kill()
-        if live.metadata is not None:
-            live.metadata.close()
-            live.metadata = None
+        with live.boot_lock:
+            if live.machine is not None:
+                if destroy:
+                    live.machine.destroy()
+                else:
+                    live.machine.kill()
+            if live.metadata is not None:
+                live.metadata.close()
+                live.metadata = None
 
     # what others ask
 
@@ -172,13 +175,18 @@ class Fleet:
     def _boot(self, live: Live) -> None:
         instance = live.instance
         try:
-            live.metadata = MetadataServer(InstanceMetadata(live, self._reservation.region))
-            live.machine = self._new_machine(live)
-            live.machine.on_exit(lambda why: self._exited(live, why))
-            live.machine.start()
+            with live.boot_lock:
+                if live.ended.is_set():
+                    return
+                live.metadata = MetadataServer(InstanceMetadata(live, self._reservation.region))
+                live.machine = self._new_machine(live)
+                live.machine.on_exit(lambda why: self._exited(live, why))
+                live.machine.start()
         except BootError as error:
             log.error("instance %s did not boot: %s", instance.id, error)
-            ec2.backend().begin_termination(instance, str(error), "Server.InternalError", "instance-terminated-by-service")
+            ec2.backend().begin_termination(
+                instance, str(error), "Server.InternalError", "instance-terminated-by-service"
+            )
             return
         with ec2.backend().lock:
             if instance.state == "pending":
@@ -223,9 +231,7 @@ class Fleet:
             log.info("machine of %s ended: %s", instance.id, why)
             return
         if instance.instance_initiated_shutdown_behavior == "terminate":
-            ec2.backend().begin_termination(
-                instance, "Instance initiated shutdown", "Client.InstanceInitiatedShutdown"
-            )
+            ec2.backend().begin_termination(instance, "Instance initiated shutdown", "Client.InstanceInitiatedShutdown")
         else:
             with ec2.backend().lock:
                 instance.stop()

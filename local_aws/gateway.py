@@ -16,7 +16,8 @@ from typing import Any
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.wrappers import Request, Response
 
-from local_aws import errors, policy
+from local_aws import errors
+from local_aws.authorisation import TagLookup, authorise
 from local_aws.errors import AwsError
 from local_aws.faults import Faults
 from local_aws.identity import Principal, authenticate
@@ -27,10 +28,7 @@ from local_aws.state import Reservation
 log = logging.getLogger(__name__)
 
 Handler = Callable[[AwsRequest, Principal], dict[str, Any]]
-TagLookup = Callable[[str], dict[str, str]]
 ADMIN_PREFIX = "/_local_aws/"
-# Allowed to everybody, even against an explicit deny (STS API reference).
-ALWAYS_ALLOWED = frozenset({"sts:GetCallerIdentity"})
 
 
 class Gateway:
@@ -95,7 +93,7 @@ class _Exchange:
         try:
             self._break_on_purpose()
             self._principal = authenticate(self._request, self._gateway._reservation.operator.user)
-            self._authorise(self._principal)
+            authorise(self._request, self._principal, self._gateway._tags_of)
             self._allowed = True
             handler = self._gateway._handlers.get((self._request.service, self._request.action))
             if handler is None:
@@ -107,8 +105,10 @@ class _Exchange:
         except Exception:
             # The edge of the process: the caller gets an AWS error it can parse, the log the traceback.
             log.exception("%s:%s failed", self._request.service, self._request.action)
-            error = AwsError("InternalFailure", f"{self._request.action} failed in the embedded AWS; see server.log", 500)
-            return self._answer(errors.respond(error, self._request.protocol), error.code)
+            failure = AwsError(
+                "InternalFailure", f"{self._request.action} failed in the embedded AWS; see server.log", 500
+            )
+            return self._answer(errors.respond(failure, self._request.protocol), failure.code)
 
     def _break_on_purpose(self) -> None:
         request, faults = self._request, self._gateway._faults
@@ -127,32 +127,6 @@ class _Exchange:
                 parameters.get("status", 500),
             )
 
-    def _authorise(self, principal: Principal) -> None:
-        request = self._request
-        if request.permission in ALWAYS_ALLOWED:
-            return
-        if request.action == "Unknown":
-            raise AwsError("UnknownOperationException", f"{request.method} {request.path} is no known operation", 400)
-        if not policy.evaluate(principal.policies(), request.permission, request.resources, self._context(principal)):
-            raise errors.access_denied(principal.arn, request.permission, request.resource, request.protocol)
-
-    def _context(self, principal: Principal) -> dict[str, str]:
-        request = self._request
-        context = {
-            "aws:PrincipalArn": principal.arn,
-            "aws:RequestedRegion": request.region,
-            "aws:SecureTransport": "false",
-            "aws:SourceIp": "127.0.0.1",
-        }
-        for name, value in request.request_tags().items():
-            context[f"aws:RequestTag/{name}"] = value
-        for arn in request.resources:
-            if arn.startswith("arn:aws:ec2:"):
-                for name, value in self._gateway._tags_of(arn.rpartition("/")[2]).items():
-                    for prefix in ("aws:ResourceTag", "ec2:ResourceTag", "ssm:resourceTag"):
-                        context[f"{prefix}/{name}"] = value
-        return context
-
     def _pass_to_moto(self) -> Iterable[bytes]:
         status: list[str] = []
 
@@ -161,7 +135,7 @@ class _Exchange:
             return self._start_response(line, headers, exc_info)
 
         # Written down only once the answer is there: a ledger line says what happened, not what was meant to.
-        answer = self._gateway._moto(self._environ, start_response)
+        answer: Iterable[bytes] = self._gateway._moto(self._environ, start_response)
         code = int(status[0].split()[0]) if status else 0
         if code < 400:
             self._write_down(code, None)
@@ -191,7 +165,7 @@ class _Exchange:
             action=request.action,
             permission=request.permission,
             resource=request.resource,
-            write=is_write(request.action),
+            write=is_write(request.action) and not request.dry_run,
             allowed=self._allowed,
             status=status,
             error=code,

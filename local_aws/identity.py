@@ -41,6 +41,12 @@ class Principal:
     user: str | None = None
     role: str | None = None
 
+    @property
+    def arns(self) -> list[str]:
+        """Every name of the caller that the ``Principal`` of a trust policy may use."""
+        role = [f"arn:aws:iam::{ACCOUNT_ID}:role/{self.role}"] if self.role else []
+        return [self.arn, *role, f"arn:aws:iam::{ACCOUNT_ID}:root", ACCOUNT_ID]
+
     def policies(self) -> list[str]:
         """Policy documents (JSON) attached to the caller, inline and managed."""
         if self.user is not None:
@@ -106,9 +112,12 @@ def authenticate(request: AwsRequest, operator_user: str) -> Principal:
         source = "operator" if key.user_name == operator_user else "controller"
         principal = Principal(f"arn:aws:iam::{ACCOUNT_ID}:user/{key.user_name}", source, user=key.user_name)
     if not hmac.compare_digest(signature.expected(request, secret), signature.given(request)):
-        code = "AuthFailure" if request.service == "ec2" else "SignatureDoesNotMatch"
         message = "The request signature we calculated does not match the signature you provided."
-        raise AwsError(code, message, 403)
+        if request.service == "ec2":
+            raise AwsError("AuthFailure", message, 401)
+        raise AwsError("SignatureDoesNotMatch", message, 403)
+    if request.presigned and signature.expires(request) < datetime.now(UTC):
+        raise AwsError("AccessDenied", "Request has expired", 403)
     return principal
 
 

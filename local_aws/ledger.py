@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import threading
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from local_aws.state import LocalAwsError
 
 READ_PREFIXES = ("Describe", "Get", "List", "Head", "Lookup", "Select", "Simulate", "Search", "Decode")
 # Operations that change nothing in the account although their name does not say so.
@@ -38,6 +41,11 @@ class Ledger:
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
         self._file = path.open("a", buffering=1)
+        if path.stat().st_size:
+            with path.open("rb") as former:
+                former.seek(-1, os.SEEK_END)
+                if former.read() != b"\n":
+                    self._file.write("\n")  # a line that a killed process did not finish stays by itself
 
     def record(self, **fields: Any) -> None:
         """Append one line; ``time`` and ``id`` are added."""
@@ -57,12 +65,12 @@ def timestamp(moment: datetime | None = None) -> str:
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the ledger's entries, oldest first; a last line still being written is left out."""
+    """Yield the ledger's entries, oldest first; a line that was not, or not yet, written to its end is left out."""
     if not path.exists():
         return
     with path.open() as handle:
         for line in handle:
-            if line.endswith("\n"):
+            if line.endswith("}\n"):
                 yield json.loads(line)
 
 
@@ -92,12 +100,15 @@ def select(
         without_operator: Leave out what the operator did (making the account, loading prices).
         writes: Only requests that would change something.
         denied: Only requests that were refused.
+
+    Raises:
+        LocalAwsError: A time cannot be read.
     """
     since, until = _normal(since), _normal(until)
     for entry in entries:
-        if since and entry["time"] < since or until and entry["time"] > until:
+        if (since and entry["time"] < since) or (until and entry["time"] > until):
             continue
-        if service and entry["service"] != service or action and entry["action"] != action:
+        if (service and entry["service"] != service) or (action and entry["action"] != action):
             continue
         if source == "instance":
             if not str(entry["source"]).startswith("i-"):
@@ -108,7 +119,7 @@ def select(
             continue
         if bucket and not _in_bucket(entry["resource"], bucket):
             continue
-        if writes and not entry["write"] or denied and entry["allowed"]:
+        if (writes and not entry["write"]) or (denied and entry["allowed"]):
             continue
         yield entry
 
@@ -129,7 +140,10 @@ def count(entries: Iterable[dict[str, Any]]) -> dict[str, Any]:
 def _normal(moment: str | None) -> str | None:
     if not moment:
         return None
-    return timestamp(datetime.fromisoformat(moment.replace("Z", "+00:00")).astimezone(UTC))
+    try:
+        return timestamp(datetime.fromisoformat(moment.replace("Z", "+00:00")).astimezone(UTC))
+    except ValueError as error:
+        raise LocalAwsError(f"{moment!r} is no time in ISO 8601, such as 2026-01-31T12:00:00Z") from error
 
 
 def _in_bucket(resource: str, bucket: str) -> bool:

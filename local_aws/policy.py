@@ -24,9 +24,26 @@ def evaluate(policies: Iterable[str], permission: str, resources: Sequence[str],
     return all(_allowed(statements, permission, resource, context) for resource in resources or [None])
 
 
-def _allowed(
-    statements: Sequence[Mapping[str, Any]], permission: str, resource: str | None, context: Context
-) -> bool:
+def trusts(document: str, principals: Iterable[str], permission: str, context: Context) -> bool:
+    """Whether a role's trust policy lets a caller do ``permission`` (``sts:AssumeRole``).
+
+    Args:
+        document: The trust policy, JSON.
+        principals: Every name of the caller that a ``Principal`` element may use: ARN, account.
+        permission: The IAM action.
+        context: Condition keys of the request.
+    """
+    named = set(principals) | {"*"}
+    statements = [s for s in _statements(document) if named & set(_aws_principals(s))]
+    return _allowed(statements, permission, None, context)
+
+
+def _aws_principals(statement: Mapping[str, Any]) -> list[str]:
+    principal = statement.get("Principal")
+    return _list(principal.get("AWS") if isinstance(principal, Mapping) else principal)
+
+
+def _allowed(statements: Sequence[Mapping[str, Any]], permission: str, resource: str | None, context: Context) -> bool:
     applicable = [s["Effect"] for s in statements if _applies(s, permission, resource, context)]
     return "Deny" not in applicable and "Allow" in applicable
 

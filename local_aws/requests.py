@@ -14,6 +14,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, unquote
+from xml.etree import ElementTree
 
 import botocore.session
 
@@ -57,6 +58,8 @@ EC2_RESOURCE_TYPES = {
     "eni": "network-interface",
     "ami": "image",
 }
+# What a launch makes; their ids are not known yet.
+LAUNCHED = ("instance", "volume", "network-interface")
 EC2_ID = re.compile(r"^(i|vol|lt|sir|sg|subnet|eni|ami)-[0-9a-z]+$")
 CREDENTIAL = re.compile(r"Credential=([^/,\s]+)/(\d{8})/([^/,\s]+)/([^/,\s]+)/aws4_request")
 
@@ -86,6 +89,11 @@ class AwsRequest:
         return f"{self.service}:{name}"
 
     @property
+    def dry_run(self) -> bool:
+        """Whether it only asks if it would be allowed (EC2)."""
+        return str(self.parameters.get("DryRun", "")).lower() == "true"
+
+    @property
     def bucket(self) -> str | None:
         """The S3 bucket of the request, if it has one."""
         return (self.path.lstrip("/").split("/", 1)[0] or None) if self.service == "s3" else None
@@ -98,7 +106,7 @@ class AwsRequest:
             if not bucket:
                 return []
             if self.action == "DeleteObjects":
-                return [f"arn:aws:s3:::{bucket}/*"]
+                return [f"arn:aws:s3:::{bucket}/{name}" for name in self.parameters.get("Keys", [])]
             return [f"arn:aws:s3:::{bucket}/{key}" if key else f"arn:aws:s3:::{bucket}"]
         if self.service == "ec2":
             return self._ec2_resources()
@@ -106,6 +114,8 @@ class AwsRequest:
             return self._ssm_resources()
         if self.service == "iam":
             return self._iam_resources()
+        if self.service == "sts" and "RoleArn" in self.parameters:
+            return [str(self.parameters["RoleArn"])]
         return []
 
     @property
@@ -121,6 +131,8 @@ class AwsRequest:
                 kind = EC2_RESOURCE_TYPES[match.group(1)]
                 owner = "" if kind == "image" else ACCOUNT_ID
                 found.append(f"arn:aws:ec2:{self.region}:{owner}:{kind}/{value}")
+        if self.action == "RunInstances":
+            found += [f"arn:aws:ec2:{self.region}:{ACCOUNT_ID}:{kind}/*" for kind in LAUNCHED]
         return found
 
     def _ssm_resources(self) -> list[str]:
@@ -155,7 +167,7 @@ class AwsRequest:
 
 
 def parse(environ: dict[str, Any]) -> AwsRequest:
-    """Understand a WSGI request; the body of everything but S3 is read and put back.
+    """Understand a WSGI request; the body of everything but an upload to S3 is read and put back.
 
     A request without a recognisable signature comes back with ``access_key_id`` None and service ``s3``, as
     anonymous S3 requests are the only unsigned ones AWS would consider.
@@ -197,6 +209,10 @@ def parse(environ: dict[str, Any]) -> AwsRequest:
     else:
         request.protocol = "rest-xml" if request.service == "s3" else "rest-json"
         request.action = _operations(request.service).match(request)
+        if request.action == "DeleteObjects":
+            request.parameters = {"Keys": _keys(_body(environ))}
+        elif request.service != "s3":
+            request.parameters = _json(body)
     return request
 
 
@@ -207,16 +223,30 @@ def _body(environ: dict[str, Any]) -> bytes:
     return body
 
 
+def _json(body: bytes) -> dict[str, Any]:
+    """The JSON object in a body; empty where there is none (moto will say what is wrong with it)."""
+    try:
+        found = json.loads(body or b"{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _keys(body: bytes) -> list[str]:
+    """Object keys named in the body of DeleteObjects."""
+    try:
+        root = ElementTree.fromstring(body)
+    except ElementTree.ParseError:
+        return []
+    return [element.text or "" for element in root.iter() if element.tag.rpartition("}")[2] == "Key"]
+
+
 def _parse_rpc(request: AwsRequest, body: bytes) -> None:
     target = request.headers.get("X-Amz-Target")
     operation = re.match(r"^/service/[^/]+/operation/(\w+)$", request.path)
     if target:
         request.protocol, request.action = "json", target.rpartition(".")[2]
-        try:
-            parameters = json.loads(body or b"{}")
-        except ValueError:
-            parameters = {}
-        request.parameters = parameters if isinstance(parameters, dict) else {}
+        request.parameters = _json(body)
     elif operation:
         request.protocol, request.action = "smithy-rpc-v2-cbor", operation[1]
     else:

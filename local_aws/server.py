@@ -25,7 +25,7 @@ from werkzeug.wrappers import Request, Response
 
 from local_aws import ec2, fleet, identity, market
 from local_aws.errors import AwsError
-from local_aws.faults import Faults
+from local_aws.faults import Faults, check_event
 from local_aws.gateway import Gateway
 from local_aws.ledger import Ledger
 from local_aws.machines import detect
@@ -65,7 +65,7 @@ class LocalAws:
         self._seeded: str | None = None
         home = reservation.home
         shutil.rmtree(home / "machines", ignore_errors=True)  # left by a process that was killed
-        (home / "machines").mkdir()
+        (home / "machines").mkdir(exist_ok=True)
         self.faults = Faults()
         self._ledger = Ledger(home / "ledger.jsonl")
         self._fleet = fleet.Fleet(
@@ -120,9 +120,13 @@ class LocalAws:
 
     def _control(self, request: Request) -> Response:
         name = request.path.removeprefix("/_local_aws/")
+        handler = getattr(self, f"_control_{name}", None)
+        if handler is None:
+            body = json.dumps({"error": f"unknown control request {name!r}"})
+            return Response(body, 404, mimetype="application/json")
         arguments = request.get_json() if request.method == "POST" else {}
         try:
-            answer = getattr(self, f"_control_{name}")(**arguments)
+            answer = handler(**arguments)
         except (LocalAwsError, AwsError) as error:
             return Response(json.dumps({"error": str(error)}), 400, mimetype="application/json")
         return Response(json.dumps(answer, default=str), mimetype="application/json")
@@ -155,10 +159,11 @@ class LocalAws:
         if kind == "clear":
             return {"cleared": self.faults.clear(parameters.get("id"))}
         if kind == "cut":
-            return {"cut": self._sessions.server.cut(str(parameters["instance"]))}
+            return {"cut": self._sessions.server.cut(check_event(kind, parameters)["instance"])}
         if kind == "interrupt":
-            self._fleet.interrupt(str(parameters["instance"]), float(parameters.get("seconds", 120)))
-            return {"interrupted": parameters["instance"]}
+            values = check_event(kind, parameters)
+            self._fleet.interrupt(values["instance"], values.get("seconds", 120.0))
+            return {"interrupted": values["instance"]}
         fault = self.faults.add(kind, parameters)
         return {"id": fault.id, "kind": fault.kind, "parameters": fault.parameters, "count": fault.count}
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from datetime import UTC, datetime, timedelta
 from urllib.parse import quote, unquote
 
+from local_aws.errors import AwsError
 from local_aws.requests import AwsRequest
 
 
@@ -36,6 +38,21 @@ def expected(request: AwsRequest, secret: str) -> str:
     return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
 
 
+def expires(request: AwsRequest) -> datetime:
+    """When a presigned request ends.
+
+    Raises:
+        AwsError: It does not say, or says nonsense.
+    """
+    parts = _parts(request)
+    try:
+        signed = datetime.strptime(parts["Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        return signed + timedelta(seconds=int(parts["Expires"]))
+    except (KeyError, ValueError) as error:
+        message = "X-Amz-Date and X-Amz-Expires must say when the request was signed and for how many seconds."
+        raise AwsError("AuthorizationQueryParametersError", message, 400) from error
+
+
 def canonical_request(request: AwsRequest, signed_headers: str) -> str:
     """The canonical request as one text."""
     raw_path, _, raw_query = (request.raw_uri or request.path).partition("?")
@@ -47,7 +64,8 @@ def canonical_request(request: AwsRequest, signed_headers: str) -> str:
         for name, _, value in (part.partition("=") for part in raw_query.split("&") if part)
         if name != "X-Amz-Signature"
     )
-    headers = [f"{name}:{' '.join(request.headers.get(name.title(), '').split())}" for name in signed_headers.split(";")]
+    names = signed_headers.split(";")
+    headers = [f"{name}:{' '.join(request.headers.get(name.title(), '').split())}" for name in names]
     return "\n".join(
         [
             request.method,
@@ -62,9 +80,11 @@ def canonical_request(request: AwsRequest, signed_headers: str) -> str:
 
 
 def _payload(request: AwsRequest) -> str:
+    if request.body_digest is not None:
+        return request.body_digest  # of what was received, whatever a header says
     if request.presigned:
         return request.query.get("X-Amz-Content-Sha256", ["UNSIGNED-PAYLOAD"])[0]
-    return request.headers.get("X-Amz-Content-Sha256") or request.body_digest or ""
+    return request.headers.get("X-Amz-Content-Sha256", "")
 
 
 def _parts(request: AwsRequest) -> dict[str, str]:

@@ -70,9 +70,11 @@ def _resume(session_id: str, region: str, profile: str, endpoint: str) -> str:
     Raises:
         SessionLost: The session is over, or it cannot be asked for.
     """
-    import boto3
-    from botocore.exceptions import BotoCoreError, ClientError
-
+    try:
+        import boto3
+        from botocore.exceptions import BotoCoreError, ClientError
+    except ImportError as error:
+        raise SessionLost(f"session {session_id} was cut and cannot be resumed: {error}") from error
     try:
         client = boto3.Session(profile_name=profile or None, region_name=region or None).client(
             "ssm", endpoint_url=endpoint or None

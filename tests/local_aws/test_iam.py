@@ -42,7 +42,7 @@ def role(server: Any) -> Any:
         document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", **trust}]}
         arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(document))["Role"]["Arn"]
         made.append(name)
-        policy = {"Version": "2012-10-17", "Statement": list(statements)}
+        policy = {"Version": "2012-10-17", "Statement": list(statements) or [deny("*")]}
         iam.put_role_policy(RoleName=name, PolicyName="only", PolicyDocument=json.dumps(policy))
         return str(arn)
 
@@ -118,12 +118,21 @@ def test_a_session_is_opened_on_the_named_instance_and_document_only(
 
 
 def test_tags_asked_for_at_launch_are_a_condition(server: Any, iam_user: User) -> None:
-    ec2 = iam_user(allow("ec2:RunInstances", StringEquals={"aws:RequestTag/project": "mine"}))("ec2")
+    made = [f"arn:aws:ec2:*:{ACCOUNT}:{kind}/*" for kind in ("volume", "network-interface")]
+    ec2 = iam_user(
+        allow("ec2:RunInstances", ["arn:aws:ec2:*::image/*", *made]),
+        allow(
+            "ec2:RunInstances",
+            f"arn:aws:ec2:*:{ACCOUNT}:instance/*",
+            StringEquals={"aws:RequestTag/project": "mine"},
+        ),
+    )("ec2")
     request = {"ImageId": server.image(), "InstanceType": "t3.medium", "MinCount": 1, "MaxCount": 1, "DryRun": True}
     denied(lambda: ec2.run_instances(**request))
-    tags = [{"ResourceType": "instance", "Tags": [{"Key": "project", "Value": "mine"}]}]
+    tag = {"Key": "project", "Value": "mine"}
+    denied(lambda: ec2.run_instances(**request, TagSpecifications=[{"ResourceType": "volume", "Tags": [tag]}]))
     with pytest.raises(ClientError, match="DryRunOperation"):
-        ec2.run_instances(**request, TagSpecifications=tags)
+        ec2.run_instances(**request, TagSpecifications=[{"ResourceType": "instance", "Tags": [tag]}])
 
 
 def test_a_launch_needs_the_instance_and_not_only_its_image(server: Any, iam_user: User) -> None:

@@ -67,7 +67,6 @@ def test_a_training_that_is_told_to_stop_leaves_its_result_behind(tmp_path: Path
         deadline = time.monotonic() + 60
         while not (tmp_path / "p.jsonl").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
-        time.sleep(0.5)
         process.send_signal(signal.SIGTERM)
         _, error = process.communicate(timeout=30)
     finally:

@@ -33,13 +33,26 @@ options:
 
 # 1980-01-02: wheels are zip files, which know no time before 1980.
 ZIP_EPOCH = 315619200
-LEFT_OUT = {".git", "__pycache__", ".venv", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis", "dist", "build"}
+LEFT_OUT = {
+    ".git",
+    "__pycache__",
+    ".venv",
+    ".mypy_cache",
+    ".pytest_cache",
+    ".ruff_cache",
+    ".hypothesis",
+    "dist",
+    "build",
+}
 
 
 def pack(folder: Path) -> tuple[bytes, str]:
     """Return a gzipped tar of ``folder`` and its SHA-256 (hex); the same content gives the same bytes."""
     buffer = io.BytesIO()
-    with gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as compressed, tarfile.open(fileobj=compressed, mode="w") as tar:
+    with (
+        gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as compressed,
+        tarfile.open(fileobj=compressed, mode="w") as tar,
+    ):
         for path in sorted(folder.rglob("*")):
             relative = path.relative_to(folder)
             if LEFT_OUT.intersection(relative.parts) or not (path.is_file() or path.is_symlink()):

@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 module: machine_probe
 short_description: Tell what a training needs and this machine lacks
 description:
-  - Looks for a Python with C(venv), for commands, for shared libraries and for the dead-man switch, and changes nothing.
+  - Looks for a Python with C(venv), for commands, for shared libraries and for the dead-man switch; changes nothing.
 options:
   python:
     description: Python for the training, a command or a path.
@@ -62,12 +62,18 @@ import subprocess
 
 from ansible.module_utils.basic import AnsibleModule
 
-FAMILIES = {"fedora": "RedHat", "rhel": "RedHat", "amzn": "RedHat", "centos": "RedHat", "debian": "Debian", "ubuntu": "Debian"}
+FAMILIES = {
+    "fedora": "RedHat",
+    "rhel": "RedHat",
+    "amzn": "RedHat",
+    "centos": "RedHat",
+    "debian": "Debian",
+    "ubuntu": "Debian",
+}
 VERSION = "import sys, venv, ensurepip; print('%d.%d.%d' % sys.version_info[:3])"
 
 
-def find_python(name):
-    # type: (str) -> tuple[str, str]
+def find_python(name: str) -> tuple[str, str]:
     """Path and version of a Python that can make environments; empty texts where there is none."""
     path = shutil.which(name) or ""
     if not path:
@@ -76,8 +82,7 @@ def find_python(name):
     return (path, answer.stdout.strip()) if answer.returncode == 0 else ("", "")
 
 
-def has_library(name):
-    # type: (str) -> bool
+def has_library(name: str) -> bool:
     """Whether the dynamic linker finds a library."""
     try:
         ctypes.CDLL(name)
@@ -86,8 +91,7 @@ def has_library(name):
     return True
 
 
-def os_family(path="/etc/os-release"):
-    # type: (str) -> str
+def os_family(path: str = "/etc/os-release") -> str:
     """``RedHat``, ``Debian`` or ``other``, from os-release(5)."""
     fields = {}
     if os.path.exists(path):
@@ -95,12 +99,11 @@ def os_family(path="/etc/os-release"):
             for line in handle:
                 name, _, value = line.strip().partition("=")
                 fields[name] = value.strip('"')
-    names = [fields.get("ID", "")] + fields.get("ID_LIKE", "").split()
+    names = [fields.get("ID", ""), *fields.get("ID_LIKE", "").split()]
     return next((FAMILIES[name] for name in names if name in FAMILIES), "other")
 
 
-def shutdown_is_scheduled():
-    # type: () -> bool
+def shutdown_is_scheduled() -> bool:
     """Whether ``shutdown --show`` knows of a scheduled shutdown (systemd 250 and later; exit 1 where there is none)."""
     program = shutil.which("shutdown") or "/usr/sbin/shutdown"
     if not os.path.exists(program):
@@ -109,8 +112,7 @@ def shutdown_is_scheduled():
     return answer.returncode == 0
 
 
-def main():
-    # type: () -> None
+def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
@@ -121,7 +123,7 @@ def main():
         supports_check_mode=True,
     )
     python, version = find_python(module.params["python"])
-    missing = [] if python else ["a Python %s with venv" % module.params["python"]]
+    missing = [] if python else ["a Python {} with venv".format(module.params["python"])]
     missing += ["command " + name for name in module.params["commands"] if not shutil.which(name)]
     missing += ["library " + name for name in module.params["libraries"] if not has_library(name)]
     module.exit_json(

@@ -69,8 +69,7 @@ class InstallError(Exception):
     """A command failed; the text is its last words."""
 
 
-def run(command, **environment):
-    # type: (list[str], str) -> str
+def run(command: list[str], **environment: str) -> str:
     """Run a command and return its output; raise InstallError with its last lines if it fails."""
     answer = subprocess.run(
         command,
@@ -78,17 +77,16 @@ def run(command, **environment):
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        universal_newlines=True,
+        text=True,
         check=False,
     )
     if answer.returncode != 0:
         words = "\n".join(answer.stdout.strip().splitlines()[-15:])
-        raise InstallError("%s failed (exit %d):\n%s" % (" ".join(command[:4]), answer.returncode, words))
+        raise InstallError(f"{' '.join(command[:4])} failed (exit {answer.returncode}):\n{words}")
     return answer.stdout
 
 
-def digest_of(folder):
-    # type: (str) -> str
+def digest_of(folder: str) -> str:
     """SHA-256 over names and contents of a folder's files; caches and version control left out."""
     total = hashlib.sha256()
     for place, folders, files in os.walk(folder):
@@ -101,8 +99,7 @@ def digest_of(folder):
     return total.hexdigest()
 
 
-def pip_index(python):
-    # type: (str) -> dict[str, str]
+def pip_index(python: str) -> dict[str, str]:
     """The package index that pip is configured for on this machine, as uv's variable; empty for the default."""
     answer = subprocess.run(
         [python, "-m", "pip", "config", "get", "global.index-url"], capture_output=True, text=True, check=False
@@ -111,8 +108,7 @@ def pip_index(python):
     return {"UV_DEFAULT_INDEX": url} if url else {}
 
 
-def install(python, source, lock, environment, tools, tools_lock):
-    # type: (str, str, str, str, str, str) -> None
+def install(python: str, source: str, lock: str, environment: str, tools: str, tools_lock: str) -> None:
     """Make the environment from nothing."""
     for folder in (environment, tools):
         shutil.rmtree(folder, ignore_errors=True)
@@ -121,18 +117,31 @@ def install(python, source, lock, environment, tools, tools_lock):
     names = os.path.join(tools, "requirements.txt")
     with open(names, "w") as handle:
         handle.write(tools_lock)
-    run([tools_python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes", "-r", names])
+    run(
+        [
+            tools_python,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--require-hashes",
+            "-r",
+            names,
+        ]
+    )
     # The machine's own certificate store, and never an interpreter from the network.
     settings = dict(pip_index(tools_python), UV_SYSTEM_CERTS="1", UV_PYTHON_DOWNLOADS="never", UV_NO_PROGRESS="1")
     uv = os.path.join(tools, "bin", "uv")
     run([uv, "venv", "--quiet", "--python", python, environment], **settings)
     target = ["--python", os.path.join(environment, "bin", "python")]
     run([uv, "pip", "sync", "--quiet", "--require-hashes", *target, lock], **settings)
-    run([uv, "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--offline", *target, source], **settings)
+    run(
+        [uv, "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--offline", *target, source], **settings
+    )
 
 
-def main():
-    # type: () -> None
+def main() -> None:
     """Run the module."""
     names = ("python", "lock", "tools_lock")
     spec = {name: {"type": "str", "required": True} for name in names}
@@ -142,9 +151,11 @@ def main():
     lock = os.path.join(parameters["source"], parameters["lock"])
     python = shutil.which(parameters["python"])
     if not python:
-        module.fail_json(msg="no Python %r on this machine: the role bootstrap brings it" % parameters["python"])
+        module.fail_json(
+            msg="no Python {!r} on this machine: the role bootstrap brings it".format(parameters["python"])
+        )
     if not os.path.isfile(lock):
-        module.fail_json(msg="the lock file %s is not there" % lock)
+        module.fail_json(msg=f"the lock file {lock} is not there")
     version = run([python, "-c", "import sys; print(sys.version)"]).strip()
     with open(lock, "rb") as handle:
         lock_digest = hashlib.sha256(handle.read()).hexdigest()
@@ -161,7 +172,7 @@ def main():
             install(python, parameters["source"], lock, parameters["environment"], parameters["tools"],
                     parameters["tools_lock"])  # fmt: skip
         except (InstallError, OSError) as error:
-            module.fail_json(msg="could not install the environment: %s" % error)
+            module.fail_json(msg=f"could not install the environment: {error}")
         with open(stamp_path, "w") as handle:
             handle.write(stamp)
     with open(lock) as handle:

@@ -188,6 +188,23 @@ def test_a_session_that_cannot_be_resumed_ends_in_one_clear_line(
     assert b"there is no session local-0" in lost.stderr
 
 
+def test_a_cut_session_ends_in_one_clear_line_where_boto3_is_missing(
+    sessions: Any, connect: Connect, environment: dict[str, str]
+) -> None:
+    broken = sessions.home / "modules"
+    (broken / "boto3").mkdir(parents=True)
+    (broken / "boto3" / "__init__.py").write_text("raise ImportError('No module named boto3')\n")
+    environment["PYTHONPATH"] = os.pathsep.join([str(broken), environment["PYTHONPATH"]])
+    client = connect()
+    client.type("echo star''ted\n")
+    client.wait_for(b"started")
+    sessions.server.cut("i-1")
+    client.process.wait(timeout=30)
+    assert client.finish() == 1
+    assert client.stderr.count(b"\n") == 1
+    assert client.stderr.endswith(b" was cut and cannot be resumed: No module named boto3\n")
+
+
 def test_a_wrong_token_is_exchanged_for_a_good_one(sessions: Any, connect: Connect) -> None:
     client = connect({**sessions.server.start_session("i-1"), "TokenValue": "expired"})
     client.type("echo good; exit\n")
@@ -279,9 +296,10 @@ def test_a_person_at_a_terminal_has_keys_size_and_interrupts(terminal_client: An
 
 
 def test_the_start_up_of_the_plugin_stays_cheap(environment: dict[str, str]) -> None:
-    program = "import sys; import local_aws.sessions.plugin; print(*sys.modules)"
+    root = environment["PYTHONPATH"].split(os.pathsep)[0]
+    program = "import local_aws.sessions.plugin; print(*sys.modules)"
     loaded = subprocess.run(
-        [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {environment['PYTHONPATH']!r}); {program}"],
+        [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {root!r}); {program}"],
         capture_output=True,
         text=True,
         check=True,

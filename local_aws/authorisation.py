@@ -1,0 +1,98 @@
+"""Whether a caller may do what a request asks: identity policies, role passing, role trust.
+
+Every resource of a request is judged by itself, with its own tags in the condition keys: one instance whose tags fit
+opens no door for another named in the same request (IAM User Guide, "Policy evaluation logic").
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from moto.iam.exceptions import NotFoundException
+
+from local_aws import ec2, errors, identity, policy
+from local_aws.errors import AwsError
+from local_aws.identity import Principal
+from local_aws.requests import AwsRequest
+
+TagLookup = Callable[[str], dict[str, str]]
+# Allowed to everybody, even against an explicit deny (STS API reference).
+ALWAYS_ALLOWED = frozenset({"sts:GetCallerIdentity"})
+
+
+def authorise(request: AwsRequest, principal: Principal, tags_of: TagLookup) -> None:
+    """Return if ``principal`` may make ``request``.
+
+    Args:
+        request: What is asked.
+        principal: Who asks.
+        tags_of: Returns the tags of an EC2 resource id.
+
+    Raises:
+        AwsError: Denied, or no known operation.
+    """
+    if request.permission in ALWAYS_ALLOWED:
+        return
+    if request.action == "Unknown":
+        raise AwsError("UnknownOperationException", f"{request.method} {request.path} is no known operation", 400)
+    policies = principal.policies()
+    for resource in request.resources or [None]:
+        context = _context(request, principal, resource, tags_of)
+        if not policy.evaluate(policies, request.permission, [resource] if resource else [], context):
+            raise errors.access_denied(principal.arn, request.permission, resource or "*", request.protocol)
+    for role, service in _passed_roles(request):
+        context = {**_context(request, principal, None, tags_of), "iam:PassedToService": service}
+        if not policy.evaluate(policies, "iam:PassRole", [role], context):
+            raise errors.access_denied(principal.arn, "iam:PassRole", role, request.protocol)
+    if request.permission == "sts:AssumeRole" and not _trusted(request, principal, tags_of):
+        raise errors.access_denied(principal.arn, request.permission, request.resource, request.protocol)
+
+
+def _context(request: AwsRequest, principal: Principal, resource: str | None, tags_of: TagLookup) -> dict[str, str]:
+    """The condition keys of one resource of a request."""
+    context = {
+        "aws:PrincipalArn": principal.arn,
+        "aws:RequestedRegion": request.region,
+        "aws:SecureTransport": "false",
+        "aws:SourceIp": "127.0.0.1",
+    }
+    for name, value in _request_tags(request, resource).items():
+        context[f"aws:RequestTag/{name}"] = value
+    if resource and resource.startswith("arn:aws:ec2:"):
+        for name, value in tags_of(resource.rpartition("/")[2]).items():
+            for prefix in ("aws:ResourceTag", "ec2:ResourceTag", "ssm:resourceTag"):
+                context[f"{prefix}/{name}"] = value
+    return context
+
+
+def _request_tags(request: AwsRequest, resource: str | None) -> dict[str, str]:
+    """Tags that the request would put on ``resource``; at a launch each kind of resource has its own."""
+    if request.permission != "ec2:RunInstances":
+        return request.request_tags()
+    kind = resource.rpartition(":")[2].partition("/")[0] if resource and resource.endswith("/*") else ""
+    return ec2.launch_tags(request.parameters).get(kind, {})
+
+
+def _passed_roles(request: AwsRequest) -> list[tuple[str, str]]:
+    """Roles that the request hands to a service, each with that service's name (IAM User Guide, "PassRole")."""
+    if request.service == "ec2" and request.action in ("RunInstances", "AssociateIamInstanceProfile"):
+        return [(role, "ec2.amazonaws.com") for role in ec2.passed_roles(request.parameters)]
+    if request.service == "scheduler" and request.action in ("CreateSchedule", "UpdateSchedule"):
+        target = request.parameters.get("Target")
+        role = target.get("RoleArn") if isinstance(target, dict) else None
+        return [(str(role), "scheduler.amazonaws.com")] if role else []
+    return []
+
+
+def _trusted(request: AwsRequest, principal: Principal, tags_of: TagLookup) -> bool:
+    """Whether the trust policy of the role that is asked for lets ``principal`` have it."""
+    role = str(request.parameters.get("RoleArn", ""))
+    try:
+        document: Any = identity.iam().get_role_by_arn(role).assume_role_policy_document
+    except NotFoundException:
+        return False  # AWS does not tell a role that is not there from one that does not trust
+    text = document if isinstance(document, str) else json.dumps(document)
+    context = _context(request, principal, None, tags_of)
+    return policy.trusts(text, principal.arns, request.permission, context)

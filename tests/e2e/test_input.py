@@ -1,0 +1,81 @@
+"""What a run refuses before anything is started or launched."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.e2e.conftest import Account
+
+pytestmark = pytest.mark.xdist_group("e2e")
+
+REFUSED = {
+    "misspelt": (["-e", "preflight_onyl=true"], "unknown input 'preflight_onyl' (did you mean 'preflight_only')"),
+    "unknown": (["-e", "colour=blue"], "unknown input 'colour'"),
+    "no_boolean": (["-e", "preflight_only=maybe"], "preflight_only='maybe' is no boolean: say true or false"),
+    "number_for_boolean": (["-e", "preflight_only=1"], "preflight_only='1' is no boolean"),
+    "mode": (["-e", "training_mode=fast"], "training_mode='fast' is not one of both, full, smoke"),
+    "date": (["-e", "run_date=2022-02-30"], "run_date='2022-02-30' is no date"),
+    "date_format": (["-e", "run_date=30.12.2022"], "run_date='30.12.2022' is no date"),
+    "same_bucket": (["-e", "transport_bucket=spot-train-data"], "transport_bucket and data_bucket are both"),
+    "source_text": (["-e", "training_source=somewhere"], "training_source takes a mapping"),
+    "no_ref": (
+        ["-e", json.dumps({"training_source": {"git": "https://example.org/x.git", "lock": "l", "config": "c"}})],
+        "needs a ref",
+    ),
+    "empty_url": (["-e", json.dumps({"training_source": {"git": "", "ref": "main"}})], "needs either 'path'"),
+    "no_number": (["-e", "spot_instance_volume_gb=large"], "spot_instance_volume_gb='large' is no whole number"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_bad_input_is_one_clear_line_and_launches_nothing(account: Account, case: str) -> None:
+    arguments, words = REFUSED[case]
+    before = account.launches()
+
+    run = account.train(*arguments)
+
+    assert run.code != 0
+    assert any(words in line and "Nothing was started" in line for line in run.errors), run.output
+    assert run.folder is None
+    assert account.launches() == before
+
+
+def test_variables_that_engines_pass_are_let_through(account: Account) -> None:
+    run = account.train(
+        "--check",
+        "-e",
+        "awx_job_id=7",
+        "-e",
+        "tower_job_id=7",
+        "-e",
+        "ansible_aws_ssm_timeout=90",
+        "-e",
+        "preflight_only=yes",
+    )
+
+    assert run.code == 0, run.output
+
+
+def test_check_mode_looks_and_launches_nothing(account: Account) -> None:
+    before = account.launches()
+
+    run = account.train("--check")
+
+    assert run.code == 0, run.output
+    assert "Look at the instance profile" in run.output
+    assert run.folder is None
+    assert account.launches() == before
+
+
+def test_a_missing_bucket_fails_before_anything_is_launched(account: Account) -> None:
+    before = account.launches()
+
+    run = account.train("-e", "data_bucket=not-there")
+
+    assert run.code != 0
+    assert "not-there" in run.receipt["error"]
+    assert run.receipt["outcome"] == "failed"
+    assert run.receipt["leaks"] == {"instances": 0, "spot_requests": 0, "volumes": 0, "transport_keys": 0}
+    assert account.launches() == before

@@ -1,0 +1,210 @@
+"""Whole runs: preflight, training, and the failures a user can meet on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import ROOT, Account, Run
+
+pytestmark = pytest.mark.xdist_group("e2e")
+
+NO_LEAKS = {"instances": 0, "spot_requests": 0, "volumes": 0, "transport_keys": 0}
+DATA_BUCKET = "spot-train-data"
+
+
+def keys(account: Account) -> dict[str, str]:
+    """Keys of the data bucket outside ArcticDB, with their ETags."""
+    import boto3
+
+    from local_aws.state import reserve
+
+    reservation = reserve(account.folder / "aws")
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=reservation.endpoint,
+        region_name=reservation.region,
+        aws_access_key_id=reservation.operator.access_key_id,
+        aws_secret_access_key=reservation.operator.secret_access_key,
+    )
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=DATA_BUCKET)
+    found = {item["Key"]: item["ETag"] for page in pages for item in page.get("Contents", [])}
+    return {key: tag for key, tag in found.items() if not key.startswith("arcticdb/")}
+
+
+@pytest.fixture(scope="module")
+def preflight(account: Account) -> Run:
+    """One preflight, looked at by several tests."""
+    return account.train("-e", "preflight_only=true")
+
+
+def test_a_preflight_passes_and_says_so(preflight: Run, account: Account) -> None:
+    assert preflight.code == 0, preflight.output
+    receipt = preflight.receipt
+    assert (receipt["mode"], receipt["outcome"], receipt["training"]) == ("preflight", "passed", None)
+    assert receipt["preflight"]["symbols"] == 20
+    assert receipt["preflight"]["stale"] == []
+    assert {check["status"] for check in receipt["preflight"]["checks"]} == {"pass"}
+    assert receipt["leaks"] == NO_LEAKS
+    assert receipt["instance"]["market"] == "spot"
+    assert receipt["cost"]["billed_seconds"] >= 60
+    assert "run_id" in receipt
+    assert receipt["run_id"] in preflight.page
+    account.assert_nothing_left()
+
+
+def test_a_preflight_writes_nothing_to_the_data_and_nothing_from_the_instance(preflight: Run, account: Account) -> None:
+    receipt = preflight.receipt
+    since = ["--since", receipt["started_at"], "--until", receipt["finished_at"]]
+
+    assert receipt["writes"]["data_bucket"] == 0
+    assert account.ledger(*since, "--bucket", DATA_BUCKET, "--writes", "--without-operator") == []
+    assert account.ledger(*since, "--source", "instance", "--writes") == []
+    # The ledger did see the instance: it is no empty proof.
+    assert account.ledger(*since, "--source", receipt["instance"]["id"], "--bucket", DATA_BUCKET) != []
+
+
+def test_a_preflight_runs_no_task_of_the_training_role(preflight: Run) -> None:
+    assert "training :" not in preflight.output
+    assert all(
+        step["name"] not in ("smoke", "full") or step["status"] == "skipped" for step in preflight.receipt["steps"]
+    )
+
+
+def test_the_folder_of_a_run_holds_its_logs(preflight: Run) -> None:
+    assert preflight.folder is not None
+    logs = {path.stem for path in (preflight.folder / "logs").glob("*.log")}
+    assert {"open", "request", "bootstrap", "deps", "preflight", "terminate"} <= logs
+    latest = preflight.folder.parent / "latest"
+    assert latest.resolve() == preflight.folder
+
+
+def test_a_training_runs_whole_and_promotes_only_what_passed(account: Account) -> None:
+    live = {key: tag for key, tag in keys(account).items() if key.startswith("predictor/weights/meta/")}
+
+    run = account.train()
+
+    assert run.code == 0, run.output
+    receipt = run.receipt
+    assert (receipt["mode"], receipt["outcome"]) == ("both", "passed")
+    assert receipt["training"]["folds"] >= 10
+    assert receipt["leaks"] == NO_LEAKS
+    blocking = [gate for gate in receipt["training"]["gates"] if gate["blocking"]]
+    assert receipt["training"]["promoted"] == all(gate["passed"] for gate in blocking)
+    assert "fold " in run.output, "no progress was shown"
+    after = keys(account)
+    assert "predictor/weights/meta/manifest.json" in after
+    assert "predictor/metrics/training_summary_latest.json" in after
+    assert "predictor/weights/meta/archive/2022-12-29/meta_model.pkl" in after
+    if not receipt["training"]["promoted"]:
+        weights = {"predictor/weights/meta/volatility_model.txt", "predictor/weights/meta/meta_model.pkl"}
+        assert {key: after.get(key) for key in weights} == {key: live.get(key) for key in weights}
+    assert {step["name"] for step in receipt["steps"]} >= {"open", "request", "bootstrap", "deps", "preflight", "smoke",
+                                                           "full", "terminate"}  # fmt: skip
+    account.assert_nothing_left()
+
+
+@pytest.fixture
+def stale_symbol(account: Account) -> Iterator[str]:
+    """One symbol whose last 30 days are gone; whole again afterwards."""
+    import arcticdb
+
+    from local_aws.state import reserve
+
+    reservation = reserve(account.folder / "aws")
+    key = reservation.operator
+    uri = (
+        f"s3://127.0.0.1:{DATA_BUCKET}?port={reservation.port}&region={reservation.region}&access={key.access_key_id}"
+        f"&secret={key.secret_access_key}&use_virtual_addressing=false&path_prefix=arcticdb"
+    )
+    library = arcticdb.Arctic(uri)["universe"]
+    whole = library.read("KO").data
+    library.write("KO", whole.iloc[:-30])
+    yield "KO"
+    library.write("KO", whole)
+
+
+def test_a_stale_symbol_fails_the_preflight_by_name_and_age(account: Account, stale_symbol: str) -> None:
+    run = account.train("-e", "preflight_only=true")
+
+    assert run.code != 0
+    receipt = run.receipt
+    assert receipt["outcome"] == "failed"
+    assert receipt["preflight"]["stale"] == [stale_symbol]
+    assert stale_symbol in receipt["error"]
+    assert "30" in receipt["error"]
+    assert receipt["instance"]["terminated_at"]
+    assert receipt["leaks"] == NO_LEAKS
+    assert stale_symbol in run.page
+    account.assert_nothing_left()
+
+
+def test_no_capacity_anywhere_is_an_outcome_of_its_own(account: Account) -> None:
+    account.local_aws("fault", "capacity", "code=InsufficientInstanceCapacity")
+    try:
+        run = account.train("-e", '{"spot_instance_types": ["c5.large", "r5.large"]}')
+    finally:
+        account.local_aws("fault", "clear")
+
+    assert run.code != 0
+    receipt = run.receipt
+    assert receipt["outcome"] == "no_capacity"
+    assert [a["error"] for a in receipt["instance"]["attempts"]] == ["InsufficientInstanceCapacity"] * 4
+    assert receipt["leaks"] == NO_LEAKS
+    account.assert_nothing_left()
+
+
+def test_an_instance_that_does_not_boot_fails_the_run_and_is_gone(account: Account) -> None:
+    account.local_aws("fault", "boot_failure", "count=1")
+
+    run = account.train("-e", "preflight_only=true")
+
+    assert run.code != 0
+    assert run.receipt["outcome"] == "failed"
+    assert "terminated" in run.receipt["error"]
+    account.assert_nothing_left()
+
+
+def test_an_instance_that_never_answers_fails_the_run_and_is_gone(account: Account) -> None:
+    account.local_aws("fault", "never_online", "count=1")
+
+    run = account.train("-e", "preflight_only=true", "-e", "spot_instance_online_seconds=5")
+
+    assert run.code != 0
+    assert run.receipt["outcome"] == "failed"
+    account.assert_nothing_left()
+
+
+def test_a_smoke_training_writes_nothing(account: Account, tmp_path: Path) -> None:
+    before = keys(account)
+
+    run = account.train("-e", "training_mode=smoke")
+
+    assert run.code == 0, run.output
+    assert run.receipt["mode"] == "smoke"
+    assert run.receipt["writes"]["data_bucket"] == 0
+    assert keys(account) == before
+    account.assert_nothing_left()
+
+
+def test_terminating_a_run_twice_changes_nothing(account: Account, preflight: Run) -> None:
+    command = ["ansible-playbook", "playbooks/terminate.yml", "-e", f"run_id={preflight.receipt['run_id']}"]
+    for _ in range(2):
+        answer = account.command(*command)
+        assert "changed=0" in answer.stdout
+
+
+def test_terminating_without_a_run_id_is_refused(account: Account) -> None:
+    answer = account.command("ansible-playbook", "playbooks/terminate.yml", check=False)
+
+    assert answer.returncode != 0
+    assert "needs the id of a run" in answer.stdout
+
+
+def test_the_project_folder_is_found_from_the_playbook(account: Account) -> None:
+    answer = account.command("ansible-playbook", "playbooks/train.yml", "--check")
+
+    assert answer.returncode == 0
+    assert not (ROOT / "playbooks" / "runs").exists()
