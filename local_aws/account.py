@@ -20,8 +20,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 from local_aws import control
 from local_aws.state import LocalAwsError, Reservation
 
+_NAMED = ("roles", "buckets", "security_groups", "images")
+_KINDS: dict[Any, str] = {dict: "a mapping", list: "a list", str: "a text"}
 # Key of a description -> what it must be.
-KEYS: dict[str, type] = {
+KEYS: dict[str, Any] = {
     "substitutions": dict,
     "controller_policy": str,
     "roles": dict,
@@ -57,7 +59,8 @@ def seed(reservation: Reservation, description: Path) -> list[str]:
     try:
         lines = list(_Seeder(reservation, wanted, description.parent).run())
     except (BotoCoreError, ClientError) as error:
-        raise LocalAwsError(f"cannot make the account of {description}: {error}") from error
+        text = " ".join(str(error).split())
+        raise LocalAwsError(f"cannot make the account of {description}: {text}") from error
     control.call(reservation, "seeded", {"digest": digest.hexdigest()})
     return lines
 
@@ -70,15 +73,14 @@ def _read(path: Path) -> tuple[str, dict[str, Any]]:
         raise LocalAwsError(f"cannot read the account description {path}: {str(error).splitlines()[0]}") from error
     if not isinstance(wanted, dict) or not wanted:
         raise LocalAwsError(f"{path} describes no account: it must be a mapping with some of {', '.join(sorted(KEYS))}")
-    unknown = sorted(set(wanted) - KEYS)
+    unknown = sorted(set(wanted) - set(KEYS))
     if unknown:
         raise LocalAwsError(f"{path}: unknown key {unknown[0]!r}; known: {', '.join(sorted(KEYS))}")
     for name, value in wanted.items():
         if not isinstance(value, KEYS[name]):
-            kind = {dict: "a mapping", list: "a list", str: "a text"}[KEYS[name]]
-            raise LocalAwsError(f"{path}: {name} must be {kind}, not {value!r}")
+            raise LocalAwsError(f"{path}: {name} must be {_KINDS[KEYS[name]]}, not {value!r}")
         # What is made under a name has settings of its own, or none.
-        for key, settings in value.items() if name in ("roles", "buckets", "security_groups", "images") else ():
+        for key, settings in dict(value).items() if name in _NAMED else ():
             if not isinstance(settings, dict | None):
                 raise LocalAwsError(f"{path}: {name}.{key} must be a mapping, not {settings!r}")
     if "prices" in wanted and "bucket" not in wanted["prices"]:

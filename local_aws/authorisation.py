@@ -7,7 +7,7 @@ opens no door for another named in the same request (IAM User Guide, "Policy eva
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from moto.iam.exceptions import NotFoundException
@@ -38,7 +38,8 @@ def authorise(request: AwsRequest, principal: Principal, tags_of: TagLookup) -> 
     if request.action == "Unknown":
         raise AwsError("UnknownOperationException", f"{request.method} {request.path} is no known operation", 400)
     policies = principal.policies()
-    for resource in request.resources or [None]:
+    resources: Sequence[str | None] = request.resources or [None]
+    for resource in resources:
         context = _context(request, principal, resource, tags_of)
         if not policy.evaluate(policies, request.permission, [resource] if resource else [], context):
             raise errors.access_denied(principal.arn, request.permission, resource or "*", request.protocol)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import socket
@@ -15,6 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from local_aws.state import LocalAwsError, Reservation, reserve
+
+LOCK = "server.lock"
+"""Held by the server of a state folder for as long as it lives."""
 
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
@@ -46,16 +50,19 @@ def start(
     if running(reservation) is not None:
         return reservation
     process = _spawn(reservation, boot_delay, idle_minutes)
+    waited = False
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
+        ended = process.poll() is not None
         if running(reservation) is not None:
             return reservation
-        if process.poll() is not None:
+        if ended and _held(reservation.home / LOCK):
+            waited = True  # two that start at once, or one that still stops: see what comes of the other
+        elif ended and waited:
+            process, waited = _spawn(reservation, boot_delay, idle_minutes), False
+        elif ended:
             break
         time.sleep(0.05)
-    # Two that start at once: the loser finds the winner's server.
-    if running(reservation) is not None:
-        return reservation
     raise LocalAwsError(f"the embedded AWS did not start: {_last_line(reservation.home / 'server.log')}")
 
 
@@ -119,6 +126,16 @@ def _spawn(reservation: Reservation, boot_delay: float | None, idle_minutes: flo
             env={**os.environ, "PYTHONPATH": path},
             start_new_session=True,
         )
+
+
+def _held(path: Path) -> bool:
+    """Whether a server holds the lock."""
+    with path.open("a") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def _last_line(path: Path) -> str:

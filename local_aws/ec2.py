@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from moto.core.utils import utcnow
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import EC2Backend, ec2_backends
+from moto.ec2.models.amis import Ami
 from moto.ec2.models.instances import Instance, InstanceState, Reservation, StateReason
 from moto.ec2.models.spot_requests import SpotInstanceRequest
 from moto.ec2.utils import convert_tag_spec, random_spot_request_id
@@ -22,6 +23,7 @@ from moto.iam.models import iam_backends
 
 from local_aws.faults import Faults
 from local_aws.market import spot_price
+from local_aws.requests import current
 from local_aws.state import ACCOUNT_ID, REGION
 
 Tags = dict[str, dict[str, str]]
@@ -185,6 +187,11 @@ class LocalEC2Backend(EC2Backend):
                 self.machinery.boot(instance)
         return started
 
+    def register_image(self, name: str | None = None, description: str | None = None) -> Ami:  # noqa: D102
+        image = super().register_image(name, description)
+        image.root_device_name = str(_parameters().get("RootDeviceName") or image.root_device_name)
+        return image
+
     def describe_spot_price_history(self, instance_types: Any = None, filters: Any = None) -> list[dict[str, str]]:  # noqa: D102
         known = {key: value for key, value in (filters or {}).items() if key in ("availability-zone", "instance-type")}
         offers: list[dict[str, str]] = super().describe_spot_price_history(instance_types, known)
@@ -225,9 +232,12 @@ class LocalEC2Backend(EC2Backend):
     @staticmethod
     def _market_options(kwargs: dict[str, Any], template: dict[str, Any]) -> dict[str, Any]:
         from_template: dict[str, Any] = template.get("InstanceMarketOptions") or {}
-        if kwargs.get("instance_market_options"):
-            return {**from_template, "MarketType": kwargs["instance_market_options"]}
-        return from_template
+        if not kwargs.get("instance_market_options"):
+            return from_template
+        prefix = "InstanceMarketOptions.SpotOptions."
+        asked = {name.removeprefix(prefix): v for name, v in _parameters().items() if name.startswith(prefix)}
+        options = asked or from_template.get("SpotOptions") or {}
+        return {"MarketType": kwargs["instance_market_options"], "SpotOptions": options}
 
     def _check_capacity(self, kwargs: dict[str, Any], market: dict[str, Any], spot: bool) -> None:
         zone = kwargs.get("placement") or f"{self.region_name}a"
@@ -323,11 +333,19 @@ def install(machinery: Machinery, faults: Faults) -> None:
     backend()
 
 
+def _parameters() -> Mapping[str, Any]:
+    """The query parameters of the request being answered; empty where a back end is called without one."""
+    request = current.get()
+    return request.parameters if request else {}
+
+
 def _merge_template(kwargs: dict[str, Any], template: dict[str, Any]) -> None:
     """Fill what the request leaves open from the template; the request wins (EC2 API reference, RunInstances)."""
     if kwargs.get("is_instance_type_default") and template.get("InstanceType"):
         kwargs["instance_type"], kwargs["is_instance_type_default"] = template["InstanceType"], False
     placement = template.get("Placement") or {}
+    if "DisableApiTermination" in _parameters():
+        kwargs["disable_api_termination"] = _parameters()["DisableApiTermination"] == "true"
     for name, value in (
         ("instance_initiated_shutdown_behavior", template.get("InstanceInitiatedShutdownBehavior")),
         ("metadata_options", template.get("MetadataOptions")),
@@ -335,9 +353,9 @@ def _merge_template(kwargs: dict[str, Any], template: dict[str, Any]) -> None:
         ("security_group_ids", template.get("SecurityGroupIds")),
         ("key_name", template.get("KeyName")),
         ("placement", placement.get("AvailabilityZone")),
-        ("disable_api_termination", template.get("DisableApiTermination")),
+        ("disable_api_termination", template.get("DisableApiTermination") in (True, "true")),
     ):
-        if not kwargs.get(name) and value:
+        if kwargs.get(name) in (None, "", [], {}) and value:
             kwargs[name] = copy.deepcopy(value)
     interfaces = template.get("NetworkInterfaces") or []
     if not kwargs.get("nics") and not kwargs.get("subnet_id") and interfaces:

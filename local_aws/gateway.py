@@ -22,7 +22,7 @@ from local_aws.errors import AwsError
 from local_aws.faults import Faults
 from local_aws.identity import Principal, authenticate
 from local_aws.ledger import Ledger, is_write
-from local_aws.requests import AwsRequest, parse
+from local_aws.requests import AwsRequest, current, parse
 from local_aws.state import Reservation
 
 log = logging.getLogger(__name__)
@@ -134,6 +134,7 @@ class _Exchange:
             status.append(line)
             return self._start_response(line, headers, exc_info)
 
+        current.set(self._request)
         # Written down only once the answer is there: a ledger line says what happened, not what was meant to.
         answer: Iterable[bytes] = self._gateway._moto(self._environ, start_response)
         code = int(status[0].split()[0]) if status else 0

@@ -21,7 +21,8 @@ Context = Mapping[str, str]
 def evaluate(policies: Iterable[str], permission: str, resources: Sequence[str], context: Context) -> bool:
     """Whether ``policies`` (JSON documents) allow ``permission`` on every one of ``resources``."""
     statements = [statement for policy in policies for statement in _statements(policy)]
-    return all(_allowed(statements, permission, resource, context) for resource in resources or [None])
+    asked: Sequence[str | None] = resources or [None]
+    return all(_allowed(statements, permission, resource, context) for resource in asked)
 
 
 def trusts(document: str, principals: Iterable[str], permission: str, context: Context) -> bool:

@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import re
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, unquote
@@ -164,6 +165,10 @@ class AwsRequest:
             if match:
                 tags[str(value)] = str(self.parameters.get(f"{name.removesuffix('.Key')}.Value", ""))
         return tags
+
+
+# The request that this thread answers: moto's back ends are not given every parameter of it.
+current: ContextVar[AwsRequest | None] = ContextVar("current", default=None)
 
 
 def parse(environ: dict[str, Any]) -> AwsRequest:

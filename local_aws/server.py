@@ -24,6 +24,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
 from local_aws import ec2, fleet, identity, market
+from local_aws.control import LOCK
 from local_aws.errors import AwsError
 from local_aws.faults import Faults, check_event
 from local_aws.gateway import Gateway
@@ -191,7 +192,7 @@ def run(reservation: Reservation, *, boot_delay: float, idle_minutes: float) -> 
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
-    with _only_one(reservation.home / "server.lock"):
+    with _only_one(reservation.home / LOCK):
         LocalAws(reservation, boot_delay=boot_delay, idle_minutes=idle_minutes).serve()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import signal
@@ -16,6 +18,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from local_aws.__main__ import main
 from local_aws.state import AccessKey, Reservation, reserve
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,6 +30,8 @@ class Server:
 
     def __init__(self, home: Path) -> None:
         self.home = home
+        self._session = boto3.session.Session()
+        self._clients: dict[tuple[Any, ...], Any] = {}
 
     @property
     def reservation(self) -> Reservation:
@@ -46,13 +51,16 @@ class Server:
         )
 
     def out(self, *arguments: str) -> str:
-        """Output of a command that succeeds."""
-        done = self.cli(*arguments)
-        assert done.returncode == 0, done
-        return done.stdout
+        """Output of a command that succeeds, run in this process (an interpreter takes long to start)."""
+        output = io.StringIO()
+        with contextlib.redirect_stdout(output):
+            code = main(["--home", str(self.home), *arguments])
+        assert code == 0, output.getvalue()
+        return output.getvalue()
 
     def start(self, *arguments: str) -> None:
-        self.out("start", "--boot-delay", "0", *arguments)
+        done = self.cli("start", "--boot-delay", "0", *arguments)
+        assert done.returncode == 0, done
 
     def stop(self) -> None:
         """Stop it, however it is; no process of it is left."""
@@ -76,14 +84,18 @@ class Server:
 
     def client(self, service: str, key: AccessKey | None = None, **options: Any) -> Any:
         """A boto3 client, the operator's unless told otherwise, that never tries twice."""
-        key = key or self.reservation.operator
-        return self.client_of(service, key.access_key_id, key.secret_access_key, **options)
+        wanted = (service, key, *sorted(options))
+        if wanted not in self._clients:
+            own = key or self.reservation.operator
+            made = self.client_of(service, own.access_key_id, own.secret_access_key, **options)
+            self._clients[wanted] = made
+        return self._clients[wanted]
 
     def client_of(self, service: str, identifier: str, secret: str, token: str | None = None, **options: Any) -> Any:
         config = Config(retries={"total_max_attempts": 1}, signature_version="v4", s3={"addressing_style": "path"})
         if service == "s3":
             config = config.merge(Config(signature_version="s3v4"))
-        return boto3.session.Session().client(
+        return self._session.client(
             service,
             endpoint_url=self.reservation.endpoint,
             region_name="us-east-1",

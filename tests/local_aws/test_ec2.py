@@ -67,21 +67,22 @@ def spot_request(server: Any, instance: str) -> dict[str, Any]:
 
 
 def plain(listing: list[dict[str, str]]) -> dict[str, str]:
-    return {tag["Key"]: tag["Value"] for tag in listing}
+    """Tags but those that EC2 itself adds (which template it was)."""
+    return {tag["Key"]: tag["Value"] for tag in listing if not tag["Key"].startswith("aws:")}
 
 
 def test_every_option_of_a_launch_template_takes_effect(
     server: Any, template: Template, launch_from: Callable[..., str], iam_profile: str
 ) -> None:
     group = server.client("ec2").describe_security_groups()["SecurityGroups"][0]["GroupId"]
+    image = server.client("ec2").describe_images(ImageIds=[server.image()])["Images"][0]
+    root = {"VolumeSize": 20, "VolumeType": "gp3", "Encrypted": True}
     instance = launch_from(
         template(
             InstanceMarketOptions={"MarketType": "spot", "SpotOptions": {"SpotInstanceType": "one-time"}},
             TagSpecifications=[tags("instance", run="r1", Name="one"), tags("volume", run="r1")],
             MetadataOptions={"HttpTokens": "required", "HttpPutResponseHopLimit": 1},
-            BlockDeviceMappings=[
-                {"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 20, "VolumeType": "gp3", "Encrypted": True}}
-            ],
+            BlockDeviceMappings=[{"DeviceName": image["RootDeviceName"], "Ebs": root}],
             InstanceInitiatedShutdownBehavior="terminate",
             UserData="IyEvYmluL3NoCmVjaG8gaXQgcmFuIGFzICQoaWQgLXUpCg==",  # echo it ran as $(id -u)
             IamInstanceProfile={"Name": iam_profile},
@@ -114,9 +115,7 @@ def iam_profile(server: Any) -> Iterator[str]:
     """An instance profile whose role may write into buckets named ``bucket-*``."""
     iam, name = server.client("iam"), "training"
     trust = {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
-    iam.create_role(
-        RoleName=name, AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]})
-    )
+    iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}))
     statement = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::bucket-*/*"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     iam.put_role_policy(RoleName=name, PolicyName="only", PolicyDocument=document)
@@ -281,7 +280,7 @@ def test_a_dry_run_launches_nothing_and_is_no_write(server: Any, template: Templ
     ("request_", "code"),
     [
         ({"ImageId": "ami-00000000"}, "InvalidAMIID.NotFound"),
-        ({"InstanceType": "x9.colossal"}, "InvalidInstanceType"),
+        ({"InstanceType": "x9.colossal"}, "InvalidInstanceType.NotFound"),
         ({"SubnetId": "subnet-00000000"}, "InvalidSubnetID.NotFound"),
         ({"LaunchTemplate": {"LaunchTemplateName": "nobody"}}, "InvalidLaunchTemplateName.NotFoundException"),
     ],

@@ -69,7 +69,7 @@ def test_an_s3_error_is_the_one_asked_for_and_writes_nothing(server: Any, faults
 
 def test_capacity_lacks_for_the_named_type_zone_and_market_only(server: Any, faults: Faults, launch: Launch) -> None:
     faults("capacity", "type=r5.large", "az=us-east-1a", "market=spot")
-    spot = {"InstanceMarketOptions": {"MarketType": "spot"}}
+    spot: dict[str, Any] = {"InstanceMarketOptions": {"MarketType": "spot"}}
 
     def here(zone: str = "us-east-1a", **options: Any) -> dict[str, Any]:
         return {"InstanceType": "r5.large", "Placement": {"AvailabilityZone": zone}, **options}
@@ -150,7 +150,7 @@ echo "notice: $notice"
 """
     instance = launch(script, InstanceMarketOptions={"MarketType": "spot"})
     wait_until(lambda: "no notice yet" in server.console(instance), "the instance does not look for notices")
-    assert faults("interrupt", f"instance={instance}", "seconds=6") == {"interrupted": instance}
+    assert faults("interrupt", f"instance={instance}", "seconds=3") == {"interrupted": instance}
     wait_until(lambda: "notice: {" in server.console(instance), "the notice does not arrive")
     assert '"action"' in server.console(instance)
     server.await_state(instance, "terminated")

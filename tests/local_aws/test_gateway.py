@@ -34,7 +34,7 @@ def refusal(call: Callable[[], Any]) -> tuple[str, int]:
     return caught.value.response["Error"]["Code"], caught.value.response["ResponseMetadata"]["HTTPStatusCode"]
 
 
-def http(url: str, method: str = "GET", body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
+def http(url: str, method: str = "GET", body: bytes | None = None, **headers: Any) -> tuple[int, bytes]:
     """Status and body of a plain HTTP request."""
     request = urllib.request.Request(url, data=body, method=method, headers=headers)
     try:
@@ -192,7 +192,7 @@ def test_a_request_that_is_no_known_operation_is_refused(server: Any) -> None:
 
 @pytest.mark.parametrize("token", [None, "guess"])
 def test_the_control_door_is_closed_without_the_admin_token(server: Any, token: str | None) -> None:
-    headers = {"X-Admin-Token": token} if token else {}
+    headers: dict[str, Any] = {"X-Admin-Token": token} if token else {}
     assert http(f"{server.reservation.endpoint}/_local_aws/status", **headers) == (403, b"wrong admin token\n")
 
 

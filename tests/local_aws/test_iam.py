@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -64,7 +65,7 @@ def test_a_user_without_a_policy_may_do_nothing_but_ask_who_he_is(iam_user: User
         ("scheduler", lambda c: c.list_schedules()),
         ("cloudwatch", lambda c: c.list_metrics()),
     ):
-        denied(lambda c=client(service), call=call: call(c))
+        denied(functools.partial(call, client(service)))
 
 
 def test_only_the_resource_that_a_policy_names_is_allowed(server: Any, bucket: str, iam_user: User) -> None:

@@ -1,0 +1,200 @@
+"""The process: started, found, asked, stopped, killed, and started again."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+NewServer = Callable[..., Any]
+WaitUntil = Callable[[Callable[[], object], str], None]
+
+
+def alive(pid: int) -> bool:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, 0)
+        return True
+    return False
+
+
+def test_the_status_has_the_shape_that_is_promised(server: Any, launch: Callable[..., str]) -> None:
+    tags = [{"ResourceType": kind, "Tags": [{"Key": "run", "Value": "r"}]} for kind in ("instance", "volume")]
+    instance = launch(InstanceMarketOptions={"MarketType": "spot"}, TagSpecifications=tags)
+    server.await_online(instance)
+    session = server.client("ssm").start_session(Target=instance)["SessionId"]
+    status = server.status()
+    promised = {"endpoint", "ledger", "isolation", "instances", "volumes", "spot_requests", "sessions", "faults"}
+    assert promised <= set(status)
+    assert status["endpoint"] == server.reservation.endpoint and status["endpoint"].startswith("http://127.0.0.1:")
+    assert os.path.isfile(status["ledger"])
+    assert status["isolation"] in ("overlay", "user-namespace", "process-group")
+    (shown,) = [each for each in status["instances"] if each["id"] == instance]
+    assert shown == {
+        "id": instance,
+        "state": "running",
+        "type": "t3.medium",
+        "az": "us-east-1a",
+        "lifecycle": "spot",
+        "tags": {"run": "r"},
+    }
+    assert [each["state"] for each in status["volumes"] if each["tags"] == {"run": "r"}] == ["in-use"]
+    (request,) = [each for each in status["spot_requests"] if each["instance"] == instance]
+    assert (request["state"], request["status"]) == ("active", "fulfilled")
+    (shown,) = [each for each in status["sessions"] if each["id"] == session]
+    assert shown["instance_id"] == instance
+    text = server.out("status")
+    assert instance in text and "t3.medium" in text and text.startswith("endpoint")
+
+
+def test_a_second_start_finds_the_first(server: Any) -> None:
+    pid = server.pid()
+    assert server.out("start") == f"{server.reservation.endpoint}\n"
+    assert server.pid() == pid
+
+
+def test_what_only_its_owner_may_read_is_readable_by_its_owner_only(server: Any) -> None:
+    for name in ("reservation.json", "server.json"):
+        assert stat.S_IMODE((server.home / name).stat().st_mode) == 0o600
+
+
+def test_the_environment_points_an_sdk_here_and_nowhere_else(server: Any) -> None:
+    key = server.reservation.controller
+    text = server.out("env")
+    assert f"export AWS_ENDPOINT_URL={server.reservation.endpoint}\n" in text
+    assert f"export AWS_ACCESS_KEY_ID={key.access_key_id}\n" in text
+    assert "export AWS_CONFIG_FILE=/dev/null\n" in text and "export AWS_EC2_METADATA_DISABLED=true\n" in text
+    assert server.reservation.operator.access_key_id in server.out("env", "--operator")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["start", "--bootdelay", "0"], ["status", "--jsn"], ["nonsense"], [], ["start", "--boot-delay", "x"]]
+)
+def test_an_unknown_option_or_command_ends_with_2(server: Any, arguments: list[str]) -> None:
+    done = server.cli(*arguments)
+    assert done.returncode == 2 and "usage: python -m local_aws" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["status"], ["fault", "throttle"], ["seed", "inventory/local/account.yml"], ["console", "i-1"]],
+    ids=lambda arguments: arguments[0],
+)
+def test_what_needs_the_server_says_in_one_line_that_it_does_not_run(
+    new_server: NewServer, arguments: list[str]
+) -> None:
+    done = new_server().cli(*arguments)
+    assert (done.returncode, done.stdout) == (1, "")
+    says = "local_aws: the embedded AWS does not run; start it with: python -m local_aws start\n"
+    assert done.stderr == says
+
+
+def test_a_stop_without_a_server_does_nothing(new_server: NewServer) -> None:
+    made = new_server()
+    done = made.cli("stop")
+    assert (done.returncode, done.stdout) == (0, "the embedded AWS does not run\n")
+    assert not made.home.exists()
+
+
+def test_a_damaged_reservation_is_one_clear_line(new_server: NewServer) -> None:
+    made = new_server()
+    made.home.mkdir()
+    for text in ("{", "[]", '{"port": 1}'):
+        (made.home / "reservation.json").write_text(text)
+        done = made.cli("start")
+        assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+        assert "reservation.json is damaged" in done.stderr and f"remove {made.home}" in done.stderr
+
+
+def test_a_state_folder_that_cannot_be_made_is_one_clear_line(new_server: NewServer) -> None:
+    made = new_server()
+    made.home.write_text("a file")
+    done = made.cli("start")
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert "cannot keep the state of the embedded AWS in" in done.stderr
+    made.home.unlink()
+
+
+def test_a_port_that_is_taken_is_one_clear_line_and_no_server(new_server: NewServer) -> None:
+    made = new_server()
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", made.reservation.port))
+        other.listen()
+        done = made.cli("start")
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert f"port {made.reservation.port} on 127.0.0.1 is taken by another program" in done.stderr
+    assert made.pid() is None
+
+
+def test_a_process_id_left_by_another_boot_of_the_computer_is_not_taken_for_the_server(new_server: NewServer) -> None:
+    made = new_server()
+    made.home.mkdir()
+    (made.home / "server.json").write_text(json.dumps({"pid": os.getpid()}))
+    assert made.cli("stop").stdout == "the embedded AWS does not run\n"
+    (made.home / "server.json").unlink()
+
+
+def test_a_server_that_is_killed_leaves_no_machine_and_the_next_one_cleans_up(
+    new_server: NewServer, wait_until: WaitUntil, find_processes: Callable[[str], list[int]]
+) -> None:
+    made = new_server()
+    made.start()
+    instance = made.launch("sleep 54321 & exit 0")
+    made.await_online(instance)
+    pid, before = made.pid(), len(made.ledger())
+    assert find_processes(str(made.home / "machines"))
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not find_processes(str(made.home / "machines")), "machines outlive their server")
+    assert (made.home / "server.json").exists()
+    made.start()
+    assert made.pid() != pid
+    assert made.status()["instances"] == []
+    assert [path.name for path in (made.home / "machines").iterdir()] == []
+    assert len(made.ledger()) >= before
+    made.out("stop")
+    assert made.cli("stop").stdout == "the embedded AWS does not run\n"
+
+
+def test_two_that_start_at_once_share_a_server_and_a_stop_ends_all_of_it(
+    new_server: NewServer, find_processes: Callable[[str], list[int]], wait_until: WaitUntil
+) -> None:
+    made = new_server()
+    with concurrent.futures.ThreadPoolExecutor() as threads:
+        starts = [threads.submit(made.cli, "start", "--boot-delay", "0") for _ in range(2)]
+    # Two that start at once both succeed, with one server.
+    assert {each.result().stdout for each in starts} == {f"{made.reservation.endpoint}\n"}
+    pid, instance = made.pid(), made.launch()
+    made.await_online(instance)
+    made.out("stop")
+    assert not alive(pid)
+    assert find_processes(str(made.home)) == []
+    assert not (made.home / "server.json").exists()
+
+
+def test_a_server_that_nobody_asks_stops_by_itself(new_server: NewServer, wait_until: WaitUntil) -> None:
+    made = new_server()
+    made.out("start", "--idle-minutes", "0.02")
+    wait_until(lambda: not (made.home / "server.json").exists(), "it does not stop")
+    assert "stopping" in (made.home / "server.log").read_text()
+
+
+def test_a_closed_pipe_is_no_error(server: Any) -> None:
+    command = f"{sys.executable} -m local_aws log --json | head -n 1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=os.getcwd(),
+        env={**os.environ, "LOCAL_AWS_HOME": str(server.home)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
