@@ -14,6 +14,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN_SECONDS = 900
+NO_LEAKS = {"instances": 0, "spot_requests": 0, "volumes": 0, "transport_keys": 0}
+DATA_BUCKET = "spot-train-data"
 
 
 @dataclass
@@ -128,6 +130,25 @@ class Account:
         return found
 
 
+def keys(account: Account) -> dict[str, str]:
+    """Keys of the data bucket outside ArcticDB, with their ETags."""
+    import boto3
+
+    from local_aws.state import reserve
+
+    reservation = reserve(account.folder / "aws")
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=reservation.endpoint,
+        region_name=reservation.region,
+        aws_access_key_id=reservation.operator.access_key_id,
+        aws_secret_access_key=reservation.operator.secret_access_key,
+    )
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=DATA_BUCKET)
+    found = {item["Key"]: item["ETag"] for page in pages for item in page.get("Contents", [])}
+    return {key: tag for key, tag in found.items() if not key.startswith("arcticdb/")}
+
+
 def start(account: Account) -> None:
     """Start the embedded AWS of ``account`` and load the account and the prices into it."""
     account.local_aws("start", "--boot-delay", "0.5", "--seed", str(account.project / "inventory/local/account.yml"))
@@ -137,19 +158,6 @@ def start(account: Account) -> None:
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     """The account that the end-to-end tests share; stopped, and nothing of it left, at the end."""
     account = Account(tmp_path_factory.mktemp("e2e"))
-    start(account)
-    yield account
-    account.local_aws("stop")
-    assert account.processes() == []
-
-
-@pytest.fixture(scope="session")
-def newest_ansible(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
-    """A controller with ansible-core 2.21 on Python 3.13, where that interpreter is present."""
-    binaries = ROOT / ".venv-2.21" / "bin"
-    if not (binaries / "ansible-playbook").exists():
-        pytest.skip("no environment with ansible-core 2.21: it takes Python 3.12 or 3.13, and neither is here")
-    account = Account(tmp_path_factory.mktemp("e2e-221"), binaries=binaries)
     start(account)
     yield account
     account.local_aws("stop")

@@ -175,14 +175,21 @@ def test_a_model_that_fails_a_gate_leaves_the_live_set_untouched(
     assert _document(momentum, f"{LIVE}/archive/{RUN_DATE}/manifest.json")["promoted"] is False
 
 
-def test_a_failing_model_in_a_new_bucket_makes_no_live_key(
+def test_a_failing_model_in_a_new_bucket_puts_no_weights_live_and_the_manifest_says_so(
     training: Training, momentum: Any, settings: dict[str, Any]
 ) -> None:
     settings["gates"]["median_ic"] = 0.99
 
     assert training(momentum.name) == 0
 
-    assert not PROMOTED & momentum.result_keys()
+    assert PROMOTED & momentum.result_keys() == {f"{LIVE}/manifest.json"}
+    manifest = _document(momentum, f"{LIVE}/manifest.json")
+    assert (manifest["promoted"], manifest["files"]) == (False, {})
+    before = momentum.etags(LIVE)[f"{LIVE}/manifest.json"]
+
+    assert training(momentum.name) == 0
+
+    assert momentum.etags(LIVE)[f"{LIVE}/manifest.json"] == before
 
 
 def test_the_same_data_gives_the_same_models(training: Training, momentum: Any, settings: dict[str, Any]) -> None:

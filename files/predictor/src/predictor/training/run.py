@@ -162,3 +162,5 @@ def _write(job: Job, settings: Config, trained: _Trained, writer: Writer, result
     writer.records(models, records, promoted)
     if promoted:
         writer.live(models)
+    else:
+        writer.nothing_live(models)

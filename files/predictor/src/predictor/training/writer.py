@@ -1,7 +1,8 @@
 """Writing to the data bucket, in an order in which every moment is safe to stop at.
 
 Records first: archive, diagnostics, summary, triple barrier, health, data manifest. Then, only if the gates let them,
-the live weights, what lies beside them, and last of all the manifest that names them.
+the live weights, what lies beside them, and last of all the manifest that names them. A bucket in which nothing was
+ever promoted gets a manifest that names no file, so that a reader can tell "nothing yet" from "not there".
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from botocore.exceptions import ClientError
 
 from predictor import s3_keys
 from predictor.aws import bucket_errors
@@ -85,6 +88,25 @@ class Writer:
             self._put(s3_keys.live(name), body, _content_type(name))
             self._json(s3_keys.live_meta(name), models.meta(name))
         self._json(s3_keys.live(s3_keys.MANIFEST), models.manifest(promoted=True))
+
+    def nothing_live(self, models: ModelSet) -> None:
+        """Where no set was ever promoted, say so in the manifest; a manifest that is there is left as it is.
+
+        Raises:
+            BucketError: S3 refused.
+        """
+        key = s3_keys.live(s3_keys.MANIFEST)
+        document = {**models.manifest(promoted=False), "files": {}}
+        with bucket_errors(f"write s3://{self._bucket}/{key}"):
+            try:
+                self._client.put_object(
+                    Bucket=self._bucket, Key=key, Body=to_json(document), ContentType=JSON, IfNoneMatch="*"
+                )
+            except ClientError as error:
+                if error.response["Error"]["Code"] == "PreconditionFailed":
+                    return
+                raise
+        self._written.append(key)
 
     def _json(self, key: str, document: Mapping[str, Any]) -> None:
         self._put(key, to_json(document), JSON)

@@ -1,0 +1,59 @@
+"""The same playbook under ansible-core 2.21 on the newest Python that is here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.conftest import NO_LEAKS, ROOT, Account, keys, start
+
+pytestmark = pytest.mark.xdist_group("e2e-newest")
+
+
+@pytest.fixture(scope="module")
+def newest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    """A controller with ansible-core 2.21, where a Python for it is present."""
+    binaries = ROOT / ".venv-2.21" / "bin"
+    if not (binaries / "ansible-playbook").exists():
+        pytest.skip("no environment with ansible-core 2.21: it takes Python 3.12 or 3.13, and neither is here")
+    account = Account(tmp_path_factory.mktemp("e2e-newest"), binaries=binaries)
+    start(account)
+    yield account
+    account.local_aws("stop")
+    assert account.processes() == []
+
+
+def test_it_is_that_ansible(newest: Account) -> None:
+    assert "core 2.21" in newest.command("ansible-playbook", "--version").stdout
+
+
+def test_a_preflight_passes_and_writes_nothing(newest: Account) -> None:
+    run = newest.train("-e", "preflight_only=true")
+
+    assert run.code == 0, run.output
+    assert run.receipt["outcome"] == "passed"
+    assert run.receipt["writes"]["data_bucket"] == 0
+    assert run.receipt["leaks"] == NO_LEAKS
+    newest.assert_nothing_left()
+
+
+def test_a_smoke_training_trains_and_writes_nothing(newest: Account) -> None:
+    before = keys(newest)
+
+    run = newest.train("-e", "training_mode=smoke")
+
+    assert run.code == 0, run.output
+    assert (run.receipt["mode"], run.receipt["outcome"]) == ("smoke", "passed")
+    assert run.receipt["smoke"]["folds"] >= 10
+    assert run.receipt["writes"]["data_bucket"] == 0
+    assert keys(newest) == before
+    newest.assert_nothing_left()
+
+
+def test_bad_input_is_one_clear_line(newest: Account) -> None:
+    run = newest.train("-e", "preflight_onyl=true")
+
+    assert run.code != 0
+    assert any("did you mean 'preflight_only'" in line for line in run.errors), run.output
+    assert newest.launches() == 2

@@ -1,0 +1,94 @@
+"""The two commands of the README, typed by a user without root and without sudo, on a fresh copy of the project."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import NO_LEAKS, ROOT, Account
+
+pytestmark = [
+    pytest.mark.xdist_group("e2e-user"),
+    pytest.mark.skipif(os.getuid() != 0, reason="only root can make an ordinary user"),
+]
+
+USER = "spot-train-test"
+
+
+@pytest.fixture(scope="module")
+def user() -> Iterator[pwd.struct_passwd]:
+    """An ordinary user, made for these tests and removed after them."""
+    subprocess.run(["useradd", "--system", "--user-group", "--no-create-home", "--shell", "/bin/sh", USER], check=True)
+    yield pwd.getpwnam(USER)
+    subprocess.run(["userdel", USER], check=True)
+
+
+@pytest.fixture(scope="module")
+def account(user: pwd.struct_passwd) -> Iterator[Account]:
+    """A fresh copy of the project in a folder of the user's, and a HOME that is empty."""
+    # Not below pytest's own folder: nobody but root may look into that.
+    folder = Path(tempfile.mkdtemp(prefix="spot-train-", dir="/var/tmp"))
+    folder.chmod(0o755)
+    project = folder / "project"
+    files = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    for name in filter(None, files.split("\0")):
+        source, target = ROOT / name, project / name
+        if source.exists() or source.is_symlink():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target, follow_symlinks=False)
+    (folder / "home").mkdir()
+    subprocess.run(["chown", "-R", f"{user.pw_uid}:{user.pw_gid}", str(folder)], check=True)
+    prefix = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+    environment = {
+        "HOME": str(folder / "home"),
+        "LOGNAME": USER,
+        "USER": USER,
+        # Debian's own programs: root's may lie where no one else can read.
+        "PATH": f"{project}/.venv/bin:/usr/local/bin:/usr/bin:/bin",
+        "LOCAL_AWS_CACHE": "",
+        "PYTHON": "",
+    }
+    account = Account(folder, project, project / ".venv" / "bin", prefix, environment)
+    yield account
+    if account.binaries.exists():
+        account.command("make", "stop")
+    assert account.processes() == []
+    shutil.rmtree(folder)
+
+
+def test_make_preflight_passes_from_nothing(account: Account) -> None:
+    answer = account.command("make", "preflight", f"ARGS=-e runs_dir={account.folder}/runs", check=False)
+
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    status = account.status()
+    assert status["isolation"] in ("user-namespace", "process-group")
+    account.assert_nothing_left()
+
+
+def test_a_training_passes(account: Account) -> None:
+    run = account.train("-e", "training_mode=full")
+
+    assert run.code == 0, run.output
+    assert run.receipt["outcome"] == "passed"
+    assert run.receipt["training"]["folds"] >= 10
+    assert run.receipt["leaks"] == NO_LEAKS
+    account.assert_nothing_left()
+
+
+def test_a_preflight_writes_nothing(account: Account) -> None:
+    run = account.train("-e", "preflight_only=true")
+
+    assert run.code == 0, run.output
+    assert run.receipt["writes"]["data_bucket"] == 0
+    assert account.ledger("--source", "instance", "--writes", "--since", run.receipt["started_at"]) == []
+    account.assert_nothing_left()
