@@ -90,7 +90,7 @@ def mismatches(role: Path) -> list[str]:
     Returns:
         One sentence for each difference; empty where the two are equal.
     """
-    defaults = _load(role / "defaults" / "main.yml")
+    defaults = load(role / "defaults" / "main.yml")
     problems = []
     specified: dict[str, Any] = {}
     for name, option in _options(role):
@@ -122,7 +122,7 @@ def updated(role: Path, readme: str | None) -> str:
     """
     section = f"{BEGIN}\n{inputs_section(role)}{END}"
     if readme is None:
-        summary = str(_entry_points(role).get("main", {}).get("short_description", "")).rstrip(".")
+        summary = str(entry_points(role).get("main", {}).get("short_description", "")).rstrip(".")
         introduction = f"{summary}.\n\n" if summary else ""
         return f"# {role.name}\n\n{introduction}{section}\n"
     if readme.count(BEGIN) != 1 or readme.count(END) != 1 or readme.index(BEGIN) > readme.index(END):
@@ -133,29 +133,29 @@ def updated(role: Path, readme: str | None) -> str:
 
 def inputs_section(role: Path) -> str:
     """Render the tables of inputs: one for each entry point, Markdown, ending with an empty line."""
-    entry_points = _entry_points(role)
+    specs = entry_points(role)
     lines: list[str] = []
-    for entry_point, spec in entry_points.items():
+    for entry_point, spec in specs.items():
         heading = "## Inputs" if entry_point == "main" else f"## Inputs of `tasks_from: {entry_point}`"
         lines += [heading, ""]
         if (
             entry_point != "main"
             and spec.get("options")
-            and spec["options"] == entry_points.get("main", {}).get("options")
+            and spec["options"] == specs.get("main", {}).get("options")
         ):
             lines += ["The same as above.", ""]
             continue
-        inputs = list(_inputs(spec.get("options") or {}))
-        if not inputs:
+        listed = list(inputs(spec.get("options") or {}))
+        if not listed:
             lines += ["None.", ""]
             continue
         lines += ["| name | type | default | what it is |", "| --- | --- | --- | --- |"]
-        lines += [f"| `{one.name}` | {one.type} | {_default_cell(one)} | {_description_cell(one)} |" for one in inputs]
+        lines += [f"| `{one.name}` | {one.type} | {default_cell(one)} | {description_cell(one)} |" for one in listed]
         lines.append("")
     return "\n".join(lines) + "\n"
 
 
-def _inputs(options: Mapping[str, Mapping[str, Any]], parent: str = "") -> Iterator[Input]:
+def inputs(options: Mapping[str, Mapping[str, Any]], parent: str = "") -> Iterator[Input]:
     """Walk the options, each dictionary's own options right after it as `parent.child`."""
     for name, option in options.items():
         kind = str(option.get("type", "str"))
@@ -171,20 +171,20 @@ def _inputs(options: Mapping[str, Mapping[str, Any]], parent: str = "") -> Itera
             choices=tuple(option.get("choices") or ()),
             description=" ".join(map(str, description)) if isinstance(description, list) else str(description),
         )
-        yield from _inputs(option.get("options") or {}, f"{parent}{name}.")
+        yield from inputs(option.get("options") or {}, f"{parent}{name}.")
 
 
-def _default_cell(one: Input) -> str:
+def default_cell(one: Input) -> str:
     """Say what happens when the input is left out."""
     if one.required:
         return "**required**"
-    return f"`{_value(one.default)}`" if one.has_default else "none"
+    return f"`{value_text(one.default)}`" if one.has_default else "none"
 
 
-def _description_cell(one: Input) -> str:
+def description_cell(one: Input) -> str:
     """Return the description on one line, safe in a table, with the choices after it."""
     text = _markdown(" ".join(one.description.split())).replace("|", "\\|")
-    choices = ", ".join(f"`{_value(choice)}`" for choice in one.choices)
+    choices = ", ".join(f"`{value_text(choice)}`" for choice in one.choices)
     return f"{text} One of {choices}." if choices else text
 
 
@@ -197,7 +197,7 @@ def _markdown(text: str) -> str:
     return re.sub(r"\b[BI]\(([^()]*)\)", r"*\1*", text)
 
 
-def _value(value: Any) -> str:
+def value_text(value: Any) -> str:
     """Write a value as YAML flow style does, on one line."""
     text = value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
     return " ".join(text.split()).replace("|", "\\|")
@@ -210,17 +210,17 @@ def _same(first: Any, second: Any) -> bool:
 
 def _options(role: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield each option of each entry point."""
-    for spec in _entry_points(role).values():
+    for spec in entry_points(role).values():
         yield from (spec.get("options") or {}).items()
 
 
-def _entry_points(role: Path) -> dict[str, Any]:
+def entry_points(role: Path) -> dict[str, Any]:
     """Load the role's argument specs, `main` first."""
-    specs = _load(role / "meta" / "argument_specs.yml").get("argument_specs") or {}
+    specs = load(role / "meta" / "argument_specs.yml").get("argument_specs") or {}
     return dict(sorted(specs.items(), key=lambda item: (item[0] != "main", item[0])))
 
 
-def _load(path: Path) -> dict[str, Any]:
+def load(path: Path) -> dict[str, Any]:
     """Load a YAML mapping; an absent or empty file is an empty one."""
     if not path.exists():
         return {}

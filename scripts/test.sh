@@ -41,7 +41,7 @@ if [ -n "$predictor_tests" ]; then
 fi
 # shellcheck disable=SC2086
 if [ -n "$main_tests" ]; then
-    # Two workers; tests that share something expensive stay together (xdist_group).
-    run_pytest .venv/bin/python -m pytest -n 2 --dist loadgroup --ignore tests/predictor $main_tests "$@"
+    # Two workers; the tests of a file stay together, as they share what is expensive.
+    run_pytest .venv/bin/python -m pytest -n 2 --dist loadfile --ignore tests/predictor $main_tests "$@"
 fi
 exit "$failed"

@@ -8,8 +8,6 @@ import pytest
 
 from tests.e2e.conftest import Account
 
-pytestmark = pytest.mark.xdist_group("e2e")
-
 REFUSED = {
     "misspelt": (["-e", "preflight_onyl=true"], "unknown input 'preflight_onyl' (did you mean 'preflight_only')"),
     "unknown": (["-e", "colour=blue"], "unknown input 'colour'"),

@@ -14,28 +14,32 @@ import pytest
 
 from tests.e2e.conftest import NO_LEAKS, ROOT, Account
 
-pytestmark = [
-    pytest.mark.xdist_group("e2e-user"),
-    pytest.mark.skipif(os.getuid() != 0, reason="only root can make an ordinary user"),
-]
+pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="only root can make an ordinary user")
 
 USER = "spot-train-test"
 
 
 @pytest.fixture(scope="module")
-def user() -> Iterator[pwd.struct_passwd]:
-    """An ordinary user, made for these tests and removed after them."""
-    subprocess.run(["useradd", "--system", "--user-group", "--no-create-home", "--shell", "/bin/sh", USER], check=True)
+def folder() -> Iterator[Path]:
+    """A folder that anyone may look into; pytest's own is root's alone."""
+    folder = Path(tempfile.mkdtemp(prefix="spot-train-", dir="/var/tmp"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def user(folder: Path) -> Iterator[pwd.struct_passwd]:
+    """An ordinary user with an empty home, made for these tests and removed after them."""
+    home = ["--home-dir", str(folder / "home"), "--no-create-home"]
+    subprocess.run(["useradd", "--system", "--user-group", *home, "--shell", "/bin/sh", USER], check=True)
     yield pwd.getpwnam(USER)
     subprocess.run(["userdel", USER], check=True)
 
 
 @pytest.fixture(scope="module")
-def account(user: pwd.struct_passwd) -> Iterator[Account]:
-    """A fresh copy of the project in a folder of the user's, and a HOME that is empty."""
-    # Not below pytest's own folder: nobody but root may look into that.
-    folder = Path(tempfile.mkdtemp(prefix="spot-train-", dir="/var/tmp"))
-    folder.chmod(0o755)
+def account(user: pwd.struct_passwd, folder: Path) -> Iterator[Account]:
+    """A fresh copy of the project in a folder of the user's."""
     project = folder / "project"
     files = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
@@ -63,7 +67,6 @@ def account(user: pwd.struct_passwd) -> Iterator[Account]:
     if account.binaries.exists():
         account.command("make", "stop")
     assert account.processes() == []
-    shutil.rmtree(folder)
 
 
 def test_make_preflight_passes_from_nothing(account: Account) -> None:

@@ -8,8 +8,6 @@ import pytest
 
 from tests.e2e.conftest import DATA_BUCKET, NO_LEAKS, ROOT, Account, Run, keys
 
-pytestmark = pytest.mark.xdist_group("e2e")
-
 
 @pytest.fixture(scope="module")
 def preflight(account: Account) -> Run:

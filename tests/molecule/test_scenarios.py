@@ -22,8 +22,8 @@ NEWER = ROOT / ".venv-2.21" / "bin"
 FOREIGN = ("ANSIBLE_", "AWS_", "LOCAL_AWS_", "MOLECULE_", "PYTHONPATH")
 SCENARIO_SECONDS = 600
 
-# On one worker of pytest-xdist, one after the other: they share an embedded AWS, and so its seeding.
-pytestmark = [pytest.mark.molecule, pytest.mark.xdist_group("molecule")]
+# One after the other, on one worker of pytest-xdist: they share an embedded AWS, and so its seeding.
+pytestmark = pytest.mark.molecule
 
 
 @dataclass(frozen=True)

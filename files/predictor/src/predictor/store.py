@@ -69,8 +69,8 @@ class ReadOnlyStore:
             import arcticdb
             from arcticdb.config import set_log_level
 
-            # Its warnings are about things that are in order here (an absent library), and would look like failures.
-            set_log_level("ERROR")
+            # What it logs is either in order here (an absent library) or raised as well: the one line is ours.
+            set_log_level("CRITICAL")
             self._arctic = arcticdb.Arctic(uri)
         except Exception as error:  # ArcticDB raises its own, RuntimeError and ValueError, by place and version
             raise StoreError(f"ArcticDB cannot be opened: {one_line(error)}") from error
