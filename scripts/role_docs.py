@@ -138,11 +138,7 @@ def inputs_section(role: Path) -> str:
     for entry_point, spec in specs.items():
         heading = "## Inputs" if entry_point == "main" else f"## Inputs of `tasks_from: {entry_point}`"
         lines += [heading, ""]
-        if (
-            entry_point != "main"
-            and spec.get("options")
-            and spec["options"] == specs.get("main", {}).get("options")
-        ):
+        if entry_point != "main" and spec.get("options") and spec["options"] == specs.get("main", {}).get("options"):
             lines += ["The same as above.", ""]
             continue
         listed = list(inputs(spec.get("options") or {}))
