@@ -60,7 +60,7 @@ def test_a_wrong_secret_is_refused_in_the_words_of_the_service(server: Any, serv
 @pytest.mark.parametrize("service", CALLS)
 def test_an_unknown_key_is_refused_in_the_words_of_the_service(server: Any, service: str) -> None:
     code = {"s3": "InvalidAccessKeyId", "ec2": "AuthFailure"}.get(service, "InvalidClientTokenId")
-    client = server.client_of(service, "AKIAAAAAAAAAAAAAAAAA", "whatever")
+    client = server.client_of(service, "AKIAUNKNOWN00EXAMPLE", "whatever")
     assert refusal(lambda: CALLS[service](client))[0] == code
 
 
