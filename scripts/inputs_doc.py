@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Write docs/inputs.md: every input of a run, from the roles' argument specs, their defaults and `group_vars/`.
 
 Usage, in the project's folder: `python -m scripts.inputs_doc [--check]`. As with `role_docs.py`, whose reading of
