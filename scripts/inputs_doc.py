@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
+#!/usr/bin/env python3
 """Write docs/inputs.md: every input of a run, from the roles' argument specs, their defaults and `group_vars/`.
 
-Usage, in the project's folder: `python -m scripts.inputs_doc [--check]`. As with `role_docs.py`, whose reading of
-argument specs this uses, the section between the two markers is generated and the rest is the author's. With `--check`
-nothing is written, and a page that is out of date is an error.
+Usage: `inputs_doc.py [--check]`. As with `role_docs.py`, whose reading of argument specs this uses, the section between
+the two markers is generated and the rest is the author's. With `--check` nothing is written, and a page that is out of
+date is an error.
 """
 
 from __future__ import annotations
@@ -16,10 +17,13 @@ from typing import Any
 
 import yaml
 
+if not __package__:  # started as a file: Python then looks for modules beside it, not in the project
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
 from scripts import role_docs
 
 PAGE = "docs/inputs.md"
-BEGIN = "<!-- inputs: begin, written by python -m scripts.inputs_doc -->"
+BEGIN = "<!-- inputs: begin, written by scripts/inputs_doc.py -->"
 END = "<!-- inputs: end -->"
 RUN_ROLE = "run_open"
 """The role whose argument spec describes the inputs of the run itself."""
@@ -56,7 +60,7 @@ def main(arguments: Sequence[str] | None = None, root: Path | None = None) -> in
     if present == wanted:
         return 0
     if check:
-        print(f"{PAGE} is out of date, run .venv/bin/python -m scripts.inputs_doc", file=sys.stderr)
+        print(f"{PAGE} is out of date, run .venv/bin/python scripts/inputs_doc.py", file=sys.stderr)
         return 1
     page.write_text(wanted, encoding="utf-8")
     print(f"wrote {PAGE}")

@@ -16,7 +16,7 @@ from tests.e2e.conftest import NO_LEAKS, ROOT, Account
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="only root can make an ordinary user")
 
-USER = "spot-train-test"
+USER = f"spot-train-{os.getpid()}"
 
 
 @pytest.fixture(scope="module")
