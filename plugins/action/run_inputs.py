@@ -43,13 +43,17 @@ class InputError(Exception):
     """One line: what is wrong, with which input, what to do."""
 
 
-def known_inputs(roles: Path) -> dict[str, Spec]:
-    """Every option of every entry point of every role below ``roles``, by name."""
+def known_inputs(roles: Path, own: Mapping[str, Spec]) -> dict[str, Spec]:
+    """What a person may set, by name: ``own``, and the options of all roles that have a default.
+
+    What a role requires is given to it by the playbook (whose instance to end, what was left): an extra variable would
+    win over that, so it is refused.
+    """
     options: dict[str, Spec] = {}
     for path in sorted(roles.glob("*/meta/argument_specs.yml")):
         for entry in (yaml.safe_load(path.read_text()) or {}).get("argument_specs", {}).values():
-            options.update(entry.get("options") or {})
-    return options
+            options.update({k: v for k, v in (entry.get("options") or {}).items() if not v.get("required")})
+    return {**options, **own}
 
 
 def check_extra(extra: Mapping[str, Any], known: Mapping[str, Spec]) -> dict[str, Any]:
@@ -202,15 +206,17 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def _run_facts(self, variables: dict[str, Any]) -> dict[str, Any]:
         roles = Path(self._loader.get_basedir()).resolve()
         roles = next(p / "roles" for p in (roles, *roles.parents) if (p / "roles").is_dir())
-        known = known_inputs(roles)
-        extra = check_extra(load_extra_vars(self._loader), known)
         own = known_of(roles / self._task.args.get("spec", "run_open"))
+        extra = check_extra(load_extra_vars(self._loader), known_inputs(roles, own))
         values = {}
         for name, spec in own.items():
             if name in variables:
                 values[name] = extra[name] if name in extra else convert(name, self._templated(variables, name), spec)
             elif spec.get("required"):
                 raise InputError(f"{name} is not set: {spec['short'] if 'short' in spec else _first_line(spec)}")
+        for name, spec in own.items():
+            if spec.get("required") and values[name] in ("", None):
+                raise InputError(f"{name} is empty: {_first_line(spec)}")
         values["run_date"] = check_date("run_date", values["run_date"])
         check_source(values["training_source"])
         if values["data_bucket"] == values["transport_bucket"]:

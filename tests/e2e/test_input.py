@@ -23,6 +23,8 @@ REFUSED = {
         "needs a ref",
     ),
     "empty_url": (["-e", json.dumps({"training_source": {"git": "", "ref": "main"}})], "needs either 'path'"),
+    "playbook_owned": (["-e", "spot_instance_run_id=another"], "unknown input 'spot_instance_run_id'"),
+    "empty_region": (["-e", "aws_region="], "aws_region is empty"),
     "no_number": (["-e", "spot_instance_volume_gb=large"], "spot_instance_volume_gb='large' is no whole number"),
 }
 

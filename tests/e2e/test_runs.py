@@ -152,6 +152,19 @@ def test_an_instance_that_never_answers_fails_the_run_and_is_gone(account: Accou
     account.assert_nothing_left()
 
 
+def test_a_terminate_call_that_fails_at_first_leaves_nothing_all_the_same(account: Account) -> None:
+    # The module gives up at once on a refusal, the role tries three times: the fourth call is that of the last play.
+    account.local_aws("fault", "error", "service=ec2", "action=TerminateInstances", "status=403",
+                      "code=UnauthorizedOperation", "count=3")  # fmt: skip
+    account.local_aws("fault", "never_online", "count=1")
+
+    run = account.train("-e", "preflight_only=true", "-e", "spot_instance_online_seconds=5")
+
+    assert run.code != 0
+    assert run.receipt["leaks"] == NO_LEAKS
+    account.assert_nothing_left()
+
+
 def test_terminating_a_run_twice_changes_nothing(account: Account, preflight: Run) -> None:
     command = ["ansible-playbook", "playbooks/terminate.yml", "-e", f"run_id={preflight.receipt['run_id']}"]
     for _ in range(2):
