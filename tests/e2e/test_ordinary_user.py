@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import NO_LEAKS, ROOT, Account
+from tests.e2e.conftest import NO_LEAKS, ROOT, Account, Run
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="only root can make an ordinary user")
 
@@ -69,12 +69,14 @@ def account(user: pwd.struct_passwd, folder: Path) -> Iterator[Account]:
     assert account.processes() == []
 
 
-def test_make_preflight_passes_from_nothing(account: Account) -> None:
+def test_make_preflight_passes_from_nothing_and_writes_nothing(account: Account) -> None:
     answer = account.command("make", "preflight", f"ARGS=-e runs_dir={account.folder}/runs", check=False)
 
     assert answer.returncode == 0, answer.stdout + answer.stderr
-    status = account.status()
-    assert status["isolation"] in ("user-namespace", "process-group")
+    assert account.status()["isolation"] in ("user-namespace", "process-group")
+    receipt = Run(0, answer.stdout, account.folder / "runs" / "latest").receipt
+    assert (receipt["mode"], receipt["outcome"], receipt["writes"]["data_bucket"]) == ("preflight", "passed", 0)
+    assert account.ledger("--source", "instance", "--writes") == []
     account.assert_nothing_left()
 
 
@@ -85,13 +87,4 @@ def test_a_training_passes(account: Account) -> None:
     assert run.receipt["outcome"] == "passed"
     assert run.receipt["training"]["folds"] >= 10
     assert run.receipt["leaks"] == NO_LEAKS
-    account.assert_nothing_left()
-
-
-def test_a_preflight_writes_nothing(account: Account) -> None:
-    run = account.train("-e", "preflight_only=true")
-
-    assert run.code == 0, run.output
-    assert run.receipt["writes"]["data_bucket"] == 0
-    assert account.ledger("--source", "instance", "--writes", "--since", run.receipt["started_at"]) == []
     account.assert_nothing_left()
