@@ -78,12 +78,11 @@ def default_home() -> Path:
     return Path(os.environ.get(HOME_VARIABLE) or DEFAULT_HOME).absolute()
 
 
-def reserve(home: Path | None = None, *, new_port: bool = False) -> Reservation:
+def reserve(home: Path | None = None) -> Reservation:
     """Return the reservation of ``home``, making port and keys on first use.
 
     Args:
         home: State folder; made if it is not there.
-        new_port: Pick another port (the reserved one turned out to be taken).
 
     Raises:
         LocalAwsError: The folder cannot be written, or its file is damaged.
@@ -93,10 +92,9 @@ def reserve(home: Path | None = None, *, new_port: bool = False) -> Reservation:
     try:
         home.mkdir(parents=True, exist_ok=True)
         with locked(home / "reservation.lock"):
-            if path.exists() and not new_port:
+            if path.exists():
                 return _load(home, json.loads(path.read_text()))
-            reservation = _load(home, json.loads(path.read_text())) if path.exists() else None
-            reservation = _new(home, reservation)
+            reservation = _new(home)
             write_private(path, json.dumps({**asdict(reservation), "home": None}, indent=2))
             return reservation
     except OSError as error:
@@ -142,15 +140,15 @@ def _load(home: Path, data: dict[str, Any]) -> Reservation:
     )
 
 
-def _new(home: Path, former: Reservation | None) -> Reservation:
+def _new(home: Path) -> Reservation:
     return Reservation(
         home=home,
         port=free_port(),
         region=REGION,
         account_id=ACCOUNT_ID,
-        admin_token=former.admin_token if former else secrets.token_hex(16),
-        operator=former.operator if former else _access_key("local-operator"),
-        controller=former.controller if former else _access_key("controller"),
+        admin_token=secrets.token_hex(16),
+        operator=_access_key("local-operator"),
+        controller=_access_key("controller"),
     )
 
 
