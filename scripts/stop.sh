@@ -3,6 +3,6 @@
 set -eu
 
 cd "$(dirname "$0")/.."
-[ -d .local_aws ] || exit 0
+[ -d "${LOCAL_AWS_HOME:-.local_aws}" ] || exit 0
 [ -x .venv/bin/python ] || scripts/setup.sh controller
 exec .venv/bin/python -m local_aws stop

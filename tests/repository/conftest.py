@@ -38,5 +38,5 @@ def bare_clone(tmp_path: Path) -> Path:
 @pytest.fixture
 def clean_environ() -> dict[str, str]:
     """The environment without what an outer make, pytest, pip or uv left in it."""
-    prefixes = ("MAKE", "MFLAGS", "PYTEST", "PIP_", "UV_", "PYTHON", "TESTS", "ARGS", "VIRTUAL_ENV")
+    prefixes = ("MAKE", "MFLAGS", "PYTEST", "PIP_", "UV_", "PYTHON", "TESTS", "ARGS", "VIRTUAL_ENV", "LOCAL_AWS")
     return {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}

@@ -47,6 +47,17 @@ def test_stop_does_nothing_where_nothing_was_started(bare_clone: Path, clean_env
     assert sorted(bare_clone.rglob("*")) == before
 
 
+def test_stop_finds_the_embedded_aws_where_its_variable_says(
+    bare_clone: Path, clean_environ: dict[str, str], tmp_path: Path
+) -> None:
+    executable(bare_clone / ".venv/bin/python", '#!/bin/sh\necho "$@ in $LOCAL_AWS_HOME"\n')
+    elsewhere = tmp_path / "elsewhere"
+    environ = {**clean_environ, "LOCAL_AWS_HOME": str(elsewhere)}
+    assert make(bare_clone, environ, "stop").stdout == ""
+    elsewhere.mkdir()
+    assert make(bare_clone, environ, "stop").stdout == f"-m local_aws stop in {elsewhere}\n"
+
+
 def test_clean_removes_what_was_made_and_keeps_the_runs(bare_clone: Path, clean_environ: dict[str, str]) -> None:
     for name in (
         ".venv/bin/x",
