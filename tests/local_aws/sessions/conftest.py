@@ -39,8 +39,14 @@ class LocalShell:
             cwd=home,
             env={"PATH": os.environ["PATH"], "HOME": str(home), "PS1": "$ ", "TERM": "dumb"},
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            preexec_fn=self._prepare,
         )
+
+    @staticmethod
+    def _prepare() -> None:
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        # What a login does. Tests started in the background (nohup, some CI) ignore it, and that would be inherited.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     def wait(self, timeout: float | None) -> int | None:
         with contextlib.suppress(subprocess.TimeoutExpired):
