@@ -1,5 +1,6 @@
 #!/bin/sh
-# Everything, from nothing: the environments, the linters, the predictor's tests in its own environment, then all others.
+# Everything, from nothing: the environments, the linters beside the predictor's tests in its own environment, then all
+# other tests.
 # TESTS=<files> runs only those, without the linters. Arguments go to pytest.
 # The last line is pytest's summary; a failure anywhere makes the exit code 1.
 set -eu
@@ -32,12 +33,20 @@ if [ -n "${TESTS:-}" ]; then
         esac
     done
 else
-    scripts/lint.sh || failed=1
+    # Beside the predictor's tests: each keeps about one core busy.
+    lint_output=$(mktemp)
+    scripts/lint.sh >"$lint_output" 2>&1 &
+    lint=$!
+    trap 'kill "$lint" 2>/dev/null || true; rm -f "$lint_output"' EXIT
 fi
 
 # shellcheck disable=SC2086  # Lists of paths.
 if [ -n "$predictor_tests" ]; then
     run_pytest .venv-predictor/bin/python -m pytest $predictor_tests "$@"
+fi
+if [ -n "${lint:-}" ]; then
+    wait "$lint" || failed=1
+    cat "$lint_output"
 fi
 # shellcheck disable=SC2086
 if [ -n "$main_tests" ]; then
