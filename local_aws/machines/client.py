@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import select
 import signal
 import socket
 import sys
@@ -70,8 +71,13 @@ def _sudo(folder: str, arguments: Sequence[str]) -> int:
             frames.send(sock, {"signal": number})
 
         frames.send(sock, request, (0, 1, 2))
+        waker, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         for each in _FORWARDED:
             signal.signal(getattr(signal, each), forward)
+        # Not in the socket itself: a signal just before that wait would be forwarded only after it.
+        while sock.fileno() not in select.select([sock.fileno(), waker], [], [])[0]:
+            os.read(waker, 4096)
         answer = frames.receive(sock)
     if answer is None:
         return 1  # the machine ended

@@ -321,10 +321,14 @@ class SessionClient:
     def _signal_handlers(self) -> Iterator[None]:
         wanted = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGWINCH]
         wanted += [signal.SIGQUIT, signal.SIGTSTP] if self._terminal else []
+        # Python runs a handler only between two of its instructions: a signal that comes as ``poll`` is entered, or to
+        # another thread, would wait for the next event. The descriptor is written to at once, and wakes ``poll``.
+        former_descriptor = signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
         former = {number: signal.signal(number, self._on_signal) for number in wanted}
         try:
             yield
         finally:
+            signal.set_wakeup_fd(former_descriptor)
             for number, handler in former.items():
                 signal.signal(number, handler)
 

@@ -268,14 +268,18 @@ class TerminalClient:
             self.output += os.read(self.master, 65536)
         self.position = self.output.index(text, self.position) + len(text)
 
+    def end(self) -> None:
+        """Kill the plugin and take its terminal away."""
+        self.process.kill()
+        self.process.wait()
+        os.close(self.master)
+
 
 @pytest.fixture
 def terminal_client(sessions: Any, environment: dict[str, str], plugin: list[str]) -> Any:
     client = TerminalClient(sessions.argv(plugin, sessions.server.start_session("i-1")), environment)
     yield client
-    client.process.kill()
-    client.process.wait()
-    os.close(client.master)
+    client.end()
 
 
 def test_a_person_at_a_terminal_has_keys_size_and_interrupts(terminal_client: Any) -> None:
@@ -293,6 +297,34 @@ def test_a_person_at_a_terminal_has_keys_size_and_interrupts(terminal_client: An
     os.write(client.master, b"echo st''ill here\n")
     client.wait_for(b"still here")
     assert client.output.count(b"echo st''ill here") == 1, "what is typed is echoed once, by the far end"
+
+
+# The kernel may give a signal to any thread, and then nothing interrupts the one that waits. As rare, and the same to
+# the plugin: a signal just before it begins to wait.
+ANOTHER_THREAD_TAKES_SIGNALS = """
+import signal, sys, threading
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+from local_aws.sessions.plugin import main
+sys.exit(main())
+"""
+
+
+def test_an_interrupt_that_does_not_interrupt_the_wait_is_passed_on_all_the_same(
+    sessions: Any, environment: dict[str, str]
+) -> None:
+    plugin = [sys.executable, "-c", ANOTHER_THREAD_TAKES_SIGNALS]
+    client = TerminalClient(sessions.argv(plugin, sessions.server.start_session("i-1")), environment)
+    try:
+        client.wait_for(b"$ ")
+        os.write(client.master, b"cat\nhello\n")
+        for _ in ("the echo", "the answer"):
+            client.wait_for(b"hello")
+        time.sleep(1)  # nothing is on its way any more that would end the wait
+        os.write(client.master, b"\x03")
+        client.wait_for(b"$ ")
+    finally:
+        client.end()
 
 
 def test_the_start_up_of_the_plugin_stays_cheap(environment: dict[str, str]) -> None:
