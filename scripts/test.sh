@@ -35,9 +35,9 @@ if [ -n "${TESTS:-}" ]; then
 else
     # Beside the predictor's tests: each keeps about one core busy.
     lint_output=$(mktemp)
+    trap 'rm -f "$lint_output"' EXIT
     scripts/lint.sh >"$lint_output" 2>&1 &
     lint=$!
-    trap 'kill "$lint" 2>/dev/null || true; rm -f "$lint_output"' EXIT
 fi
 
 # shellcheck disable=SC2086  # Lists of paths.
