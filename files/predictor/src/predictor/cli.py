@@ -70,14 +70,43 @@ def _preflight(options: argparse.Namespace) -> int:
     from predictor import preflight
     from predictor.checks.base import Context
 
-    context = Context(options.data_bucket, options.run_date, options.config, options.lock, options.arctic_prefix)
+    context = Context(
+        options.data_bucket,
+        options.run_date,
+        options.config,
+        options.lock,
+        options.arctic_prefix,
+        options.training_seconds,
+        _symbols(options.expected_symbols),
+        options.work_dir.resolve(),
+    )
     report = preflight.run(context)
-    write_json(options.output, report)
+    # The table first: on a full disk it is all there is.
     for line in preflight.table(report):
         print(line)
+    write_json(options.output, report)
     if bad := preflight.failed(report):
         return _fail(f"{len(bad)} of {len(report['checks'])} checks failed: {', '.join(c['name'] for c in bad)}")
     return DONE
+
+
+def _symbols(source: Path | None) -> list[str] | None:
+    """The symbols in a file, one a line; `-` is standard input. None without a file.
+
+    Raises:
+        PredictorError: It cannot be read, or names no symbol.
+    """
+    if source is None:
+        return None
+    try:
+        text = sys.stdin.read() if str(source) == "-" else source.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PredictorError(f"the list of expected symbols {source} cannot be read: {error}") from error
+    lines = (line.partition("#")[0].strip() for line in text.splitlines())
+    symbols = sorted({line for line in lines if line})
+    if not symbols:
+        raise PredictorError(f"the list of expected symbols {source} is empty: leave the option out to expect nothing")
+    return symbols
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -130,6 +159,12 @@ def _bucket(text: str) -> str:
     return text
 
 
+def _seconds(text: str) -> int:
+    if not re.fullmatch(r"[1-9]\d{0,8}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+    return int(text)
+
+
 def _name(text: str) -> str:
     if not text.strip():
         raise argparse.ArgumentTypeError("it is empty")
@@ -147,6 +182,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     _common(preflight)
     preflight.add_argument("--lock", type=Path, required=True, metavar="FILE", help="lock file the packages came from")
+    preflight.add_argument(
+        "--training-seconds",
+        type=_seconds,
+        metavar="N",
+        help="time limit of the training: credentials must last so long",
+    )
+    preflight.add_argument(
+        "--expected-symbols",
+        type=Path,
+        metavar="FILE",
+        help="symbols the universe must hold, one a line; - reads stdin",
+    )
+    preflight.add_argument(
+        "--work-dir", type=Path, default=Path(), metavar="DIR", help="folder whose disk must have room (this one)"
+    )
     preflight.set_defaults(command=_preflight)
 
     train = commands.add_parser("train", help="train, judge, and promote what has earned it", allow_abbrev=False)

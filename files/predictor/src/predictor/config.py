@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -21,6 +22,32 @@ Section = TypeVar("Section")
 
 
 @dataclass(frozen=True)
+class StaleAfter:
+    """Sessions that may lie between a series' last bar and the run date, for each library."""
+
+    universe: int
+    macro: int
+    research: int
+
+
+@dataclass(frozen=True)
+class LastRows:
+    """How the end of each series is looked at: `rows` of it; symbols in `known_jumps` have moved like that for real."""
+
+    rows: int
+    known_jumps: list[str]
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What training needs: `headroom` times what the last one used, and never less than the two minima (MiB)."""
+
+    min_memory_mb: int
+    min_disk_mb: int
+    headroom: float
+
+
+@dataclass(frozen=True)
 class Data:
     """Where the input is and how fresh it must be."""
 
@@ -28,7 +55,8 @@ class Data:
     macro_library: str
     research_library: str
     calendar: str
-    stale_after_sessions: int
+    stale_after_sessions: StaleAfter
+    last_rows: LastRows
     macro: dict[str, str]
 
 
@@ -102,6 +130,7 @@ class Config:
     """The whole file."""
 
     data: Data
+    resources: Resources
     models: list[str]
     labels: Labels
     walk_forward: WalkForward
@@ -117,7 +146,13 @@ class Config:
 
 
 _AT_LEAST: Mapping[str, float] = {
-    "data.stale_after_sessions": 0,
+    "data.stale_after_sessions.universe": 0,
+    "data.stale_after_sessions.macro": 0,
+    "data.stale_after_sessions.research": 0,
+    "data.last_rows.rows": 2,
+    "resources.min_memory_mb": 1,
+    "resources.min_disk_mb": 1,
+    "resources.headroom": 1,
     "labels.horizon": 1,
     "walk_forward.min_train_days": 1,
     "walk_forward.test_days": 1,
@@ -221,8 +256,7 @@ def _check_ranges(config: Config) -> None:
 
 
 def _look_up(config: Config, name: str) -> Any:
-    section, _, key = name.partition(".")
-    return getattr(getattr(config, section), key)
+    return reduce(getattr, name.split("."), config)
 
 
 def _section(kind: type[Section], content: object, name: str) -> Section:

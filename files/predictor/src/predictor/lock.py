@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from predictor.errors import PredictorError
 
@@ -75,11 +78,9 @@ def deviations(pins: list[Pin]) -> list[str]:
     """Compare pins with what is installed for this interpreter.
 
     Returns:
-        One text for each pin that does not hold: `numpy wanted 2.4.6, found 2.4.5` or `…, missing`.
+        One text for each pin that does not hold: `numpy wanted 2.4.6, found 2.4.5 (older)` or `…, missing`.
     """
     from importlib.metadata import PackageNotFoundError, version
-
-    from packaging.version import InvalidVersion, Version
 
     found = []
     for pin in pins:
@@ -88,10 +89,84 @@ def deviations(pins: list[Pin]) -> list[str]:
         except PackageNotFoundError:
             found.append(f"{pin.name} wanted {pin.version}, missing")
             continue
-        try:
-            same = Version(installed) == Version(pin.version)
-        except InvalidVersion:
-            same = False
-        if not same:
-            found.append(f"{pin.name} wanted {pin.version}, found {installed}")
+        if drift := _drift(installed, pin.version):
+            found.append(f"{pin.name} wanted {pin.version}, found {installed} ({drift})")
     return found
+
+
+def _drift(installed: str, wanted: str) -> str:
+    """How an installed version differs from the wanted one; empty if it does not."""
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        here, there = Version(installed), Version(wanted)
+    except InvalidVersion:
+        return "another"
+    if here == there:
+        return ""
+    return "older" if here < there else "newer"
+
+
+def extras(pins: list[Pin]) -> list[str]:
+    """What is installed for this interpreter and not pinned, as `name version`, sorted.
+
+    This package itself is no extra: it is installed beside its lock file, not from it.
+    """
+    from packaging.utils import canonicalize_name
+
+    known = {pin.name for pin in pins} | {"predictor"}
+    found = {canonicalize_name(item.name): item.version for item in _installed()}
+    return [f"{name} {version}" for name, version in sorted(found.items()) if name not in known]
+
+
+def changed_files() -> tuple[list[str], int]:
+    """Hold the files of every installed package against what was recorded when it was installed.
+
+    The record is the package's `RECORD` (specification "Recording installed projects": SHA-256 of each file, in
+    unpadded URL-safe base64).
+
+    Returns:
+        What does not agree, as `path missing`, `path differs` or `package has no RECORD`, sorted; and how many files
+        were read.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    wrong: list[str] = []
+    entries = []
+    for item in _installed():
+        files = item.files
+        if files is None:
+            wrong.append(f"{item.name} has no RECORD")
+        else:
+            # What is compiled later (.pyc) and RECORD itself carry no hash.
+            entries += [entry for entry in files if entry.hash is not None]
+    # Hashing lets go of the interpreter lock.
+    with ThreadPoolExecutor() as pool:
+        wrong += filter(None, pool.map(_compare, entries))
+    return sorted(wrong), len(entries)
+
+
+def _compare(entry: Any) -> str | None:
+    try:
+        content = entry.locate().read_bytes()
+        digest = hashlib.new(entry.hash.mode, content).digest()
+    except FileNotFoundError:
+        return f"{entry} missing"
+    except (OSError, ValueError) as error:
+        return f"{entry} cannot be read: {error}"
+    same = base64.urlsafe_b64encode(digest).rstrip(b"=").decode() == entry.hash.value
+    return None if same else f"{entry} differs"
+
+
+def _installed() -> list[Any]:
+    """The distributions that this interpreter finds, the first of each name: a later one is shadowed."""
+    from importlib.metadata import distributions
+
+    from packaging.utils import canonicalize_name
+
+    found: dict[str, Any] = {}
+    for item in distributions():
+        # A broken installation may leave a folder without metadata behind; its package is then missing.
+        if item.metadata is not None and item.name:
+            found.setdefault(canonicalize_name(item.name), item)
+    return list(found.values())

@@ -7,7 +7,7 @@ import pkgutil
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
@@ -16,16 +16,36 @@ from predictor.checks.base import Context, Finding
 from predictor.errors import PredictorError, one_line
 
 PASS, WARN, FAIL = "pass", "warn", "fail"
+GROUPS = ("software", "machine", "training", "data")
+"""What a check can be about, in the order in which people see it."""
+
+_REPAIR_THE_CHECK = "Mend the file of the check: `python -c 'import {}'` shows the traceback."
 
 
 @dataclass(frozen=True)
 class Check:
-    """A check and what came of it; `seconds` is wall-clock time."""
+    """A check and what came of it; `seconds` is wall-clock time, `remedy` empty where all is well."""
 
     name: str
+    group: str
     status: str
     detail: str
+    remedy: str
     seconds: float
+    items: tuple[str, ...] = ()
+
+    def as_record(self) -> dict[str, Any]:
+        """The check as plain JSON types."""
+        record: dict[str, Any] = {
+            "name": self.name,
+            "tier": "instance",
+            "group": self.group,
+            "status": self.status,
+            "detail": self.detail,
+            "remedy": self.remedy,
+            "seconds": self.seconds,
+        }
+        return {**record, "items": list(self.items)} if self.items else record
 
 
 def run(context: Context) -> dict[str, Any]:
@@ -35,13 +55,13 @@ def run(context: Context) -> dict[str, Any]:
         context: What the checks are about.
 
     Returns:
-        The report as plain JSON types: `checks`, `symbols`, `stale`, `unreadable`, `newest`, `oldest`, `ages`,
-        `seconds`. What could not be found out is 0, empty or None.
+        The report as plain JSON types: `checks` (see `Check.as_record`), `symbols`, `stale`, `unreadable`, `newest`,
+        `oldest`, `ages`, `limit`, `missing`, `new`, `seconds`. What could not be found out is 0, empty or None.
     """
     started = time.monotonic()
-    results = [_run_one(name, context) for name in _names()]
+    results = [_run_one(name, context) for name in names()]
     return {
-        "checks": [asdict(result) for result in results],
+        "checks": [result.as_record() for result in results],
         **context.freshness_report(),
         "seconds": round(time.monotonic() - started, 3),
     }
@@ -52,29 +72,53 @@ def failed(report: dict[str, Any]) -> list[dict[str, Any]]:
     return [check for check in report["checks"] if check["status"] == FAIL]
 
 
-def _names() -> list[str]:
-    """The checks, found by being there: `c<two digits>_<name>.py`, run in the order of the digits."""
+def names() -> list[str]:
+    """Modules of the checks, found by being there: `c<two digits>_<name>.py`, run in the order of the digits."""
     return sorted(module.name for module in pkgutil.iter_modules(checks.__path__) if re.match(r"c\d\d_", module.name))
 
 
-def _run_one(module_name: str, context: Context) -> Check:
-    name = module_name.partition("_")[2]
-    started = time.monotonic()
-    try:
-        finding = _load(module_name).run(context)
-    except PredictorError as error:
-        finding = Finding(FAIL, one_line(error))
-    except Exception as error:  # a check that crashes is a failed check, and the next one still runs
-        finding = Finding(FAIL, f"the check itself failed: {one_line(error)}")
-    return Check(name, finding.status, finding.detail, round(time.monotonic() - started, 3))
-
-
-def _load(module_name: str) -> ModuleType:
+def load(module_name: str) -> ModuleType:
+    """The module of a check."""
     return importlib.import_module(f"{checks.__name__}.{module_name}")
 
 
+def _run_one(module_name: str, context: Context) -> Check:
+    started = time.monotonic()
+    group, remedy = GROUPS[0], _REPAIR_THE_CHECK.format(f"{checks.__name__}.{module_name}")
+    try:
+        module = load(module_name)
+        group, remedy, function = str(module.GROUP), str(module.REMEDY), module.run
+    except Exception as error:  # whatever a file in that folder does on import, the next check still runs
+        finding = Finding(FAIL, f"the check itself cannot be used: {one_line(error)}")
+    else:
+        finding = _find(function, context, remedy)
+    return Check(
+        module_name.partition("_")[2],
+        group,
+        finding.status,
+        finding.detail,
+        "" if finding.status == PASS else finding.remedy or remedy,
+        round(time.monotonic() - started, 3),
+        tuple(finding.items),
+    )
+
+
+def _find(function: Any, context: Context, remedy: str) -> Finding:
+    try:
+        finding: Finding = function(context)
+    except PredictorError as error:
+        return Finding(FAIL, one_line(error))
+    except Exception as error:  # a check that crashes is a failed check, and the next one still runs
+        return Finding(FAIL, f"the check itself failed: {one_line(error)}", remedy=f"{remedy} Or mend the check.")
+    return finding
+
+
 def table(report: dict[str, Any]) -> Iterator[str]:
-    """The report for a terminal, one line a check."""
+    """The report for a terminal: failures first, one line a check, what to do below it."""
     width = max(len(check["name"]) for check in report["checks"])
-    for check in report["checks"]:
-        yield f"{check['status'].upper():4}  {check['name']:{width}}  {check['seconds']:6.2f} s  {check['detail']}"
+    for status in (FAIL, WARN, PASS):
+        for check in report["checks"]:
+            if check["status"] == status:
+                yield f"{status.upper():4}  {check['name']:{width}}  {check['seconds']:6.2f} s  {check['detail']}"
+                if check["remedy"]:
+                    yield f"      do: {check['remedy']}"

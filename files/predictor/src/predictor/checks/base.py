@@ -2,57 +2,65 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from predictor import aws, exchange, store
+from predictor import aws, last_bars, s3_keys, store
 from predictor.config import Config, load
 from predictor.errors import PredictorError
+from predictor.last_bars import LastBars
 
 if TYPE_CHECKING:
     from predictor.store import ReadOnlyStore
 
+NAMED = 50
+"""So many names a detail has; the rest is counted in it, and listed in the finding's items."""
+
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found: `status` is pass, warn or fail, `detail` one line."""
+    """What a check found.
+
+    Attributes:
+        status: pass, warn or fail.
+        detail: One line: what is wrong, with what, by how much; or what was looked at.
+        items: Every single thing that is wrong, worst first, where there may be many.
+        remedy: What to do, where the check's own `REMEDY` does not fit.
+    """
 
     status: str
     detail: str
-
-
-@dataclass(frozen=True)
-class LastBars:
-    """Where each series of a library ends.
-
-    Attributes:
-        days: Day of the last bar, by symbol.
-        ages: Trading days between it and the run date, by symbol (`exchange.ages`).
-        unreadable: Why a symbol's description could not be had, by symbol.
-    """
-
-    days: dict[str, date]
-    ages: dict[str, int]
-    unreadable: dict[str, str]
-
-    def older_than(self, sessions: int) -> list[str]:
-        """Symbols with an age above `sessions`, oldest first, then by name."""
-        stale = [symbol for symbol, age in self.ages.items() if age > sessions]
-        return sorted(stale, key=lambda symbol: (-self.ages[symbol], symbol))
+    items: Sequence[str] = ()
+    remedy: str | None = None
 
 
 @dataclass
 class Context:
-    """What the checks are about. Nothing is read before the first check that needs it."""
+    """What the checks are about. Nothing is read before the first check that needs it.
+
+    Attributes:
+        data_bucket: Bucket of prices and results.
+        run_date: The day that freshness is judged by.
+        config_path: The training's configuration.
+        lock_path: The lock file that the packages came from.
+        arctic_prefix: Key prefix of ArcticDB.
+        training_seconds: How long the training may take at most; None if nobody said.
+        expected: Symbols that the universe must have; None if nobody said.
+        work_dir: The folder that training works in; its disk is the one that must have room.
+    """
 
     data_bucket: str
     run_date: date
     config_path: Path
     lock_path: Path
     arctic_prefix: str
+    training_seconds: int | None = None
+    expected: Sequence[str] | None = None
+    work_dir: Path = field(default_factory=Path.cwd)
     _libraries: dict[str, Any] = field(default_factory=dict)
     _bars: dict[str, LastBars] = field(default_factory=dict)
     _failures: dict[str, PredictorError] = field(default_factory=dict)
@@ -76,6 +84,15 @@ class Context:
         uri = store.arctic_uri(self.data_bucket, aws.region(), self.arctic_prefix, aws.endpoint())
         return store.ReadOnlyStore(uri)
 
+    @cached_property
+    def last_summary(self) -> dict[str, Any] | None:
+        """The summary that the last training left (`s3_keys.summary`); None if there was none.
+
+        Raises:
+            PredictorError: It cannot be read.
+        """
+        return aws.read_json(self.data_bucket, s3_keys.summary("latest"))
+
     def library(self, name: str) -> Any:
         """A library, opened once.
 
@@ -97,64 +114,48 @@ class Context:
             raise self._failures[library_name]
         if library_name not in self._bars:
             try:
-                self._bars[library_name] = self._ask_last_bars(library_name)
+                calendar = self.config.data.calendar
+                self._bars[library_name] = last_bars.ask(self.library(library_name), calendar, self.run_date)
             except PredictorError as error:
                 self._failures[library_name] = error
                 raise
         return self._bars[library_name]
 
-    def _ask_last_bars(self, library_name: str) -> LastBars:
-        library = self.library(library_name)
-        days, unreadable = _last_days(library, store.list_symbols(library))
-        ages: dict[str, int] = {}
-        if days:
-            sessions = exchange.sessions_between(self.config.data.calendar, min(days.values()), self.run_date)
-            ages = dict(zip(days, exchange.ages(sessions, list(days.values()), self.run_date), strict=True))
-        return LastBars(days, ages, unreadable)
+    def missing_and_new(self) -> tuple[list[str], list[str]]:
+        """Expected symbols that the universe lacks, and symbols in it that were not expected; both sorted."""
+        bars = self._bars.get(self._universe)
+        if self.expected is None or bars is None:
+            return [], []
+        found, expected = set(bars.symbols), set(self.expected)
+        return sorted(expected - found), sorted(found - expected)
+
+    @property
+    def _universe(self) -> str:
+        try:
+            return self.config.data.universe_library
+        except PredictorError:
+            return ""
 
     def freshness_report(self) -> dict[str, Any]:
         """The universe's ages for the report; zero, empty or None where they were not to be had."""
-        try:
-            name, limit = self.config.data.universe_library, self.config.data.stale_after_sessions
-        except PredictorError:
-            name, limit = "", 0
-        bars = self._bars.get(name, LastBars({}, {}, {}))
+        name = self._universe
+        limit = self.config.data.stale_after_sessions.universe if name else None
+        bars = self._bars.get(name, LastBars())
+        missing, new = self.missing_and_new()
         return {
-            "symbols": len(bars.days) + len(bars.unreadable),
-            "stale": bars.older_than(limit),
+            "symbols": len(bars.symbols),
+            "stale": [] if limit is None else bars.older_than(limit),
             "unreadable": bars.unreadable,
             "newest": max(bars.days.values()).isoformat() if bars.days else None,
             "oldest": min(bars.days.values()).isoformat() if bars.days else None,
             "ages": bars.ages,
+            "limit": limit,
+            "missing": missing,
+            "new": new,
         }
 
 
-def _last_days(library: Any, symbols: list[str]) -> tuple[dict[str, date], dict[str, str]]:
-    """Day of the last bar of each symbol, and why the others have none."""
-    from arcticdb.version_store.library import DataError
-
-    days: dict[str, date] = {}
-    unreadable: dict[str, str] = {}
-    # A symbol that cannot be read comes back as a DataError in its place, not as an exception.
-    for symbol, description in zip(symbols, library.get_description_batch(symbols) if symbols else [], strict=True):
-        if isinstance(description, DataError):
-            unreadable[symbol] = " ".join(str(description.exception_string).split())[:200]
-        elif description.row_count == 0:
-            unreadable[symbol] = "it has no rows"
-        elif description.index_type != "index":
-            unreadable[symbol] = "its index holds no times"
-        else:
-            days[symbol] = _day(description.date_range[1])
-    return days, unreadable
-
-
-def _day(last: Any) -> date:
-    # A bar stamped in a zone belongs to that zone's day, so the zone is dropped, not converted.
-    day: date = last.date()
-    return day
-
-
-def name_some(names: list[str], limit: int = 50) -> str:
+def name_some(names: Sequence[str], limit: int = NAMED) -> str:
     """Join names for a detail; after `limit` of them say how many more there are."""
     shown = ", ".join(names[:limit])
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"

@@ -6,6 +6,9 @@ import platform
 
 from predictor.checks.base import Context, Finding
 
+GROUP = "software"
+REMEDY = "Give the instance another Python (bootstrap_python), or widen requires-python in pyproject.toml."
+
 
 def run(context: Context) -> Finding:
     """Compare the interpreter with the package's `requires-python`."""

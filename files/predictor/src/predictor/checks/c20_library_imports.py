@@ -11,7 +11,9 @@ LIBRARIES = (
     "numpy",
     "pandas",
     "scipy",
-    "sklearn",
+    "sklearn.isotonic",
+    "sklearn.linear_model",
+    "sklearn.model_selection",
     "lightgbm",
     "arcticdb",
     "pyarrow",
@@ -19,6 +21,11 @@ LIBRARIES = (
     "boto3",
     "yaml",
     "packaging",
+)
+
+GROUP = "software"
+REMEDY = (
+    "Look up what the library misses (a system library such as libgomp is the usual cause) and add it to bootstrap."
 )
 
 

@@ -7,6 +7,9 @@ import os
 from predictor import aws
 from predictor.checks.base import Context, Finding
 
+GROUP = "machine"
+REMEDY = "Set AWS_REGION for the command; the playbook does it from aws_region."
+
 
 def run(context: Context) -> Finding:
     """Guard AWS_REGION; warn of a second opinion in AWS_DEFAULT_REGION."""

@@ -5,6 +5,12 @@ from __future__ import annotations
 from predictor import aws
 from predictor.checks.base import Context, Finding
 
+GROUP = "data"
+REMEDY = (
+    "Compare data_bucket and arctic_prefix with the account, and the role of the instance with "
+    "files/iam/preflight_instance.json."
+)
+
 
 def run(context: Context) -> Finding:
     """Head the bucket and list one key below ArcticDB's prefix."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import lightgbm
 import numpy as np
 from numpy.typing import NDArray
 
 from predictor.config import LightGBM, Run
+
+if TYPE_CHECKING:
+    import lightgbm
 
 Matrix = NDArray[np.float64]
 Vector = NDArray[np.float64]
@@ -33,6 +36,8 @@ def fit(features: Matrix, target: Vector, names: Sequence[str], size: LightGBM, 
     Returns:
         The model.
     """
+    import lightgbm
+
     parameters = {
         "objective": "regression",
         "num_leaves": size.leaves,

@@ -18,7 +18,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.model_selection import TimeSeriesSplit
 
 from predictor.config import WalkForward
 from predictor.errors import TrainingError
@@ -59,6 +58,8 @@ def split(days: int, settings: WalkForward) -> list[Fold]:
     if count == 1:
         start = days - settings.test_days
         return [Fold(0, 0, start - settings.purge_days, start, days)]
+    from sklearn.model_selection import TimeSeriesSplit
+
     splitter = TimeSeriesSplit(n_splits=count, test_size=settings.test_days, gap=settings.purge_days)
     return [
         Fold(number, int(train[0]), int(train[-1]) + 1, int(test[0]), int(test[-1]) + 1)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import lightgbm
 import numpy as np
 from numpy.typing import NDArray
 
 from predictor.config import Config
 from predictor.training import boosting, features
 from predictor.training.rows import Rows
+
+if TYPE_CHECKING:
+    import lightgbm
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]

@@ -12,8 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.isotonic import IsotonicRegression
-from sklearn.linear_model import Ridge
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
@@ -47,6 +45,9 @@ class MetaModel:
         Returns:
             The model. The calibrator rises: a higher score never means a lower forecast.
         """
+        from sklearn.isotonic import IsotonicRegression
+        from sklearn.linear_model import Ridge
+
         ridge = Ridge(alpha=alpha, solver="cholesky").fit(inputs, target)
         scores = ridge.predict(inputs)
         isotonic = IsotonicRegression(out_of_bounds="clip").fit(scores, target)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from predictor.training.folds import Fold
-from predictor.training.panel import Panel
+if TYPE_CHECKING:
+    from predictor.training.folds import Fold
+    from predictor.training.panel import Panel
 
 
 def empty(dry_run: bool) -> dict[str, Any]:
@@ -25,6 +26,7 @@ def empty(dry_run: bool) -> dict[str, Any]:
         "rows": 0,
         "research": None,
         "stages": {},
+        "resources": {},
         "error": None,
     }
 

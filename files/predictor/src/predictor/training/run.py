@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from predictor import aws, config, store
+from predictor import aws, config, resources, store
 from predictor.config import Config
 from predictor.errors import TrainingError
 from predictor.training import artefacts, features, folds, gates, labels, panel, report, research, rows, triple_barrier
@@ -72,12 +72,18 @@ def train(job: Job, result: dict[str, Any]) -> None:
 
 
 def _train(job: Job, result: dict[str, Any], progress: Progress) -> None:
+    folder = job.progress_path.parent
+    free_before = resources.free_disk_mb(folder)
     with progress.stage("check"):
         settings = config.load(job.config_path)
         client = aws.s3_client()
         with aws.bucket_errors(f"reach bucket {job.data_bucket}"):
             client.head_bucket(Bucket=job.data_bucket)
     trained = _fit(job, settings, result, progress)
+    result["resources"] = {
+        "peak_memory_mb": resources.peak_memory_mb(),
+        "disk_mb": round(max(0.0, free_before - resources.free_disk_mb(folder)), 1),
+    }
     result["gates"] = gates.as_documents(trained.gates)
     result["promoted"] = gates.promoted(trained.gates)
     if job.dry_run:
@@ -149,7 +155,7 @@ def _write(job: Job, settings: Config, trained: _Trained, writer: Writer, result
     about = artefacts.description(job.run_id, run_date, now.isoformat(timespec="seconds"), settings.as_dict())
     verdict = {"promoted": promoted, "median_ic": result["median_ic"], "gates": result["gates"]}
     models = artefacts.ModelSet(trained.files, {**about, "gates": result["gates"]})
-    shown = ("folds", "fold_ics", "skipped_folds", "symbols", "rows", "research", "stages")
+    shown = ("folds", "fold_ics", "skipped_folds", "symbols", "rows", "research", "stages", "resources")
     records = Records(
         run_date=run_date,
         stamp=now.strftime("%Y%m%dT%H%M%SZ"),

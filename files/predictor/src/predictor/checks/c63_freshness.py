@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from predictor.checks.base import Context, Finding, name_some
 
+GROUP = "data"
+REMEDY = (
+    "Bring these prices up to date. If that age is in order, raise data.stale_after_sessions.universe in the "
+    "configuration; if the run date is wrong, set run_date."
+)
+
 
 def run(context: Context) -> Finding:
     """Judge each symbol by its age; name every stale one, oldest first."""
@@ -11,14 +17,14 @@ def run(context: Context) -> Finding:
     bars = context.last_bars(data.universe_library)
     if not bars.days:
         return Finding("fail", f"no symbol of library {data.universe_library!r} has a last bar")
-    limit = data.stale_after_sessions
-    if stale := bars.older_than(limit):
-        named = name_some([f"{symbol} ({bars.ages[symbol]}, ends {bars.days[symbol]})" for symbol in stale])
-        return Finding(
-            "fail", f"{len(stale)} of {len(bars.days)} symbols are more than {limit} trading days old: {named}"
-        )
+    limit = data.stale_after_sessions.universe
+    if stale := [bars.name(symbol) for symbol in bars.older_than(limit)]:
+        detail = f"{len(stale)} of {len(bars.days)} symbols are more than {limit} trading days old: {name_some(stale)}"
+        return Finding("fail", detail, stale)
     # Not fatal: training drops those bars. But a run date in the past is more often a typing error than a wish.
     if ahead := sorted(symbol for symbol, day in bars.days.items() if day >= context.run_date):
-        return Finding("warn", f"{len(ahead)} symbols have bars on or after the run date: {name_some(ahead, 10)}")
+        return Finding(
+            "warn", f"{len(ahead)} symbols have bars on or after the run date: {name_some(ahead, 10)}", ahead
+        )
     oldest = max(bars.ages.values())
     return Finding("pass", f"{len(bars.days)} symbols, the oldest {oldest} trading days old, {limit} allowed")

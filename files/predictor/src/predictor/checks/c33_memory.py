@@ -1,0 +1,18 @@
+"""There is as much memory as the last training used, and some to spare."""
+
+from __future__ import annotations
+
+from predictor import resources
+from predictor.checks.base import Context, Finding
+
+GROUP = "machine"
+REMEDY = "Take a larger instance type (spot_instance_types), or see what else runs on the machine."
+
+
+def run(context: Context) -> Finding:
+    """Compare the memory that is available with what the training needs."""
+    settings = context.config.resources
+    need = resources.need(context.last_summary, "peak_memory_mb", settings.min_memory_mb, settings.headroom)
+    available = resources.available_memory_mb()
+    detail = f"{available:,.0f} MiB available, {need.megabytes:,.0f} MiB needed ({need.why})"
+    return Finding("fail" if available < need.megabytes else "pass", detail)

@@ -1,0 +1,29 @@
+"""The research library, where there is one, can be read and is fresh."""
+
+from __future__ import annotations
+
+from predictor.checks.base import Context, Finding, name_some
+
+GROUP = "data"
+REMEDY = (
+    "Bring the research data up to date, or raise data.stale_after_sessions.research in the configuration. Without the "
+    "library training goes on without the research layer."
+)
+
+
+def run(context: Context) -> Finding:
+    """Judge each symbol of the research library; name every bad one, oldest first."""
+    data = context.config.data
+    name, limit = data.research_library, data.stale_after_sessions.research
+    if not context.store.has_library(name):
+        return Finding("pass", f"no library {name!r}: training leaves the research layer out")
+    bars = context.last_bars(name)
+    if not bars.symbols:
+        return Finding("fail", f"library {name!r} is there and holds no symbol")
+    unreadable = [f"{symbol} ({why})" for symbol, why in sorted(bars.unreadable.items())]
+    stale = [bars.name(symbol) for symbol in bars.older_than(limit)]
+    parts = [f"{len(unreadable)} cannot be read: {name_some(unreadable)}"] if unreadable else []
+    parts += [f"{len(stale)} are more than {limit} trading days old: {name_some(stale)}"] if stale else []
+    if parts:
+        return Finding("fail", f"of {len(bars.symbols)} symbols {'; '.join(parts)}", [*unreadable, *stale])
+    return Finding("pass", f"{len(bars.symbols)} symbols, the oldest {max(bars.ages.values())} trading days old")

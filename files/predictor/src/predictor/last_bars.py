@@ -1,0 +1,104 @@
+"""Where each series of a library ends, for all of it at once: two requests a symbol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from predictor import store
+
+Columns = tuple[tuple[str, str], ...]
+"""Name and ArcticDB type (`FLOAT64`, `UTF_DYNAMIC64`, …) of each column, in order."""
+
+
+@dataclass(frozen=True)
+class LastBars:
+    """What ArcticDB says of each series of a library without reading a price.
+
+    Attributes:
+        days: Day of the last bar, by symbol.
+        ages: Trading days between it and the run date, by symbol (`exchange.ages`).
+        unreadable: Why a symbol's description could not be had or says nothing of its end, by symbol.
+        columns: Columns of each symbol that could be described.
+    """
+
+    days: dict[str, date] = field(default_factory=dict)
+    ages: dict[str, int] = field(default_factory=dict)
+    unreadable: dict[str, str] = field(default_factory=dict)
+    columns: dict[str, Columns] = field(default_factory=dict)
+
+    @property
+    def symbols(self) -> list[str]:
+        """Every symbol, readable or not, sorted."""
+        return sorted({*self.days, *self.unreadable})
+
+    def older_than(self, sessions: int) -> list[str]:
+        """Symbols with an age above `sessions`, oldest first, then by name."""
+        stale = [symbol for symbol, age in self.ages.items() if age > sessions]
+        return sorted(stale, key=lambda symbol: (-self.ages[symbol], symbol))
+
+    def name(self, symbol: str) -> str:
+        """A symbol with its age and its last day, for a detail."""
+        return f"{symbol} ({self.ages[symbol]}, ends {self.days[symbol]})"
+
+
+def ask(library: Any, calendar: str, run_date: date) -> LastBars:
+    """Ask where each series of a library ends.
+
+    Args:
+        library: A library of `store.ReadOnlyStore`.
+        calendar: Name in exchange-calendars.
+        run_date: The day that ages are counted to.
+
+    Returns:
+        The answer; a symbol that cannot be described is in it as unreadable.
+
+    Raises:
+        PredictorError: The library cannot be listed, or the calendar not be used.
+    """
+    symbols = store.list_symbols(library)
+    days: dict[str, date] = {}
+    unreadable: dict[str, str] = {}
+    columns: dict[str, Columns] = {}
+    # A symbol that cannot be read comes back as a DataError in its place, not as an exception.
+    for symbol, answer in zip(symbols, library.get_description_batch(symbols) if symbols else [], strict=True):
+        if (why := _unusable(answer)) is not None:
+            unreadable[symbol] = why
+        else:
+            # A bar stamped in a zone belongs to that zone's day, so the zone is dropped, not converted.
+            days[symbol] = answer.date_range[1].date()
+        if hasattr(answer, "columns"):
+            columns[symbol] = tuple((str(column.name), _type_name(column.dtype)) for column in answer.columns)
+    return LastBars(days, _ages(days, calendar, run_date), unreadable, columns)
+
+
+def _ages(days: Mapping[str, date], calendar: str, run_date: date) -> dict[str, int]:
+    if not days:
+        return {}
+    from predictor import exchange  # here, so that a machine without numpy still gets a report
+
+    sessions = exchange.sessions_between(calendar, min(days.values()), run_date)
+    return dict(zip(days, exchange.ages(sessions, list(days.values()), run_date), strict=True))
+
+
+def _unusable(answer: Any) -> str | None:
+    """Why a description does not tell the last day; None if it does."""
+    from arcticdb.version_store.library import DataError
+
+    if isinstance(answer, DataError):
+        return " ".join(str(answer.exception_string).split())[:200]
+    if answer.row_count == 0:
+        return "it has no rows"
+    if answer.index_type != "index" or "NANOSECONDS" not in str(answer.index[0].dtype):
+        return "its index holds no times"
+    if answer.sorted != "ASCENDING":
+        # ArcticDB gives no date range for it then.
+        return "its bars are out of order"
+    return None
+
+
+def _type_name(dtype: Any) -> str:
+    """`FLOAT64` of `TD<type=FLOAT64, dim=0>`."""
+    return str(dtype).partition("type=")[2].partition(",")[0] or str(dtype)
