@@ -1,14 +1,17 @@
 """Run as a program: an instance's metadata service (IMDSv2), and in front of an S3 a recorder that lets only reads by.
 
-Usage: aws_front.py <port of the S3> <log>. Prints its own port. Each line of the log is one request in JSON.
+Usage: aws_front.py <port of the S3> <log> [--credentials-seconds N] [--clock SECONDS] [--deny-list].
+Prints its own port. Each line of the log is one request in JSON. `--clock` sets the Date of its answers off,
+`--deny-list` refuses listings.
 """
 
 from __future__ import annotations
 
+import argparse
 import http.client
 import json
-import sys
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,8 +19,13 @@ from pathlib import Path
 TOKEN = "metadata-token"
 ACCESS_KEY = "ASIAFROMMETADATA"
 ROLES = "/latest/meta-data/iam/security-credentials"
-S3_PORT = int(sys.argv[1])
-LOG = Path(sys.argv[2])
+PARSER = argparse.ArgumentParser()
+PARSER.add_argument("port", type=int)
+PARSER.add_argument("log", type=Path)
+PARSER.add_argument("--credentials-seconds", type=int, default=5 * 3600)
+PARSER.add_argument("--clock", type=int, default=0)
+PARSER.add_argument("--deny-list", action="store_true")
+OPTIONS = PARSER.parse_args()
 LOCK = threading.Lock()
 
 
@@ -39,7 +47,10 @@ class Front(BaseHTTPRequestHandler):
             self._metadata()
         else:
             self._record()
-            self._forward()
+            if OPTIONS.deny_list and "list-type=2" in self.path:
+                self._answer(403, b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>")
+            else:
+                self._forward()
 
     do_HEAD = do_GET
 
@@ -51,7 +62,7 @@ class Front(BaseHTTPRequestHandler):
             self._answer(200, b"trainer")
         elif path == f"{ROLES}/trainer":
             now = datetime.now(UTC)
-            times = {"LastUpdated": now, "Expiration": now + timedelta(hours=5)}
+            times = {"LastUpdated": now, "Expiration": now + timedelta(seconds=OPTIONS.credentials_seconds)}
             body = {
                 "Code": "Success",
                 "Type": "AWS-HMAC",
@@ -73,11 +84,11 @@ class Front(BaseHTTPRequestHandler):
             "access_key": signed,
             "session_token": bool(self.headers.get("X-Amz-Security-Token")),
         }
-        with LOCK, LOG.open("a") as log:
+        with LOCK, OPTIONS.log.open("a") as log:
             log.write(json.dumps(line) + "\n")
 
     def _forward(self) -> None:
-        upstream = http.client.HTTPConnection("127.0.0.1", S3_PORT, timeout=30)
+        upstream = http.client.HTTPConnection("127.0.0.1", OPTIONS.port, timeout=30)
         upstream.request(self.command, self.path, headers=dict(self.headers.items()))
         answer = upstream.getresponse()
         kept = {
@@ -100,6 +111,10 @@ class Front(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """The Date of an answer."""
+        return super().date_time_string((time.time() if timestamp is None else timestamp) + OPTIONS.clock)
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing: standard output carries the port."""

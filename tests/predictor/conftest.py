@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import json
 import os
 import socket
 import subprocess
@@ -25,6 +26,8 @@ import pandas as pd
 import pytest
 import yaml
 from numpy.typing import NDArray
+from predictor import preflight as preflight_module
+from predictor.cli import main
 from predictor.config import Config, parse
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,6 +84,12 @@ class Bucket:
         opened = arcticdb.Arctic(self.uri).get_library(library, create_if_missing=True)
         results = opened.write_batch([arcticdb.WritePayload(symbol, frame) for symbol, frame in frames.items()])
         assert not [item for item in results if isinstance(item, arcticdb.DataError)]
+
+    def write_unsorted(self, library: str, symbol: str, frame: pd.DataFrame) -> None:
+        """Write what ArcticDB refuses unless it is told not to look."""
+        import arcticdb
+
+        arcticdb.Arctic(self.uri)[library].write(symbol, frame, validate_index=False)
 
     def etags(self, prefix: str = "") -> dict[str, str]:
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
@@ -223,3 +232,88 @@ def universe(
     bucket.write("universe", frames(walks(40, 12), end))
     bucket.write("macro", {"SPX": frames(walks(40, 1), end)["S00"]})
     return bucket
+
+
+@pytest.fixture
+def front(tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """Start `aws_front.py` before an S3 and return its address; its requests are in `front.log`."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(port: int, *options: str) -> str:
+        script = Path(__file__).with_name("aws_front.py")
+        command = [sys.executable, str(script), str(port), str(tmp_path / "front.log"), *options]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        started.append(process)
+        assert process.stdout is not None
+        return f"http://127.0.0.1:{process.stdout.readline().strip()}"
+
+    yield start
+    for process in started:
+        process.terminate()
+        process.wait(10)
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+SLOW = ("c21_package_imports", "c23_installed_files")
+"""Checks that take seconds and look at nothing that most tests change."""
+
+
+@dataclass
+class Preflight:
+    """Runs the command; remembers the report and what it printed."""
+
+    config_file: Callable[[], Path]
+    output: Path
+    capture: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch
+    lock: Path
+    run_date: str = "2022-12-29"
+    report: Any = None
+    printed: str = ""
+    error: str = ""
+
+    def __call__(self, bucket: str, *options: str, config: Path | None = None, whole: bool = False) -> int:
+        """Run it; without the slow checks unless it is to be the whole."""
+        arguments = ["preflight", "--data-bucket", bucket, "--run-date", self.run_date]
+        arguments += ["--config", str(config or self.config_file()), "--lock", str(self.lock)]
+        all_names = preflight_module.names
+        with self.monkeypatch.context() as patch:
+            if not whole:
+                patch.setattr(preflight_module, "names", lambda: [name for name in all_names() if name not in SLOW])
+            code = main([*arguments, "--output", str(self.output), *options])
+        self.printed, self.error = self.capture.readouterr()
+        self.report = json.loads(self.output.read_text())
+        return code
+
+    def status(self) -> dict[str, str]:
+        return {check["name"]: check["status"] for check in self.report["checks"]}
+
+    def check(self, name: str) -> dict[str, Any]:
+        return next(check for check in self.report["checks"] if check["name"] == name)
+
+    def detail(self, name: str) -> str:
+        return str(self.check(name)["detail"])
+
+    def bad(self) -> list[str]:
+        """Names of the checks that did not pass."""
+        return [name for name, status in self.status().items() if status != "pass"]
+
+
+@pytest.fixture
+def installed_lock(tmp_path: Path) -> Path:
+    """What is installed in the environment that the tests run in: the package's lock file and the tests' own."""
+    path = tmp_path / "installed.lock"
+    path.write_text("".join((PREDICTOR / name).read_text() for name in ("requirements.lock", "requirements-dev.lock")))
+    return path
+
+
+@pytest.fixture
+def preflight(
+    config_file: Callable[[], Path],
+    installed_lock: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Preflight:
+    return Preflight(config_file, tmp_path / "preflight.json", capsys, monkeypatch, installed_lock)

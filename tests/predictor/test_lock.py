@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import hashlib
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -7,7 +9,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from predictor.errors import PredictorError
-from predictor.lock import Pin, deviations, parse, read
+from predictor.lock import Pin, changed_files, deviations, extras, parse, read
 
 PREDICTOR = Path(__file__).resolve().parents[2] / "files" / "predictor"
 
@@ -40,10 +42,12 @@ def test_a_missing_lock_file_is_an_error(tmp_path: Path) -> None:
 
 def test_every_pin_that_differs_or_is_missing_is_listed() -> None:
     pins = [Pin("numpy", "0.0.1"), Pin("pandas", version("pandas")), Pin("no-such-package-here", "1")]
+    pins.append(Pin("six", "99"))
 
     assert deviations(pins) == [
-        f"numpy wanted 0.0.1, found {version('numpy')}",
+        f"numpy wanted 0.0.1, found {version('numpy')} (newer)",
         "no-such-package-here wanted 1, missing",
+        f"six wanted 99, found {version('six')} (older)",
     ]
 
 
@@ -64,3 +68,49 @@ def test_the_lock_file_pins_everything_asked_for_with_hashes_and_no_address() ->
     entries = [entry for entry in text.replace("\\\n", " ").splitlines() if "==" in entry]
     assert [entry for entry in entries if "--hash=sha256:" not in entry] == []
     assert "://" not in text
+
+
+def _install(site: Path, name: str, version: str, files: dict[str, str]) -> None:
+    """Put a package into a folder as an installer does: its files, its metadata and its RECORD."""
+    info = site / f"{name}-{version}.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    lines = [f"{info.name}/RECORD,,"]
+    for file, text in files.items():
+        (site / file).parent.mkdir(parents=True, exist_ok=True)
+        (site / file).write_text(text)
+        digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
+        lines.append(f"{file},sha256={digest},{len(text)}")
+    (info / "RECORD").write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The only folder that packages are installed in."""
+    folder = tmp_path / "site"
+    monkeypatch.setattr(sys, "path", [str(folder)])
+    _install(folder, "first", "1.0", {"first.py": "a = 1\n", "first/data.txt": "x"})
+    _install(folder, "second", "2.0", {"second.py": "b = 2\n"})
+    return folder
+
+
+def test_a_package_that_is_not_pinned_is_extra(site: Path) -> None:
+    assert extras([Pin("first", "1.0")]) == ["second 2.0"]
+    assert extras([Pin("first", "1.0"), Pin("second", "3")]) == []
+
+
+def test_untouched_files_agree_with_their_record(site: Path) -> None:
+    assert changed_files() == ([], 3)
+
+
+def test_every_file_that_was_changed_or_removed_is_named(site: Path) -> None:
+    (site / "first.py").write_text("a = 2\n")
+    (site / "second.py").unlink()
+
+    assert changed_files() == (["first.py differs", "second.py missing"], 3)
+
+
+def test_a_package_without_record_is_named(site: Path) -> None:
+    (site / "second-2.0.dist-info" / "RECORD").unlink()
+
+    assert changed_files()[0] == ["second has no RECORD"]

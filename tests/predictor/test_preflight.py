@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -16,81 +15,64 @@ from typing import Any
 import pandas as pd
 import pytest
 from predictor import checks
-from predictor.cli import main
+from predictor import preflight as preflight_module
 
 PREDICTOR = Path(__file__).resolve().parents[2] / "files" / "predictor"
-CHECKS = [
-    "python",
-    "library_imports",
-    "package_imports",
-    "pins",
-    "environment",
-    "config",
-    "bucket",
-    "universe",
-    "freshness",
-    "macro",
-]
+CHECKS = {
+    "software": ["python", "library_imports", "package_imports", "pins", "installed_files"],
+    "machine": ["environment", "clock", "credentials", "memory", "disk"],
+    "training": ["config"],
+    "data": ["bucket", "library", "universe", "symbols", "freshness", "last_rows", "research", "macro"],
+}
 
 
-@dataclass
-class Preflight:
-    """Runs the command; remembers the report and what it printed."""
-
-    config_file: Callable[[], Path]
-    output: Path
-    capture: pytest.CaptureFixture[str]
-    lock: Path = PREDICTOR / "requirements.lock"
-    run_date: str = "2022-12-29"
-    report: Any = None
-    printed: str = ""
-    error: str = ""
-
-    def __call__(self, bucket: str, config: Path | None = None) -> int:
-        arguments = ["preflight", "--data-bucket", bucket, "--run-date", self.run_date]
-        arguments += ["--config", str(config or self.config_file()), "--lock", str(self.lock)]
-        code = main([*arguments, "--output", str(self.output)])
-        self.printed, self.error = self.capture.readouterr()
-        self.report = json.loads(self.output.read_text())
-        return code
-
-    def status(self) -> dict[str, str]:
-        return {check["name"]: check["status"] for check in self.report["checks"]}
-
-    def detail(self, name: str) -> str:
-        return next(str(check["detail"]) for check in self.report["checks"] if check["name"] == name)
-
-
-@pytest.fixture
-def preflight(config_file: Callable[[], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Preflight:
-    return Preflight(config_file, tmp_path / "preflight.json", capsys)
-
-
-def test_a_fresh_universe_passes_every_check_and_nothing_is_written(preflight: Preflight, universe: Any) -> None:
+def test_a_fresh_universe_passes_every_check_and_nothing_is_written(preflight: Any, universe: Any) -> None:
     before = universe.server.writes(universe.name)
 
-    assert preflight(universe.name) == 0
+    assert preflight(universe.name, whole=True) == 0, preflight.printed
 
-    assert preflight.status() == dict.fromkeys(CHECKS, "pass")
+    wanted = {name: "pass" for names in CHECKS.values() for name in names}
+    assert preflight.status() == wanted
     assert universe.server.writes(universe.name) == before
-    assert set(preflight.report) == {
-        "checks",
-        "symbols",
-        "stale",
-        "unreadable",
-        "newest",
-        "oldest",
-        "ages",
-        "seconds",
-    }
-    assert (preflight.report["symbols"], preflight.report["stale"]) == (12, [])
+    assert (preflight.report["symbols"], preflight.report["stale"], preflight.report["limit"]) == (12, [], 3)
     assert (preflight.report["newest"], preflight.report["oldest"]) == ("2022-12-28", "2022-12-28")
     assert set(preflight.report["ages"].values()) == {0}
-    assert len(preflight.printed.splitlines()) == len(CHECKS)
+    assert len(preflight.printed.splitlines()) == len(wanted)
+
+
+def test_each_check_has_a_group_a_time_and_a_remedy_only_where_it_did_not_pass(preflight: Any, universe: Any) -> None:
+    assert preflight(universe.name, "--expected-symbols", _file(preflight, "S00\nS99\n")) == 1
+
+    found: dict[str, list[str]] = {}
+    for check in preflight.report["checks"]:
+        found.setdefault(check["group"], []).append(check["name"])
+        assert check["tier"] == "instance"
+        assert check["seconds"] >= 0
+        assert bool(check["remedy"]) == (check["status"] != "pass"), check
+        assert "\n" not in check["detail"] + check["remedy"]
+    assert found == {
+        group: [n for n in names if n not in ("package_imports", "installed_files")] for group, names in CHECKS.items()
+    }
+    assert list(found) == list(preflight_module.GROUPS)
+
+
+def test_the_table_shows_failures_first_and_what_to_do(preflight: Any, universe: Any) -> None:
+    assert preflight(universe.name, "--expected-symbols", _file(preflight, "S99\n")) == 1
+
+    first, second = preflight.printed.splitlines()[:2]
+    check = preflight.check("symbols")
+    assert first.startswith("FAIL  symbols") and first.endswith(check["detail"])
+    assert second == f"      do: {check['remedy']}"
+
+
+def _file(preflight: Any, text: str) -> str:
+    path: Path = preflight.output.with_name("symbols.txt")
+    path.write_text(text)
+    return str(path)
 
 
 def test_every_stale_symbol_is_named_with_its_age_worst_first(
-    preflight: Preflight, universe: Any, frames: Any, walks: Any
+    preflight: Any, universe: Any, frames: Any, walks: Any
 ) -> None:
     late = frames(walks(30, 3), date(2022, 11, 14))
     universe.write("universe", {"S05": late["S00"], "S03": frames(walks(30, 1), date(2022, 12, 20))["S00"]})
@@ -102,11 +84,12 @@ def test_every_stale_symbol_is_named_with_its_age_worst_first(
     assert preflight.report["stale"] == ["S05", "S03"]
     assert preflight.report["ages"]["S05"] == 30
     assert (preflight.report["newest"], preflight.report["oldest"]) == ("2022-12-28", "2022-11-14")
-    assert preflight.error == "predictor: error: 1 of 10 checks failed: freshness\n"
+    assert preflight.error == "predictor: error: 1 of 17 checks failed: freshness\n"
+    assert preflight.check("freshness")["items"] == ["S05 (30, ends 2022-11-14)", "S03 (5, ends 2022-12-20)"]
 
 
 def test_an_age_at_the_threshold_passes_and_one_above_fails(
-    preflight: Preflight, universe: Any, frames: Any, walks: Any
+    preflight: Any, universe: Any, frames: Any, walks: Any
 ) -> None:
     universe.write("universe", {"S01": frames(walks(30, 1), date(2022, 12, 22))["S00"]})
     assert preflight(universe.name) == 0
@@ -118,7 +101,7 @@ def test_an_age_at_the_threshold_passes_and_one_above_fails(
 
 
 def test_an_unreadable_symbol_is_named_and_hides_no_stale_one(
-    preflight: Preflight, universe: Any, frames: Any, walks: Any
+    preflight: Any, universe: Any, frames: Any, walks: Any
 ) -> None:
     universe.write("universe", {"S09": frames(walks(30, 1), date(2022, 11, 14))["S00"]})
     index = next(key for key in universe.etags("arcticdb/universe") if "/tindex/" in key and "S02" in key)
@@ -133,7 +116,7 @@ def test_an_unreadable_symbol_is_named_and_hides_no_stale_one(
     assert preflight.report["stale"] == ["S09"]
 
 
-def test_a_symbol_without_rows_is_unreadable(preflight: Preflight, universe: Any) -> None:
+def test_a_symbol_without_rows_is_unreadable(preflight: Any, universe: Any) -> None:
     universe.write("universe", {"S02": pd.DataFrame({"close": []}, index=pd.DatetimeIndex([]))})
 
     assert preflight(universe.name) == 1
@@ -141,7 +124,7 @@ def test_a_symbol_without_rows_is_unreadable(preflight: Preflight, universe: Any
     assert "S02 (it has no rows)" in preflight.detail("universe")
 
 
-def test_an_empty_universe_fails(preflight: Preflight, bucket: Any, frames: Any, walks: Any) -> None:
+def test_an_empty_universe_fails(preflight: Any, bucket: Any, frames: Any, walks: Any) -> None:
     import arcticdb
 
     arcticdb.Arctic(bucket.uri).create_library("universe")
@@ -154,16 +137,18 @@ def test_an_empty_universe_fails(preflight: Preflight, bucket: Any, frames: Any,
     assert "holds no symbol" in preflight.detail("universe")
 
 
-def test_a_bucket_without_arcticdb_fails_and_is_left_empty(preflight: Preflight, bucket: Any) -> None:
+def test_a_bucket_without_arcticdb_fails_and_is_left_empty(preflight: Any, bucket: Any) -> None:
     assert preflight(bucket.name) == 1
 
     status = preflight.status()
-    assert [status[name] for name in ("bucket", "universe", "freshness", "macro")] == ["fail"] * 4
-    assert "no library 'universe'" in preflight.detail("universe")
+    names = ("bucket", "library", "universe", "symbols", "freshness", "last_rows", "macro")
+    assert [status[name] for name in names] == ["fail"] * 7
+    assert "no library 'universe'" in preflight.detail("library")
+    assert "no library 'macro'" in preflight.detail("library")
     assert bucket.etags() == {}
 
 
-def test_a_missing_bucket_fails_with_its_name(preflight: Preflight, bucket: Any) -> None:
+def test_a_missing_bucket_fails_with_its_name(preflight: Any, bucket: Any) -> None:
     assert preflight("no-such-bucket") == 1
 
     assert preflight.status()["bucket"] == "fail"
@@ -172,7 +157,7 @@ def test_a_missing_bucket_fails_with_its_name(preflight: Preflight, bucket: Any)
 
 @pytest.mark.parametrize(("value", "says"), [(None, "AWS_REGION is not set"), ("", "AWS_REGION is empty")])
 def test_a_missing_region_is_a_failed_check_and_no_crash(
-    preflight: Preflight, universe: Any, monkeypatch: pytest.MonkeyPatch, value: str | None, says: str
+    preflight: Any, universe: Any, monkeypatch: pytest.MonkeyPatch, value: str | None, says: str
 ) -> None:
     # Neither another variable nor a profile may take its place: they are not there on Saturday.
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
@@ -189,7 +174,7 @@ def test_a_missing_region_is_a_failed_check_and_no_crash(
 
 
 def test_two_regions_are_a_warning_and_no_failure(
-    preflight: Preflight, universe: Any, monkeypatch: pytest.MonkeyPatch
+    preflight: Any, universe: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
 
@@ -198,18 +183,18 @@ def test_two_regions_are_a_warning_and_no_failure(
     assert preflight.status()["environment"] == "warn"
 
 
-def test_pin_drift_names_package_wanted_and_found(preflight: Preflight, universe: Any, tmp_path: Path) -> None:
+def test_pin_drift_names_package_wanted_and_found(preflight: Any, universe: Any, tmp_path: Path) -> None:
     lock = tmp_path / "drift.lock"
-    lock.write_text((PREDICTOR / "requirements.lock").read_text().replace("six==1.17.0", "six==1.16.0") + "absent==1\n")
+    lock.write_text(preflight.lock.read_text().replace("six==1.17.0", "six==1.16.0") + "absent==1\n")
     preflight.lock = lock
 
     assert preflight(universe.name) == 1
 
-    assert "six wanted 1.16.0, found 1.17.0" in preflight.detail("pins")
+    assert "six wanted 1.16.0, found 1.17.0 (newer)" in preflight.detail("pins")
     assert "absent wanted 1, missing" in preflight.detail("pins")
 
 
-def test_an_empty_lock_file_fails(preflight: Preflight, universe: Any, tmp_path: Path) -> None:
+def test_an_empty_lock_file_fails(preflight: Any, universe: Any, tmp_path: Path) -> None:
     preflight.lock = tmp_path / "empty.lock"
     preflight.lock.write_text("# nothing\n")
 
@@ -219,9 +204,9 @@ def test_an_empty_lock_file_fails(preflight: Preflight, universe: Any, tmp_path:
 
 
 def test_a_missing_configuration_fails_its_check_and_leaves_a_report(
-    preflight: Preflight, universe: Any, tmp_path: Path
+    preflight: Any, universe: Any, tmp_path: Path
 ) -> None:
-    assert preflight(universe.name, tmp_path / "absent.yaml") == 1
+    assert preflight(universe.name, config=tmp_path / "absent.yaml") == 1
 
     assert preflight.status()["config"] == "fail"
     assert preflight.status()["bucket"] == "pass"
@@ -229,7 +214,7 @@ def test_a_missing_configuration_fails_its_check_and_leaves_a_report(
 
 
 def test_macro_series_may_be_historical_only_if_the_configuration_says_so(
-    preflight: Preflight, universe: Any, settings: dict[str, Any], frames: Any, walks: Any
+    preflight: Any, universe: Any, settings: dict[str, Any], frames: Any, walks: Any
 ) -> None:
     universe.write("macro", {"VIX": frames(walks(30, 1), date(2019, 1, 3))["S00"]})
     settings["data"]["macro"] = {"SPX": "fresh", "VIX": "historical"}
@@ -242,7 +227,7 @@ def test_macro_series_may_be_historical_only_if_the_configuration_says_so(
     assert "GOLD is missing" in preflight.detail("macro")
 
 
-def test_a_run_date_before_the_last_bars_is_a_warning(preflight: Preflight, universe: Any) -> None:
+def test_a_run_date_before_the_last_bars_is_a_warning(preflight: Any, universe: Any) -> None:
     preflight.run_date = "2022-12-20"
 
     assert preflight(universe.name) == 0
@@ -251,56 +236,47 @@ def test_a_run_date_before_the_last_bars_is_a_warning(preflight: Preflight, univ
 
 
 def test_a_check_is_found_by_being_there_and_one_that_crashes_stops_no_other(
-    preflight: Preflight, universe: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    preflight: Any, universe: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "c97_crashing.py").write_text("def run(context):\n    raise ZeroDivisionError('in the check')\n")
+    about = "GROUP = 'data'\nREMEDY = 'Look.'\n"
+    (tmp_path / "c97_crashing.py").write_text(f"{about}def run(context):\n    raise ZeroDivisionError('in it')\n")
     (tmp_path / "c98_unimportable.py").write_text("import no_such_module_anywhere\n")
+    (tmp_path / "c99_formless.py").write_text("def run(context):\n    pass\n")
     # As if the files lay in the package's folder.
     monkeypatch.setattr(checks, "__path__", [*checks.__path__, str(tmp_path)])
 
     assert preflight(universe.name) == 1
 
-    assert preflight.detail("crashing") == "the check itself failed: ZeroDivisionError: in the check"
+    assert preflight.detail("crashing") == "the check itself failed: ZeroDivisionError: in it"
+    assert preflight.check("crashing")["group"] == "data"
     assert "no_such_module_anywhere" in preflight.detail("unimportable")
-    assert "predictor.checks.c98_unimportable" in preflight.detail("package_imports")
+    assert "REMEDY" in preflight.detail("formless") or "GROUP" in preflight.detail("formless")
     assert preflight.status()["freshness"] == "pass"
 
 
 def test_on_an_instance_the_role_credentials_of_the_metadata_service_are_used(
-    config_file: Callable[[], Path], universe: Any, tmp_path: Path
+    config_file: Callable[[], Path], installed_lock: Path, universe: Any, front: Any, tmp_path: Path
 ) -> None:
     """ArcticDB's C++ SDK and boto3 must both find them through AWS_EC2_METADATA_SERVICE_ENDPOINT, and only read."""
-    log = tmp_path / "front.log"
-    script = Path(__file__).with_name("aws_front.py")
-    front = subprocess.Popen(
-        [sys.executable, str(script), str(universe.server.port), str(log)], stdout=subprocess.PIPE, text=True
+    address = front(universe.server.port)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "AWS_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": address,
+        "AWS_EC2_METADATA_SERVICE_ENDPOINT": address,
+    }
+    command = shutil.which("predictor", path=str(Path(sys.executable).parent))
+    assert command is not None, "the console script is not installed beside the interpreter"
+    arguments = ["--data-bucket", universe.name, "--run-date", "2022-12-29", "--config", str(config_file())]
+    arguments += ["--lock", str(installed_lock), "--output", str(tmp_path / "out.json")]
+    done = subprocess.run(
+        [command, "preflight", *arguments], env=environment, capture_output=True, text=True, timeout=120
     )
-    try:
-        assert front.stdout is not None
-        address = f"http://127.0.0.1:{front.stdout.readline().strip()}"
-        environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(tmp_path),
-            "AWS_REGION": "us-east-1",
-            "AWS_ENDPOINT_URL": address,
-            "AWS_EC2_METADATA_SERVICE_ENDPOINT": address,
-        }
-        command = shutil.which("predictor", path=str(Path(sys.executable).parent))
-        assert command is not None, "the console script is not installed beside the interpreter"
-        arguments = ["--data-bucket", universe.name, "--run-date", "2022-12-29", "--config", str(config_file())]
-        arguments += ["--lock", str(PREDICTOR / "requirements.lock"), "--output", str(tmp_path / "out.json")]
-        done = subprocess.run(
-            [command, "preflight", *arguments], env=environment, capture_output=True, text=True, timeout=120
-        )
-    finally:
-        front.terminate()
-        front.wait(10)
-        assert front.stdout is not None
-        front.stdout.close()
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
-    requests = [json.loads(line) for line in log.read_text().splitlines()]
+    requests = [json.loads(line) for line in (tmp_path / "front.log").read_text().splitlines()]
     assert {request["method"] for request in requests} <= {"GET", "HEAD"}
     assert {request["access_key"] for request in requests} == {"ASIAFROMMETADATA"}
     assert all(request["session_token"] for request in requests)

@@ -3,9 +3,10 @@
 Usage: python -P import_guard.py MODULE SCRATCH. Writes SCRATCH/verdict.json: `error` (empty if the module imports) and
 `refused` (what it, or something it imports, tried and was not allowed to do, even if it swallowed the refusal).
 
-An audit hook (PEP 578) refuses what Python code does. Where the kernel lets it, the interpreter also leaves the network
-behind (an empty network namespace), so that compiled code reaches nobody either. Only the standard library is imported
-here: whatever is loaded before the module is not tested.
+An audit hook (PEP 578) refuses what Python code does. Where the kernel lets it (root, or user namespaces), compiled code
+is held back too: the interpreter moves into a network namespace without any interface and a mount namespace in which
+everything but the scratch folder is read-only. Only the standard library is imported here: whatever is loaded before the
+module is not tested.
 """
 
 from __future__ import annotations
@@ -17,8 +18,14 @@ import os
 import sys
 from typing import Any
 
-CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
+CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWNET = 0x00020000, 0x10000000, 0x40000000
 """unshare(2)."""
+
+MS_BIND, MS_REC, MS_PRIVATE = 4096, 16384, 1 << 18
+"""mount(2)."""
+
+SYS_MOUNT_SETATTR, AT_FDCWD, AT_RECURSIVE, MOUNT_ATTR_RDONLY = 442, -100, 0x8000, 1
+"""mount_setattr(2); the number is the same on x86-64 and on arm64."""
 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 NETWORK = {
@@ -82,9 +89,8 @@ class Guard:
             if isinstance(flags, int) and flags & WRITING and not self._may_write(path):
                 self._refuse(f"write {path}")
         elif event in CHANGES:
-            # Of two paths (rename, link) the second is what comes to be.
-            for path in arguments[:2] if event in ("os.link", "os.rename", "os.symlink") else arguments[:1]:
-                if not self._may_write(path):
+            for path, folder in _paths(event, arguments):
+                if not self._may_write(path, folder):
                     self._refuse(f"{event} {path}")
         elif event in NETWORK:
             if not _probes_loopback(event, arguments):
@@ -92,11 +98,18 @@ class Guard:
         elif event in PROGRAMS:
             self._refuse(f"start a program ({event} {str(arguments[0])[:80] if arguments else ''})")
 
-    def _may_write(self, path: Any) -> bool:
+    def _may_write(self, path: Any, folder: int = -1) -> bool:
         if isinstance(path, int) or path is None:
             return True  # a descriptor that is open already
         name = os.fsdecode(path)
-        return name in HARMLESS_FILES or os.path.realpath(name).startswith((self.scratch + os.sep, "/dev/fd/"))
+        if name in HARMLESS_FILES:
+            return True
+        if folder >= 0 and not os.path.isabs(name):
+            name = os.path.join(os.readlink(f"/proc/self/fd/{folder}"), name)
+        # The link itself is meant, not what it points at.
+        parent, last = os.path.split(os.path.abspath(name))
+        place = os.path.join(os.path.realpath(parent), last)
+        return place == self.scratch or place.startswith(self.scratch + os.sep)
 
     def _refuse(self, what: str) -> None:
         self.refused.append(what)
@@ -118,18 +131,57 @@ def _address(arguments: tuple[Any, ...]) -> str:
     return ":".join(map(str, first[:2])) if isinstance(first, tuple) else str(first)
 
 
-def leave_network() -> bool:
-    """Move this process into a network namespace without any interface; False where the kernel does not let it."""
+def _paths(event: str, arguments: tuple[Any, ...]) -> list[tuple[Any, int]]:
+    """What a call would change: paths, each with the descriptor of the folder it is relative to (-1: none)."""
+    if event == "os.rename":
+        return [(arguments[0], arguments[2]), (arguments[1], arguments[3])]
+    if event == "os.link":
+        return [(arguments[1], arguments[3])]
+    if event == "os.symlink":
+        return [(arguments[1], arguments[2])]
+    has_folder = event in ("os.chmod", "os.chown", "os.mkdir", "os.remove", "os.rmdir")
+    return [(arguments[0], arguments[-1] if has_folder else -1)]
+
+
+class _MountAttributes(ctypes.Structure):
+    """struct mount_attr."""
+
+    _fields_ = [(name, ctypes.c_uint64) for name in ("attr_set", "attr_clr", "propagation", "userns_fd")]
+
+
+def close_in(scratch: str) -> bool:
+    """Leave the network behind, and make everything but `scratch` read-only.
+
+    Returns:
+        Whether the kernel let it; what it did not let is left as it was.
+    """
     try:
-        unshare = ctypes.CDLL(None, use_errno=True).unshare
+        libc = ctypes.CDLL(None, use_errno=True)
+        kinds = CLONE_NEWNET | CLONE_NEWNS
+        if libc.unshare(kinds) != 0 and libc.unshare(CLONE_NEWUSER | kinds) != 0:
+            return False
+        mount = libc.mount
+        mount.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p]
+        place = os.fsencode(scratch)
+        # Nothing of this may reach the namespace that we come from.
+        if mount(None, b"/", None, MS_REC | MS_PRIVATE, None) != 0 or mount(place, place, None, MS_BIND, None) != 0:
+            return False
+        closed = _set_mount(libc, b"/", AT_RECURSIVE, _MountAttributes(MOUNT_ATTR_RDONLY, 0, 0, 0))
+        return closed and _set_mount(libc, place, 0, _MountAttributes(0, MOUNT_ATTR_RDONLY, 0, 0))
     except (OSError, AttributeError):
-        return False
-    return bool(unshare(CLONE_NEWNET) == 0 or unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0)
+        return False  # no such library, or it lacks one of these
+
+
+def _set_mount(libc: Any, path: bytes, flags: int, attributes: _MountAttributes) -> bool:
+    size = ctypes.c_size_t(ctypes.sizeof(attributes))
+    return bool(libc.syscall(SYS_MOUNT_SETATTR, AT_FDCWD, path, flags, ctypes.byref(attributes), size) == 0)
 
 
 def main(module: str, scratch: str) -> None:
     """Import `module` under the guard."""
-    leave_network()
+    close_in(scratch)
+    # The folder was opened before it became a mount of its own.
+    os.chdir(scratch)
     guard = Guard(scratch)
     error = ""
     sys.addaudithook(guard)

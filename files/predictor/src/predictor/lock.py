@@ -11,6 +11,8 @@ from typing import Any
 
 from predictor.errors import PredictorError
 
+OF_THE_ENVIRONMENT = ("pip", "setuptools")
+
 _HASH = re.compile(r"\s--hash=\S+")
 
 
@@ -110,11 +112,12 @@ def _drift(installed: str, wanted: str) -> str:
 def extras(pins: list[Pin]) -> list[str]:
     """What is installed for this interpreter and not pinned, as `name version`, sorted.
 
-    This package itself is no extra: it is installed beside its lock file, not from it.
+    This package itself is no extra: it is installed beside its lock file, not from it. Nor is what `venv` puts into a
+    new environment.
     """
     from packaging.utils import canonicalize_name
 
-    known = {pin.name for pin in pins} | {"predictor"}
+    known = {pin.name for pin in pins} | {"predictor", *OF_THE_ENVIRONMENT}
     found = {canonicalize_name(item.name): item.version for item in _installed()}
     return [f"{name} {version}" for name, version in sorted(found.items()) if name not in known]
 

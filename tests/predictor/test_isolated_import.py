@@ -1,0 +1,131 @@
+"""A module is imported in an interpreter of its own that reaches nobody and changes nothing."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+from pathlib import Path
+
+import predictor
+import pytest
+from predictor import isolated_import
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A module named `candidate` that other interpreters find; a test writes it."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    return tmp_path / "candidate.py"
+
+
+def test_a_module_that_only_defines_things_imports(module: Path) -> None:
+    module.write_text("import json\nVALUE = json.dumps({})\n")
+
+    assert isolated_import.attempt("candidate") == ""
+
+
+def test_a_scratch_folder_may_be_written_and_is_gone_afterwards(module: Path, tmp_path: Path) -> None:
+    module.write_text(
+        "import os, pathlib, tempfile\n"
+        "pathlib.Path(os.environ['HOME'], 'cache').write_text('x')\n"
+        "open(os.devnull, 'w').close()\n"
+        "tempfile.TemporaryFile().close()\n"
+    )
+
+    assert isolated_import.attempt("candidate") == ""
+
+
+FAILING = {
+    "raises": ("import no_such_module_here", "ModuleNotFoundError: No module named 'no_such_module_here'"),
+    "exits": ("raise SystemExit('no')", "SystemExit: no"),
+    "dies": ("import os; os.kill(os.getpid(), 9)", "its interpreter ended with -9"),
+    "connects": ("import socket; socket.create_connection(('198.51.100.7', 80))", "198.51.100.7"),
+    "looks_up": ("import socket; socket.gethostbyname('example.com')", "socket.gethostbyname example.com"),
+    "sends": (
+        "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('198.51.100.7', 53))",
+        "socket.sendto 198.51.100.7:53",
+    ),
+    "listens": ("import socket; socket.socket().bind(('127.0.0.1', 8080))", "socket.bind 127.0.0.1:8080"),
+    "starts_a_program": ("import subprocess; subprocess.run(['true'])", "start a program (subprocess.Popen true)"),
+    "forks": ("import os; os.fork() or os._exit(0)", "start a program (os.fork )"),
+}
+
+
+@pytest.mark.parametrize("case", FAILING)
+def test_what_an_import_must_not_do_fails_it(module: Path, case: str) -> None:
+    code, says = FAILING[case]
+    module.write_text(code + "\n")
+
+    assert says in isolated_import.attempt("candidate")
+
+
+def test_a_refusal_that_the_module_swallows_fails_it_all_the_same(module: Path) -> None:
+    module.write_text(
+        "import urllib.request\ntry:\n    urllib.request.urlopen('http://example.com/')\nexcept Exception:\n    pass\n"
+    )
+
+    assert "it must not do this on import" in isolated_import.attempt("candidate")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "open({path!r}, 'w')",
+        "import os; os.open({path!r}, os.O_RDWR | os.O_CREAT)",
+        "import os; os.mkdir({path!r})",
+        "import os; os.remove(__file__)",
+        "import os; os.rename(__file__, {path!r})",
+        "import os, pathlib; home = pathlib.Path(os.environ['HOME'], 'x'); home.touch(); os.rename(home, {path!r})",
+        "import os; os.symlink('/', {path!r})",
+        "import shutil; shutil.rmtree({folder!r})",
+    ],
+)
+def test_nothing_outside_the_scratch_folder_is_changed(module: Path, tmp_path: Path, code: str) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "kept").touch()
+    module.write_text(code.format(path=str(tmp_path / "made"), folder=str(other)) + "\n")
+
+    assert "it must not do this on import" in isolated_import.attempt("candidate")
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["candidate.py", "other"]
+    assert (other / "kept").exists()
+
+
+def test_a_module_may_find_out_whether_there_is_ipv6(module: Path) -> None:
+    # As urllib3 does on import, and with it boto3.
+    module.write_text("import urllib3.util.connection\n")
+
+    assert isolated_import.attempt("candidate") == ""
+
+
+def test_an_import_that_hangs_ends(module: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(isolated_import, "SECONDS", 1)
+    module.write_text("import time; time.sleep(60)\n")
+
+    assert isolated_import.attempt("candidate") == "its import has not ended after 1 s"
+
+
+def test_every_module_is_found_without_importing_any(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = isolated_import.modules_of(predictor)
+
+    files = Path(predictor.__path__[0]).rglob("*.py")
+    expected = {".".join(path.relative_to(Path(predictor.__path__[0]).parent).with_suffix("").parts) for path in files}
+    assert set(names) == {name.removesuffix(".__init__") for name in expected} - {"predictor"}
+
+
+def test_code_below_python_cannot_write_or_reach_anyone_either(module: Path, tmp_path: Path) -> None:
+    """An audit hook does not see what a C library does; the namespaces do."""
+    if subprocess.run(["unshare", "--net", "--mount", "--map-root-user", "true"], check=False).returncode != 0:
+        pytest.skip("this kernel lets this user have no namespaces")
+    module.write_text(
+        "import ctypes, os\n"
+        "libc = ctypes.CDLL(None, use_errno=True)\n"
+        f"made = libc.creat({str(tmp_path / 'made')!r}.encode(), 0o600)\n"
+        "made_errno = ctypes.get_errno()\n"
+        "interfaces = open('/proc/self/net/dev').read().splitlines()[2:]\n"
+        "raise ValueError(f'{made} {made_errno} {[line.split(chr(58))[0].strip() for line in interfaces]}')\n"
+    )
+
+    assert isolated_import.attempt("candidate") == f"ValueError: -1 {errno.EROFS} ['lo']"
+    assert not (tmp_path / "made").exists()
