@@ -29,11 +29,13 @@ def seeded(bucket: Any) -> Any:
     return bucket
 
 
-def test_the_shipped_configuration_preflights_and_trains_on_the_real_prices(seeded: Any, tmp_path: Path) -> None:
+def test_the_shipped_configuration_preflights_and_trains_on_the_real_prices(
+    seeded: Any, installed_lock: Path, tmp_path: Path
+) -> None:
     before = seeded.server.writes(seeded.name)
     common = ["--data-bucket", seeded.name, "--run-date", "2022-12-29"]
     common += ["--config", str(PREDICTOR / "config" / "default.yaml")]
-    lock = ["--lock", str(PREDICTOR / "requirements.lock")]
+    lock = ["--lock", str(installed_lock)]
     dry = ["--dry-run", "--run-id", "real", "--progress", str(tmp_path / "progress.jsonl")]
 
     assert main(["preflight", *common, *lock, "--output", str(tmp_path / "preflight.json")]) == 0

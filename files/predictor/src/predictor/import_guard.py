@@ -3,10 +3,10 @@
 Usage: python -P import_guard.py MODULE SCRATCH. Writes SCRATCH/verdict.json: `error` (empty if the module imports) and
 `refused` (what it, or something it imports, tried and was not allowed to do, even if it swallowed the refusal).
 
-An audit hook (PEP 578) refuses what Python code does. Where the kernel lets it (root, or user namespaces), compiled code
-is held back too: the interpreter moves into a network namespace without any interface and a mount namespace in which
-everything but the scratch folder is read-only. Only the standard library is imported here: whatever is loaded before the
-module is not tested.
+An audit hook (PEP 578) refuses what Python code does. Where the kernel lets it (root, or user namespaces), compiled
+code is held back too: the interpreter moves into a network namespace without any interface and a mount namespace in
+which everything but the scratch folder is read-only. Only the standard library is imported here: whatever is loaded
+before the module is not tested.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ from predictor.checks.base import Context, Finding
 
 GROUP = "machine"
 REMEDY = (
-    "Give the instance a profile whose role hands out keys for longer (EC2 gives 6 hours), or lower the time limit of the "
-    "training (training_full_seconds)."
+    "Give the instance a profile whose role hands out keys for longer (EC2 gives 6 hours), or lower the training's "
+    "time limit (training_full_seconds)."
 )
 
 
