@@ -58,7 +58,7 @@ equal:
   returned: with O(before)
   type: bool
 changed:
-  description: The first 100 differences by key, each C(key) and C(change), which is V(added), V(removed) or V(modified).
+  description: The first 100 differences by key, each C(key) and C(change) (V(added), V(removed), V(modified)).
   returned: with O(before)
   type: list
   elements: dict
