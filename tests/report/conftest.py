@@ -43,6 +43,27 @@ class Clock:
         return [self.event("task_started", name), self.event(end, name, after=seconds, **host)]
 
 
+def check(
+    name: str,
+    group: str,
+    status: str,
+    detail: str,
+    remedy: str = "",
+    seconds: float = 0.1,
+    tier: str = "instance",
+) -> dict[str, Any]:
+    """Make the record of one check."""
+    return {
+        "name": name,
+        "tier": tier,
+        "group": group,
+        "status": status,
+        "detail": detail,
+        "remedy": remedy,
+        "seconds": seconds,
+    }
+
+
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
@@ -90,18 +111,39 @@ def no_leaks() -> dict[str, int]:
 
 @pytest.fixture
 def preflight() -> dict[str, Any]:
+    """The preflight of a receipt: both tiers as one."""
     return {
         "checks": [
-            {"name": "imports", "status": "pass", "detail": "14 modules import", "seconds": 1.9},
-            {"name": "macro", "status": "warn", "detail": "VIX ends in 2019", "seconds": 0.1},
-            {"name": "freshness", "status": "pass", "detail": "all fresh", "seconds": 0.4},
+            check("identity", "account", "pass", "the controller's role", seconds=0.2, tier="controller"),
+            check("imports", "software", "pass", "14 modules import", seconds=1.9),
+            check("macro", "data", "warn", "VIX ends in 2019", "Bring VIX up to date.", 0.1),
+            check("freshness", "data", "pass", "all fresh", seconds=0.4),
         ],
         "symbols": 3,
         "stale": [],
+        "unreadable": {},
         "newest": "2022-12-28",
         "oldest": "2022-12-28",
         "ages": {"AAPL": 0, "MSFT": 0, "XOM": 1},
+        "limit": 3,
+        "missing": [],
+        "new": [],
         "seconds": 3.2,
+        "controller_seconds": 0.3,
+    }
+
+
+@pytest.fixture
+def digest() -> dict[str, Any]:
+    """Two digests of the data bucket that are equal."""
+    half = {"sha256": "3f" * 32, "objects": 1234, "bytes": 56_700_123}
+    return {
+        "before": {**half, "seconds": 1.0},
+        "after": {**half, "seconds": 1.1},
+        "equal": True,
+        "prefixes": ["arctic/", "predictor/"],
+        "changed": [],
+        "changed_count": 0,
     }
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.run_report_charts import freshness_rows, ic_chart, timeline_rows
+from ansible.module_utils.run_report_charts import ic_chart, timeline_rows
 from ansible.module_utils.run_report_events import summarise_steps
 from ansible.module_utils.run_report_evidence import read_preflight, read_training
-from ansible.module_utils.run_report_page import advice, headline, log_files, page_context, render_page
+from ansible.module_utils.run_report_page import advice, headline, log_files, render_page
 from ansible.module_utils.run_report_receipt import Inputs, build_receipt
 from ansible.module_utils.run_report_summary import summary_lines
 from hypothesis import given, settings
@@ -141,28 +141,6 @@ def test_every_outcome_has_a_headline_and_every_bad_one_an_advice(outcome: str, 
     assert bool(advice(receipt)) == (outcome != "passed")
 
 
-def test_failed_checks_come_first_then_warnings(both: Inputs) -> None:
-    assert both.preflight is not None
-    both.preflight["checks"][2]["status"] = "fail"
-    names = [check["name"] for check in page_context(build_receipt(both), [])["checks"]]
-    assert names == ["freshness", "macro", "imports"]
-
-
-def test_stale_symbols_are_named_oldest_first_and_none_is_lost(both: Inputs, template: str) -> None:
-    ages: dict[str, int | None] = {f"SYM{index:04d}": 0 for index in range(5000)}
-    stale = [f"SYM{index:04d}" for index in range(0, 5000, 100)]
-    ages |= {name: 4 + index for index, name in enumerate(stale)}
-    ages[stale[0]] = None
-    assert both.preflight is not None
-    both.preflight |= {"ages": ages, "stale": stale, "symbols": 5000}
-    page = outline(render_page(build_receipt(both), [], template))
-    assert all(name in page.text for name in stale)
-    assert "5,000 symbols: 4,950 fresh, 50 stale" in page.text
-    named = page_context(build_receipt(both), [])["freshness"]["named"]
-    assert named[:2] == [(stale[0], "age unknown"), (stale[-1], "53 trading days")]
-    assert len(page.svgs) < 60
-
-
 def test_a_training_that_was_not_promoted_says_why(both: Inputs, template: str) -> None:
     assert both.full is not None
     both.full |= {"promoted": False, "median_ic": 0.01}
@@ -177,12 +155,23 @@ def test_nothing_from_outside_becomes_markup(both: Inputs, template: str) -> Non
     both.run = {**both.run, "run_id": EVIL, "region": EVIL, "revision": EVIL}
     both.error = EVIL
     both.instance = {"id": EVIL, "type": EVIL, "attempts": [{"market": EVIL, "error": EVIL}] * 2}
-    both.preflight |= {"ages": {EVIL: 1}, "stale": [EVIL], "newest": EVIL}
+    both.preflight |= {"ages": {EVIL: 1, f"2{EVIL}": 4}, "stale": [EVIL], "newest": EVIL, "unreadable": {EVIL: EVIL}}
+    both.preflight |= {"missing": [EVIL] * 20, "new": [EVIL] * 20}
     both.preflight["checks"][0] |= {"name": EVIL, "detail": EVIL}
+    both.preflight["checks"][1] |= {
+        "name": EVIL,
+        "detail": EVIL,
+        "remedy": EVIL,
+        "status": "fail",
+        "items": [f"3{EVIL}"],
+    }
     both.full["fold_ics"][0] |= {"fold": EVIL, "test_start": EVIL}
     both.full["gates"][0] |= {"name": EVIL, "value": EVIL}
     both.full["written"] = [EVIL]
-    both.writes = {"data_bucket": 1, "evidence": {EVIL: EVIL}}
+    half = {"sha256": EVIL, "objects": 1, "bytes": 1, "seconds": 1}
+    changed = [{"key": EVIL, "change": EVIL}]
+    digest = {"before": half, "after": half, "equal": False, "prefixes": [EVIL], "changed": changed, "changed_count": 2}
+    both.writes = {"data_bucket": 1, "evidence": {EVIL: EVIL}, "digest": digest}
     both.api_calls = {EVIL: 1}
     both.notes = [EVIL]
     both.events = [{**event, "step": EVIL} for event in both.events]
@@ -203,20 +192,6 @@ def test_bars_stay_inside_their_track(clock: Any) -> None:
 def test_a_step_of_no_length_makes_a_picture(clock: Any) -> None:
     rows = timeline_rows(summarise_steps([clock.event("task_ok", "open"), clock.event("playbook_finished")]))
     assert [row.value for row in rows] == ["0.0 s"]
-
-
-def test_ages_are_counted_in_classes_that_grow() -> None:
-    ages = {"A": 0, "B": 2, "C": 4, "D": 5, "E": 9, "F": 300, "G": None}
-    rows = [(row.label, row.value, row.state) for row in freshness_rows(ages, ["C", "D", "F", "G"])]
-    assert rows == [
-        ("up to date", "1", "fresh"),
-        ("2 days", "1", "fresh"),
-        ("4 days", "1", "stale"),
-        ("5 to 9 days", "1", "fresh"),
-        ("5 to 9 days", "1", "stale"),
-        ("252 days or more", "1", "stale"),
-        ("unreadable", "1", "stale"),
-    ]
 
 
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=80), st.none() | st.floats(-1, 1))
@@ -249,6 +224,21 @@ ODD = st.recursive(
 )
 RESULT_KEYS = [
     *("checks", "symbols", "stale", "newest", "oldest", "ages", "seconds", "folds", "median_ic", "promoted", "gates"),
+    *(
+        "tier",
+        "group",
+        "detail",
+        "remedy",
+        "items",
+        "limit",
+        "missing",
+        "new",
+        "unreadable",
+        "before",
+        "after",
+        "equal",
+    ),
+    *("sha256", "objects", "bytes", "prefixes", "changed", "changed_count", "key", "change"),
     *("dry_run", "fold_ics", "skipped_folds", "written", "name", "status", "ic", "test_start", "threshold", "value"),
 ]
 ODD_ENTRY = st.dictionaries(st.sampled_from(RESULT_KEYS), ODD, max_size=8)
@@ -257,7 +247,7 @@ ODD_RESULT = st.dictionaries(
 )
 
 
-@given(preflight=ODD_RESULT, training=ODD_RESULT, rest=st.lists(ODD_ENTRY, min_size=5, max_size=5), price=ODD)
+@given(preflight=ODD_RESULT, training=ODD_RESULT, rest=st.lists(ODD_ENTRY, min_size=6, max_size=6), price=ODD)
 @settings(max_examples=50, deadline=None)
 def test_no_result_file_however_odd_keeps_the_report_from_being_written(
     tmp_path_factory: pytest.TempPathFactory,
@@ -269,8 +259,9 @@ def test_no_result_file_however_odd_keeps_the_report_from_being_written(
     folder = tmp_path_factory.getbasetemp() / "odd"
     folder.mkdir(exist_ok=True)
     write_json(folder / "preflight.json", preflight)
+    write_json(folder / "preflight-controller.json", rest[4])
     write_json(folder / "training-full.json", training)
-    checked, notes = read_preflight(folder / "preflight.json")
+    checked, notes = read_preflight(folder)
     trained, more_notes = read_training(folder / "training-full.json")
     receipt = build_receipt(
         Inputs(
@@ -279,7 +270,12 @@ def test_no_result_file_however_odd_keeps_the_report_from_being_written(
             instance={"id": "i-0", "attempts": [rest[2]], **rest[2]},
             preflight=checked,
             full=trained,
-            writes={"data_bucket": price, "evidence": price},
+            writes={
+                "data_bucket": price,
+                "evidence": price,
+                "denied": price,
+                "digest": {**rest[5], "before": rest[4], "after": rest[4]},
+            },
             leaks={"instances": price},
             api_calls=rest[3],
             cost={"market_price_usd_hour": price},

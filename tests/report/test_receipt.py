@@ -47,7 +47,7 @@ def test_the_receipt_has_the_promised_shape(trained: Inputs) -> None:
         "": "run_id mode outcome error started_at finished_at instance steps preflight writes training cost leaks"
         " api_calls",
         "instance": "id type az market requested_at online_at terminated_at attempts",
-        "preflight": "checks symbols stale newest oldest seconds",
+        "preflight": "checks symbols stale unreadable newest oldest ages limit missing new seconds controller_seconds",
         "writes": "data_bucket evidence",
         "training": "folds median_ic promoted gates seconds",
         "cost": "market_price_usd_hour billed_seconds usd on_demand_usd",
@@ -57,7 +57,7 @@ def test_the_receipt_has_the_promised_shape(trained: Inputs) -> None:
         assert set(names.split()) <= set(receipt[part] if part else receipt), part
     assert {"name", "status", "seconds"} <= set(receipt["steps"][0])
     assert {"market", "type", "subnet", "error"} <= set(receipt["instance"]["attempts"][0])
-    assert {"name", "status", "detail"} <= set(receipt["preflight"]["checks"][0])
+    assert {"name", "tier", "group", "status", "detail", "remedy", "seconds"} <= set(receipt["preflight"]["checks"][0])
 
 
 def test_a_good_preflight_passes_with_no_training(passed: Inputs) -> None:
@@ -135,7 +135,7 @@ def test_the_first_failure_goes_before_what_the_playbook_says_about_the_end(run:
 
 def test_a_failed_check_is_a_failed_run_even_if_no_task_failed(passed: Inputs) -> None:
     assert passed.preflight is not None
-    passed.preflight["checks"][2]["status"] = "fail"
+    passed.preflight["checks"][3]["status"] = "fail"
     receipt = build_receipt(passed)
     assert (receipt["outcome"], receipt["error"]) == ("failed", "the preflight did not pass: freshness")
 
@@ -228,7 +228,7 @@ def test_what_is_no_circumstance_stays_out_of_the_receipt(passed: Inputs) -> Non
 )
 def test_a_damaged_result_is_missing_and_noted(tmp_path: Path, content: str, note: str) -> None:
     (tmp_path / "preflight.json").write_bytes(content.encode("latin-1"))
-    result, notes = read_preflight(tmp_path / "preflight.json")
+    result, notes = read_preflight(tmp_path)
     assert result is None
     assert notes[0].startswith(note)
 
@@ -243,13 +243,13 @@ def test_a_number_that_is_none_does_not_get_into_the_receipt(tmp_path: Path) -> 
 
 
 def test_a_missing_result_is_no_fault(tmp_path: Path) -> None:
-    assert read_preflight(tmp_path / "preflight.json") == (None, [])
+    assert read_preflight(tmp_path) == (None, [])
     assert read_training(tmp_path / "training-full.json") == (None, [])
 
 
 def test_a_check_without_a_known_status_counts_as_failed(tmp_path: Path) -> None:
     (tmp_path / "preflight.json").write_text('{"checks": [{"name": "pins", "status": "great"}, 7]}', encoding="utf-8")
-    result, notes = read_preflight(tmp_path / "preflight.json")
+    result, notes = read_preflight(tmp_path)
     assert result is not None
     assert [check["status"] for check in result["checks"]] == ["fail", "fail"]
     assert len(notes) == 2
@@ -265,7 +265,7 @@ def test_the_summary_is_short_and_says_what_matters(trained: Inputs) -> None:
     assert len(lines) <= 12
     text = "\n".join(lines)
     assert lines[0].startswith("PASSED  both  20260523T090000Z-7f3a")
-    assert "2 passed, 1 warning, 0 failed; 3 symbols, 0 stale" in text
+    assert "3 passed, 1 warning, 0 failed; 3 symbols, 0 stale" in text
     assert "4 folds, median IC +0.0270, promoted" in text
     assert "17 objects to the data bucket" in text
     assert lines[-1] == "report     runs/r1/report.html"

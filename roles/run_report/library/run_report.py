@@ -10,8 +10,8 @@ module: run_report
 short_description: Write the receipt and the report page of a training run
 description:
   - Assembles C(receipt.json) and C(report.html) in the run's folder from what the playbook knows and from the files
-    that the run left there (C(events.jsonl), C(preflight.json), C(training-smoke.json), C(training-full.json) and
-    C(logs/*.log)), and points the link C(latest) beside that folder at it.
+    that the run left there (C(events.jsonl), C(preflight-controller.json), C(preflight.json), C(training-smoke.json),
+    C(training-full.json) and C(logs/*.log)), and points the link C(latest) beside that folder at it.
   - Runs on the controller. A missing part is null in the receipt and named on the page; a damaged file becomes a note.
     A failed run has both files too.
   - The verdict is drawn from the evidence. A run is passed only if no step failed, nothing is left behind, no check
@@ -55,7 +55,11 @@ options:
     description: Counts (or lists) of C(instances), C(spot_requests), C(volumes) and C(transport_keys) left behind.
     type: dict
   writes:
-    description: C(data_bucket), a count (or a list) of writes, and C(evidence), what it was counted from.
+    description:
+      - C(data_bucket), a count (or a list) of writes, and C(evidence), what it was counted from.
+      - C(denied), a count of writes that were tried and refused. In a preflight it has to be 0.
+      - C(digest), C({before, after, equal, prefixes, changed, changed_count}), where C(before) and C(after) are
+        C({sha256, objects, bytes, seconds}). In a preflight the two have to be equal; then no count is needed.
     type: dict
   api_calls:
     description: Number of AWS requests by C(service.action).
@@ -157,7 +161,7 @@ def gather(parameters: dict[str, Any]) -> Inputs:
     """Collect what the receipt is made of from the parameters and from the run's folder."""
     folder = Path(parameters["run_dir"])
     events, notes = read_events(folder / "events.jsonl")
-    preflight, preflight_notes = read_preflight(folder / "preflight.json")
+    preflight, preflight_notes = read_preflight(folder)
     smoke, smoke_notes = read_training(folder / "training-smoke.json")
     full, full_notes = read_training(folder / "training-full.json")
     return Inputs(

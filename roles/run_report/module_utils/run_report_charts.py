@@ -26,9 +26,6 @@ IC_AXIS_WIDTH = 52
 #: A bar narrower than this cannot be seen on a telephone.
 LEAST_WIDTH = 0.6
 
-# Upper ends of the classes of age, in trading days: a week, a month, a quarter, a year.
-_AGE_CLASSES = (5, 10, 21, 63, 252)
-
 
 @dataclass(frozen=True)
 class Row:
@@ -37,7 +34,7 @@ class Row:
     Attributes:
         label: what the row is about.
         value: the number as a person reads it.
-        state: ``passed``, ``failed``, ``interrupted``, ``skipped``, ``running``, ``fresh`` or ``stale``.
+        state: ``passed``, ``failed``, ``interrupted``, ``skipped`` or ``running``.
         svg: the bar.
     """
 
@@ -76,32 +73,22 @@ def timeline_rows(steps: Sequence[Mapping[str, Any]]) -> list[Row]:
     return rows
 
 
-def freshness_rows(ages: Mapping[str, int | None], stale: Sequence[str]) -> list[Row]:
-    """Draw how many symbols have which age, fresh ones apart from stale ones.
-
-    The classes are single days up to the limit of freshness and grow wider beyond it, so that one symbol and five
-    thousand make a picture of the same size. Counts are printed, because one stale symbol in 5,000 is no visible bar.
+def time_bars(seconds: Sequence[Any]) -> list[str]:
+    """Draw times against the longest of them: decoration beside the numbers, so without words of its own.
 
     Args:
-        ages: trading days since the last bar, by symbol; None where it could not be read.
-        stale: the symbols that the preflight called stale.
+        seconds: times; what is no number has no bar.
 
     Returns:
-        One row a class that has symbols (and the class of age 0), youngest first.
+        One SVG a time.
     """
-    marked = set(stale)
-    counts: dict[tuple[int, str, bool], int] = {(0, _age_label(0, 0), False): 0} if ages else {}
-    for symbol, age in ages.items():
-        key = (10**9, "unreadable", True) if age is None else (*_age_class(age), symbol in marked)
-        counts[key] = counts.get(key, 0) + 1
-    most = max(counts.values(), default=0)
-    rows = []
-    for (_, label, is_stale), count in sorted(counts.items()):
-        width = max(LEAST_WIDTH, 100 * count / most) if count else 0.0
-        state = "stale" if is_stale else "fresh"
-        title = f"{label}: {counted(count, 'symbol')}, {state}"
-        rows.append(Row(label, f"{count:,}", state, _track(title, [(0.0, width)] if width else [], state)))
-    return rows
+    known = [number(value) or 0.0 for value in seconds]
+    longest = max([*known, 1e-9])
+    return [
+        f'<svg class="spark" width="64" height="6" aria-hidden="true"><rect class="bar" rx="1"'
+        f' width="{max(2.0, 100 * value / longest) if value > 0 else 0:.1f}%" height="6"/></svg>'
+        for value in known
+    ]
 
 
 def ic_chart(folds: Sequence[Mapping[str, Any]], median_ic: float | None, threshold: float | None) -> str:
@@ -193,27 +180,6 @@ def _spans(step: Mapping[str, Any]) -> list[tuple[datetime, datetime]]:
         if begin is not None and finish is not None:
             found.append((begin, max(begin, finish)))
     return found
-
-
-def _age_class(age: int) -> tuple[int, str]:
-    """Return the class of an age: its lower end, for sorting, and its label."""
-    if age < _AGE_CLASSES[0]:
-        return max(age, 0), _age_label(max(age, 0), max(age, 0))
-    lower = _AGE_CLASSES[0]
-    for upper in _AGE_CLASSES[1:]:
-        if age < upper:
-            return lower, _age_label(lower, upper - 1)
-        lower = upper
-    return lower, _age_label(lower, None)
-
-
-def _age_label(lower: int, upper: int | None) -> str:
-    """Name a class of age in trading days."""
-    if upper is None:
-        return f"{lower} days or more"
-    if lower == upper:
-        return "up to date" if lower == 0 else counted(lower, "day")
-    return f"{lower} to {upper} days"
 
 
 def _nice_range(values: Sequence[float]) -> tuple[float, float, float]:

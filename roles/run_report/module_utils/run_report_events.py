@@ -23,9 +23,10 @@ CLOSING_STEPS = frozenset({"terminate", "report"})
 FAILURES = frozenset({"task_failed", "task_unreachable"})
 _DONE = frozenset({"task_ok", "task_changed"})
 
-# Terminal colours and other control characters have no place in a receipt, a log line or a page.
+# Terminal colours, other control characters and marks that turn the direction of writing have no place in a receipt, a
+# log line or a page.
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 @dataclass(frozen=True)

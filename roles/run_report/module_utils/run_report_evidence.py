@@ -1,10 +1,10 @@
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The result files that came back from the instance, read with suspicion.
+"""The result files of a run, read with suspicion.
 
-`preflight.json`, `training-smoke.json` and `training-full.json` come from another machine, and a run that failed may
-have left any of them out or half written. None of that may keep the receipt from being written: what is wrong becomes a
-note, and the part is missing.
+All but `preflight-controller.json` come from another machine, and a run that failed may have left any of them out or
+half written. None of that may keep the receipt from being written: what is wrong becomes a note, and the part is
+missing.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ import math
 from pathlib import Path
 from typing import Any
 
+from ansible.module_utils.run_report_checks import one_line, read_check
 from ansible.module_utils.run_report_events import clean_text
 from ansible.module_utils.run_report_text import number
 
 #: A result file of a 5,000-symbol run is under 1 MB; what is larger than this is no result file.
 LARGEST_FILE = 32 * 1024 * 1024
 
-CHECK_STATES = ("fail", "warn", "pass")
+#: The results of the preflight's two tiers.
+CONTROLLER_FILE, INSTANCE_FILE = "preflight-controller.json", "preflight.json"
 
 
 def read_json_object(path: Path) -> tuple[dict[str, Any] | None, str | None]:
@@ -48,50 +50,47 @@ def read_json_object(path: Path) -> tuple[dict[str, Any] | None, str | None]:
     return data, None
 
 
-def read_preflight(path: Path) -> tuple[dict[str, Any] | None, list[str]]:
-    """Read the result of the preflight.
+def read_preflight(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
+    """Read the results of the preflight's two tiers as one.
 
     Args:
-        path: ``preflight.json``.
+        folder: the run's folder, with ``preflight-controller.json`` and ``preflight.json``, either of them missing.
 
     Returns:
-        ``{checks, symbols, stale, newest, oldest, ages, seconds}`` with whatever else the file has, or None; and notes.
-        ``ages`` maps a symbol to trading days, or to None where the symbol could not be read.
+        ``{checks, symbols, stale, unreadable, newest, oldest, ages, limit, missing, new, seconds, controller_seconds}``
+        with whatever else the instance's file has, or None where there is neither; and notes. ``checks`` are the
+        controller's, then the instance's. ``ages`` maps a symbol to trading days, or to None where it could not be
+        read. Where the instance left no file, its part is empty.
     """
-    data, note = read_json_object(path)
-    if data is None:
-        return None, [note] if note else []
     notes: list[str] = []
-    checks = []
-    for entry in _list(data, "checks", path, notes):
-        if not isinstance(entry, dict) or entry.get("status") not in CHECK_STATES:
-            notes.append(
-                f"{path.name}: a check without a known status was counted as failed: {clean_text(entry)[:120]}"
-            )
-        fields = entry if isinstance(entry, dict) else {}
-        checks.append(
-            {
-                **fields,
-                "name": clean_text(fields.get("name") or "unnamed check"),
-                "status": fields.get("status") if fields.get("status") in CHECK_STATES else "fail",
-                "detail": clean_text("" if fields.get("detail") is None else fields["detail"]),
-                "seconds": number(fields.get("seconds")),
-            }
-        )
+    controller, instance = (_object(folder / name, notes) for name in (CONTROLLER_FILE, INSTANCE_FILE))
+    if controller is None and instance is None:
+        return None, notes
+    checks = [] if controller is None else _checks(controller, folder / CONTROLLER_FILE, "controller", notes)
+    path, data = folder / INSTANCE_FILE, instance or {}
+    checks += _checks(data, path, "instance", notes)
     ages = data.get("ages")
     if ages is not None and not isinstance(ages, dict):
         notes.append(f"{path.name}: ages are not an object, so there is no freshness picture")
-    known = {clean_text(name): _whole(age) for name, age in ages.items()} if isinstance(ages, dict) else {}
+    known = {one_line(name): _whole(age) for name, age in ages.items()} if isinstance(ages, dict) else {}
+    unreadable = data.get("unreadable")
     symbols = _whole(data.get("symbols"))
     return {
         **data,
         "checks": checks,
         "symbols": len(known) if symbols is None and known else symbols,
-        "stale": [clean_text(name) for name in _list(data, "stale", path, notes)],
+        "stale": [one_line(name) for name in _list(data, "stale", path, notes)],
+        "unreadable": {one_line(name): one_line(why) for name, why in unreadable.items()}
+        if isinstance(unreadable, dict)
+        else {},
         "newest": _text(data.get("newest")),
         "oldest": _text(data.get("oldest")),
         "ages": known,
+        "limit": _whole(data.get("limit")),
+        "missing": [one_line(name) for name in _list(data, "missing", path, notes)],
+        "new": [one_line(name) for name in _list(data, "new", path, notes)],
         "seconds": number(data.get("seconds")),
+        "controller_seconds": number((controller or {}).get("seconds")),
     }, notes
 
 
@@ -105,10 +104,10 @@ def read_training(path: Path) -> tuple[dict[str, Any] | None, list[str]]:
         ``{folds, median_ic, promoted, gates, seconds, dry_run, fold_ics, skipped_folds, written, …}``, or None; and
         notes.
     """
-    data, note = read_json_object(path)
-    if data is None:
-        return None, [note] if note else []
     notes: list[str] = []
+    data = _object(path, notes)
+    if data is None:
+        return None, notes
     gates = [
         {
             **gate,
@@ -133,6 +132,25 @@ def read_training(path: Path) -> tuple[dict[str, Any] | None, list[str]]:
         "skipped_folds": _list(data, "skipped_folds", path, notes),
         "written": [clean_text(key) for key in _list(data, "written", path, notes)],
     }, notes
+
+
+def _object(path: Path, notes: list[str]) -> dict[str, Any] | None:
+    """Read a JSON object; what is wrong with its file becomes a note."""
+    data, note = read_json_object(path)
+    if note:
+        notes.append(note)
+    return data
+
+
+def _checks(data: dict[str, Any], path: Path, tier: str, notes: list[str]) -> list[dict[str, Any]]:
+    """Read the checks of one tier; what is none counts as failed and is noted."""
+    checks = []
+    for entry in _list(data, "checks", path, notes):
+        check, sound = read_check(entry, tier)
+        if not sound:
+            notes.append(f"{path.name}: a check without a known status was counted as failed: {check['name']}")
+        checks.append(check)
+    return checks
 
 
 def _list(data: dict[str, Any], key: str, path: Path, notes: list[str]) -> list[Any]:

@@ -12,20 +12,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.run_report_charts import Row, freshness_rows, ic_chart, timeline_rows
+from ansible.module_utils.run_report_charts import Row, ic_chart, timeline_rows
+from ansible.module_utils.run_report_checks import instance_tier_gap, with_status
 from ansible.module_utils.run_report_events import format_time, log_name, parse_time
-from ansible.module_utils.run_report_evidence import CHECK_STATES
+from ansible.module_utils.run_report_preflight import preflight_context
 from ansible.module_utils.run_report_summary import (
     cost_basis,
     leaks_line,
     run_seconds,
 )
-from ansible.module_utils.run_report_text import UNKNOWN, counted, duration, ic, number, usd
+from ansible.module_utils.run_report_text import UNKNOWN, counted, duration, ic, number, size, usd
+from ansible.module_utils.run_report_writes import changes_line, kept, nothing_written, proof_line
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-#: Stale symbols that are named before the rest folds away.
-NAMED_STALE = 12
+#: Changed keys of the data bucket that the page lists; the receipt has what was recorded.
+LISTED_CHANGES = 50
 
 VERDICTS = {
     "passed": ("Passed", "✓"),
@@ -40,9 +42,10 @@ ADVICE = {
     "request": "Read the launch attempts below. Nothing was written anywhere, so the run can simply be repeated.",
     "bootstrap": "Read the log of the step and the instance's console output, then start the run again.",
     "deps": "Read the log of the step: a package that cannot be installed is named there. Then start the run again.",
-    "preflight": "Mend what the failed checks name, then repeat the preflight alone: it writes nothing.",
+    "preflight": "Read the log of the step, then repeat the preflight alone: it writes nothing.",
     "terminate": "Run the termination playbook for this run id now, then look for instances with the run's tag.",
 }
+CHECKS_ADVICE = "Do what the failed checks below say, then repeat the preflight alone: it writes nothing."
 TRAINING_ADVICE = "Read the log of the step. The live weights are untouched unless this page says promoted."
 
 
@@ -58,7 +61,7 @@ def render_page(receipt: Mapping[str, Any], logs: Sequence[str], template: str) 
         One self-contained HTML page.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(duration=duration, usd=usd, ic=ic, clock=clock, counted=counted)
+    environment.filters.update(duration=duration, usd=usd, ic=ic, clock=clock, counted=counted, size=size)
     page: str = environment.from_string(template).render(**page_context(receipt, logs))
     return page
 
@@ -88,10 +91,8 @@ def page_context(receipt: Mapping[str, Any], logs: Sequence[str]) -> dict[str, A
         "circumstances": circumstances(receipt),
         "seconds": run_seconds(receipt),
         "steps": _with_svg(steps),
-        "checks": sorted(
-            (receipt["preflight"] or {}).get("checks", []), key=lambda check: CHECK_STATES.index(check["status"])
-        ),
-        "freshness": _freshness(receipt["preflight"]),
+        "preflight": preflight_context(receipt),
+        "writes": writes_context(receipt["writes"]),
         "training": training,
         "training_word": decision(receipt["mode"], training),
         "threshold": threshold,
@@ -116,7 +117,7 @@ def headline(receipt: Mapping[str, Any]) -> str:
             return "The run ended well, but no preflight was part of it."
         warned = sum(check["status"] == "warn" for check in preflight["checks"])
         extra = f", {counted(warned, 'warning')}" if warned else ""
-        wrote = " Nothing was written." if receipt["writes"]["data_bucket"] == 0 else ""
+        wrote = " Nothing was written." if nothing_written(receipt["writes"]) else ""
         return (
             f"All {counted(len(preflight['checks']), 'check')} passed{extra}; "
             f"{counted(preflight['symbols'], 'symbol')} examined.{wrote}"
@@ -146,12 +147,8 @@ def advice(receipt: Mapping[str, Any]) -> str:
         )
     if outcome == "interrupted":
         return "Repeat the run. If it was cut short by hand, first run the termination playbook for this run id."
-    stale = (receipt["preflight"] or {}).get("stale") or []
-    if step in (None, "preflight") and stale:
-        return (
-            f"Bring the prices of {_named(stale)} up to date (or raise the limit if the age is intended), then repeat "
-            "the preflight alone: it writes nothing."
-        )
+    if step in (None, "open", "preflight") and with_status((receipt["preflight"] or {}).get("checks", []), "fail"):
+        return ("Nothing was launched. " if step == "open" else "") + CHECKS_ADVICE
     if step in ADVICE:
         return ADVICE[step]
     return TRAINING_ADVICE if step else "Read the error above and the logs below, then start the run again."
@@ -179,12 +176,33 @@ def facts(receipt: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     left = "nothing" if counted_all and not leaked else ("something" if leaked else "unknown")
     small = ", ".join(name.replace("_", " ") for name in receipt["leaks"]) + ": 0 each"
     found.append(("Left behind", left, small if left == "nothing" else leaks_line(receipt["leaks"])))
-    writes = receipt["writes"]["data_bucket"]
-    bucket = receipt["run"]["data_bucket"]
-    found.append(
-        ("Data bucket writes", "not counted" if writes is None else f"{writes:,}", f"to {bucket}" if bucket else "")
-    )
+    found.append(_writes_fact(receipt["writes"], receipt["run"]["data_bucket"]))
     return found
+
+
+def writes_context(writes: Mapping[str, Any]) -> dict[str, Any]:
+    """Choose what the page shows of the writes to the data bucket, and of what proves them."""
+    count, denied, digest = writes["data_bucket"], writes.get("denied"), writes.get("digest")
+    words = []
+    if count:
+        words.append(f"{counted(count, 'write')} reached the data bucket.")
+    elif nothing_written(writes):
+        words.append("No write reached the data bucket.")
+    else:
+        words.append("The writes to the data bucket were not counted." if count is None else "No write was counted.")
+    if denied:
+        words.append(f"{counted(denied, 'write')} {'was' if denied == 1 else 'were'} tried and refused.")
+    if digest and kept(writes) is not None:
+        prefixes = ", ".join(digest["prefixes"]) if digest["prefixes"] else "the whole bucket"
+        equal = "equal" if kept(writes) else "not equal"
+        words.append(f"The digests of the data bucket's objects before and after ({prefixes}) are {equal}.")
+    return {
+        "intro": " ".join(words),
+        "digest": digest,
+        "halves": [(name, digest[key]) for name, key in (("Before", "before"), ("After", "after"))] if digest else [],
+        "changed": digest["changed"][:LISTED_CHANGES] if digest else [],
+        "more_changed": digest["changed_count"] - len(digest["changed"][:LISTED_CHANGES]) if digest else 0,
+    }
 
 
 def circumstances(receipt: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -212,6 +230,8 @@ def missing_parts(receipt: Mapping[str, Any]) -> list[str]:
         found.append("No step was recorded, so there is no timeline.")
     if receipt["preflight"] is None:
         found.append("There is no preflight result: the run ended before it, or it was not part of the run.")
+    elif gap := instance_tier_gap(receipt):
+        found.append(f"The preflight is not whole: {gap}.")
     if receipt["mode"] != "preflight" and receipt["training"] is None:
         found.append("There is no training result: the run ended before it, or it was not part of the run.")
     return found
@@ -243,21 +263,15 @@ def log_files(run_dir: Path) -> list[str]:
     return sorted(f"logs/{path.name}" for path in (run_dir / "logs").glob("*.log"))
 
 
-def _freshness(preflight: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Prepare the freshness picture and the list of stale symbols, oldest first."""
-    if preflight is None or not (preflight["ages"] or preflight["stale"]):
-        return None
-    ages = preflight["ages"]
-    ordered = sorted(preflight["stale"], key=lambda name: (-(10**9 if ages.get(name) is None else ages[name]), name))
-    named = [
-        (name, "age unknown" if ages.get(name) is None else counted(ages[name], "trading day")) for name in ordered
-    ]
-    return {
-        "rows": _with_svg(freshness_rows(ages, preflight["stale"])),
-        "named": named[:NAMED_STALE],
-        "rest": named[NAMED_STALE:],
-        "fresh": len(ages) - sum(name in ages for name in preflight["stale"]),
-    }
+def _writes_fact(writes: Mapping[str, Any], bucket: Any) -> tuple[str, str, str]:
+    """Say in a word how often the data bucket was written to, and in small print what proves it."""
+    count, denied = writes["data_bucket"], writes.get("denied")
+    proof = changes_line({**writes["digest"], "changed": []}) if kept(writes) is False else proof_line(writes)
+    value = "not counted" if count is None else f"{count:,}"
+    if count is None and kept(writes) is not None:
+        value = "none" if kept(writes) else "changed"
+    refused = f"{denied:,} tried and refused" if denied else ""
+    return "Data bucket writes", value, "\n".join(filter(None, (f"to {bucket}" if bucket else "", proof, refused)))
 
 
 def _plain(value: Any) -> str:
@@ -285,9 +299,3 @@ def _error_log(receipt: Mapping[str, Any], logs: Sequence[str]) -> str | None:
         return None
     name = f"logs/{log_name(receipt['failed_step'])}.log"
     return name if name in logs else None
-
-
-def _named(symbols: Sequence[str]) -> str:
-    """Name up to three symbols and count the rest."""
-    listed = ", ".join(symbols[:3])
-    return listed if len(symbols) <= 3 else f"{listed} and {len(symbols) - 3:,} more"

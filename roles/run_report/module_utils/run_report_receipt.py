@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from ansible.module_utils.run_report_checks import instance_tier_ran
 from ansible.module_utils.run_report_events import (
     CLOSING_STEPS,
     Failure,
@@ -24,7 +25,8 @@ from ansible.module_utils.run_report_events import (
     parse_time,
     summarise_steps,
 )
-from ansible.module_utils.run_report_text import counted, number, total
+from ansible.module_utils.run_report_text import count_of, counted, number
+from ansible.module_utils.run_report_writes import breach_by_writes, shape_writes
 
 INSTANCE_FIELDS = ("id", "type", "az", "market", "requested_at", "online_at", "terminated_at", "attempts")
 #: Of `run`, what describes the circumstances; whatever else it holds stays out of the receipt.
@@ -69,10 +71,10 @@ class Inputs:
         instance: the instance, or None when none was ever asked for.
         outcome: the playbook's own verdict, or None to draw it from the evidence.
         error: the playbook's own error sentence, or None.
-        preflight: the result of the preflight, or None.
+        preflight: the results of the preflight's two tiers as one, or None.
         smoke: the result of the smoke training, or None.
         full: the result of the full training, or None.
-        writes: ``{data_bucket: count, evidence}``.
+        writes: ``{data_bucket: count, denied: count, evidence, digest}``.
         leaks: counts of what was left behind.
         api_calls: ``{service.action: count}``.
         cost: ``{market_price_usd_hour, on_demand_price_usd_hour}``.
@@ -120,11 +122,11 @@ def build_receipt(inputs: Inputs) -> dict[str, Any]:
         "instance": instance,
         "steps": steps,
         "preflight": inputs.preflight,
-        "writes": _writes(inputs.writes, notes),
+        "writes": shape_writes(inputs.writes, notes),
         "training": training,
         "smoke": inputs.smoke,
         "cost": bill(instance, inputs.cost or {}, notes),
-        "leaks": {name: _count((inputs.leaks or {}).get(name)) for name in LEAK_FIELDS},
+        "leaks": {name: count_of((inputs.leaks or {}).get(name)) for name in LEAK_FIELDS},
         "api_calls": dict(sorted((inputs.api_calls or {}).items())),
         "run": {name: _without_credentials(inputs.run.get(name)) for name in RUN_FIELDS},
         "failed_step": None,
@@ -220,10 +222,11 @@ def breach_of(receipt: Mapping[str, Any]) -> str | None:
         ran = [step for step in TRAINING_STEPS if statuses.get(step) in ("passed", "interrupted")]
         if ran or receipt["training"] or receipt["smoke"]:
             return "something trained in a run that was to be a preflight only"
-        if receipt["writes"]["data_bucket"]:
-            return f"a preflight wrote to the data bucket ({counted(receipt['writes']['data_bucket'], 'write')})"
+        wrote: str | None = breach_by_writes(receipt["writes"])
+        if wrote is not None:
+            return wrote
     # A step that passed without its result proves nothing: once a training trained nothing, successfully.
-    if statuses.get("preflight") == "passed" and receipt["preflight"] is None:
+    if statuses.get("preflight") == "passed" and not instance_tier_ran(receipt["preflight"]):
         return "the preflight step passed but left no result"
     if mode in TRAINING_MODES and receipt["training"] is None and _passed_any(statuses, TRAINING_STEPS):
         return "the training step passed but left no result"
@@ -279,15 +282,6 @@ def _instance(given: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return shaped
 
 
-def _writes(given: Mapping[str, Any] | None, notes: list[str]) -> dict[str, Any]:
-    """Bring the writes into shape; an uncounted number is None and noted, never 0."""
-    writes = {**(given or {}), "data_bucket": _count((given or {}).get("data_bucket"))}
-    writes.setdefault("evidence", None)
-    if writes["data_bucket"] is None:
-        notes.append("the writes to the data bucket were not counted")
-    return writes
-
-
 def _without_credentials(value: Any) -> Any:
     """Take user and password out of every address in a value: a training source may be a private repository."""
     if isinstance(value, Mapping):
@@ -295,16 +289,6 @@ def _without_credentials(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_without_credentials(entry) for entry in value]
     return _CREDENTIALS.sub(r"\1", value) if isinstance(value, str) else value
-
-
-def _count(value: Any) -> int | None:
-    """Count what was given as a number or as a list of things."""
-    if isinstance(value, (list, tuple)):
-        return len(value)
-    if isinstance(value, Mapping):
-        return total(dict(value)) or 0
-    known = number(value)
-    return None if known is None else int(known)
 
 
 def _finished_at(inputs: Inputs) -> str | None:

@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from ansible.module_utils.run_report_checks import instance_tier_gap, tally
 from ansible.module_utils.run_report_events import parse_time
 from ansible.module_utils.run_report_text import counted, duration, ic, number, usd
+from ansible.module_utils.run_report_writes import writes_line
 
 #: Longest line; a terminal of 80 columns still shows most of it after Ansible's own indentation.
 LONGEST_LINE = 160
@@ -34,7 +35,7 @@ def summary_lines(receipt: Mapping[str, Any], report_path: str) -> list[str]:
     if receipt["steps"]:
         lines.append("steps      " + ", ".join(_step(step) for step in receipt["steps"]))
     if receipt["preflight"]:
-        lines.append(f"preflight  {preflight_line(receipt['preflight'])}")
+        lines.append(f"preflight  {preflight_line(receipt)}")
     if receipt["training"]:
         lines.append(f"training   {training_line(receipt['training'])}")
     lines.append(f"writes     {writes_line(receipt['writes'])}")
@@ -53,17 +54,18 @@ def run_seconds(receipt: Mapping[str, Any]) -> float | None:
     return None if started is None or finished is None else max(0.0, (finished - started).total_seconds())
 
 
-def preflight_line(preflight: Mapping[str, Any]) -> str:
-    """Count the checks by status and the symbols by freshness."""
-    counts = Counter(check["status"] for check in preflight["checks"])
-    parts = [f"{counts['pass']} passed", f"{counts['fail']} failed"]
-    if counts["warn"]:
-        parts.insert(1, counted(counts["warn"], "warning"))
+def preflight_line(receipt: Mapping[str, Any]) -> str:
+    """Count the checks of both tiers by status, and the symbols by freshness."""
+    preflight = receipt["preflight"]
+    checks = tally(preflight["checks"])
+    if gap := instance_tier_gap(receipt):
+        return f"{checks}; {gap}"
     symbols = f"{counted(preflight['symbols'], 'symbol')}, {len(preflight['stale']):,} stale"
     if preflight["stale"]:
         symbols += f" ({_named_stale(preflight)})"
+    missing = f", {len(preflight['missing']):,} missing" if preflight["missing"] else ""
     newest = f", newest {preflight['newest']}" if preflight["newest"] else ""
-    return f"{', '.join(parts)}; {symbols}{newest}"
+    return f"{checks}; {symbols}{missing}{newest}"
 
 
 def training_line(training: Mapping[str, Any]) -> str:
@@ -72,14 +74,6 @@ def training_line(training: Mapping[str, Any]) -> str:
     if training.get("dry_run"):
         decision = "dry run, nothing written"
     return f"{counted(training['folds'], 'fold')}, median IC {ic(training['median_ic'])}, {decision}"
-
-
-def writes_line(writes: Mapping[str, Any]) -> str:
-    """Say how often the data bucket was written to."""
-    count = writes["data_bucket"]
-    if count is None:
-        return "to the data bucket: not counted"
-    return "none to the data bucket" if count == 0 else f"{counted(count, 'object')} to the data bucket"
 
 
 def cost_line(cost: Mapping[str, Any]) -> str:

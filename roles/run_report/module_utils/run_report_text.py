@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 #: A number that is not known, in a table.
@@ -45,6 +46,18 @@ def usd(amount: Any) -> str:
     return f"${value:,.4f}" if 0 < value < 0.1 else f"${value:,.2f}"
 
 
+def size(count: Any) -> str:
+    """Format bytes: ``512 B``, ``1.4 kB``, ``56.7 MB``; a dash when unknown."""
+    value = number(count)
+    if value is None:
+        return UNKNOWN
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 999.95:
+            return f"{value:,.0f} B" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:,.1f} TB"
+
+
 def counted(count: Any, singular: str, plural: str | None = None) -> str:
     """Format a count with its noun: ``1 symbol``, ``5,000 symbols``."""
     value = number(count)
@@ -57,6 +70,16 @@ def ic(value: Any) -> str:
     """Format an information coefficient with sign and four decimals; a dash when unknown."""
     known = number(value)
     return UNKNOWN if known is None else f"{known:+.4f}"
+
+
+def count_of(value: Any) -> int | None:
+    """Count what was given as a number, as a list of things or as a mapping of counts; None when it is none of them."""
+    if isinstance(value, (list, tuple)):
+        return len(value)
+    if isinstance(value, Mapping):
+        return total(dict(value)) or 0
+    known = number(value)
+    return None if known is None else int(known)
 
 
 def total(counts: Any) -> int | None:
