@@ -163,11 +163,17 @@ class _Seeder:
         for name, bucket in self._wanted.get("buckets", {}).items():
             if name not in present:
                 s3.create_bucket(Bucket=name)
-            rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
-            s3.put_bucket_encryption(Bucket=name, ServerSideEncryptionConfiguration={"Rules": [rule]})
+            settings = bucket or {}
+            # AWS's own defaults, unless the description wants them broken.
+            if settings.get("encrypted", True):
+                rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+                s3.put_bucket_encryption(Bucket=name, ServerSideEncryptionConfiguration={"Rules": [rule]})
+            else:
+                s3.delete_bucket_encryption(Bucket=name)
             blocks = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
-            s3.put_public_access_block(Bucket=name, PublicAccessBlockConfiguration=dict.fromkeys(blocks, True))
-            if (bucket or {}).get("versioned"):
+            blocked = bool(settings.get("public_access_blocked", True))
+            s3.put_public_access_block(Bucket=name, PublicAccessBlockConfiguration=dict.fromkeys(blocks, blocked))
+            if settings.get("versioned"):
                 s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
             yield f"bucket {name}"
 

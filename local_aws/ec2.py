@@ -16,13 +16,14 @@ from moto.core.utils import utcnow
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import EC2Backend, ec2_backends
 from moto.ec2.models.amis import Ami
+from moto.ec2.models.instance_types import INSTANCE_TYPES
 from moto.ec2.models.instances import Instance, InstanceState, Reservation, StateReason
 from moto.ec2.models.spot_requests import SpotInstanceRequest
 from moto.ec2.utils import convert_tag_spec, random_spot_request_id
 from moto.iam.models import iam_backends
 
 from local_aws.faults import Faults
-from local_aws.market import spot_price
+from local_aws.market import ON_DEMAND_QUOTA, SPOT_QUOTA, spot_price
 from local_aws.requests import current
 from local_aws.state import ACCOUNT_ID, REGION
 
@@ -248,9 +249,24 @@ class LocalEC2Backend(EC2Backend):
         if fault:
             code = fault.parameters.get("code", "InsufficientInstanceCapacity")
             raise EC2ClientError(code, CAPACITY_MESSAGES.get(code, "Injected fault.").format(**facts))
+        self._check_quota(kwargs["instance_type"], spot)
         maximum = (market.get("SpotOptions") or {}).get("MaxPrice")
         if spot and maximum and float(maximum) < spot_price(kwargs["instance_type"], zone):
             raise EC2ClientError("SpotMaxPriceTooLow", CAPACITY_MESSAGES["SpotMaxPriceTooLow"])
+
+    def _check_quota(self, instance_type: str, spot: bool) -> None:
+        """Refuse a launch over a quota that a fault has set."""
+        fault = self.faults.take("quota", code=SPOT_QUOTA if spot else ON_DEMAND_QUOTA)
+        if fault is None:
+            return
+        live = [i for i in self.all_instances() if i._state.name in ("pending", "running")]
+        same = [i for i in live if (i.lifecycle == "spot") == spot]
+        wanted = sum(_vcpus(each) for each in [instance_type, *(i.instance_type for i in same)])
+        if wanted > fault.parameters["value"]:
+            message = (
+                f"You have requested more vCPU capacity than your current vCPU limit of {fault.parameters['value']:g}"
+            )
+            raise EC2ClientError("MaxSpotInstanceCountExceeded" if spot else "VcpuLimitExceeded", message)
 
     def _with_root(self, image_id: str, mappings: list[dict[str, Any]]) -> list[dict[str, Any]]:
         images = self.describe_images(filters={"image-id": image_id})
@@ -290,6 +306,11 @@ def backend() -> LocalEC2Backend:
     """The EC2 back end of the embedded account and region."""
     found = ec2_backends[ACCOUNT_ID][REGION]
     assert isinstance(found, LocalEC2Backend), "install() must run before moto makes its back end"
+    return found
+
+
+def _vcpus(instance_type: str) -> int:
+    found: int = INSTANCE_TYPES[instance_type]["VCpuInfo"]["DefaultVCpus"] if instance_type in INSTANCE_TYPES else 0
     return found
 
 

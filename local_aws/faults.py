@@ -9,6 +9,8 @@
 | ``never_online`` | instances launched from now on never register with SSM | ``count`` |
 | ``boot_delay`` | instances launched from now on register later | ``seconds``, ``count`` |
 | ``boot_failure`` | instances launched from now on fail to boot | ``count`` |
+| ``credentials`` | role credentials handed out to instances from now on last so long | ``seconds``, ``count`` |
+| ``quota`` | the quota of vCPUs is this low, and a launch over it is refused | ``value``, ``code``, ``count`` |
 
 One-off events, not kept in the list: ``cut`` (drop the session sockets of an instance) and ``interrupt``
 (spot interruption notice, then reclaim after ``seconds``).
@@ -32,7 +34,11 @@ PARAMETERS: dict[str, dict[str, type]] = {
     "never_online": {"count": int},
     "boot_delay": {"seconds": float, "count": int},
     "boot_failure": {"count": int},
+    "credentials": {"seconds": float, "count": int},
+    "quota": {"value": float, "code": str, "count": int},
 }
+# What a fault of a kind is when its parameter is left out.
+DEFAULTS: dict[str, dict[str, Any]] = {"credentials": {"seconds": 60.0}, "quota": {"value": 0.0}}
 EVENTS: dict[str, dict[str, type]] = {
     "cut": {"instance": str},
     "interrupt": {"instance": str, "seconds": float},
@@ -74,7 +80,7 @@ class Faults:
             raise LocalAwsError(
                 f"unknown fault {kind!r}; known: {', '.join(sorted(PARAMETERS))}, cut, interrupt, clear"
             )
-        values = _typed(kind, parameters, known)
+        values = {**DEFAULTS.get(kind, {}), **_typed(kind, parameters, known)}
         count = values.pop("count", None)
         with self._lock:
             fault = Fault(f"fault-{next(self._numbers)}", kind, values, count)
@@ -99,6 +105,11 @@ class Faults:
                         fault.count -= 1
                     return fault
         return None
+
+    def pending(self, kind: str) -> bool:
+        """Whether a fault of a kind still has something to break."""
+        with self._lock:
+            return any(fault.kind == kind and fault.count != 0 for fault in self._faults.values())
 
     def listing(self) -> list[dict[str, Any]]:
         """The faults as plain dicts."""

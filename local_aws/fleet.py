@@ -178,7 +178,7 @@ class Fleet:
             with live.boot_lock:
                 if live.ended.is_set():
                     return
-                live.metadata = MetadataServer(InstanceMetadata(live, self._reservation.region))
+                live.metadata = MetadataServer(InstanceMetadata(live, self._reservation.region, self._faults))
                 live.machine = self._new_machine(live)
                 live.machine.on_exit(lambda why: self._exited(live, why))
                 live.machine.start()

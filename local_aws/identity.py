@@ -49,9 +49,7 @@ class Principal:
 
     def policies(self) -> list[str]:
         """Policy documents (JSON) attached to the caller, inline and managed."""
-        if self.user is not None:
-            return _user_policies(self.user)
-        return _role_policies(str(self.role))
+        return policies_of("role", str(self.role)) if self.user is None else policies_of("user", self.user)
 
 
 def create_user(reservation: Reservation, key_name: str, policy: dict[str, Any] | None) -> None:
@@ -133,20 +131,24 @@ def _document(policy: Any) -> str:
     return document if isinstance(document, str) else json.dumps(document)
 
 
-def _user_policies(name: str) -> list[str]:
+def policies_of(kind: str, name: str) -> list[str]:
+    """Policy documents (JSON), inline and managed, of a ``user``, with those of its groups, a ``role`` or a ``group``.
+
+    Raises:
+        moto.iam.exceptions.NotFoundException: There is none of that name.
+    """
     backend = iam()
+    if kind == "role":
+        found = [_document(backend.get_role_policy(name, policy)[1]) for policy in backend.list_role_policies(name)]
+        return found + [_document(policy) for policy in backend.list_attached_role_policies(name)[0]]
+    if kind == "group":
+        found = [_document(backend.get_group_policy(name, policy)) for policy in backend.list_group_policies(name)]
+        return found + [_document(policy) for policy in backend.list_attached_group_policies(name)[0]]
     found = [_document(backend.get_user_policy(name, policy)) for policy in backend.list_user_policies(name)]
     found += [_document(policy) for policy in backend.list_attached_user_policies(name)[0]]
     for group in backend.get_groups_for_user(name):
-        found += [_document(backend.get_group_policy(group.name, p)) for p in backend.list_group_policies(group.name)]
-        found += [_document(policy) for policy in backend.list_attached_group_policies(group.name)[0]]
+        found += policies_of("group", group.name)
     return found
-
-
-def _role_policies(name: str) -> list[str]:
-    backend = iam()
-    found = [_document(backend.get_role_policy(name, policy)[1]) for policy in backend.list_role_policies(name)]
-    return found + [_document(policy) for policy in backend.list_attached_role_policies(name)[0]]
 
 
 @functools.cache

@@ -19,6 +19,8 @@ ON_DEMAND_USD_HOUR = {
     "t3.medium": 0.0416,
     "t3.large": 0.0832,
 }
+# Codes of the quotas of virtual CPUs, standard instances.
+SPOT_QUOTA, ON_DEMAND_QUOTA = "L-34B43A08", "L-1216C47A"
 _DEFAULT_USD_HOUR = 0.10
 _SHARE_BY_ZONE = {"a": 0.36, "b": 0.38, "c": 0.35, "d": 0.40, "e": 0.42, "f": 0.37}
 

@@ -10,6 +10,7 @@ from local_aws.machines.imds import Credentials, InstanceFacts, Notices
 from local_aws.state import ACCOUNT_ID
 
 if TYPE_CHECKING:
+    from local_aws.faults import Faults
     from local_aws.fleet import Live
 
 CREDENTIALS_SECONDS = 6 * 3600
@@ -20,11 +21,13 @@ RENEWED_BEFORE = timedelta(minutes=15)
 class InstanceMetadata:
     """Implements ``machines.imds.MetadataProvider`` for one instance."""
 
-    def __init__(self, live: Live, region: str) -> None:
-        """Answer for ``live``."""
+    def __init__(self, live: Live, region: str, faults: Faults) -> None:
+        """Answer for ``live``; ``faults`` may shorten the life of credentials."""
         self._live = live
         self._region = region
+        self._faults = faults
         self._keys: Credentials | None = None
+        self._short = False
 
     def facts(self) -> InstanceFacts:
         """The instance as it is now."""
@@ -54,13 +57,21 @@ class InstanceMetadata:
         )
 
     def credentials(self) -> Credentials | None:
-        """Keys of the instance's role, renewed before they expire; None without a role."""
+        """Keys of the instance's role, renewed before they expire; None without a role.
+
+        Keys that a fault has made short-lived stay until they have expired.
+        """
         role = self._role()
         if role is None:
             return None
         now = datetime.now(UTC)
-        if self._keys is None or self._keys.expires_at < now + RENEWED_BEFORE:
-            session = identity.assume_role(role, self._live.instance.id, CREDENTIALS_SECONDS)
+        last = now if self._short else now + RENEWED_BEFORE
+        cut_short = not self._short and self._faults.pending("credentials")
+        if self._keys is None or self._keys.expires_at < last or cut_short:
+            fault = self._faults.take("credentials")
+            self._short = fault is not None
+            seconds = fault.parameters["seconds"] if fault else CREDENTIALS_SECONDS
+            session = identity.assume_role(role, self._live.instance.id, round(seconds))
             self._keys = Credentials(
                 access_key_id=session.access_key_id,
                 secret_access_key=session.secret_access_key,

@@ -17,12 +17,34 @@ from typing import Any
 
 Context = Mapping[str, str]
 
+# The decisions, as SimulatePrincipalPolicy names them.
+ALLOWED, EXPLICIT_DENY, IMPLICIT_DENY = "allowed", "explicitDeny", "implicitDeny"
+
 
 def evaluate(policies: Iterable[str], permission: str, resources: Sequence[str], context: Context) -> bool:
     """Whether ``policies`` (JSON documents) allow ``permission`` on every one of ``resources``."""
     statements = [statement for policy in policies for statement in _statements(policy)]
     asked: Sequence[str | None] = resources or [None]
-    return all(_allowed(statements, permission, resource, context) for resource in asked)
+    return all(_decision(statements, permission, resource, context) == ALLOWED for resource in asked)
+
+
+def decide(policies: Iterable[str], permission: str, resource: str, context: Context) -> str:
+    """The decision about one permission on one resource, in the words of IAM's policy simulator."""
+    return _decision([s for policy in policies for s in _statements(policy)], permission, resource, context)
+
+
+def missing_keys(policies: Iterable[str], permission: str, resource: str, context: Context) -> list[str]:
+    """Condition keys that statements about ``permission`` on ``resource`` ask for and ``context`` does not have."""
+    given = {key.lower() for key in context}
+    wanted = {
+        key
+        for policy in policies
+        for statement in _statements(policy)
+        if _applies({**statement, "Condition": {}}, permission, resource, context)
+        for block in statement.get("Condition", {}).values()
+        for key in block
+    }
+    return sorted(key for key in wanted if key.lower() not in given)
 
 
 def trusts(document: str, principals: Iterable[str], permission: str, context: Context) -> bool:
@@ -36,7 +58,7 @@ def trusts(document: str, principals: Iterable[str], permission: str, context: C
     """
     named = set(principals) | {"*"}
     statements = [s for s in _statements(document) if named & set(_aws_principals(s))]
-    return _allowed(statements, permission, None, context)
+    return _decision(statements, permission, None, context) == ALLOWED
 
 
 def _aws_principals(statement: Mapping[str, Any]) -> list[str]:
@@ -44,9 +66,11 @@ def _aws_principals(statement: Mapping[str, Any]) -> list[str]:
     return _list(principal.get("AWS") if isinstance(principal, Mapping) else principal)
 
 
-def _allowed(statements: Sequence[Mapping[str, Any]], permission: str, resource: str | None, context: Context) -> bool:
+def _decision(statements: Sequence[Mapping[str, Any]], permission: str, resource: str | None, context: Context) -> str:
     applicable = [s["Effect"] for s in statements if _applies(s, permission, resource, context)]
-    return "Deny" not in applicable and "Allow" in applicable
+    if "Deny" in applicable:
+        return EXPLICIT_DENY
+    return ALLOWED if "Allow" in applicable else IMPLICIT_DENY
 
 
 def _applies(statement: Mapping[str, Any], permission: str, resource: str | None, context: Context) -> bool:

@@ -152,6 +152,8 @@ class AwsRequest:
         return []
 
     def _iam_resources(self) -> list[str]:
+        if "PolicySourceArn" in self.parameters:
+            return [str(self.parameters["PolicySourceArn"])]
         for key, kind in (("RoleName", "role"), ("InstanceProfileName", "instance-profile"), ("UserName", "user")):
             if key in self.parameters:
                 return [f"arn:aws:iam::{ACCOUNT_ID}:{kind}/{self.parameters[key]}"]

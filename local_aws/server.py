@@ -23,13 +23,14 @@ os.environ.setdefault("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
 from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
-from local_aws import ec2, fleet, identity, market
+from local_aws import ec2, fleet, identity, market, simulation
 from local_aws.control import LOCK
 from local_aws.errors import AwsError
 from local_aws.faults import Faults, check_event
 from local_aws.gateway import Gateway
 from local_aws.ledger import Ledger
 from local_aws.machines import detect
+from local_aws.quotas import ServiceQuotas
 from local_aws.ssm import SessionManager
 from local_aws.state import LocalAwsError, Reservation, write_private
 
@@ -75,6 +76,8 @@ class LocalAws:
         ec2.install(self._fleet, self.faults)
         self._gateway = Gateway(reservation, self._ledger, self.faults, self._control, _tags_of)
         self._sessions = SessionManager(self._gateway, self._fleet)
+        ServiceQuotas(self._gateway, self.faults)
+        simulation.install()
         identity.create_user(reservation, "operator", identity.administrator_policy())
         identity.create_user(reservation, "controller", None)
         _patch_prices()
