@@ -115,6 +115,9 @@ class AwsRequest:
             return self._ssm_resources()
         if self.service == "iam":
             return self._iam_resources()
+        if self.service == "servicequotas" and "QuotaCode" in self.parameters:
+            service, code = self.parameters.get("ServiceCode", ""), self.parameters["QuotaCode"]
+            return [f"arn:aws:servicequotas:{self.region}:{ACCOUNT_ID}:{service}/{code}"]
         if self.service == "sts" and "RoleArn" in self.parameters:
             return [str(self.parameters["RoleArn"])]
         return []

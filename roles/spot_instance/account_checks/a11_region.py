@@ -1,0 +1,37 @@
+"""The region: known, enabled for the account, and the same that the environment names."""
+
+from __future__ import annotations
+
+import os
+
+from botocore.exceptions import ClientError
+
+from .base import Finding, error_code
+from .context import Context
+
+REMEDY = "give aws_region a region that is enabled for the account, the one that holds the buckets"
+VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
+
+
+def run(context: Context) -> Finding:
+    """Ask EC2 about the region, then look at the environment."""
+    region = context.settings.region
+    try:
+        found = context.client("ec2").describe_regions(RegionNames=[region], AllRegions=True)["Regions"]
+    except ClientError as error:
+        if not error_code(error).startswith("InvalidParameter"):
+            raise
+        found = []
+    if not found:
+        return Finding("fail", f"EC2 knows no region {region}")
+    if found[0].get("OptInStatus") == "not-opted-in":
+        return Finding("fail", f"region {region} is not enabled for the account")
+    others = {name: os.environ[name] for name in VARIABLES if os.environ.get(name, region) != region}
+    if others:
+        said = ", ".join(f"{name}={value}" for name, value in others.items())
+        return Finding(
+            "warn",
+            f"the run uses {region}, and the environment says {said}",
+            "unset the variable or set aws_region: what reads the environment would look into another region",
+        )
+    return Finding("pass", region)

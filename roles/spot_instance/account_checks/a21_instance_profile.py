@@ -1,0 +1,85 @@
+"""The instance profile: its role can be taken by EC2, may do what the run needs, and in a preflight may not write."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from .base import Finding, Status, one_line, worst
+from .context import Context
+from .simulation import Question, allowed, denied
+
+REMEDY = "make role and instance profile as docs/real-aws.md says, with the policies in files/iam"
+# What the agent of Systems Manager needs before a session can be opened (AmazonSSMManagedInstanceCore has it).
+AGENT = Question(
+    (
+        "ssm:UpdateInstanceInformation",
+        "ssmmessages:CreateControlChannel",
+        "ssmmessages:CreateDataChannel",
+        "ssmmessages:OpenControlChannel",
+        "ssmmessages:OpenDataChannel",
+    )
+)
+WRITES = ("s3:PutObject", "s3:DeleteObject")
+# A simulation asks about one key, not about all: these stand for the places that a policy might leave open.
+PLACES = ("", "predictor/", "health/", "data_manifest/")
+KEY = "spot-train-check"
+
+
+def run(context: Context) -> Finding:
+    """Look at profile, role and trust, and simulate the role's policies."""
+    settings, role = context.settings, context.role
+    findings: list[tuple[Status, str]] = []
+    if not trusts_ec2(role.get("AssumeRolePolicyDocument")):
+        findings.append(("fail", f"role {role['RoleName']} does not trust ec2.amazonaws.com, which has to take it"))
+    try:
+        findings += _policies(context, role["Arn"])
+    except ClientError as error:
+        findings.append(("warn", f"what role {role['RoleName']} may do cannot be asked: {one_line(error)}"))
+    cannot = "cannot write to the data bucket" if settings.preflight else "can write predictor/"
+    return worst(findings, f"{settings.profile}: role {role['RoleName']} reads the data bucket, {cannot}")
+
+
+def _policies(context: Context, role: str) -> list[tuple[Status, str]]:
+    settings = context.settings
+    data = settings.data_bucket
+    prefixes = [f"{settings.arctic_prefix}/", "predictor/"]
+    needed = [
+        AGENT,
+        Question(("s3:ListBucket",), (context.bucket_arn(data),)),
+        Question(("s3:GetObject",), [context.bucket_arn(data, prefix + KEY) for prefix in prefixes]),
+    ]
+    if not settings.preflight:
+        needed.append(Question(("s3:PutObject",), (context.bucket_arn(data, f"predictor/{KEY}"),)))
+    lacking = denied(context, role, needed)
+    findings: list[tuple[Status, str]] = []
+    if lacking:
+        findings.append(("fail", f"the role may not {_told(lacking)}"))
+    if settings.preflight:
+        places = dict.fromkeys((f"{settings.arctic_prefix}/", *PLACES))
+        asked = Question(WRITES, [context.bucket_arn(data, place + KEY) for place in places])
+        if could := allowed(context, role, [asked]):
+            findings.append(("fail", f"a preflight must not be able to write, and the role may {_told(could)}"))
+    return findings
+
+
+def trusts_ec2(document: Any) -> bool:
+    """Whether a trust policy lets EC2 take the role."""
+    statements = document.get("Statement", []) if isinstance(document, dict) else []
+    for statement in statements if isinstance(statements, list) else [statements]:
+        principal = statement.get("Principal", {})
+        services = principal.get("Service", []) if isinstance(principal, dict) else []
+        actions = statement.get("Action", [])
+        ours = any(service.startswith("ec2.amazonaws.com") for service in _list(services))
+        if ours and statement.get("Effect") == "Allow" and {"sts:AssumeRole", "sts:*", "*"} & set(_list(actions)):
+            return True
+    return False
+
+
+def _list(value: Any) -> list[str]:
+    return [value] if isinstance(value, str) else list(value)
+
+
+def _told(pairs: list[tuple[str, str]]) -> str:
+    return ", ".join(action if resource == "*" else f"{action} on {resource}" for action, resource in pairs)

@@ -1,0 +1,34 @@
+"""The transport bucket: another than the data bucket, reachable, encrypted by default, never public, not versioned."""
+
+from __future__ import annotations
+
+from .base import Finding, worst
+from .buckets import protection, reach
+from .context import Context
+
+REMEDY = (
+    "correct transport_bucket and the controller's policy; set default encryption and all four public access blocks"
+)
+VERSIONED = (
+    "bucket {} is versioned: files on their way to the instance are deleted after use, but stay in it as old versions, "
+    "for ever, and cost and keep what was sent"
+)
+
+
+def run(context: Context) -> Finding:
+    """List one key, then look at the bucket's settings and versioning."""
+    bucket = context.settings.transport_bucket
+    if bucket == context.settings.data_bucket:
+        told = f"transport_bucket and data_bucket are both {bucket}: transport would write to the bucket of the data"
+        return Finding("fail", told, "give transport_bucket another bucket")
+    unreachable = reach(context, bucket)
+    if unreachable:
+        return Finding("fail", unreachable)
+    findings = protection(context, bucket)
+    if not findings and context.client("s3").get_bucket_versioning(Bucket=bucket).get("Status") == "Enabled":
+        return Finding(
+            "warn",
+            VERSIONED.format(bucket),
+            "use an unversioned bucket, or add a lifecycle rule that expires noncurrent versions after one day",
+        )
+    return worst(findings, f"{bucket}: reachable, encrypted, public access blocked, not versioned")

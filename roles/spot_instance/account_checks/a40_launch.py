@@ -1,0 +1,55 @@
+"""The launch: EC2's own answer to a dry run of it, for the first type and subnet of the matrix."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from .base import Finding, error_code, one_line
+from .context import Context
+
+REMEDY = (
+    "the message is EC2's own: permission of the controller, image, network, profile or quota; files/iam has the policy"
+)
+
+
+def run(context: Context) -> Finding:
+    """Ask for what the run is going to ask for; DryRunOperation means that it would have been launched."""
+    settings = context.settings
+    subnet = context.subnets[0]
+    kind, market = settings.types[0], settings.markets[0]
+    try:
+        context.client("ec2").run_instances(**request(context, kind, subnet["SubnetId"], market))
+    except ClientError as error:
+        if error_code(error) == "DryRunOperation":
+            return Finding("pass", f"{kind} in {subnet['AvailabilityZone']}, {market}: would be launched")
+        return Finding("fail", f"EC2 refuses {kind} in {subnet['AvailabilityZone']}, {market}: {one_line(error)}")
+    return Finding("fail", "EC2 answered a dry run as if it had launched", "look for instances that nothing will end")
+
+
+def request(context: Context, kind: str, subnet: str, market: str) -> dict[str, Any]:
+    """The launch as tasks/market.yml describes it, without a launch template and as a dry run."""
+    settings = context.settings
+    tags = [{"Key": name, "Value": value} for name, value in settings.tags.items()]
+    disk = {"VolumeSize": settings.volume_gb, "VolumeType": "gp3", "Encrypted": True, "DeleteOnTermination": True}
+    asked: dict[str, Any] = {
+        "DryRun": True,
+        "MinCount": 1,
+        "MaxCount": 1,
+        "InstanceType": kind,
+        "SubnetId": subnet,
+        "ImageId": context.image_id,
+        "SecurityGroupIds": [context.group["GroupId"]],
+        "IamInstanceProfile": {"Arn": context.profile["Arn"]},
+        "InstanceInitiatedShutdownBehavior": "terminate",
+        "MetadataOptions": {"HttpEndpoint": "enabled", "HttpTokens": "required", "HttpPutResponseHopLimit": 1},
+        "BlockDeviceMappings": [{"DeviceName": context.image["RootDeviceName"], "Ebs": disk}],
+        "TagSpecifications": [{"ResourceType": kind_, "Tags": tags} for kind_ in ("instance", "volume")],
+    }
+    if market == "spot":
+        options = {"SpotInstanceType": "one-time", "InstanceInterruptionBehavior": "terminate"}
+        if settings.max_price:
+            options["MaxPrice"] = settings.max_price
+        asked["InstanceMarketOptions"] = {"MarketType": "spot", "SpotOptions": options}
+    return asked

@@ -1,0 +1,125 @@
+"""The controller's permissions: every action that a run uses, simulated with the resources and tags of its use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from .base import Finding, Unavailable, one_line
+from .context import Context
+from .simulation import Question, denied
+
+REMEDY = "give the controller the policy files/iam/controller.json, filled in as docs/real-aws.md says"
+LOOKS = (
+    "ec2:DescribeImages",
+    "ec2:DescribeInstances",
+    "ec2:DescribeLaunchTemplates",
+    "ec2:DescribeLaunchTemplateVersions",
+    "ec2:DescribeSecurityGroups",
+    "ec2:DescribeSpotInstanceRequests",
+    "ec2:DescribeSpotPriceHistory",
+    "ec2:DescribeSubnets",
+    "ec2:DescribeVolumes",
+)
+SOME_INSTANCE = "i-0123456789abcdef0"
+
+
+def run(context: Context) -> Finding:
+    """Ask the policy simulator about the caller himself."""
+    caller = context.caller
+    if caller["Arn"].endswith(":root"):
+        return Finding(
+            "warn",
+            "the account's root user may do everything, and IAM simulates nothing for it",
+            "run as a user or a role with files/iam/controller.json and no more",
+        )
+    asked = questions(context)
+    try:
+        lacking = denied(context, principal(context), asked)
+    except ClientError as error:
+        return Finding(
+            "warn",
+            f"what {caller['Arn']} may do cannot be asked: {one_line(error)}",
+            "let the controller simulate its own policies and those of the instance roles (files/iam/controller.json)",
+        )
+    if lacking:
+        told = ", ".join(action if resource == "*" else f"{action} on {resource}" for action, resource in lacking)
+        return Finding("fail", f"{len(lacking)} denied: {told}")
+    return Finding(
+        "pass", f"all {len({action for each in asked for action in each.actions})} actions of a run are allowed"
+    )
+
+
+def principal(context: Context) -> str:
+    """The ARN of the user or role whose policies count for the caller.
+
+    A session of a role (``arn:aws:sts::…:assumed-role/<role>/<session>``) does not tell the role's path; IAM may.
+    """
+    arn = context.caller["Arn"]
+    kind, _, rest = arn.partition(":assumed-role/")
+    if not rest:
+        return arn
+    name = rest.split("/")[0]
+    try:
+        return str(context.client("iam").get_role(RoleName=name)["Role"]["Arn"])
+    except ClientError:
+        return f"{kind.replace(':sts:', ':iam:')}:role/{name}"
+
+
+def questions(context: Context) -> list[Question]:
+    """What a run does, as questions to the simulator."""
+    settings, caller = context.settings, context.caller
+    region: dict[str, Any] = {"aws:RequestedRegion": settings.region}
+    tagged = {**region, **{f"{key}/project": settings.project for key in ("aws:ResourceTag", "ec2:ResourceTag")}}
+    tags = {f"aws:RequestTag/{name}": value for name, value in settings.tags.items()}
+    launch = {**region, **tags, "aws:TagKeys": list(settings.tags)}
+    launched = [context.arn("ec2", f"{kind}/*") for kind in ("instance", "volume")]
+    instance = context.arn("ec2", f"instance/{SOME_INSTANCE}")
+    # A session is named after the caller; some policies allow a caller the sessions of its own only.
+    name = caller["Arn"].rpartition("/")[2]
+    who = {**region, "aws:username": name, "aws:userid": caller["UserId"]}
+    transport = [context.bucket_arn(settings.transport_bucket, f"{SOME_INSTANCE}/spot-train-check")]
+    buckets = [context.bucket_arn(bucket) for bucket in (settings.data_bucket, settings.transport_bucket)]
+    return [
+        Question(LOOKS, conditions=region),
+        Question(("ssm:GetParameter",), [_parameter(context)], region),
+        Question(
+            ("ec2:CreateLaunchTemplate", "ec2:DeleteLaunchTemplate"), [context.arn("ec2", "launch-template/*")], region
+        ),
+        Question(("ec2:RunInstances",), launched, launch),
+        Question(("ec2:CreateTags",), launched, {**launch, "ec2:CreateAction": "RunInstances"}),
+        *_profile(context),
+        Question(
+            ("ssm:StartSession",),
+            [instance, context.arn("ssm", "document/SSM-SessionManagerRunShell")],
+            {**tagged, "ssm:resourceTag/project": settings.project},
+        ),
+        Question(
+            ("ssm:TerminateSession", "ssm:ResumeSession"),
+            [context.arn("ssm", f"session/{name}-0123456789abcdef0")],
+            who,
+        ),
+        Question(("s3:ListBucket",), buckets, region),
+        Question(("s3:GetObject", "s3:PutObject", "s3:DeleteObject"), transport, region),
+        Question(("ec2:TerminateInstances",), [instance], tagged),
+    ]
+
+
+def _profile(context: Context) -> list[Question]:
+    """Handing the role to the instance; nothing where there is no role, which is another check's business."""
+    try:
+        profile, role = context.profile, context.role
+    except Unavailable:
+        return []
+    return [
+        Question(("iam:GetInstanceProfile",), [profile["Arn"]]),
+        Question(("iam:PassRole",), [role["Arn"]], {"iam:PassedToService": "ec2.amazonaws.com"}),
+    ]
+
+
+def _parameter(context: Context) -> str:
+    """The ARN of the image's parameter; AWS's public ones belong to no account."""
+    name = context.settings.image_parameter
+    arn = context.arn("ssm", f"parameter/{name.lstrip('/')}")
+    return arn.replace(f":{context.caller['Account']}:", "::") if name.startswith("/aws/") else arn

@@ -1,0 +1,115 @@
+"""What a check is given and what it returns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from botocore.exceptions import ClientError
+
+Status = Literal["pass", "warn", "fail"]
+ORDER: tuple[Status, ...] = ("pass", "warn", "fail")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found. ``remedy`` is for the case that the check's ``REMEDY`` is not the one that helps."""
+
+    status: Status
+    detail: str
+    remedy: str | None = None
+
+
+class Unavailable(Exception):
+    """A look-up gave nothing. The check named ``owner`` says why; every other one says that it cannot judge."""
+
+    def __init__(self, owner: str, reason: str) -> None:
+        """Hold the reason, one line, and the check whose business it is."""
+        super().__init__(reason)
+        self.owner = owner
+
+
+def worst(findings: list[tuple[Status, str]], passed: str) -> Finding:
+    """One finding of many: the worst status, and the text of all that are not well; ``passed`` where all are."""
+    wrong = [(status, text) for status, text in findings if status != "pass"]
+    if not wrong:
+        return Finding("pass", passed)
+    return Finding(max((status for status, _ in wrong), key=ORDER.index), "; ".join(text for _, text in wrong))
+
+
+def one_line(error: BaseException) -> str:
+    """An error of boto, or any other, as one line a person can read."""
+    if isinstance(error, ClientError):
+        told = error.response.get("Error", {})
+        # EC2 adds some hundred characters that only it can read.
+        message = str(told.get("Message", "")).partition(" Encoded authorization failure message:")[0]
+        return " ".join(f"{told.get('Code', 'error')} {message}".split())
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def error_code(error: ClientError) -> str:
+    """The error code of AWS's answer."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run is going to use: the inputs of the role that the checks are about."""
+
+    region: str
+    preflight: bool
+    project: str
+    tags: Mapping[str, str]
+    types: tuple[str, ...]
+    markets: tuple[str, ...]
+    max_price: str
+    on_demand: Mapping[str, float]
+    subnet_filters: Mapping[str, Any]
+    security_group: str
+    profile: str
+    image_parameter: str
+    volume_gb: int
+    data_bucket: str
+    transport_bucket: str
+    arctic_prefix: str
+
+    @classmethod
+    def of(cls, arguments: Mapping[str, Any]) -> Settings:
+        """The settings in a task's arguments; numbers and lists may still be text there.
+
+        Raises:
+            KeyError: One is missing.
+            ValueError: One is no number.
+        """
+        return cls(
+            region=str(arguments["region"]),
+            preflight=str(arguments["preflight"]).lower() in ("true", "yes"),
+            project=str(arguments["project"]),
+            tags={str(name): str(value) for name, value in arguments["tags"].items()},
+            types=tuple(map(str, arguments["types"])),
+            markets=tuple(map(str, arguments["markets"])),
+            max_price=str(arguments["max_price"]),
+            on_demand={str(name): float(value) for name, value in arguments["on_demand"].items()},
+            subnet_filters=dict(arguments["subnet_filters"]),
+            security_group=str(arguments["security_group"]),
+            profile=str(arguments["profile"]),
+            image_parameter=str(arguments["image_parameter"]),
+            volume_gb=int(arguments["volume_gb"]),
+            data_bucket=str(arguments["data_bucket"]),
+            transport_bucket=str(arguments["transport_bucket"]),
+            arctic_prefix=str(arguments["arctic_prefix"]),
+        )
+
+    def ec2_filters(self) -> list[dict[str, Any]]:
+        """``subnet_filters`` as EC2 takes them."""
+        return [
+            {"Name": name, "Values": [str(each) for each in (value if isinstance(value, list | tuple) else [value])]}
+            for name, value in self.subnet_filters.items()
+        ]
+
+
+def is_standard(instance_type: str) -> bool:
+    """Whether a type counts towards the quotas of "standard" instances (A, C, D, H, I, M, R, T, Z)."""
+    return re.match(r"^(a|c|d|h|im?|is|m|r|t|z)\d", instance_type) is not None

@@ -1,0 +1,185 @@
+"""What several checks look at: clients and look-ups, each made once however many checks run at the same time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from .base import Settings, Unavailable, error_code, one_line
+
+# Enough for a throttled account, short enough for a region or an endpoint that does not answer.
+CONFIG = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 4})
+T = TypeVar("T")
+LIVE = ["pending", "running"]
+
+
+class Context:
+    """The account as the checks see it. Each look-up raises ``Unavailable`` where it gave nothing."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Prepare; nothing is asked yet. Keys and endpoint are found as every AWS SDK finds them."""
+        self.settings = settings
+        self._session = boto3.session.Session(region_name=settings.region)
+        self._clients: dict[str, Any] = {}
+        self._found: dict[str, Future[Any]] = {}
+        self._lock = threading.Lock()
+
+    def client(self, service: str) -> Any:
+        """The client of a service in the run's region."""
+        with self._lock:  # making clients is not safe in threads, using them is
+            if service not in self._clients:
+                self._clients[service] = self._session.client(service, config=CONFIG)
+            return self._clients[service]
+
+    @property
+    def caller(self) -> dict[str, str]:
+        """``Arn``, ``Account`` and ``UserId`` of who asks."""
+        return self._once("caller", "identity", lambda: self.client("sts").get_caller_identity())
+
+    @property
+    def image_id(self) -> str:
+        """The image that the parameter names."""
+        return str(self._once("image_id", "image", self._image_id))
+
+    @property
+    def image(self) -> dict[str, Any]:
+        """That image, as EC2 describes it."""
+        return self._once("image", "image", self._image)
+
+    @property
+    def types(self) -> dict[str, dict[str, Any]]:
+        """The instance types of the matrix, as EC2 describes them."""
+        return self._once("types", "image", lambda: self.describe_types(list(self.settings.types)))
+
+    @property
+    def profile(self) -> dict[str, Any]:
+        """The instance profile."""
+        return self._once("profile", "instance_profile", self._profile)
+
+    @property
+    def role(self) -> dict[str, Any]:
+        """The role in the instance profile."""
+        if not self.profile["Roles"]:
+            raise Unavailable("instance_profile", f"instance profile {self.settings.profile} has no role in it")
+        return dict(self.profile["Roles"][0])
+
+    @property
+    def subnets(self) -> list[dict[str, Any]]:
+        """The subnets to try."""
+        return self._once("subnets", "subnets", self._subnets)
+
+    @property
+    def group(self) -> dict[str, Any]:
+        """The one security group of that name."""
+        return self._once("group", "security_group", self._group)
+
+    @property
+    def prices(self) -> dict[tuple[str, str], float]:
+        """Current spot price in USD an hour by type and zone, for the cells of the matrix that have one."""
+        return self._once("prices", "price", self._prices)
+
+    def arn(self, service: str, resource: str) -> str:
+        """The ARN of something in the caller's account and the run's region."""
+        caller = self.caller
+        partition = caller["Arn"].split(":")[1]
+        return f"arn:{partition}:{service}:{self.settings.region}:{caller['Account']}:{resource}"
+
+    def bucket_arn(self, bucket: str, key: str = "") -> str:
+        """The ARN of a bucket, or of what is in it."""
+        partition = self.caller["Arn"].split(":")[1]
+        return f"arn:{partition}:s3:::{bucket}" + (f"/{key}" if key else "")
+
+    def describe_types(self, names: list[str]) -> dict[str, dict[str, Any]]:
+        """Instance types by name; EC2 refuses the whole list where one of them is none."""
+        found: dict[str, dict[str, Any]] = {}
+        for start in range(0, len(names), 100):
+            answer = self.client("ec2").describe_instance_types(InstanceTypes=names[start : start + 100])
+            found.update({each["InstanceType"]: each for each in answer["InstanceTypes"]})
+        return found
+
+    def _once(self, name: str, owner: str, look_up: Callable[[], T]) -> T:
+        with self._lock:
+            first = name not in self._found
+            future: Future[T] = self._found.setdefault(name, Future())
+        if first:
+            try:
+                future.set_result(look_up())
+            except (BotoCoreError, ClientError) as error:
+                future.set_exception(Unavailable(owner, one_line(error)))
+            except BaseException as error:
+                future.set_exception(error)  # whoever asked, and whoever asks next, gets it
+        return future.result()
+
+    def _image_id(self) -> str:
+        name = self.settings.image_parameter
+        try:
+            return str(self.client("ssm").get_parameter(Name=name)["Parameter"]["Value"])
+        except ClientError as error:
+            if error_code(error) == "ParameterNotFound":
+                raise Unavailable("image", f"there is no SSM parameter {name} in {self.settings.region}") from error
+            raise
+
+    def _image(self) -> dict[str, Any]:
+        gone = Unavailable(
+            "image", f"image {self.image_id}, which parameter {self.settings.image_parameter} names, is gone"
+        )
+        try:
+            images = self.client("ec2").describe_images(ImageIds=[self.image_id])["Images"]
+        except ClientError as error:
+            if error_code(error).startswith(("InvalidAMIID", "InvalidAMIId")):
+                raise gone from error
+            raise
+        if not images:
+            raise gone
+        return dict(images[0])
+
+    def _profile(self) -> dict[str, Any]:
+        name = self.settings.profile
+        try:
+            return dict(self.client("iam").get_instance_profile(InstanceProfileName=name)["InstanceProfile"])
+        except ClientError as error:
+            if error_code(error) == "NoSuchEntity":
+                raise Unavailable("instance_profile", f"there is no instance profile {name}") from error
+            raise
+
+    def _subnets(self) -> list[dict[str, Any]]:
+        pages = self.client("ec2").get_paginator("describe_subnets").paginate(Filters=self.settings.ec2_filters())
+        found = [subnet for page in pages for subnet in page["Subnets"]]
+        if not found:
+            raise Unavailable(
+                "subnets", f"no subnet fits {dict(self.settings.subnet_filters)} in {self.settings.region}"
+            )
+        return found
+
+    def _group(self) -> dict[str, Any]:
+        name = self.settings.security_group
+        filters = [{"Name": "group-name", "Values": [name]}]
+        found = self.client("ec2").describe_security_groups(Filters=filters)["SecurityGroups"]
+        if len(found) != 1:
+            raise Unavailable("security_group", f"{len(found)} security groups are named {name}, and it must be one")
+        return dict(found[0])
+
+    def _prices(self) -> dict[tuple[str, str], float]:
+        zones = {subnet["AvailabilityZone"] for subnet in self.subnets}
+        pages = (
+            self.client("ec2")
+            .get_paginator("describe_spot_price_history")
+            .paginate(
+                InstanceTypes=list(self.settings.types),
+                ProductDescriptions=["Linux/UNIX"],
+                StartTime=datetime.now(UTC),  # which gives the price that holds now, and no history
+            )
+        )
+        newest: dict[tuple[str, str], tuple[datetime, float]] = {}
+        for offer in (each for page in pages for each in page["SpotPriceHistory"]):
+            cell = (offer["InstanceType"], offer["AvailabilityZone"])
+            if cell[1] in zones and (cell not in newest or offer["Timestamp"] > newest[cell][0]):
+                newest[cell] = (offer["Timestamp"], float(offer["SpotPrice"]))
+        return {cell: price for cell, (_, price) in newest.items()}
