@@ -57,12 +57,12 @@ equal:
   description: Whether the earlier listing is the same.
   returned: with O(before)
   type: bool
-changed:
+changes:
   description: The first 100 differences by key, each C(key) and C(change) (V(added), V(removed), V(modified)).
   returned: with O(before)
   type: list
   elements: dict
-changed_count:
+change_count:
   description: How many differences there are.
   returned: with O(before)
   type: int
@@ -181,7 +181,7 @@ def main() -> None:
                 file.writelines(lines(listing))
         if module.params["before"]:
             found = differences(read(Path(module.params["before"])), listing)
-            answer.update(equal=not found, changed=found[:NAMED], changed_count=len(found))
+            answer.update(equal=not found, changes=found[:NAMED], change_count=len(found))
     except (OSError, ValueError, EOFError) as error:
         module.fail_json(msg=f"The listing of bucket {bucket} cannot be kept or compared: {error}")
     # Nothing of the account has changed.
