@@ -1,35 +1,92 @@
-"""Show the checks of a tier as a table, and fail where one of them failed."""
+"""The verdict of the preflight: a table for people, and a failure that names every failed check."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
+import ansible.module_utils
+from ansible import constants
+from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+
+# A role's module_utils are found by modules only; an action plugin has to say where they are.
+REPORT_UTILS = str(Path(__file__).resolve().parents[2] / "roles" / "run_report" / "module_utils")
+if REPORT_UTILS not in ansible.module_utils.__path__:
+    ansible.module_utils.__path__.append(REPORT_UTILS)
+
+from ansible.module_utils.run_report_checks import read_check, table, verdict
 
 DOCUMENTATION = r"""
 module: preflight_verdict
-short_description: Show the checks of a tier, and fail where one of them failed
+short_description: Show the checks of the preflight and fail if any of them failed
+description:
+  - Shows a table, failures first, then warnings, then passes. Failures and warnings are shown whole, with what to do;
+    a passed check is one line, cut to the terminal's width.
+  - Fails if any check failed, with a message that has the words of all of them. They are the words that the receipt
+    and the report page have.
+  - A record that is none, or whose status nobody knows, counts as failed. Without any check there is nothing to pass.
+  - Runs on the controller and needs no connection.
 options:
-  checks: {description: The records of the checks., type: list, elements: dict, required: true}
-  title: {description: What was checked., type: str, required: true}
+  checks:
+    description:
+      - The checks, each C({name, tier, group, status, detail, remedy, seconds}); C(status) is C(pass), C(warn) or
+        C(fail).
+    type: list
+    elements: raw
+    required: true
+  title:
+    description: The first line of the table.
+    type: str
+    default: Preflight
+  symbols:
+    description: How many symbols were examined; the message of a preflight that passed says so.
+    type: int
+attributes:
+  check_mode:
+    support: full
 """
+
+# Width where nobody says how wide the terminal is.
+COLUMNS = 120
+
+
+def terminal_width(told: str, asked: int) -> int:
+    """Choose the width of the table.
+
+    Args:
+        told: the environment's COLUMNS; may be empty or nonsense.
+        asked: what Display found out; it takes 79 for an output that is no terminal.
+    """
+    if told.isdecimal() and int(told) > 0:
+        return int(told)
+    return asked if asked > 79 else COLUMNS
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
     """See ``DOCUMENTATION``."""
 
     TRANSFERS_FILES = False
-    _VALID_ARGS = frozenset(("checks", "title"))
+    _VALID_ARGS = frozenset(("checks", "title", "symbols"))
+    _requires_connection = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Print one line a check; fail with all that failed."""
+        """Show the table and draw the verdict."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        checks = self._task.args["checks"]
-        self._display.display(str(self._task.args["title"]))
-        for each in checks:
-            remedy = f" ({each['remedy']})" if each["remedy"] else ""
-            self._display.display(f"  {each['status']:4}  {each['name']:18}{each['detail']}{remedy}")
-        failed = [f"{each['name']}: {each['detail']}" for each in checks if each["status"] == "fail"]
-        if failed:
-            return {**result, "failed": True, "msg": f"The preflight failed: {'; '.join(failed)}"}
-        return {**result, "changed": False}
+        _, arguments = self.validate_argument_spec(
+            argument_spec={
+                "checks": {"type": "raw", "required": True},
+                "title": {"type": "str", "default": "Preflight"},
+                "symbols": {"type": "int"},
+            }
+        )
+        if not isinstance(arguments["checks"], list):
+            raise AnsibleActionFail("checks takes a list of records")
+        checks = [read_check(entry)[0] for entry in arguments["checks"]]
+        colours = {"fail": constants.COLOR_ERROR, "warn": constants.COLOR_WARN}
+        width = terminal_width(os.environ.get("COLUMNS", ""), int(self._display.columns or 0))
+        for status, line in table(checks, arguments["title"], width):
+            self._display.display(line, color=colours.get(status))
+        passed, message = verdict(checks, arguments["symbols"])
+        return {**result, "changed": False, "failed": not passed, "msg": message}
