@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -187,11 +187,13 @@ class Project:
         (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
         (self.folder / path).write_text(text, encoding="utf-8")
 
-    def play(self, *arguments: str, playbook: str = "play.yml") -> subprocess.CompletedProcess[str]:
+    def play(
+        self, *arguments: str, playbook: str = "play.yml", environment: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """Run ``ansible-playbook`` to its end."""
         return subprocess.run(
             self.command(playbook, *arguments),
-            env=self.environment(),
+            env={**self.environment(), **(environment or {})},
             cwd=self.folder,
             capture_output=True,
             text=True,

@@ -27,7 +27,7 @@ def universe(count: int, age: int = 0) -> dict[str, int | None]:
 
 def rows_of(ages: Mapping[str, int | None], limit: int | None = 3) -> list[AgeRow]:
     stale = [name for name, age in ages.items() if age is not None and limit is not None and age > limit]
-    return age_rows(ages, stale, [], limit)
+    return list(age_rows(ages, stale, [], limit))
 
 
 def test_a_fresh_universe_ends_at_the_limit() -> None:

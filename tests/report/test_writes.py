@@ -8,7 +8,7 @@ import pytest
 from ansible.module_utils.run_report_page import render_page
 from ansible.module_utils.run_report_receipt import Inputs, build_receipt
 from ansible.module_utils.run_report_summary import summary_lines
-from ansible.module_utils.run_report_text import size
+from ansible.module_utils.run_report_text import UNKNOWN, size
 from ansible.module_utils.run_report_writes import nothing_written, shape_writes, writes_line
 
 Writes = dict[str, Any]
@@ -29,7 +29,7 @@ def passed(run: Any, preflight: Any, no_leaks: Any, clock: Any) -> Inputs:
 
 
 def line_of(receipt: dict[str, Any]) -> str:
-    return next(line for line in summary_lines(receipt, "r") if line.startswith("writes"))
+    return next(str(line) for line in summary_lines(receipt, "r") if line.startswith("writes"))
 
 
 def test_an_equal_digest_proves_that_nothing_was_written(passed: Inputs, digest: Writes, template: str) -> None:
@@ -123,7 +123,7 @@ def test_a_count_of_writes_stands_against_an_equal_digest(digest: Writes) -> Non
 
 @pytest.mark.parametrize(
     ("count", "words"),
-    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (999_960, "1.0 MB"), (2.5e12, "2.5 TB"), (None, "–")],
+    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (999_960, "1.0 MB"), (2.5e12, "2.5 TB"), (None, UNKNOWN)],
 )
 def test_bytes_are_read_by_people(count: Any, words: str) -> None:
     assert size(count) == words
