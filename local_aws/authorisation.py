@@ -11,11 +11,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from moto.iam.exceptions import NotFoundException
+from moto.s3.models import s3_backends
 
 from local_aws import ec2, errors, identity, policy
 from local_aws.errors import AwsError
 from local_aws.identity import Principal
 from local_aws.requests import AwsRequest
+from local_aws.state import ACCOUNT_ID
 
 TagLookup = Callable[[str], dict[str, str]]
 # Allowed to everybody, even against an explicit deny (STS API reference).
@@ -42,6 +44,8 @@ def authorise(request: AwsRequest, principal: Principal, tags_of: TagLookup) -> 
     for resource in resources:
         context = _context(request, principal, resource, tags_of)
         if not policy.evaluate(policies, request.permission, [resource] if resource else [], context):
+            if _names_no_bucket(request):
+                raise AwsError("NoSuchBucket", "The specified bucket does not exist", 404)
             raise errors.access_denied(principal.arn, request.permission, resource or "*", request.protocol)
     for role, service in _passed_roles(request):
         context = {**_context(request, principal, None, tags_of), "iam:PassedToService": service}
@@ -49,6 +53,13 @@ def authorise(request: AwsRequest, principal: Principal, tags_of: TagLookup) -> 
             raise errors.access_denied(principal.arn, "iam:PassRole", role, request.protocol)
     if request.permission == "sts:AssumeRole" and not _trusted(request, principal, tags_of):
         raise errors.access_denied(principal.arn, request.permission, request.resource, request.protocol)
+
+
+def _names_no_bucket(request: AwsRequest) -> bool:
+    """Whether a request is about a bucket that nobody has: S3 says so even to who may not look into it."""
+    if request.bucket is None or request.action == "CreateBucket":
+        return False
+    return request.bucket not in s3_backends[ACCOUNT_ID]["aws"].buckets
 
 
 def _context(request: AwsRequest, principal: Principal, resource: str | None, tags_of: TagLookup) -> dict[str, str]:

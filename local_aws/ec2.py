@@ -190,7 +190,9 @@ class LocalEC2Backend(EC2Backend):
 
     def register_image(self, name: str | None = None, description: str | None = None) -> Ami:  # noqa: D102
         image = super().register_image(name, description)
-        image.root_device_name = str(_parameters().get("RootDeviceName") or image.root_device_name)
+        asked = _parameters()
+        image.root_device_name = str(asked.get("RootDeviceName") or image.root_device_name)
+        image.architecture = str(asked.get("Architecture") or "x86_64")
         return image
 
     def describe_spot_price_history(self, instance_types: Any = None, filters: Any = None) -> list[dict[str, str]]:  # noqa: D102

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import botocore.session
 from moto.iam.models import IAMBackend, Policy, iam_backends
 from moto.sts.models import AssumedRole, STSBackend, sts_backends
 
@@ -91,6 +92,9 @@ def authenticate(request: AwsRequest, operator_user: str) -> Principal:
     identifier = request.access_key_id
     if not identifier:
         raise AwsError("AccessDenied", "Anonymous requests are not allowed here; sign the request.", 403)
+    if request.service != "s3" and request.region not in _regions():
+        # The names of AWS's own endpoints would not resolve; a region that is not enabled answers like this.
+        raise _invalid_key(request, f"The security token is not valid in region {request.region}.")
     role = sts().get_assumed_role_from_access_key(identifier)
     if role is not None:
         token = request.headers.get("X-Amz-Security-Token") or request.query.get("X-Amz-Security-Token", [""])[0]
@@ -117,6 +121,11 @@ def authenticate(request: AwsRequest, operator_user: str) -> Principal:
     if request.presigned and signature.expires(request) < datetime.now(UTC):
         raise AwsError("AccessDenied", "Request has expired", 403)
     return principal
+
+
+@functools.cache
+def _regions() -> frozenset[str]:
+    return frozenset(botocore.session.get_session().get_available_regions("ec2"))
 
 
 def _invalid_key(request: AwsRequest, message: str) -> AwsError:

@@ -98,8 +98,8 @@ class Account:
         return [json.loads(line) for line in self.local_aws("log", "--json", *filters).splitlines()]
 
     def launches(self) -> int:
-        """How many launches were asked for so far."""
-        return len(self.ledger("--action", "RunInstances"))
+        """How many launches were asked for so far; a dry run is none."""
+        return len(self.ledger("--action", "RunInstances", "--writes"))
 
     def train(self, *arguments: str) -> Run:
         """Run ``ansible-playbook train.yml`` with ``arguments``; its folder is found by what is new."""

@@ -64,7 +64,7 @@ def test_check_mode_looks_and_launches_nothing(account: Account) -> None:
     run = account.train("--check")
 
     assert run.code == 0, run.output
-    assert "Look at the instance profile" in run.output
+    assert "instance_profile" in run.output
     assert run.folder is None
     assert account.launches() == before
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError
 
-from .base import Finding, error_code
+from .base import Finding, error_code, one_line
 from .context import Context
 
 REMEDY = "give aws_region a region that is enabled for the account, the one that holds the buckets"
@@ -18,7 +18,13 @@ def run(context: Context) -> Finding:
     region = context.settings.region
     try:
         found = context.client("ec2").describe_regions(RegionNames=[region], AllRegions=True)["Regions"]
+    except EndpointConnectionError as error:
+        return Finding("fail", f"there is no EC2 in a region {region}: {one_line(error)}")
     except ClientError as error:
+        if error_code(error) == "AuthFailure":
+            return Finding(
+                "fail", f"EC2 refuses the keys in region {region}: not enabled for the account, or none at all"
+            )
         if not error_code(error).startswith("InvalidParameter"):
             raise
         found = []

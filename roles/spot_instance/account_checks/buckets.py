@@ -18,7 +18,7 @@ def reach(context: Context, bucket: str) -> str | None:
         if error_code(error) == "NoSuchBucket":
             return f"there is no bucket {bucket}"
         if error_code(error) == "AccessDenied":
-            return f"bucket {bucket} is there or not, but may not be listed: {one_line(error)}"
+            return f"bucket {bucket} is there, and the controller may not list it: {one_line(error)}"
         raise
     return None
 
