@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 from ansible.module_utils.run_report_evidence import read_preflight, read_training
 from ansible.module_utils.run_report_receipt import Inputs, bill, build_receipt
 from ansible.module_utils.run_report_summary import LONGEST_ERROR, LONGEST_LINE, summary_lines
+
+from tests.report.conftest import ROOT
 
 PRICES = {"market_price_usd_hour": 0.036, "on_demand_price_usd_hour": 0.126}
 
@@ -58,6 +61,16 @@ def test_the_receipt_has_the_promised_shape(trained: Inputs) -> None:
     assert {"name", "status", "seconds"} <= set(receipt["steps"][0])
     assert {"market", "type", "subnet", "error"} <= set(receipt["instance"]["attempts"][0])
     assert {"name", "tier", "group", "status", "detail", "remedy", "seconds"} <= set(receipt["preflight"]["checks"][0])
+
+
+def test_the_fields_of_preflight_and_writes_are_documented(passed: Inputs, digest: Any) -> None:
+    passed.writes = {"data_bucket": None, "denied": 0, "digest": digest}
+    receipt = build_receipt(passed)
+    preflight, writes = receipt["preflight"], receipt["writes"]
+    page = (ROOT / "docs" / "receipt.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"`(\w+)`", page))
+    for part in (preflight, preflight["checks"][0], writes, writes["digest"], writes["digest"]["before"]):
+        assert set(part) <= documented
 
 
 def test_a_good_preflight_passes_with_no_training(passed: Inputs) -> None:
