@@ -179,7 +179,7 @@ def test_an_empty_universe_fails_and_leaves_nothing(account: Account, empty: Run
 
 
 def test_the_page_names_every_failure_with_its_remedy(damaged: Run) -> None:
-    from html import escape
+    from markupsafe import escape
 
     for name in {name for name, _ in WRONG.values()}:
         found = check(damaged, name)
