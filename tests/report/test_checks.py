@@ -67,8 +67,8 @@ def test_a_malformed_record_counts_as_failed_and_says_so(record: Any, detail: st
 def test_the_verdict_names_every_failed_check_with_all_of_its_words() -> None:
     assert verdict([IMPORTS, FRESHNESS, MACRO, PINS], 20) == (
         False,
-        "The preflight failed: 2 of 4 checks. freshness: SYM250 is 37 days old Do: Bring it up to date.; "
-        "pins: numpy: wanted 2.1.0, found 1.26.4 Do: Install the lock file again.",
+        "The preflight failed: 2 of 4 checks. freshness: SYM250 is 37 days old. Do: Bring it up to date.; "
+        "pins: numpy: wanted 2.1.0, found 1.26.4. Do: Install the lock file again.",
     )
 
 

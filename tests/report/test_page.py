@@ -135,7 +135,7 @@ def test_a_run_without_any_evidence_still_has_a_page(template: str) -> None:
 @pytest.mark.parametrize("outcome", ["passed", "failed", "interrupted", "no_capacity"])
 @pytest.mark.parametrize("mode", ["preflight", "smoke", "full", "both", None])
 def test_every_outcome_has_a_headline_and_every_bad_one_an_advice(outcome: str, mode: str | None) -> None:
-    receipt = build_receipt(Inputs(run={"run_id": "r1", "mode": mode}, outcome=outcome))
+    receipt = build_receipt(Inputs(run={"run_id": "r1", "mode": mode}, outcome=outcome, writes={"data_bucket": 0}))
     assert receipt["outcome"] == outcome
     assert headline(receipt).endswith(".")
     assert bool(advice(receipt)) == (outcome != "passed")

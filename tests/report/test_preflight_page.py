@@ -21,7 +21,13 @@ LARGEST_PAGE = 200_000
 @pytest.fixture
 def inputs(run: Any, preflight: Any, no_leaks: Any, clock: Any) -> Inputs:
     events = [event for step in ("open", "preflight", "terminate") for event in clock.step(step, 10)]
-    return Inputs(run=run, events=[*events, clock.event("playbook_finished")], preflight=preflight, leaks=no_leaks)
+    return Inputs(
+        run=run,
+        events=[*events, clock.event("playbook_finished")],
+        preflight=preflight,
+        leaks=no_leaks,
+        writes={"data_bucket": 0},
+    )
 
 
 def page_of(inputs: Inputs, template: str) -> str:

@@ -123,7 +123,7 @@ def test_a_failed_check_fails_with_its_words_and_needs_no_connection(judged: Ver
     result = judged.results["one failed"]
     assert (result["failed"], result["changed"]) == (True, False)
     assert result["msg"] == (
-        "The preflight failed: 1 of 3 checks. freshness: SYM250 is 37 days old Do: Bring it up to date."
+        "The preflight failed: 1 of 3 checks. freshness: SYM250 is 37 days old. Do: Bring it up to date."
     )
 
 
@@ -155,7 +155,7 @@ def test_a_malformed_record_fails_and_says_so(judged: Verdicts) -> None:
     assert judged.results["malformed"]["failed"] is True
     assert judged.results["malformed"]["msg"].startswith(
         "The preflight failed: 2 of 3 checks. "
-        "unnamed check: this is no record of a check, so it counts as failed: 7 Do: Mend the check"
+        "unnamed check: this is no record of a check, so it counts as failed: 7. Do: Mend the check"
     )
     assert judged.table("malformed")[3].startswith("FAIL  pins")
     assert "its status is 'great', so it counts as failed" in judged.table("malformed")[3]
@@ -233,7 +233,7 @@ def test_a_failed_check_says_the_same_in_receipt_page_and_terminal(make_project:
         assert re.fullmatch(rf"(FAIL|WARN)  .{{13}}  +\S+( s)?  {re.escape(entry['detail'])}", shown[at])
         assert shown[at + 1] == f"      do: {entry['remedy']}"
         if entry["status"] == "fail":
-            assert f"{entry['name']}: {entry['detail']} Do: {entry['remedy']}" in receipt["error"]
+            assert f"{entry['name']}: {entry['detail']}. Do: {entry['remedy']}" in receipt["error"]
     assert receipt["preflight"]["checks"][3]["detail"] == "red text, two lines"
     assert receipt["failed_step"] == "preflight"
     assert "<script>" not in page

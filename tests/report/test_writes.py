@@ -52,6 +52,10 @@ def test_without_count_and_digest_the_writes_are_unknown(passed: Inputs) -> None
     passed.writes = {"data_bucket": None, "evidence": "none", "digest": None}
     receipt = build_receipt(passed)
     assert receipt["notes"] == ["the writes to the data bucket were not counted"]
+    assert (receipt["outcome"], receipt["error"]) == (
+        "failed",
+        "nothing proves that the preflight wrote nothing: there is neither a count of requests nor a second digest",
+    )
     assert line_of(receipt) == "writes     to the data bucket: not counted"
 
 
@@ -80,6 +84,13 @@ def test_a_preflight_that_tried_to_write_is_not_passed(passed: Inputs, template:
     passed.writes = {"data_bucket": 0, "denied": 1}
     error = build_receipt(passed)["error"]
     assert error is not None and error.startswith("1 write to the data bucket was tried and refused")
+
+
+def test_a_smoke_training_must_not_write_either(passed: Inputs, training: Any) -> None:
+    passed.run = {**passed.run, "mode": "smoke"}
+    passed.preflight, passed.smoke = None, {**training, "dry_run": True}
+    passed.writes = {"data_bucket": 2, "denied": 0}
+    assert build_receipt(passed)["error"] == "a smoke training wrote to the data bucket (2 writes)"
 
 
 def test_what_a_training_writes_is_no_breach(passed: Inputs, unequal: Writes, training: Any, clock: Any) -> None:

@@ -115,8 +115,11 @@ def instance_tier_gap(receipt: Mapping[str, Any]) -> str:
 
 def told(check: Mapping[str, Any]) -> str:
     """Put a check that did not pass into one sentence: its name, what was found, what to do."""
-    remedy = f"Do: {check['remedy']}" if check["remedy"] else ""
-    return f"{check['name']}: {' '.join(part for part in (check['detail'], remedy) if part)}".rstrip(": ")
+    detail, remedy = check["detail"], check["remedy"]
+    if detail and remedy:
+        # The words of a detail stay as they are; where it ends has to be seen.
+        detail += " " if detail.endswith((".", "!", "?")) else ". "
+    return f"{check['name']}: {detail}{f'Do: {remedy}' if remedy else ''}".rstrip(": ")
 
 
 def verdict(checks: Sequence[Mapping[str, Any]], symbols: int | None = None) -> tuple[bool, str]:

@@ -26,7 +26,7 @@ from ansible.module_utils.run_report_events import (
     summarise_steps,
 )
 from ansible.module_utils.run_report_text import count_of, counted, number
-from ansible.module_utils.run_report_writes import breach_by_writes, shape_writes
+from ansible.module_utils.run_report_writes import breach_by_writes, nothing_written, shape_writes
 
 INSTANCE_FIELDS = ("id", "type", "az", "market", "requested_at", "online_at", "terminated_at", "attempts")
 #: Of `run`, what describes the circumstances; whatever else it holds stays out of the receipt.
@@ -34,6 +34,7 @@ RUN_FIELDS = (
     "run_date",
     "region",
     "data_bucket",
+    "arctic_prefix",
     "inventory",
     "training_source",
     "revision",
@@ -44,6 +45,8 @@ RUN_FIELDS = (
 )
 LEAK_FIELDS = ("instances", "spot_requests", "volumes", "transport_keys")
 TRAINING_MODES = ("smoke", "full", "both")
+#: Modes of runs that write nothing, and what they are called.
+WRITE_NOTHING = {"preflight": "preflight", "smoke": "smoke training"}
 TRAINING_STEPS = ("training", "smoke", "full")
 
 # EC2's errors that mean "not here, not now": the launch matrix goes on to its next cell.
@@ -184,6 +187,11 @@ def judge(receipt: Mapping[str, Any], inputs: Inputs, failure: Failure | None) -
     cut = next((step["name"] for step in receipt["steps"] if step["status"] == "interrupted"), None)
     if cut is not None:
         return "interrupted", f"the run was interrupted in the step {cut}"
+    if receipt["mode"] in WRITE_NOTHING and not nothing_written(receipt["writes"]):
+        what = WRITE_NOTHING[receipt["mode"]]
+        return "failed", (
+            f"nothing proves that the {what} wrote nothing: there is neither a count of requests nor a second digest"
+        )
     return "passed", None
 
 
@@ -222,7 +230,8 @@ def breach_of(receipt: Mapping[str, Any]) -> str | None:
         ran = [step for step in TRAINING_STEPS if statuses.get(step) in ("passed", "interrupted")]
         if ran or receipt["training"] or receipt["smoke"]:
             return "something trained in a run that was to be a preflight only"
-        wrote: str | None = breach_by_writes(receipt["writes"])
+    if mode in WRITE_NOTHING:
+        wrote: str | None = breach_by_writes(receipt["writes"], WRITE_NOTHING[mode])
         if wrote is not None:
             return wrote
     # A step that passed without its result proves nothing: once a training trained nothing, successfully.

@@ -52,23 +52,27 @@ def nothing_written(writes: Mapping[str, Any]) -> bool:
     return writes["data_bucket"] == 0 or kept(writes) is True
 
 
-def breach_by_writes(writes: Mapping[str, Any]) -> str | None:
-    """Find what a preflight must not have done to the data bucket.
+def breach_by_writes(writes: Mapping[str, Any], what: str) -> str | None:
+    """Find what a run that writes nothing must not have done to the data bucket.
+
+    Args:
+        writes: as `shape_writes` returns them.
+        what: what ran, ``preflight`` or ``smoke training``.
 
     Returns:
         One sentence, or None.
     """
     if writes["data_bucket"]:
-        return f"a preflight wrote to the data bucket ({counted(writes['data_bucket'], 'write')})"
+        return f"a {what} wrote to the data bucket ({counted(writes['data_bucket'], 'write')})"
     if writes.get("denied"):
         tried = "was" if writes["denied"] == 1 else "were"
         return (
             f"{counted(writes['denied'], 'write')} to the data bucket {tried} tried and refused: "
-            "a preflight must not even try"
+            f"a {what} must not even try"
         )
     if kept(writes) is False:
         return (
-            f"the data bucket is not as it was before the preflight: {changes_line(writes['digest'])}; "
+            f"the data bucket is not as it was before the {what}: {changes_line(writes['digest'])}; "
             "somebody wrote while the run lasted"
         )
     return None

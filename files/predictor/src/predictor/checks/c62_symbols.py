@@ -17,7 +17,7 @@ def run(context: Context) -> Finding:
     if context.expected is None:
         return Finding("pass", f"{len(bars.symbols)} symbols; no list was given to hold them against")
     missing, new = context.missing_and_new()
-    items = [*(f"{symbol} is missing" for symbol in missing), *(f"{symbol} is new" for symbol in new)]
+    items = [*missing, *new]
     known = f"{len(context.expected)} symbols expected"
     parts = [
         f"{len(names)} {word}: {name_some(names)}" for names, word in ((missing, "missing"), (new, "new")) if names

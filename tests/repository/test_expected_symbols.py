@@ -1,0 +1,82 @@
+"""The look-up of the symbols that a universe is expected to hold."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+from ansible.errors import AnsibleActionFail
+
+
+@pytest.fixture(scope="module")
+def module(root: Path) -> ModuleType:
+    path = root / "roles" / "preflight" / "action_plugins" / "expected_symbols.py"
+    spec = importlib.util.spec_from_file_location("expected_symbols", path)
+    assert spec is not None and spec.loader is not None
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+def receipt(runs: Path, run_id: str, symbols: list[str], outcome: str = "passed", **about: Any) -> None:
+    folder = runs / run_id
+    folder.mkdir()
+    content = {
+        "run_id": run_id,
+        "outcome": outcome,
+        "preflight": {"ages": dict.fromkeys(symbols, 0)},
+        "run": {"data_bucket": "data", **about},
+    }
+    (folder / "receipt.json").write_text(json.dumps(content))
+
+
+DATA = {"data_bucket": "data", "arctic_prefix": "arcticdb"}
+
+
+def test_the_newest_run_that_passed_on_the_same_data_says_what_is_expected(module: ModuleType, tmp_path: Path) -> None:
+    receipt(tmp_path, "20260101T000000Z-aaaaaa", ["OLD"])
+    receipt(tmp_path, "20260102T000000Z-bbbbbb", ["B", "A"], arctic_prefix="arcticdb")
+    receipt(tmp_path, "20260103T000000Z-cccccc", ["FAILED"], outcome="failed")
+    receipt(tmp_path, "20260104T000000Z-dddddd", ["OTHER"], data_bucket="other")
+    receipt(tmp_path, "20260105T000000Z-eeeeee", ["PREFIX"], arctic_prefix="other")
+    receipt(tmp_path, "20260106T000000Z-ffffff", [])
+    (tmp_path / "20260107T000000Z-000000").mkdir()
+    (tmp_path / "20260107T000000Z-000000" / "receipt.json").write_text("{cut sho")
+    (tmp_path / "latest").symlink_to("20260106T000000Z-ffffff")
+
+    assert module.from_receipts(tmp_path, DATA) == (["A", "B"], "20260102T000000Z-bbbbbb")
+
+
+def test_without_such_a_run_nothing_is_expected(module: ModuleType, tmp_path: Path) -> None:
+    assert module.from_receipts(tmp_path / "nowhere", DATA) == ([], "")
+
+
+def test_a_file_has_one_symbol_a_line(module: ModuleType, tmp_path: Path) -> None:
+    path = tmp_path / "symbols.txt"
+    path.write_text("# the universe\nKO\nAAPL  # fruit\n\nKO\n")
+
+    assert module.from_file(path) == ["AAPL", "KO"]
+
+
+@pytest.mark.parametrize("text", [None, "# nothing\n"])
+def test_a_file_that_names_none_is_an_error(module: ModuleType, tmp_path: Path, text: str | None) -> None:
+    path = tmp_path / "symbols.txt"
+    if text is not None:
+        path.write_text(text)
+
+    with pytest.raises(AnsibleActionFail, match="preflight_expected_symbols"):
+        module.from_file(path)
+
+
+def test_the_preflight_holds_credentials_against_the_limit_that_the_training_has(root: Path) -> None:
+    """The playbook says the default of another role once more, because a role's defaults are not seen outside it."""
+    limit = yaml.safe_load((root / "roles" / "training" / "defaults" / "main.yml").read_text())["training_full_seconds"]
+    own = yaml.safe_load((root / "roles" / "preflight" / "defaults" / "main.yml").read_text())
+
+    assert own["preflight_training_seconds"] == limit
+    assert f"training_full_seconds | default({limit})" in (root / "playbooks" / "train.yml").read_text()
