@@ -90,6 +90,33 @@ def test_everything_described_is_made_and_a_second_time_nothing(server: Any, des
     assert len(ec2.describe_images(Filters=[{"Name": "name", "Values": ["seeded-image"]}])["Images"]) == 1
 
 
+def test_a_bucket_is_as_sound_as_its_description_wants_it(server: Any, tmp_path: Path) -> None:
+    path = tmp_path / "account.yml"
+    path.write_text("""
+buckets:
+  sound:
+  bare: {encrypted: false}
+  open: {public_access_blocked: false}
+  kept: {versioned: true}
+""")
+    server.out("seed", str(path))
+    s3 = server.client("s3")
+
+    def faults(name: str) -> list[str]:
+        found = []
+        try:
+            s3.get_bucket_encryption(Bucket=name)
+        except ClientError as error:
+            assert error.response["Error"]["Code"] == "ServerSideEncryptionConfigurationNotFoundError"
+            found.append("encryption")
+        if not all(s3.get_public_access_block(Bucket=name)["PublicAccessBlockConfiguration"].values()):
+            found.append("public")
+        return found + (["versioned"] if "Status" in s3.get_bucket_versioning(Bucket=name) else [])
+
+    described = {name: faults(name) for name in ("sound", "bare", "open", "kept")}
+    assert described == {"sound": [], "bare": ["encryption"], "open": ["public"], "kept": ["versioned"]}
+
+
 def test_the_controller_may_do_what_its_policy_says_and_nothing_before(server: Any, described: Path) -> None:
     controller = server.reservation.controller
     server.out("seed", str(described))

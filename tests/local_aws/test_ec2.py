@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -330,6 +331,44 @@ echo "keys $(curl -sf -H "X-aws-ec2-metadata-token: $token" \
     assert [(each["action"], each["allowed"]) for each in lines] == [("PutObject", True), ("GetObject", False)]
     assert lines[0]["principal"] == f"arn:aws:sts::123456789012:assumed-role/training/{instance}"
     assert [each for each in server.ledger("--source", "instance") if each["source"] == instance] == lines
+
+
+def test_credentials_that_a_fault_cuts_short_stay_until_they_expire(
+    server: Any, launch: Launch, iam_profile: str
+) -> None:
+    script = """
+service=$AWS_EC2_METADATA_SERVICE_ENDPOINT
+token=$(curl -sf -X PUT "$service/latest/api/token" -H 'X-aws-ec2-metadata-token-ttl-seconds: 60')
+for number in 1 2 3; do
+  [ $number = 3 ] && sleep 4
+  echo "keys $(curl -sf -H "X-aws-ec2-metadata-token: $token" \
+    "$service/latest/meta-data/iam/security-credentials/training" | tr -d '\\n')"
+done
+"""
+    server.fault("credentials", "seconds=3", "count=1")
+    try:
+        instance = launch(script, IamInstanceProfile={"Name": iam_profile})
+        server.await_online(instance)
+    finally:
+        server.fault("clear")
+    told = [line.partition("keys ")[2] for line in server.console(instance).splitlines() if "keys {" in line]
+    first, second, third = (json.loads(each) for each in told)
+    assert first == second
+    assert third["AccessKeyId"] != first["AccessKeyId"]
+    left = [_seconds(each["LastUpdated"], each["Expiration"]) for each in (first, third)]
+    assert left[0] <= 4 and left[1] > 3600
+
+
+def _seconds(start: str, end: str) -> float:
+    times = [datetime.fromisoformat(each.replace("Z", "+00:00")) for each in (start, end)]
+    return (times[1] - times[0]).total_seconds()
+
+
+def test_an_image_keeps_the_architecture_it_was_registered_with(server: Any) -> None:
+    ec2 = server.client("ec2")
+    image = ec2.register_image(Name="arm", Architecture="arm64", RootDeviceName="/dev/xvda")["ImageId"]
+    assert ec2.describe_images(ImageIds=[image])["Images"][0]["Architecture"] == "arm64"
+    ec2.deregister_image(ImageId=image)
 
 
 def test_a_session_is_an_ordinary_users_and_ends_with_the_instance(server: Any, launch: Launch) -> None:

@@ -79,6 +79,16 @@ def test_only_the_resource_that_a_policy_names_is_allowed(server: Any, bucket: s
     denied(lambda: s3.head_object(Bucket=bucket, Key="other/a"))
 
 
+def test_a_bucket_that_nobody_has_is_missing_even_to_who_may_not_look(bucket: str, iam_user: User) -> None:
+    s3 = iam_user(allow("s3:ListBucket", "arn:aws:s3:::another"))("s3")
+    denied(lambda: s3.list_objects_v2(Bucket=bucket))
+    with pytest.raises(ClientError, match="NoSuchBucket"):
+        s3.list_objects_v2(Bucket="nobody-has-this-one")
+    with pytest.raises(ClientError, match="NoSuchBucket"):
+        s3.put_object(Bucket="nobody-has-this-one", Key="k", Body=b"1")
+    denied(lambda: s3.create_bucket(Bucket="nobody-has-this-one"))
+
+
 def test_an_explicit_deny_wins_even_in_a_bulk_delete(server: Any, bucket: str, iam_user: User) -> None:
     server.client("s3").put_object(Bucket=bucket, Key="live/weights", Body=b"1")
     s3 = iam_user(allow("s3:*"), deny("s3:DeleteObject", f"arn:aws:s3:::{bucket}/live/*"))("s3")
