@@ -20,7 +20,9 @@ def run(context: Context) -> Finding:
     except Unavailable:
         elsewhere = []  # the check subnets says so
     if elsewhere:
-        findings.append(("fail", f"{group['GroupId']} is in {group.get('VpcId')}, and not so {', '.join(elsewhere)}"))
+        findings.append(
+            ("fail", f"{group['GroupId']} is in {group.get('VpcId')}, and {', '.join(elsewhere)} in another")
+        )
     return worst(findings, f"{group['GroupName']} {group['GroupId']}, no inbound rule")
 
 
