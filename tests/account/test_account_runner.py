@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -48,6 +49,7 @@ ARGUMENTS: dict[str, Any] = {
     "arctic_prefix": "arcticdb",
 }
 ACCOUNT = "123456789012"
+ROOT = Path(__file__).resolve().parents[2]
 Shown = Callable[..., Context]
 
 
@@ -319,6 +321,44 @@ def test_a_session_of_a_role_is_asked_about_as_its_role_with_its_path(
     monkeypatch.setattr(context, "client", lambda service: Iam())
     assert a50_permissions.principal(context) == full
     assert a50_permissions.principal(context) == f"arn:aws:iam::{ACCOUNT}:role/ci"
+
+
+# In the policy and not simulated: what the checks themselves ask and say when it is denied, and what the AWS modules
+# ask only in some cases.
+NOT_SIMULATED = {
+    "ec2:CancelSpotInstanceRequests",
+    "ec2:DeleteVolume",
+    "ec2:DescribeIamInstanceProfileAssociations",
+    "ec2:DescribeInstanceAttribute",
+    "ec2:DescribeInstanceStatus",
+    "ec2:DescribeInstanceTypes",
+    "ec2:DescribeRegions",
+    "ec2:DescribeTags",
+    "ec2:DescribeVpcs",
+    "iam:GetRole",
+    "iam:SimulatePrincipalPolicy",
+    "s3:GetBucketPublicAccessBlock",
+    "s3:GetBucketVersioning",
+    "s3:GetEncryptionConfiguration",
+    "servicequotas:GetAWSDefaultServiceQuota",
+    "servicequotas:GetServiceQuota",
+    "ssm:DescribeInstanceInformation",
+    "ssm:GetParameters",
+}
+
+
+def test_every_action_of_the_controllers_policy_is_simulated_or_known_not_to_be(shown: Shown) -> None:
+    caller = {"Arn": f"arn:aws:iam::{ACCOUNT}:user/me", "Account": ACCOUNT, "UserId": "x"}
+    role = {"Arn": f"arn:aws:iam::{ACCOUNT}:role/p", "RoleName": "p"}
+    profile = {"Arn": f"arn:aws:iam::{ACCOUNT}:instance-profile/p", "Roles": [role]}
+    asked = {a for q in a50_permissions.questions(shown(caller=caller, profile=profile)) for a in q.actions}
+    policy = json.loads((ROOT / "files/iam/controller.json").read_text())
+    allowed: set[str] = set()
+    for statement in policy["Statement"]:
+        actions = statement["Action"]
+        allowed |= {actions} if isinstance(actions, str) else set(actions)
+    assert asked - allowed == set()
+    assert allowed - asked == NOT_SIMULATED
 
 
 def test_the_root_user_is_a_warning(shown: Shown) -> None:

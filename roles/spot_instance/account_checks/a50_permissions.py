@@ -101,6 +101,9 @@ def questions(context: Context) -> list[Question]:
             who,
         ),
         Question(("s3:ListBucket",), buckets, region),
+        # The digest that proves that nothing was written looks for uploads begun, too.
+        Question(("s3:ListBucketMultipartUploads",), buckets[:1], region),
+        Question(("s3:GetBucketLocation",), buckets[1:], region),
         Question(("s3:GetObject", "s3:PutObject", "s3:DeleteObject"), transport, region),
         Question(("ec2:TerminateInstances",), [instance], tagged),
     ]
