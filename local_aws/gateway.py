@@ -6,6 +6,7 @@ passed to moto.
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import re
@@ -29,6 +30,14 @@ log = logging.getLogger(__name__)
 
 Handler = Callable[[AwsRequest, Principal], dict[str, Any]]
 ADMIN_PREFIX = "/_local_aws/"
+
+
+class _Moto(DomainDispatcherApplication):
+    """moto, which looks into its own folder twice a request to learn whose host a name is: here once a name."""
+
+    @functools.lru_cache(maxsize=256)  # noqa: B019  # there is one of these in a process
+    def get_backend_for_host(self, host: str | None) -> Any:
+        return super().get_backend_for_host(host)
 
 
 class Gateway:
@@ -56,7 +65,7 @@ class Gateway:
         self._faults = faults
         self._admin = admin
         self._tags_of = tags_of
-        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._moto = _Moto(create_backend_app)
         self._handlers: dict[tuple[str, str], Handler] = {}
         self.last_request = time.monotonic()
 

@@ -275,12 +275,12 @@ class _Operation:
     headers: tuple[str, ...]
 
     def score(self, request: AwsRequest) -> int:
-        """How specifically this operation fits; -1 where it does not."""
-        if self.method != request.method or not self.pattern.fullmatch(request.path):
-            return -1
-        for name, value in self.query:
+        """How specifically this operation fits a request of its method; -1 where it does not."""
+        for name, value in self.query:  # first: for most operations this tells, and costs less than the pattern
             if name not in request.query or (value and request.query[name][0] != value):
                 return -1
+        if not self.pattern.fullmatch(request.path):
+            return -1
         if any(name.title() not in request.headers for name in self.headers):
             return -1
         return len(self.query) + len(self.headers)
@@ -291,7 +291,10 @@ class _Operations:
 
     def __init__(self, service: str) -> None:
         model = botocore.session.get_session().get_service_model(service)
-        self._operations = [self._read(model.operation_model(name)) for name in model.operation_names]
+        self._by_method: dict[str, list[_Operation]] = {}
+        for name in model.operation_names:
+            operation = self._read(model.operation_model(name))
+            self._by_method.setdefault(operation.method, []).append(operation)
 
     @staticmethod
     def _read(model: Any) -> _Operation:
@@ -310,8 +313,12 @@ class _Operations:
         return _Operation(model.name, model.http["method"], re.compile(pattern + "/?"), tuple(query), tuple(headers))
 
     def match(self, request: AwsRequest) -> str:
-        best = max(self._operations, key=lambda operation: operation.score(request))
-        return best.name if best.score(request) >= 0 else "Unknown"
+        best, most = "Unknown", -1
+        for operation in self._by_method.get(request.method, ()):
+            score = operation.score(request)
+            if score > most:  # of equals the first, as the model lists them
+                best, most = operation.name, score
+        return best
 
 
 @functools.cache

@@ -45,6 +45,9 @@ class _Handler(WSGIRequestHandler):
 
     protocol_version = "HTTP/1.1"
 
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Not even compose the line."""
+
     def log(self, type: str, message: str, *args: Any) -> None:
         if type == "error":
             log.error(message, *args)
