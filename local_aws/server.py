@@ -20,10 +20,11 @@ os.environ.setdefault("MOTO_ENABLE_AMI_VALIDATION", "true")
 os.environ.setdefault("MOTO_EC2_ENABLE_INSTANCE_TYPE_VALIDATION", "true")
 os.environ.setdefault("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
 
-from werkzeug.serving import WSGIRequestHandler, make_server
+from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
 from local_aws import ec2, fleet, identity, market, simulation
+from local_aws.connections import Handler
 from local_aws.control import LOCK
 from local_aws.errors import AwsError
 from local_aws.faults import Faults, check_event
@@ -38,19 +39,6 @@ log = logging.getLogger("local_aws")
 
 DEFAULT_IDLE_MINUTES = 30.0
 DEFAULT_BOOT_DELAY_SECONDS = 2.0
-
-
-class _Handler(WSGIRequestHandler):
-    """HTTP/1.1 with kept connections, silent: the ledger is the log."""
-
-    protocol_version = "HTTP/1.1"
-
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Not even compose the line."""
-
-    def log(self, type: str, message: str, *args: Any) -> None:
-        if type == "error":
-            log.error(message, *args)
 
 
 class LocalAws:
@@ -94,7 +82,7 @@ class LocalAws:
         home = self._reservation.home
         try:
             server = make_server(
-                "127.0.0.1", self._reservation.port, self._gateway, threaded=True, request_handler=_Handler
+                "127.0.0.1", self._reservation.port, self._gateway, threaded=True, request_handler=Handler
             )
         except (OSError, SystemExit) as error:
             raise LocalAwsError(f"port {self._reservation.port} on 127.0.0.1 is taken by another program") from error
