@@ -1,12 +1,13 @@
-"""HTTP connections of the embedded AWS: kept open between requests that only read.
+"""HTTP connections of the embedded AWS: kept open between requests, as AWS keeps them.
 
-werkzeug closes every connection after one answer, because it cannot know what of a body is still unread. A GET or
-HEAD without a body leaves nothing unread, so its connection is kept, as AWS keeps it; everything else goes werkzeug's
-way. A reader of many small objects spends most of its time on connections otherwise.
+werkzeug closes every connection after one answer, because it cannot know what of a body is still unread. Here a small
+body is read before the request is answered, so that nothing is unread; a large one, or one of unknown length, goes
+werkzeug's way. Who reads or writes many small objects spends much of the time on connections otherwise.
 """
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Callable
 from http import HTTPStatus
@@ -24,7 +25,7 @@ IDLE_SECONDS = 120.0
 """A connection that says nothing for so long is closed, with the thread that waits for it."""
 
 SMALL = 1 << 16
-"""Bytes of an answer that are sent in one piece with its headers."""
+"""Bytes of a body that is taken, or sent with the headers, in one piece."""
 
 
 class Handler(WSGIRequestHandler):
@@ -50,20 +51,13 @@ class Handler(WSGIRequestHandler):
 
     def run_wsgi(self) -> None:
         """Answer one request, keeping the connection where that is safe."""
-        if self._has_no_body():
-            self._answer_and_keep()
-        else:
+        length = self.headers.get("Content-Length", "0")
+        if "Transfer-Encoding" in self.headers or not length.isdecimal() or int(length) > SMALL:
             super().run_wsgi()
+            return
+        self._answer_and_keep(self.rfile.read(int(length)))
 
-    def _has_no_body(self) -> bool:
-        return (
-            self.command in ("GET", "HEAD")
-            and self.headers.get("Content-Length", "0") == "0"
-            and "Transfer-Encoding" not in self.headers
-            and "Expect" not in self.headers
-        )
-
-    def _answer_and_keep(self) -> None:
+    def _answer_and_keep(self, sent: bytes) -> None:
         status, headers, body = FAILED, Headers(), list[bytes]()
 
         def start_response(line: str, fields: Headers, exc_info: Any = None, /) -> Callable[[bytes], None]:
@@ -72,6 +66,7 @@ class Handler(WSGIRequestHandler):
             return body.append
 
         self.environ = self.make_environ()
+        self.environ["wsgi.input"] = io.BytesIO(sent)
         try:
             answer = self.server.app(self.environ, start_response)
             try:

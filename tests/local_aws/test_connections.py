@@ -1,4 +1,4 @@
-"""Connections: kept between requests that only read, closed after any other; each request is judged by itself."""
+"""Connections: kept unless a large body came, and each request on one is judged by itself."""
 
 from __future__ import annotations
 
@@ -107,12 +107,32 @@ def test_a_fault_hits_a_kept_connection_too(
     assert [ask(connection, server, f"/{filled}/{KEY}")[0] for _ in range(2)] == [503, 200]
 
 
-@pytest.mark.parametrize(("method", "body"), [("PUT", b"new"), ("GET", b"unexpected"), ("DELETE", b"")])
-def test_a_connection_is_closed_after_a_request_that_has_a_body_or_writes(
-    server: Any, filled: str, connection: http.client.HTTPConnection, method: str, body: bytes
+def test_writes_share_a_connection_too(server: Any, filled: str, connection: http.client.HTTPConnection) -> None:
+    path = f"/{filled}/{KEY}"
+    assert ask(connection, server, path, "PUT", b"new")[0] == 200
+    assert ask(connection, server, path) == (200, b"new")
+    assert ask(connection, server, path, "GET", b"a body that nobody asked for") == (200, b"new")
+    assert ask(connection, server, path, "PUT", b"")[0] == 200
+    assert ask(connection, server, path) == (200, b"")
+    assert ask(connection, server, path, "DELETE") == (204, b"")
+    assert ask(connection, server, path)[0] == 404
+    assert not closed(connection)
+
+
+def test_a_client_that_waits_to_be_told_to_go_on_is_told(server: Any, filled: str) -> None:
+    with socket.create_connection(("127.0.0.1", server.reservation.port), timeout=30) as plain:
+        plain.sendall(
+            f"PUT /{filled}/k HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n".encode()
+        )
+        assert plain.recv(1 << 16) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        plain.sendall(b"abc")
+        assert plain.recv(1 << 16).startswith(b"HTTP/1.1 403 ")
+
+
+def test_a_connection_is_closed_after_a_large_body(
+    server: Any, filled: str, connection: http.client.HTTPConnection
 ) -> None:
-    assert ask(connection, server, f"/{filled}/{KEY}")[0] == 200
-    assert ask(connection, server, f"/{filled}/{KEY}", method, body)[0] in (200, 204)
+    assert ask(connection, server, f"/{filled}/{KEY}", "PUT", bytes(1 << 20))[0] == 200
     assert closed(connection)
 
 
