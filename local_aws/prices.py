@@ -66,6 +66,7 @@ def write_synthetic(
     days: int,
     end: date,
     seed: int,
+    first: int = 0,
     universe: str = UNIVERSE,
     macro: str | None = None,
 ) -> SeedReport:
@@ -73,10 +74,11 @@ def write_synthetic(
 
     Args:
         uri: ArcticDB address.
-        symbols: How many series, named `SYN00000` and on.
+        symbols: How many series, named by numbers: `SYN00000` and on.
         days: Bars of each, on week-days.
         end: Day of the last bar, or the week-day before it.
         seed: Same seed, same prices.
+        first: Number of the first series, so that a large universe can be written in batches.
         universe: Library for the stocks.
         macro: Library for a synthetic `SPX`, None for none.
 
@@ -94,7 +96,7 @@ def write_synthetic(
     market = random.normal(0.0003, _DAILY_VOLATILITY / 2, (days, 1))
     own = random.normal(0.0, _DAILY_VOLATILITY, (days, symbols))
     close = _START_PRICE * np.exp(np.cumsum(market + own, axis=0))
-    libraries = {universe: {f"SYN{place:05}": _frame(index, close[:, place]) for place in range(symbols)}}
+    libraries = {universe: {f"SYN{first + place:05}": _frame(index, close[:, place]) for place in range(symbols)}}
     if macro is not None:
         libraries[macro] = {"SPX": _frame(index, _START_PRICE * np.exp(np.cumsum(market[:, 0])))}
     return _write(

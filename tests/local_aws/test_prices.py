@@ -119,6 +119,20 @@ def test_a_synthetic_universe_says_that_it_is_one_and_repeats_by_its_seed(uri: s
     assert (item.data["close"] > 0).all()
 
 
+def test_a_synthetic_universe_grows_in_batches_that_leave_the_others_alone(uri: str) -> None:
+    wanted: dict[str, Any] = {"symbols": 3, "days": 10, "end": date(2022, 12, 28), "universe": "grown"}
+    write_synthetic(uri, **wanted, seed=1)
+    before = _read(uri, "grown", "SYN00002")
+
+    report = write_synthetic(uri, **wanted, seed=2, first=3)
+
+    assert report.written == [f"grown/SYN{number:05}" for number in (3, 4, 5)]
+    assert report.symbols == {"grown": 6}
+    after = _read(uri, "grown", "SYN00002")
+    assert after.version == before.version
+    pd.testing.assert_frame_equal(after.data, before.data)
+
+
 @pytest.mark.parametrize("wanted", [{"symbols": 0, "days": 5}, {"symbols": 5, "days": 0}])
 def test_an_empty_synthetic_universe_is_an_error(uri: str, wanted: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="are no universe"):

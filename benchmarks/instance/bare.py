@@ -1,0 +1,92 @@
+"""The floor: GETs of given keys by as little a client as there can be.
+
+Requests are signed before the clock starts; then a few threads, each with one kept connection, send the next one as
+soon as the last one is answered, and look at nothing but status and length.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import quote, urlsplit
+
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+
+
+class BareError(Exception):
+    """The S3 did not answer as expected."""
+
+
+def fetch(bucket: str, keys: Sequence[str], threads: int) -> float:
+    """Get every key once.
+
+    Args:
+        bucket: Their bucket. Endpoint, region and credentials come from the environment.
+        keys: Object keys.
+        threads: How many requests are under way at once.
+
+    Returns:
+        Seconds from the first connection to the last answer.
+
+    Raises:
+        BareError: An answer that is not 200.
+    """
+    endpoint = os.environ["AWS_ENDPOINT_URL"]
+    where = urlsplit(endpoint)
+    requests = iter([_signed(endpoint, f"/{bucket}/{quote(key, safe='/-_.~')}") for key in keys])
+    started = time.monotonic()
+    with ThreadPoolExecutor(threads) as pool:
+        # All take from one iterator, so that none is idle while there is work.
+        workers = [pool.submit(_work, (str(where.hostname), where.port or 80), requests) for _ in range(threads)]
+        done = sum(worker.result() for worker in workers)
+    seconds = time.monotonic() - started
+    if done != len(keys):
+        raise BareError(f"{done} of {len(keys)} keys were got")
+    return seconds
+
+
+def _signed(endpoint: str, path: str) -> bytes:
+    request = AWSRequest("GET", endpoint + path)
+    credentials = Credentials(os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
+    S3SigV4Auth(credentials, "s3", os.environ["AWS_REGION"]).add_auth(request)
+    headers = {"Host": urlsplit(endpoint).netloc, **dict(request.headers.items())}
+    lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+    return "\r\n".join(lines).encode()
+
+
+def _work(address: tuple[str, int], requests: Iterator[bytes]) -> int:
+    done = 0
+    with socket.create_connection(address, timeout=60) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for request in requests:
+            connection.sendall(request)
+            _read(connection)
+            done += 1
+    return done
+
+
+def _read(connection: socket.socket) -> None:
+    """Take one answer off the connection."""
+    got = b""
+    while (end := got.find(b"\r\n\r\n")) < 0:
+        got += _receive(connection)
+    if not got.startswith(b"HTTP/1.1 200 ") or not (length := _LENGTH.search(got, 0, end)):
+        raise BareError(f"the S3 answered {got[:60]!r}")
+    missing = end + 4 + int(length[1]) - len(got)
+    while missing > 0:
+        missing -= len(_receive(connection))
+
+
+def _receive(connection: socket.socket) -> bytes:
+    part = connection.recv(1 << 16)
+    if not part:
+        raise BareError("the S3 closed the connection")
+    return part
