@@ -13,7 +13,7 @@ in_venv := PATH="$(CURDIR)/.venv/bin:$$PATH" ANSIBLE_CONFIG="$(CURDIR)/ansible.c
 
 .PHONY: help
 help: ## Show this list
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: setup
 setup: ## Make .venv from the lock file (PYTHON=… picks the interpreter)
@@ -30,6 +30,10 @@ preflight: setup ## The same up to the training; writes nothing
 .PHONY: test
 test: ## Set up everything, lint, run all tests (TESTS=tests/repository ARGS="-k help")
 	@scripts/test.sh $(ARGS)
+
+.PHONY: bench-preflight
+bench-preflight: ## Measure the preflight beside the origin's way (ARGS="--sizes 500")
+	@scripts/bench_preflight.sh $(ARGS)
 
 .PHONY: lint
 lint: ## ansible-lint, yamllint, ruff, mypy, ShellCheck

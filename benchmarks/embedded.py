@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from local_aws.state import AccessKey, Reservation
 BUCKET = "bench-data"
 PREFIX = "arcticdb"
 READER = "bench-reader"
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 IDLE_MINUTES = 10.0
 """Should this process be killed, the server ends by itself."""
 
@@ -90,10 +93,27 @@ def running(home: Path, policy: Path) -> Iterator[Embedded]:
         policy: Policy of the reader, with `${data_bucket}` in it.
     """
     try:
-        reservation = control.start(home, boot_delay=0, idle_minutes=IDLE_MINUTES)
+        # A server that was told to start and does not answer yet could not be told to stop.
+        with uninterrupted():
+            reservation = control.start(home, boot_delay=0, idle_minutes=IDLE_MINUTES)
         yield Embedded(reservation, _prepare(reservation, policy))
     finally:
-        control.stop(home)
+        with uninterrupted():
+            control.stop(home)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Put a request to stop off until the end of the block."""
+    asked: list[int] = []
+    former = {number: signal.signal(number, lambda got, _: asked.append(got)) for number in STOPS}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+    if asked:
+        raise KeyboardInterrupt
 
 
 def _prepare(reservation: Reservation, policy: Path) -> AccessKey:

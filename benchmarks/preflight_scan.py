@@ -30,7 +30,7 @@ POLICY = ROOT / "files/iam/preflight_instance.json"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; return the exit code."""
     options = _parser().parse_args(arguments)
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in embedded.STOPS:
         signal.signal(number, _stop)
     try:
         report = run(options)

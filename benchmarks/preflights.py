@@ -75,8 +75,9 @@ def playbook(folder: Path) -> dict[str, Any]:
     try:
         output = _run(command, environment)
     finally:
-        if (home / "reservation.json").exists():
-            control.stop(home)
+        with embedded.uninterrupted():
+            if (home / "reservation.json").exists():
+                control.stop(home)
     receipts = list(runs.glob("2*/receipt.json"))
     if not receipts:
         raise BenchmarkError(f"the playbook left no receipt: {_last(output)}")

@@ -100,6 +100,9 @@ def _best(results: list[dict[str, Any]]) -> dict[str, Any]:
 
 def grow(server: Embedded, present: int, wanted: int, say: Callable[[str], None]) -> None:
     """Write symbols until there are so many; the symbol list is compacted by the listing after each batch."""
+    from arcticdb.config import set_log_level
+
+    set_log_level("ERROR")  # that a library which is about to be made is not there is no news
     server.set_latency(0)
     for first, count in _batches(present, wanted):
         say(f"writing symbols {first} to {first + count - 1}")

@@ -25,7 +25,8 @@ check() {
 
 # The Python files that run in .venv.
 python_sources() {
-    find local_aws plugins roles scripts tests -name '*.py' -not -path 'tests/predictor/*' 2>/dev/null
+    find benchmarks local_aws plugins roles scripts tests -name '*.py' \
+        -not -path 'tests/predictor/*' -not -path 'benchmarks/instance/*' 2>/dev/null
 }
 
 check ruff ruff check --quiet .
@@ -35,7 +36,7 @@ check mypy mypy $(python_sources)
 if [ -d files/predictor/src ]; then
     # Its libraries are in its own environment.
     check mypy-predictor env MYPYPATH=files/predictor/src \
-        mypy --python-executable .venv-predictor/bin/python files/predictor/src tests/predictor
+        mypy --python-executable .venv-predictor/bin/python files/predictor/src tests/predictor benchmarks/instance
 fi
 check shellcheck shellcheck scripts/*.sh .ci/run
 check yamllint yamllint --strict .

@@ -9,7 +9,19 @@ from pathlib import Path
 
 import pytest
 
-TARGETS = {"help", "setup", "train", "preflight", "test", "lint", "lock", "docs-roles", "stop", "clean"}
+TARGETS = {
+    "help",
+    "setup",
+    "train",
+    "preflight",
+    "test",
+    "bench-preflight",
+    "lint",
+    "lock",
+    "docs-roles",
+    "stop",
+    "clean",
+}
 
 
 def make(folder: Path, environ: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
