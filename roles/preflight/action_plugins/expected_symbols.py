@@ -99,11 +99,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """Look the symbols up."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         source, runs = str(self._task.args["source"]), Path(str(self._task.args["runs_dir"]))
-        if source == "none":
-            symbols, origin = [], "nothing is expected"
-        elif source == "last":
+        symbols: list[str] = []
+        origin = "nothing is expected"
+        if source == "last":
             symbols, run_id = from_receipts(runs, dict(self._task.args["data"]))
             origin = f"the receipt of run {run_id}" if run_id else "no earlier run on this data has passed"
-        else:
+        elif source != "none":
             symbols, origin = from_file(Path(source).expanduser()), source
         return {**result, "changed": False, "symbols": symbols, "origin": origin}
