@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from local_aws.state import reserve
+
 ROOT = Path(__file__).resolve().parents[2]
 RUN_SECONDS = 900
 NO_LEAKS = {"instances": 0, "spot_requests": 0, "volumes": 0, "transport_keys": 0}
@@ -109,6 +111,19 @@ class Account:
         new = sorted(set(runs.glob("2*")) - before)
         return Run(answer.returncode, answer.stdout + answer.stderr, new[-1] if new else None)
 
+    def client(self, service: str) -> Any:
+        """A boto3 client as the account's owner."""
+        import boto3
+
+        reservation = reserve(self.folder / "aws")
+        return boto3.client(
+            service,
+            endpoint_url=reservation.endpoint,
+            region_name=reservation.region,
+            aws_access_key_id=reservation.operator.access_key_id,
+            aws_secret_access_key=reservation.operator.secret_access_key,
+        )
+
     def assert_nothing_left(self) -> None:
         """No live instance, no volume, no open request, no session, no launch template, no file in transport."""
         status = self.status()
@@ -132,19 +147,7 @@ class Account:
 
 def keys(account: Account) -> dict[str, str]:
     """Keys of the data bucket outside ArcticDB, with their ETags."""
-    import boto3
-
-    from local_aws.state import reserve
-
-    reservation = reserve(account.folder / "aws")
-    s3 = boto3.client(
-        "s3",
-        endpoint_url=reservation.endpoint,
-        region_name=reservation.region,
-        aws_access_key_id=reservation.operator.access_key_id,
-        aws_secret_access_key=reservation.operator.secret_access_key,
-    )
-    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=DATA_BUCKET)
+    pages = account.client("s3").get_paginator("list_objects_v2").paginate(Bucket=DATA_BUCKET)
     found = {item["Key"]: item["ETag"] for page in pages for item in page.get("Contents", [])}
     return {key: tag for key, tag in found.items() if not key.startswith("arcticdb/")}
 

@@ -57,15 +57,7 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
 @pytest.fixture(scope="module")
 def client(account: Account) -> Client:
     """Makes clients of the account's owner."""
-    import boto3
-
-    reservation = reserve(account.folder / "aws")
-    session = boto3.Session(
-        aws_access_key_id=reservation.operator.access_key_id,
-        aws_secret_access_key=reservation.operator.secret_access_key,
-        region_name=reservation.region,
-    )
-    return lambda service: session.client(service, endpoint_url=reservation.endpoint)
+    return account.client
 
 
 def records(run: Run) -> dict[str, dict[str, Any]]:

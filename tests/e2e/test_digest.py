@@ -7,24 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 
-from local_aws.state import reserve
 from tests.e2e.conftest import DATA_BUCKET, ROOT, Account
 
 
 @pytest.fixture
 def bucket(account: Account) -> Any:
     """S3 as the account's owner."""
-    reservation = reserve(account.folder / "aws")
-    return boto3.client(
-        "s3",
-        endpoint_url=reservation.endpoint,
-        region_name=reservation.region,
-        aws_access_key_id=reservation.operator.access_key_id,
-        aws_secret_access_key=reservation.operator.secret_access_key,
-    )
+    return account.client("s3")
 
 
 @pytest.fixture

@@ -31,17 +31,8 @@ class Bucket:
     """The data bucket, as the account's owner."""
 
     def __init__(self, account: Account) -> None:
-        import boto3
-
         self.reservation = reserve(account.folder / "aws")
-        operator = self.reservation.operator
-        self.s3 = boto3.client(
-            "s3",
-            endpoint_url=self.reservation.endpoint,
-            region_name=self.reservation.region,
-            aws_access_key_id=operator.access_key_id,
-            aws_secret_access_key=operator.secret_access_key,
-        )
+        self.s3 = account.client("s3")
 
     def arctic(self, prefix: str) -> Any:
         """ArcticDB under a prefix."""
