@@ -47,10 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _ours(options: argparse.Namespace) -> dict[str, Any]:
-    # As the predictor does it when it opens its store, which here is after the import.
-    os.environ.setdefault(store.IO_THREADS_VARIABLE, store.IO_THREADS)
-    versions = _import()
     context = Context(options.bucket, options.run_date, options.config, options.lock, PREFIX)
+    # In the preflight too ArcticDB is loaded by an earlier check, and takes its number of threads from the environment
+    # then: nothing is set here, so that a predictor which sets it too late is measured as slow as it is.
+    versions = _import()
     started = time.monotonic()
     bars = context.last_bars(options.library)
     seconds = time.monotonic() - started
