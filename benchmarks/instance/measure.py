@@ -19,6 +19,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import predictor
 from predictor import aws, store
 from predictor.checks.base import Context
 
@@ -60,12 +61,14 @@ def _ours(options: argparse.Namespace) -> dict[str, Any]:
         "seconds": seconds,
         "symbols": len(bars.days),
         "read": len(bars.days),
-        "io_threads": int(os.environ[store.IO_THREADS_VARIABLE]),
+        "io_threads": int(os.environ[predictor.IO_THREADS_VARIABLE]),
         "versions": versions,
     }
 
 
 def _origin(options: argparse.Namespace) -> dict[str, Any]:
+    # It had ArcticDB's own number; the predictor, imported above, has set its own.
+    os.environ.pop(predictor.IO_THREADS_VARIABLE, None)
     _import()
     import arcticdb
 
@@ -85,7 +88,7 @@ def _origin(options: argparse.Namespace) -> dict[str, Any]:
 def _floor(options: argparse.Namespace) -> dict[str, Any]:
     _import()  # so that its memory compares
     keys = json.loads(options.keys.read_text(encoding="utf-8"))
-    threads = int(os.environ.get(store.IO_THREADS_VARIABLE, store.IO_THREADS))
+    threads = int(os.environ.get(predictor.IO_THREADS_VARIABLE, predictor.IO_THREADS))
     return {"seconds": bare.fetch(options.bucket, keys, threads), "io_threads": threads}
 
 

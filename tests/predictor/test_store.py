@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import predictor
 import pytest
 from predictor.errors import StoreError
 from predictor.store import ReadOnlyStore, arctic_uri, list_symbols
@@ -106,3 +110,15 @@ def test_a_bucket_that_is_not_there_is_one_line_of_error(bucket: Any) -> None:
         ReadOnlyStore(bucket.uri.replace(bucket.name, "no-such-bucket")).library("universe")
 
     assert "\n" not in str(caught.value)
+
+
+def test_arcticdb_gets_its_threads_whoever_loads_it_first() -> None:
+    """It takes them when it is loaded, and in the preflight a check does that before the store is opened."""
+    code = "import predictor.checks.base, arcticdb, arcticdb_ext\nprint(arcticdb_ext.get_config_int('VersionStore.NumIOThreads'))"
+    kept = {name: value for name, value in os.environ.items() if name != predictor.IO_THREADS_VARIABLE}
+
+    ours = subprocess.run([sys.executable, "-c", code], env=kept, capture_output=True, text=True, check=True)
+    chosen = {**kept, predictor.IO_THREADS_VARIABLE: "5"}
+    theirs = subprocess.run([sys.executable, "-c", code], env=chosen, capture_output=True, text=True, check=True)
+
+    assert (ours.stdout.strip(), theirs.stdout.strip()) == (predictor.IO_THREADS, "5")

@@ -11,16 +11,10 @@ AWS_EC2_METADATA_SERVICE_ENDPOINT where that is set.
 
 from __future__ import annotations
 
-import os
 from typing import Any
 from urllib.parse import urlsplit
 
 from predictor.errors import StoreError, one_line
-
-IO_THREADS_VARIABLE = "ARCTICDB_VersionStore_NumIOThreads_int"
-
-IO_THREADS = "16"
-"""Measured over 500 symbols at 20 ms: 8.7 s with ArcticDB's 3 threads, 4.0 s with 16, 3.65 s with 64."""
 
 
 def arctic_uri(bucket: str, region: str, prefix: str, endpoint: str | None) -> str:
@@ -63,8 +57,6 @@ class ReadOnlyStore:
         Raises:
             StoreError: ArcticDB is not installed, or the address cannot be opened.
         """
-        # Read by ArcticDB when its extension is loaded; a value that is already set is the operator's.
-        os.environ.setdefault(IO_THREADS_VARIABLE, IO_THREADS)
         try:
             import arcticdb
             from arcticdb.config import set_log_level
