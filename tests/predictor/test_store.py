@@ -114,7 +114,10 @@ def test_a_bucket_that_is_not_there_is_one_line_of_error(bucket: Any) -> None:
 
 def test_arcticdb_gets_its_threads_whoever_loads_it_first() -> None:
     """It takes them when it is loaded, and in the preflight a check does that before the store is opened."""
-    code = "import predictor.checks.base, arcticdb, arcticdb_ext\nprint(arcticdb_ext.get_config_int('VersionStore.NumIOThreads'))"
+    code = (
+        "import predictor.checks.base, arcticdb, arcticdb_ext\n"
+        "print(arcticdb_ext.get_config_int('VersionStore.NumIOThreads'))"
+    )
     kept = {name: value for name, value in os.environ.items() if name != predictor.IO_THREADS_VARIABLE}
 
     ours = subprocess.run([sys.executable, "-c", code], env=kept, capture_output=True, text=True, check=True)
