@@ -21,7 +21,16 @@ run_pytest() {
     if [ "$code" -ne 0 ] && { [ "$code" -ne 5 ] || [ -z "$chosen" ]; }; then failed=1; fi
 }
 
-main_tests=tests
+# The longest first, so that no worker is left alone with one of them at the end.
+main_tests=
+for path in tests/molecule tests/e2e tests/*/ tests/test_*.py; do
+    path=${path%/}
+    case " $main_tests tests/predictor " in
+        *" $path "*) ;;
+        *) if [ -e "$path" ]; then main_tests="$main_tests $path"; fi ;;
+    esac
+done
+main_tests=${main_tests:-tests}
 predictor_tests=tests/predictor
 if [ -n "${TESTS:-}" ]; then
     main_tests=
@@ -50,7 +59,8 @@ if [ -n "${lint:-}" ]; then
 fi
 # shellcheck disable=SC2086
 if [ -n "$main_tests" ]; then
-    # Two workers; the tests of a file stay together, as they share what is expensive.
-    run_pytest .venv/bin/python -m pytest -n 2 --dist loadfile --ignore tests/predictor $main_tests "$@"
+    # Two workers; the tests of a file stay together, as they share what is expensive. In the order given: xdist's own
+    # would put the files with few tests last, which here are the longest.
+    run_pytest .venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $main_tests "$@"
 fi
 exit "$failed"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -34,6 +35,11 @@ class Run:
         assert self.folder is not None, f"the run left no folder:\n{self.output[-3000:]}"
         receipt: dict[str, Any] = json.loads((self.folder / "receipt.json").read_text())
         return receipt
+
+    def check(self, name: str) -> dict[str, Any]:
+        """One check of the preflight in the receipt."""
+        found: dict[str, Any] = next(entry for entry in self.receipt["preflight"]["checks"] if entry["name"] == name)
+        return found
 
     @property
     def page(self) -> str:
@@ -143,6 +149,24 @@ class Account:
             if str(self.folder) in line:
                 found.append(line)
         return found
+
+
+def project_copy(folder: Path) -> Path:
+    """A copy of the default training project, to be spoilt."""
+    shutil.copytree(ROOT / "files" / "predictor", folder, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    return folder
+
+
+def source_options(folder: Path, command: str) -> list[str]:
+    """The options that have the playbook take the training project from a folder."""
+    training = {
+        "path": str(folder),
+        "lock": "requirements.lock",
+        "config": "config/default.yaml",
+        "preflight_command": [command, "preflight"],
+        "train_command": ["predictor", "train"],
+    }
+    return ["-e", json.dumps({"training_source": training})]
 
 
 def keys(account: Account) -> dict[str, str]:

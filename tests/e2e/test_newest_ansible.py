@@ -26,17 +26,7 @@ def test_it_is_that_ansible(newest: Account) -> None:
     assert "core 2.21" in newest.command("ansible-playbook", "--version").stdout
 
 
-def test_a_preflight_passes_and_writes_nothing(newest: Account) -> None:
-    run = newest.train("-e", "preflight_only=true")
-
-    assert run.code == 0, run.output
-    assert run.receipt["outcome"] == "passed"
-    assert run.receipt["writes"]["data_bucket"] == 0
-    assert run.receipt["leaks"] == NO_LEAKS
-    newest.assert_nothing_left()
-
-
-def test_a_smoke_training_trains_and_writes_nothing(newest: Account) -> None:
+def test_a_smoke_training_checks_trains_and_writes_nothing(newest: Account) -> None:
     before = keys(newest)
 
     run = newest.train("-e", "training_mode=smoke")
@@ -44,7 +34,10 @@ def test_a_smoke_training_trains_and_writes_nothing(newest: Account) -> None:
     assert run.code == 0, run.output
     assert (run.receipt["mode"], run.receipt["outcome"]) == ("smoke", "passed")
     assert run.receipt["smoke"]["folds"] >= 10
+    assert {check["status"] for check in run.receipt["preflight"]["checks"]} == {"pass"}
     assert run.receipt["writes"]["data_bucket"] == 0
+    assert run.receipt["writes"]["digest"]["equal"] is True
+    assert run.receipt["leaks"] == NO_LEAKS
     assert keys(newest) == before
     newest.assert_nothing_left()
 

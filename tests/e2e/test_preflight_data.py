@@ -1,4 +1,4 @@
-"""A universe of 500 symbols with one of everything wrong, and a universe with nothing in it."""
+"""A universe of 500 symbols with one of everything wrong; and one with nothing in it, and a probe that writes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,47 @@ import numpy as np
 import pytest
 
 from local_aws.state import reserve
-from tests.e2e.conftest import DATA_BUCKET, NO_LEAKS, Account, Run, start
+from tests.e2e.conftest import DATA_BUCKET, NO_LEAKS, Account, Run, keys, project_copy, source_options, start
 
 END = date(2022, 12, 28)
+
+
+WRITE_PROBE = '''"""A probe that writes, as no check may."""
+
+from __future__ import annotations
+
+from predictor import aws
+from predictor.checks.base import Context, Finding
+
+GROUP = "data"
+REMEDY = "Take the writes out of the probe."
+
+
+def run(context: Context) -> Finding:
+    """Try every way to write there is."""
+    import arcticdb
+    import pandas as pd
+    from predictor import store
+
+    s3, bucket = aws.s3_client(), context.data_bucket
+    uri = store.arctic_uri(bucket, aws.region(), context.arctic_prefix, aws.endpoint())
+    frame = pd.DataFrame({"close": [1.0]}, index=pd.date_range("2022-01-03", periods=1))
+    attempts = {
+        "put": lambda: s3.put_object(Bucket=bucket, Key="predictor/probe", Body=b"x"),
+        "delete": lambda: s3.delete_object(Bucket=bucket, Key="predictor/probe"),
+        "multipart": lambda: s3.create_multipart_upload(Bucket=bucket, Key="predictor/probe"),
+        "arcticdb": lambda: arcticdb.Arctic(uri)["universe"].write("PROBE", frame),
+    }
+    said = []
+    for name, attempt in attempts.items():
+        try:
+            attempt()
+            said.append(f"{name} went through")
+        except Exception as error:
+            text = str(error)
+            said.append(f"{name} {'denied' if 'AccessDenied' in text or 'PERMISSION' in text else text}")
+    return Finding("fail", "; ".join(said), said)
+'''
 
 
 def series(end: date = END, seed: int = 0) -> Any:
@@ -94,18 +132,16 @@ def damaged(account: Account, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 @pytest.fixture(scope="module")
-def empty(account: Account) -> Run:
-    """A preflight of a universe without a symbol."""
+def empty(account: Account, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, dict[str, str]]:
+    """A preflight of a universe without a symbol, with a probe that writes; and the keys that were there before."""
     arctic = Bucket(account).arctic("arcticdb/empty")
     arctic.create_library("universe")
     arctic.create_library("macro").write("SPX", series())
-    return account.train("-e", "preflight_only=true", "-e", "arctic_prefix=arcticdb/empty")
-
-
-def check(run: Run, name: str) -> dict[str, Any]:
-    """One check of the receipt."""
-    found: dict[str, Any] = next(entry for entry in run.receipt["preflight"]["checks"] if entry["name"] == name)
-    return found
+    folder = project_copy(tmp_path_factory.mktemp("writing") / "project")
+    (folder / "src" / "predictor" / "checks" / "c90_write_probe.py").write_text(WRITE_PROBE)
+    before = keys(account)
+    arguments = ["-e", "preflight_only=true", "-e", "arctic_prefix=arcticdb/empty"]
+    return account.train(*arguments, *source_options(folder, "predictor")), before
 
 
 WRONG = {
@@ -123,7 +159,7 @@ WRONG = {
 @pytest.mark.parametrize("case", WRONG)
 def test_what_is_wrong_with_data_and_machine_is_said_the_same_everywhere(damaged: Run, case: str) -> None:
     name, words = WRONG[case]
-    found = check(damaged, name)
+    found = damaged.check(name)
 
     assert found["status"] == "fail"
     assert words in found["detail"]
@@ -159,13 +195,39 @@ def test_the_run_fails_and_leaves_nothing(account: Account, damaged: Run) -> Non
     account.assert_nothing_left()
 
 
-def test_an_empty_universe_fails_and_leaves_nothing(account: Account, empty: Run) -> None:
-    assert empty.code != 0
-    assert check(empty, "universe")["detail"] == "library 'universe' holds no symbol"
-    assert check(empty, "universe")["remedy"] == "Load prices into the library: it is empty."
-    assert check(empty, "freshness")["status"] == "fail"
-    assert empty.receipt["writes"]["data_bucket"] == 0
-    assert empty.receipt["leaks"] == NO_LEAKS
+def test_an_empty_universe_fails_and_leaves_nothing(account: Account, empty: tuple[Run, dict[str, str]]) -> None:
+    run, _ = empty
+
+    assert run.code != 0
+    assert run.check("universe")["detail"] == "library 'universe' holds no symbol"
+    assert run.check("universe")["remedy"] == "Load prices into the library: it is empty."
+    assert run.check("freshness")["status"] == "fail"
+    assert run.check("universe")["detail"] in run.receipt["error"]
+    assert run.receipt["writes"]["data_bucket"] == 0
+    assert run.receipt["leaks"] == NO_LEAKS
+    account.assert_nothing_left()
+
+
+def test_a_probe_that_writes_is_denied_and_reported_and_in_the_ledger(
+    account: Account, empty: tuple[Run, dict[str, str]]
+) -> None:
+    run, before = empty
+
+    assert run.code != 0
+    found = run.check("write_probe")
+    assert (found["status"], found["items"]) == (
+        "fail",
+        ["put denied", "delete denied", "multipart denied", "arcticdb denied"],
+    )
+    instance = run.receipt["instance"]["id"]
+    denied = account.ledger("--source", instance, "--denied", "--writes")
+    assert {"PutObject", "DeleteObject", "CreateMultipartUpload"} <= {entry["action"] for entry in denied}
+    assert [entry for entry in account.ledger("--source", instance, "--writes") if entry["allowed"]] == []
+    assert run.receipt["writes"]["data_bucket"] == 0
+    assert run.receipt["writes"]["denied"] >= 4
+    assert run.receipt["writes"]["digest"]["equal"] is True
+    assert keys(account) == before
+    assert run.receipt["leaks"] == NO_LEAKS
     account.assert_nothing_left()
 
 
@@ -173,7 +235,7 @@ def test_the_page_names_every_failure_with_its_remedy(damaged: Run) -> None:
     from markupsafe import escape
 
     for name in {name for name, _ in WRONG.values()}:
-        found = check(damaged, name)
+        found = damaged.check(name)
         assert escape(found["detail"]) in damaged.page
         assert escape(found["remedy"]) in damaged.page
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.e2e.conftest import DATA_BUCKET, NO_LEAKS, ROOT, Account, Run, keys
@@ -81,38 +79,20 @@ def test_a_training_runs_whole_and_promotes_only_what_passed(account: Account) -
     account.assert_nothing_left()
 
 
-@pytest.fixture
-def stale_symbol(account: Account) -> Iterator[str]:
-    """One symbol whose last 30 days are gone; whole again afterwards."""
-    import arcticdb
-
-    from local_aws.state import reserve
-
-    reservation = reserve(account.folder / "aws")
-    key = reservation.operator
-    uri = (
-        f"s3://127.0.0.1:{DATA_BUCKET}?port={reservation.port}&region={reservation.region}&access={key.access_key_id}"
-        f"&secret={key.secret_access_key}&use_virtual_addressing=false&path_prefix=arcticdb"
-    )
-    library = arcticdb.Arctic(uri)["universe"]
-    whole = library.read("KO").data
-    library.write("KO", whole.iloc[:-30])
-    yield "KO"
-    library.write("KO", whole)
-
-
-def test_a_stale_symbol_fails_the_preflight_by_name_and_age(account: Account, stale_symbol: str) -> None:
-    run = account.train("-e", "preflight_only=true")
+def test_a_universe_that_is_stale_altogether_is_listed_altogether(account: Account) -> None:
+    run = account.train("-e", "preflight_only=true", "-e", "run_date=2023-02-01")
 
     assert run.code != 0
     receipt = run.receipt
     assert receipt["outcome"] == "failed"
-    assert receipt["preflight"]["stale"] == [stale_symbol]
-    assert stale_symbol in receipt["error"]
-    assert "30" in receipt["error"]
+    found = next(check for check in receipt["preflight"]["checks"] if check["name"] == "freshness")
+    assert found["detail"].startswith("20 of 20 symbols are more than 3 trading days old: ")
+    assert len(receipt["preflight"]["stale"]) == len(found["items"]) == 20
+    assert found["detail"] in receipt["error"]
+    assert all(symbol in run.page for symbol in receipt["preflight"]["stale"])
     assert receipt["instance"]["terminated_at"]
     assert receipt["leaks"] == NO_LEAKS
-    assert stale_symbol in run.page
+    assert (receipt["writes"]["data_bucket"], receipt["writes"]["denied"]) == (0, 0)
     account.assert_nothing_left()
 
 
