@@ -47,6 +47,9 @@ def test_the_shipped_configuration_preflights_and_trains_on_the_real_prices(
     training = json.loads((tmp_path / "training.json").read_text())
     assert training["folds"] == 60
     assert len(training["skipped_folds"]) == 1
+    # The next preflight asks for as much, and some more.
+    assert training["resources"]["peak_memory_mb"] > 50
+    assert training["resources"]["disk_mb"] >= 0
     # What the model is worth is not asserted: it is what it is.
     assert training["median_ic"] is not None
     assert seeded.server.writes(seeded.name) == before
