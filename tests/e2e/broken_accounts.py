@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -129,23 +130,17 @@ def no_subnet(client: Client) -> Iterator[Inputs]:
 
 
 @contextlib.contextmanager
-def controller_that_cannot_end(client: Client) -> Iterator[Inputs]:
+def _controller_without(action: str, client: Client) -> Iterator[Inputs]:
     iam = client("iam")
-    never = {"Effect": "Deny", "Action": "ec2:TerminateInstances", "Resource": "*"}
+    never = {"Effect": "Deny", "Action": action, "Resource": "*"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [never]})
     iam.put_user_policy(UserName="controller", PolicyName="never", PolicyDocument=document)
     yield {}
     iam.delete_user_policy(UserName="controller", PolicyName="never")
 
 
-@contextlib.contextmanager
-def controller_that_cannot_launch(client: Client) -> Iterator[Inputs]:
-    iam = client("iam")
-    never = {"Effect": "Deny", "Action": "ec2:RunInstances", "Resource": "*"}
-    document = json.dumps({"Version": "2012-10-17", "Statement": [never]})
-    iam.put_user_policy(UserName="controller", PolicyName="never", PolicyDocument=document)
-    yield {}
-    iam.delete_user_policy(UserName="controller", PolicyName="never")
+controller_that_cannot_end = functools.partial(_controller_without, "ec2:TerminateInstances")
+controller_that_cannot_launch = functools.partial(_controller_without, "ec2:RunInstances")
 
 
 @contextlib.contextmanager
