@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from predictor.errors import BucketError, PredictorError
@@ -63,8 +66,6 @@ def credentials() -> tuple[str, float | None]:
     Raises:
         PredictorError: There are none, or their end cannot be had.
     """
-    from datetime import UTC, datetime
-
     import botocore.session
     from botocore.credentials import RefreshableCredentials
     from botocore.exceptions import BotoCoreError
@@ -91,9 +92,6 @@ def clock_skew(bucket: str) -> float:
     Raises:
         PredictorError: S3 cannot be reached, or does not tell.
     """
-    import time
-    from email.utils import parsedate_to_datetime
-
     from botocore.exceptions import ClientError
 
     client = s3_client()

@@ -62,7 +62,6 @@ def ask(library: Any, calendar: str, run_date: date) -> LastBars:
     days: dict[str, date] = {}
     unreadable: dict[str, str] = {}
     columns: dict[str, Columns] = {}
-    # A symbol that cannot be read comes back as a DataError in its place, not as an exception.
     for symbol, answer in zip(symbols, library.get_description_batch(symbols) if symbols else [], strict=True):
         if (why := _unusable(answer)) is not None:
             unreadable[symbol] = why
@@ -85,10 +84,8 @@ def _ages(days: Mapping[str, date], calendar: str, run_date: date) -> dict[str, 
 
 def _unusable(answer: Any) -> str | None:
     """Why a description does not tell the last day; None if it does."""
-    from arcticdb.version_store.library import DataError
-
-    if isinstance(answer, DataError):
-        return " ".join(str(answer.exception_string).split())[:200]
+    if (why := store.failure(answer)) is not None:
+        return why[:200]
     if answer.row_count == 0:
         return "it has no rows"
     if answer.index_type != "index" or "NANOSECONDS" not in str(answer.index[0].dtype):

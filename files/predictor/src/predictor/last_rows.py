@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from predictor import store
 from predictor.config import LastRows
 from predictor.last_bars import Columns
 
@@ -156,12 +157,11 @@ def _odd_columns(columns: Mapping[str, Columns], symbols: Sequence[str]) -> list
 def _read(library: Any, symbols: Sequence[str], rows: int) -> list[tuple[str, pd.DataFrame | str]]:
     """The last rows of each symbol, or why they cannot be read."""
     from arcticdb import ReadRequest
-    from arcticdb.version_store.library import DataError
 
     if not symbols:
         return []
     answers = library.read_batch([ReadRequest(symbol, row_range=(-rows, None)) for symbol in symbols])
     return [
-        (symbol, " ".join(str(item.exception_string).split())[:200] if isinstance(item, DataError) else item.data)
+        (symbol, item.data if (why := store.failure(item)) is None else why[:200])
         for symbol, item in zip(symbols, answers, strict=True)
     ]

@@ -120,6 +120,13 @@ def _read_only(library: Any) -> Any:
     return Library(library.arctic_instance_desc, handle)
 
 
+def failure(item: Any) -> str | None:
+    """Why one item of a batch call failed, None if it did not: ArcticDB puts the error in its place and raises none."""
+    from arcticdb.version_store.library import DataError
+
+    return " ".join(str(item.exception_string).split()) if isinstance(item, DataError) else None
+
+
 def list_symbols(library: Any) -> list[str]:
     """The symbols of a library, sorted.
 

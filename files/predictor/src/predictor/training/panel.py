@@ -13,9 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from predictor.errors import StoreError, TrainingError
-from predictor.store import list_symbols
-
-CLOSE = "close"
+from predictor.last_rows import CLOSE
+from predictor.store import failure, list_symbols
 
 
 @dataclass(frozen=True)
@@ -95,16 +94,12 @@ def read_all(library: Any, symbols: Sequence[str], columns: list[str] | None) ->
         StoreError: Some cannot be read; all of those are named.
     """
     from arcticdb import ReadRequest
-    from arcticdb.version_store.library import DataError
 
     items = library.read_batch([ReadRequest(symbol, columns=columns) for symbol in symbols])
     found = dict(zip(symbols, items, strict=True))
-    # Errors come back as elements, not as exceptions.
-    bad = {symbol: item for symbol, item in found.items() if isinstance(item, DataError)}
+    bad = {symbol: why for symbol, item in found.items() if (why := failure(item)) is not None}
     if bad:
-        named = "; ".join(
-            f"{symbol}: {' '.join(str(item.exception_string).split())[:120]}" for symbol, item in bad.items()
-        )
+        named = "; ".join(f"{symbol}: {why[:120]}" for symbol, why in bad.items())
         raise StoreError(f"{len(bad)} of {len(symbols)} symbols of {library.name!r} cannot be read: {named}")
     return found
 
