@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
-from tests.e2e.conftest import DATA_BUCKET
+from drills.account import DATA_BUCKET
 
 Client = Callable[[str], Any]
 Inputs = dict[str, Any]

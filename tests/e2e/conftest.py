@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from local_aws.state import reserve
+from drills.account import DATA_BUCKET, ROOT, EmbeddedAccount
 
-ROOT = Path(__file__).resolve().parents[2]
-RUN_SECONDS = 900
 NO_LEAKS = {"instances": 0, "spot_requests": 0, "volumes": 0, "transport_keys": 0}
-DATA_BUCKET = "spot-train-data"
 
 
 @dataclass
@@ -53,57 +48,8 @@ class Run:
         return [line for line in self.output.splitlines() if line.startswith("[ERROR]") or "msg: " in line]
 
 
-@dataclass
-class Account:
-    """An embedded AWS in a folder of its own, and a controller that uses it."""
-
-    folder: Path
-    project: Path = ROOT
-    binaries: Path = ROOT / ".venv" / "bin"
-    prefix: list[str] = field(default_factory=list)
-    environment: dict[str, str] = field(default_factory=dict)
-
-    def variables(self) -> dict[str, str]:
-        """The environment of every command here."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "ANSIBLE_"))}
-        return {
-            **kept,
-            "PATH": f"{self.binaries}:{os.environ['PATH']}",
-            "VIRTUAL_ENV": str(self.binaries.parent),
-            "LOCAL_AWS_HOME": str(self.folder / "aws"),
-            "LOCAL_AWS_CACHE": str(ROOT / ".cache" / "packages"),
-            "ANSIBLE_NOCOLOR": "1",
-            "COLUMNS": "1000",
-            **self.environment,
-        }
-
-    def command(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run one command in the project's folder."""
-        answer = subprocess.run(
-            [*self.prefix, *arguments],
-            cwd=self.project,
-            env=self.variables(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=RUN_SECONDS,
-            check=False,
-        )
-        assert not check or answer.returncode == 0, f"{arguments}: {answer.stdout}{answer.stderr}"
-        return answer
-
-    def local_aws(self, *arguments: str) -> str:
-        """Run ``python -m local_aws`` and return what it printed."""
-        return self.command(str(self.binaries / "python"), "-m", "local_aws", *arguments).stdout
-
-    def status(self) -> dict[str, Any]:
-        """What ``status --json`` prints."""
-        status: dict[str, Any] = json.loads(self.local_aws("status", "--json"))
-        return status
-
-    def ledger(self, *filters: str) -> list[dict[str, Any]]:
-        """Entries of the ledger."""
-        return [json.loads(line) for line in self.local_aws("log", "--json", *filters).splitlines()]
+class Account(EmbeddedAccount):
+    """An embedded AWS, and whole runs of the playbook in it."""
 
     def launches(self) -> int:
         """How many launches were asked for so far; a dry run is none."""
@@ -117,19 +63,6 @@ class Account:
         new = sorted(set(runs.glob("2*")) - before)
         return Run(answer.returncode, answer.stdout + answer.stderr, new[-1] if new else None)
 
-    def client(self, service: str) -> Any:
-        """A boto3 client as the account's owner."""
-        import boto3
-
-        reservation = reserve(self.folder / "aws")
-        return boto3.client(
-            service,
-            endpoint_url=reservation.endpoint,
-            region_name=reservation.region,
-            aws_access_key_id=reservation.operator.access_key_id,
-            aws_secret_access_key=reservation.operator.secret_access_key,
-        )
-
     def assert_nothing_left(self) -> None:
         """No live instance, no volume, no open request, no session, no launch template, no file in transport."""
         status = self.status()
@@ -137,18 +70,6 @@ class Account:
         assert status["volumes"] == []
         assert [r for r in status["spot_requests"] if r["state"] in ("open", "active")] == []
         assert status["sessions"] == []
-
-    def processes(self) -> list[str]:
-        """Command lines of the processes on this host that belong to this folder."""
-        found = []
-        for path in Path("/proc").glob("[0-9]*/cmdline"):
-            try:
-                line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            except OSError:
-                continue  # it has ended meanwhile
-            if str(self.folder) in line:
-                found.append(line)
-        return found
 
 
 def project_copy(folder: Path) -> Path:
@@ -178,7 +99,7 @@ def keys(account: Account) -> dict[str, str]:
 
 def start(account: Account) -> None:
     """Start the embedded AWS of ``account`` and load the account and the prices into it."""
-    account.local_aws("start", "--boot-delay", "0.5", "--seed", str(account.project / "inventory/local/account.yml"))
+    account.start()
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from drills.account import DATA_BUCKET
 from local_aws.ledger import read, select
 from local_aws.state import reserve
 from tests.e2e.broken_accounts import (
@@ -26,7 +27,7 @@ from tests.e2e.broken_accounts import (
     price_too_low,
     profile_without_list,
 )
-from tests.e2e.conftest import DATA_BUCKET, NO_LEAKS, Account, Run, start
+from tests.e2e.conftest import NO_LEAKS, Account, Run, start
 
 NAMES = [
     "identity",

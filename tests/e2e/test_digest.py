@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import DATA_BUCKET, ROOT, Account
+from drills.account import DATA_BUCKET, ROOT
+from tests.e2e.conftest import Account
 
 
 @pytest.fixture

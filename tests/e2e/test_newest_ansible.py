@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.conftest import NO_LEAKS, ROOT, Account, keys, start
+from drills.account import ROOT
+from tests.e2e.conftest import NO_LEAKS, Account, keys, start
 
 
 @pytest.fixture(scope="module")

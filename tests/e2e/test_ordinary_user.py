@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import NO_LEAKS, ROOT, Account, Run
+from drills.account import ROOT
+from tests.e2e.conftest import NO_LEAKS, Account, Run
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="only root can make an ordinary user")
 

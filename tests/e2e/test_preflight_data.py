@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from drills.account import DATA_BUCKET
 from local_aws.state import reserve
-from tests.e2e.conftest import DATA_BUCKET, NO_LEAKS, Account, Run, keys, project_copy, source_options, start
+from tests.e2e.conftest import NO_LEAKS, Account, Run, keys, project_copy, source_options, start
 
 END = date(2022, 12, 28)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.e2e.conftest import DATA_BUCKET, NO_LEAKS, ROOT, Account, Run, keys
+from drills.account import DATA_BUCKET, ROOT
+from tests.e2e.conftest import NO_LEAKS, Account, Run, keys
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,111 @@
+"""An embedded AWS in a folder of its own, and a controller that uses it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from local_aws.state import reserve
+
+ROOT = Path(__file__).resolve().parents[1]
+LONGEST_COMMAND_SECONDS = 900
+DATA_BUCKET = "spot-train-data"
+TRANSPORT_BUCKET = "spot-train-transport"
+
+
+@dataclass
+class EmbeddedAccount:
+    """An embedded AWS and the environment of a controller of it.
+
+    Attributes:
+        folder: Where its state and everything else of it lies.
+        project: The project's folder, from which commands are started.
+        binaries: `bin` of the environment with Ansible.
+        prefix: Put before every command, for example `setpriv …`.
+        environment: Added to every command's environment.
+    """
+
+    folder: Path
+    project: Path = ROOT
+    binaries: Path = ROOT / ".venv" / "bin"
+    prefix: list[str] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def variables(self) -> dict[str, str]:
+        """The environment of every command here."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "ANSIBLE_"))}
+        return {
+            **kept,
+            "PATH": f"{self.binaries}:{os.environ['PATH']}",
+            "VIRTUAL_ENV": str(self.binaries.parent),
+            "LOCAL_AWS_HOME": str(self.folder / "aws"),
+            "LOCAL_AWS_CACHE": str(ROOT / ".cache" / "packages"),
+            "ANSIBLE_NOCOLOR": "1",
+            "COLUMNS": "1000",
+            **self.environment,
+        }
+
+    def command(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run one command in the project's folder.
+
+        Raises:
+            AssertionError: It failed, and `check` asks that it does not.
+        """
+        answer = subprocess.run(
+            [*self.prefix, *arguments],
+            cwd=self.project,
+            env=self.variables(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=LONGEST_COMMAND_SECONDS,
+            check=False,
+        )
+        assert not check or answer.returncode == 0, f"{arguments}: {answer.stdout}{answer.stderr}"
+        return answer
+
+    def local_aws(self, *arguments: str) -> str:
+        """Run `python -m local_aws` and return what it printed."""
+        return self.command(str(self.binaries / "python"), "-m", "local_aws", *arguments).stdout
+
+    def start(self) -> None:
+        """Start it and load the account and the prices into it."""
+        self.local_aws("start", "--boot-delay", "0.5", "--seed", str(self.project / "inventory/local/account.yml"))
+
+    def status(self) -> dict[str, Any]:
+        """What `status --json` prints."""
+        status: dict[str, Any] = json.loads(self.local_aws("status", "--json"))
+        return status
+
+    def ledger(self, *filters: str) -> list[dict[str, Any]]:
+        """Entries of the ledger."""
+        return [json.loads(line) for line in self.local_aws("log", "--json", *filters).splitlines()]
+
+    def client(self, service: str) -> Any:
+        """A boto3 client as the account's owner."""
+        import boto3
+
+        reservation = reserve(self.folder / "aws")
+        return boto3.client(
+            service,
+            endpoint_url=reservation.endpoint,
+            region_name=reservation.region,
+            aws_access_key_id=reservation.operator.access_key_id,
+            aws_secret_access_key=reservation.operator.secret_access_key,
+        )
+
+    def processes(self) -> list[str]:
+        """Command lines of the processes on this host that belong to this folder."""
+        found = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue  # it has ended meanwhile
+            if str(self.folder) in line:
+                found.append(line)
+        return found
