@@ -1,0 +1,172 @@
+"""One drill: what is broken, what has to come of it, and the row that says whether it did."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from drills.playbook import Playbook, Stuck
+from drills.stage import Stage
+
+#: How long the guard, or whoever closes a run in its place, may take to write the receipt and to sweep.
+CLOSING_SECONDS = 90.0
+FAILED = (2, 4)
+_ERROR = re.compile(r"^\[ERROR\]: (?:Task failed: )?(.*)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What has to come of a drill.
+
+    Attributes:
+        outcome: Outcome on the receipt; None where there can be no receipt.
+        codes: Exit codes of `ansible-playbook` that are right.
+        says: Regular expression that the user must see, on the terminal or on the receipt.
+        gone_within: Seconds from what was broken until no instance lives; None where the run goes on as it should.
+        attempts: How many instances the run had.
+    """
+
+    outcome: str | None
+    codes: tuple[int, ...]
+    says: str = ""
+    gone_within: float | None = None
+    attempts: int | None = None
+
+
+@dataclass
+class Seen:
+    """What a drill has done so far.
+
+    Attributes:
+        run: The run that was broken.
+        since: When it was, on the monotonic clock; None where nothing is timed.
+        gone_after: Seconds until no instance lived, where the drill has measured it itself.
+        problems: What it found wrong itself, one text each.
+    """
+
+    run: Playbook
+    since: float | None = None
+    gone_after: float | None = None
+    problems: list[str] = field(default_factory=list)
+
+    def check(self, holds: bool, problem: str) -> None:
+        """Note a problem unless something holds."""
+        if not holds:
+            self.problems.append(problem)
+
+
+@dataclass(frozen=True)
+class Drill:
+    """A drill.
+
+    Attributes:
+        name: Its name.
+        broken: What is broken, in a few words.
+        when: When.
+        expected: What has to come of it.
+        act: Breaks it and comes back when the playbook has ended.
+        fast: Whether `make test` runs it too.
+        layer: The one layer that is left to end the instance, where the drill is about one.
+    """
+
+    name: str
+    broken: str
+    when: str
+    expected: Expected
+    act: Callable[[Stage], Seen]
+    fast: bool = False
+    layer: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What came of a drill; `problems` is empty where it held."""
+
+    drill: str
+    broken: str
+    when: str
+    layer: str
+    saw: str
+    outcome: str | None
+    exit_code: int | None
+    left: dict[str, int]
+    seconds_until_gone: float | None
+    seconds: float
+    problems: list[str]
+
+    @property
+    def holds(self) -> bool:
+        """Whether everything is as expected."""
+        return not self.problems
+
+
+def perform(drill: Drill, stage: Stage) -> Row:
+    """Do a drill and judge it."""
+    started = time.monotonic()
+    try:
+        seen = drill.act(stage)
+        return _judge(drill, stage, seen, started)
+    except (Stuck, AssertionError) as error:
+        text = " ".join(str(error).split())
+        return Row(drill.name, drill.broken, drill.when, drill.layer, "", None, None, stage.left(), None,
+                   _since(started), [text, *stage.touched()])  # fmt: skip
+    finally:
+        stage.clear()
+
+
+def _judge(drill: Drill, stage: Stage, seen: Seen, started: float) -> Row:
+    expected, run = drill.expected, seen.run
+    gone = seen.gone_after
+    if gone is None and seen.since is not None:
+        limit = (expected.gone_within or 0) + CLOSING_SECONDS
+        gone = _since(seen.since) if stage.wait_until(lambda: not stage.instances(), limit) else None
+        # It may have been gone before anybody looked: the playbook's end is waited for first.
+        seen.check(gone is not None, "the instance lives on")
+
+    def closed() -> bool:
+        return not any(stage.left().values()) and (expected.outcome is None or bool(run.receipt()))
+
+    stage.wait_until(closed, CLOSING_SECONDS)
+    left, receipt = stage.left(), run.receipt()
+    seen.check(not any(left.values()), f"left: {_counts(left)}")
+    seen.problems.extend(stage.touched())
+    _check_receipt(drill, seen, receipt)
+    if gone is not None and expected.gone_within is not None:
+        seen.check(gone <= expected.gone_within, f"gone after {gone:.1f} s, {expected.gone_within:g} s are allowed")
+    return Row(drill.name, drill.broken, drill.when, drill.layer, _saw(run, receipt), receipt.get("outcome"), run.code,
+               left, gone, _since(started), seen.problems)  # fmt: skip
+
+
+def _check_receipt(drill: Drill, seen: Seen, receipt: dict[str, Any]) -> None:
+    expected, run = drill.expected, seen.run
+    seen.check(run.code in expected.codes, f"exit code {run.code}, expected {' or '.join(map(str, expected.codes))}")
+    seen.check(
+        receipt.get("outcome") == expected.outcome, f"outcome {receipt.get('outcome')}, expected {expected.outcome}"
+    )
+    if expected.outcome is not None:
+        folder = run.folder
+        seen.check(folder is not None and (folder / "report.html").exists(), "there is no report")
+    if expected.says:
+        told = f"{run.output}\n{receipt.get('error')}\n{receipt.get('notes')}"
+        seen.check(re.search(expected.says, told) is not None, f"nobody says {expected.says!r}")
+    if expected.attempts is not None:
+        launched = [attempt for attempt in receipt.get("attempts", []) if attempt["instance"].get("id")]
+        seen.check(len(launched) == expected.attempts, f"{len(launched)} instances, expected {expected.attempts}")
+
+
+def _saw(run: Playbook, receipt: dict[str, Any]) -> str:
+    """What the user was told, in one line."""
+    errors = _ERROR.findall(run.output)
+    text = receipt.get("error") or (errors[-1] if errors else "")
+    return " ".join(str(text).split())
+
+
+def _counts(left: dict[str, int]) -> str:
+    return ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in left.items() if count)
+
+
+def _since(moment: float) -> float:
+    return round(time.monotonic() - moment, 1)
