@@ -41,16 +41,34 @@ class Seen:
     """What a drill has done so far.
 
     Attributes:
-        run: The run that was broken.
+        run: The run that was broken; None where another command was drilled.
         since: When it was, on the monotonic clock; None where nothing is timed.
         gone_after: Seconds until no instance lived, where the drill has measured it itself.
+        code: Exit code of the command, where there is no run.
+        output: What it printed, where there is no run.
         problems: What it found wrong itself, one text each.
     """
 
-    run: Playbook
+    run: Playbook | None
     since: float | None = None
     gone_after: float | None = None
+    code: int | None = None
+    output: str = ""
     problems: list[str] = field(default_factory=list)
+
+    def receipt(self) -> dict[str, Any]:
+        """The run's receipt; empty where there is none."""
+        return self.run.receipt() if self.run else {}
+
+    @property
+    def told(self) -> str:
+        """What was printed."""
+        return self.run.output if self.run else self.output
+
+    @property
+    def exit_code(self) -> int | None:
+        """Exit code of what was drilled."""
+        return self.run.code if self.run else self.code
 
     def check(self, holds: bool, problem: str) -> None:
         """Note a problem unless something holds."""
@@ -70,6 +88,7 @@ class Drill:
         act: Breaks it and comes back when the playbook has ended.
         fast: Whether `make test` runs it too.
         layer: The one layer that is left to end the instance, where the drill is about one.
+        group: Drills of a group are done one after the other on one stage, as they share what is expensive.
     """
 
     name: str
@@ -79,6 +98,7 @@ class Drill:
     act: Callable[[Stage], Seen]
     fast: bool = False
     layer: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,49 +138,47 @@ def perform(drill: Drill, stage: Stage) -> Row:
 
 
 def _judge(drill: Drill, stage: Stage, seen: Seen, started: float) -> Row:
-    expected, run = drill.expected, seen.run
+    expected = drill.expected
     gone = seen.gone_after
     if gone is None and seen.since is not None:
         limit = (expected.gone_within or 0) + CLOSING_SECONDS
         gone = _since(seen.since) if stage.wait_until(lambda: not stage.instances(), limit) else None
-        # It may have been gone before anybody looked: the playbook's end is waited for first.
         seen.check(gone is not None, "the instance lives on")
 
     def closed() -> bool:
-        return not any(stage.left().values()) and (expected.outcome is None or bool(run.receipt()))
+        return not any(stage.left().values()) and (expected.outcome is None or bool(seen.receipt()))
 
     stage.wait_until(closed, CLOSING_SECONDS)
-    left, receipt = stage.left(), run.receipt()
+    left, receipt = stage.left(), seen.receipt()
     seen.check(not any(left.values()), f"left: {_counts(left)}")
     seen.problems.extend(stage.touched())
-    _check_receipt(drill, seen, receipt)
+    _check(expected, seen, receipt)
     if gone is not None and expected.gone_within is not None:
         seen.check(gone <= expected.gone_within, f"gone after {gone:.1f} s, {expected.gone_within:g} s are allowed")
-    return Row(drill.name, drill.broken, drill.when, drill.layer, _saw(run, receipt), receipt.get("outcome"), run.code,
+    return Row(drill.name, drill.broken, drill.when, drill.layer, _saw(seen), receipt.get("outcome"), seen.exit_code,
                left, gone, _since(started), seen.problems)  # fmt: skip
 
 
-def _check_receipt(drill: Drill, seen: Seen, receipt: dict[str, Any]) -> None:
-    expected, run = drill.expected, seen.run
-    seen.check(run.code in expected.codes, f"exit code {run.code}, expected {' or '.join(map(str, expected.codes))}")
-    seen.check(
-        receipt.get("outcome") == expected.outcome, f"outcome {receipt.get('outcome')}, expected {expected.outcome}"
-    )
+def _check(expected: Expected, seen: Seen, receipt: dict[str, Any]) -> None:
+    codes = " or ".join(map(str, expected.codes))
+    seen.check(seen.exit_code in expected.codes, f"exit code {seen.exit_code}, expected {codes}")
+    outcome = receipt.get("outcome")
+    seen.check(outcome == expected.outcome, f"outcome {outcome}, expected {expected.outcome}")
     if expected.outcome is not None:
-        folder = run.folder
+        folder = seen.run.folder if seen.run else None
         seen.check(folder is not None and (folder / "report.html").exists(), "there is no report")
     if expected.says:
-        told = f"{run.output}\n{receipt.get('error')}\n{receipt.get('notes')}"
+        told = f"{seen.told}\n{receipt.get('error')}\n{receipt.get('notes')}"
         seen.check(re.search(expected.says, told) is not None, f"nobody says {expected.says!r}")
     if expected.attempts is not None:
         launched = [attempt for attempt in receipt.get("attempts", []) if attempt["instance"].get("id")]
         seen.check(len(launched) == expected.attempts, f"{len(launched)} instances, expected {expected.attempts}")
 
 
-def _saw(run: Playbook, receipt: dict[str, Any]) -> str:
+def _saw(seen: Seen) -> str:
     """What the user was told, in one line."""
-    errors = _ERROR.findall(run.output)
-    text = receipt.get("error") or (errors[-1] if errors else "")
+    errors = _ERROR.findall(seen.told)
+    text = seen.receipt().get("error") or (errors[-1] if errors else "")
     return " ".join(str(text).split())
 
 

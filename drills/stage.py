@@ -13,6 +13,7 @@ from typing import Any
 
 from drills.account import ROOT, TRANSPORT_BUCKET, EmbeddedAccount
 from drills.playbook import LOOK_SECONDS, Playbook, Stuck
+from local_aws.state import ACCOUNT_ID
 
 KINDS = ("instances", "volumes", "spot_requests", "launch_templates", "schedules", "transport_keys")
 LIVE = ("pending", "running", "stopping", "stopped", "shutting-down")
@@ -40,6 +41,7 @@ class Stage:
         self.account = EmbeddedAccount(folder)
         self.folder = folder
         self._bystanders: Inventory = {}
+        self.memory: dict[str, Any] = {}
         self._plays = 0
 
     @contextmanager
@@ -56,22 +58,28 @@ class Stage:
 
     # what drills do
 
-    def play(self, *arguments: str, settings: dict[str, Any] | None = None, prefix: tuple[str, ...] = ()) -> Playbook:
+    def play(
+        self,
+        *arguments: str,
+        settings: dict[str, Any],
+        prefix: tuple[str, ...] = (),
+        runs: Path | None = None,
+    ) -> Playbook:
         """Start `train.yml` on the practice project.
 
         Args:
             arguments: Options of `ansible-playbook`.
-            settings: Of the practice project; `{}` takes the default training project instead.
+            settings: Of the practice project; with none, `arguments` say what is trained, or it is the default.
             prefix: Put before the command.
+            runs: Folder for this run's folder.
         """
         self._plays += 1
-        runs = self.folder / f"runs-{self._plays}"
-        source = [] if settings == {} else ["-e", json.dumps({"training_source": self._practice(settings or {})})]
-        return Playbook(self.account, runs, *source, *arguments, prefix=prefix)
+        source = ["-e", json.dumps({"training_source": self._practice(settings)})] if settings else []
+        return Playbook(self.account, runs or self.folder / f"runs-{self._plays}", *source, *arguments, prefix=prefix)
 
-    def playbook(self, name: str, *arguments: str) -> tuple[int, str]:
+    def playbook(self, name: str, *arguments: str, prefix: tuple[str, ...] = ()) -> tuple[int, str]:
         """Run another playbook to its end; its exit code and output."""
-        answer = self.account.command("ansible-playbook", f"playbooks/{name}.yml", *arguments, check=False)
+        answer = self.account.command(*prefix, "ansible-playbook", f"playbooks/{name}.yml", *arguments, check=False)
         return answer.returncode, answer.stdout + answer.stderr
 
     def fault(self, *arguments: str) -> None:
@@ -178,13 +186,13 @@ class Stage:
     def _make_bystanders(self) -> None:
         """What others have in the account, as like ours as can be."""
         parameter = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
-        self._image = self.account.client("ssm").get_parameter(Name=parameter)["Parameter"]["Value"]
+        self.image = self.account.client("ssm").get_parameter(Name=parameter)["Parameter"]["Value"]
         made = [
-            self._launch({}),
-            self._launch({"Name": f"spot-train-preflight-{LONG_PAST_RUN}"}),
-            self._launch({"project": "spot-train-2", "run_id": LONG_PAST_RUN, "lease_expires": PAST}, spot=True),
-            self._launch({"project": "spot-train"}),
-            self._launch({"project": "spot-train", "run_id": "", "lease_expires": "tomorrow"}),
+            self.launch({}),
+            self.launch({"Name": f"spot-train-preflight-{LONG_PAST_RUN}"}),
+            self.launch({"project": "spot-train-2", "run_id": LONG_PAST_RUN, "lease_expires": PAST}, spot=True),
+            self.launch({"project": "spot-train"}),
+            self.launch({"project": "spot-train", "run_id": "", "lease_expires": "tomorrow"}),
         ]
         tags = [{"Key": "project", "Value": "spot-train-2"}, {"Key": "lease_expires", "Value": PAST}]
         for specification in ([], [{"ResourceType": "volume", "Tags": tags}]):
@@ -196,15 +204,19 @@ class Stage:
             Name=f"spot-train-2-{LONG_PAST_RUN}",
             ScheduleExpression="rate(1 day)",
             FlexibleTimeWindow={"Mode": "OFF"},
-            Target={"Arn": "arn:aws:sns:us-east-1:123456789012:other", "RoleArn": "arn:aws:iam::123456789012:role/spot-train-expiry"},
-        )  # fmt: skip
+            Target={
+                "Arn": f"arn:aws:sns:us-east-1:{ACCOUNT_ID}:other",
+                "RoleArn": f"arn:aws:iam::{ACCOUNT_ID}:role/spot-train-expiry",
+            },
+        )
         for key in (f"{made[0]}/other", "i-0123456789abcdef0/other", "other"):
             self._s3.put_object(Bucket=TRANSPORT_BUCKET, Key=key, Body=b"other")
         if not self.wait_until(lambda: len(self._all_instances(("running",))) == len(made), 60):
             raise Stuck("the bystanders do not start")
         self._bystanders = self._inventory()
 
-    def _launch(self, tags: dict[str, str], spot: bool = False) -> str:
+    def launch(self, tags: dict[str, str], spot: bool = False) -> str:
+        """Launch an instance by hand, with these tags on it and its volume; its id."""
         market = {"InstanceMarketOptions": {"MarketType": "spot"}} if spot else {}
         specifications = [
             {"ResourceType": kind, "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
@@ -212,7 +224,7 @@ class Stage:
             if tags
         ]
         answer = self._ec2.run_instances(
-            ImageId=self._image,
+            ImageId=self.image,
             InstanceType="c5.large",
             MinCount=1,
             MaxCount=1,

@@ -25,6 +25,8 @@ def main() -> int:
 def _preflight(options: argparse.Namespace, settings: dict[str, Any]) -> int:
     # The list of expected symbols comes this way.
     sys.stdin.read()
+    with options.output.with_suffix(".starts").open("a", encoding="utf-8") as starts:
+        starts.write("started\n")
     time.sleep(settings["preflight_seconds"])
     check = {"name": "practice", "tier": "instance", "group": "software", "status": "pass", "detail": "it runs",
              "remedy": "", "seconds": settings["preflight_seconds"]}  # fmt: skip

@@ -1,0 +1,89 @@
+"""The connection to the instance, or the instance itself, goes away."""
+
+from __future__ import annotations
+
+import tarfile
+import time
+
+from drills.catalogue.signals import PHASES, PREFLIGHT
+from drills.drill import FAILED, Drill, Expected, Seen
+from drills.stage import Stage
+
+#: The stock connection waits a minute for output, and tries again; a drill need not.
+IMPATIENT = ("-e", "ansible_aws_ssm_timeout=10", "-e", "ansible_aws_ssm_retries=0")
+
+
+def _never_online(stage: Stage) -> Seen:
+    stage.fault("never_online", "count=1")
+    run = stage.play(*PREFLIGHT, "-e", "spot_instance_online_seconds=8", settings={"folds": 1})
+    since = time.monotonic()
+    run.wait()
+    return Seen(run, gone_after=round(time.monotonic() - since, 1))
+
+
+def _cut(stage: Stage) -> Seen:
+    run = stage.play(*PREFLIGHT, settings={"preflight_seconds": 12})
+    run.wait_for_task("preflight", "Check software")
+    instance = stage.wait_for_instance(run)
+    for _ in range(4):
+        time.sleep(1.5)
+        stage.fault("cut", f"instance={instance.id}")
+    run.wait()
+    seen = Seen(run)
+    seen.check(_starts(run.folder) == 1, f"the command ran {_starts(run.folder)} times")
+    return seen
+
+
+def _starts(folder: object) -> int:
+    """How often the practice preflight was started, by the evidence that was copied out."""
+    with tarfile.open(f"{folder}/evidence.tar.gz") as evidence:
+        file = evidence.extractfile("results/preflight.starts")
+        return len(file.read().splitlines()) if file else 0
+
+
+def _gone(event: str, stage: Stage) -> Seen:
+    run = PHASES["preflight"].start(stage, *IMPATIENT)
+    instance = stage.wait_for_instance(run)
+    since = time.monotonic()
+    stage.fault(event, f"instance={instance.id}")
+    run.wait()
+    return Seen(run, gone_after=round(time.monotonic() - since, 1))
+
+
+def _hung(stage: Stage) -> Seen:
+    run = stage.play(*PREFLIGHT, "-e", "preflight_seconds=5", settings={"preflight_seconds": 3600})
+    run.wait_for_task("preflight", "Check software")
+    since = time.monotonic()
+    run.wait()
+    return Seen(run, gone_after=round(time.monotonic() - since, 1))
+
+
+def _s3_fails(stage: Stage) -> Seen:
+    run = PHASES["deps"].start(stage)
+    stage.fault("error", "service=s3", "status=503", "code=SlowDown", "seconds=30")
+    run.wait()
+    return Seen(run)
+
+
+def _transport_denied(stage: Stage) -> Seen:
+    run = PHASES["deps"].start(stage)
+    since = time.monotonic()
+    stage.fault("error", "service=s3", "action=PutObject", "status=403", "code=AccessDenied")
+    run.wait()
+    return Seen(run, gone_after=round(time.monotonic() - since, 1))
+
+
+DRILLS = [
+    Drill("never-online", "the instance never registers with SSM", "request",
+          Expected("failed", FAILED, gone_within=90), _never_online),
+    Drill("session-cut", "the SSM session is cut, four times", "preflight", Expected("passed", (0,)), _cut, fast=True),
+    Drill("vanish", "the instance is gone, without notice", "preflight",
+          Expected("failed", FAILED, gone_within=90), lambda stage: _gone("vanish", stage), fast=True),
+    Drill("unreachable", "the network to the instance is gone for ever", "preflight",
+          Expected("failed", FAILED, gone_within=150), lambda stage: _gone("unreachable", stage)),
+    Drill("hung-command", "a remote command never ends", "preflight",
+          Expected("failed", FAILED, gone_within=90), _hung),
+    Drill("s3-503", "S3 answers 503 for 30 s", "deps", Expected("passed", (0,)), _s3_fails),
+    Drill("transport-denied", "the transport bucket refuses files", "deps",
+          Expected("failed", FAILED, gone_within=90), _transport_denied),
+]  # fmt: skip

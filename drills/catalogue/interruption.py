@@ -1,0 +1,163 @@
+"""EC2 takes the instance back."""
+
+from __future__ import annotations
+
+import functools
+import json
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+from drills.account import DATA_BUCKET, ROOT
+from drills.catalogue.signals import PHASES, TRAINING
+from drills.drill import Drill, Expected, Seen
+from drills.playbook import Playbook
+from drills.stage import Stage
+
+#: EC2 gives two minutes; a drill need not wait for them.
+NOTICE_SECONDS = 4
+RUN_DATE = "2022-12-29"
+LIVE = "predictor/weights/meta"
+MODEL_FILES = (
+    "volatility_model.txt", "research_calibrator.json", "meta_model.pkl", "isotonic_calibrator.pkl",
+    "feature_list.json",
+)  # fmt: skip
+
+
+def _take_back(stage: Stage, run: Playbook, attempt: int = 1) -> None:
+    """Give the notice to the instance of an attempt."""
+
+    def there() -> bool:
+        return any(i.tags.get("attempt") == str(attempt) for i in stage.instances(("running",)))
+
+    run.wait_for(f"the instance of attempt {attempt}", there)
+    instance = next(i for i in stage.instances(("running",)) if i.tags.get("attempt") == str(attempt))
+    stage.fault("interrupt", f"instance={instance.id}", f"seconds={NOTICE_SECONDS}")
+
+
+def _once(phase: str, stage: Stage) -> Seen:
+    run = PHASES[phase].start(stage, *TRAINING)
+    _take_back(stage, run)
+    run.wait()
+    return Seen(run)
+
+
+def _in_a_preflight(stage: Stage) -> Seen:
+    run = PHASES["preflight"].start(stage)
+    _take_back(stage, run)
+    run.wait()
+    return Seen(run)
+
+
+def _twice(stage: Stage) -> Seen:
+    run = stage.play(*TRAINING, settings={"folds": 60, "fold_seconds": 1})
+    run.wait_for_task("bootstrap")
+    _take_back(stage, run)
+    run.wait_for("the training of attempt 2", lambda: _following(run))
+    _take_back(stage, run, attempt=2)
+    run.wait()
+    return Seen(run)
+
+
+def _following(run: Playbook) -> bool:
+    return any("Follow the training" in str(event.get("task")) for event in run.events())
+
+
+# The real training: what a resumed one promotes must be what an undisturbed one promotes, byte for byte.
+
+
+def _source(stage: Stage) -> tuple[str, ...]:
+    """The default training project with a gate that everything passes, so that something is promoted."""
+    folder = stage.folder / "lenient"
+    if not folder.exists():
+        shutil.copytree(
+            ROOT / "files" / "predictor", folder, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
+        )
+        config = folder / "config" / "default.yaml"
+        text = config.read_text()
+        lenient = text.replace("median_ic: 0.02", "median_ic: -1.0")
+        assert lenient != text, "the configuration has another gate than this drill knows"
+        config.write_text(lenient)
+    source = {
+        "path": str(folder),
+        "lock": "requirements.lock",
+        "config": "config/default.yaml",
+        "preflight_command": ["predictor", "preflight"],
+        "train_command": ["predictor", "train"],
+    }
+    return ("-e", json.dumps({"training_source": source}))
+
+
+def _undisturbed(stage: Stage) -> dict[str, str]:
+    """ETags of what an undisturbed training promotes; it is run once a stage."""
+    if "weights" not in stage.memory:
+        run = stage.play(*TRAINING, *_source(stage), settings={})
+        assert run.wait() == 0, run.output[-2000:]
+        stage.memory["weights"] = _weights(stage)
+    found: dict[str, str] = stage.memory["weights"]
+    return found
+
+
+def _weights(stage: Stage) -> dict[str, str]:
+    """ETags of the live model files."""
+    listed = stage.account.client("s3").list_objects_v2(Bucket=DATA_BUCKET, Prefix=f"{LIVE}/").get("Contents", [])
+    return {one["Key"]: one["ETag"] for one in listed if one["Key"] in [f"{LIVE}/{name}" for name in MODEL_FILES]}
+
+
+def _resumed(ready: Callable[[Stage, Playbook], bool], slow: dict[str, Any], stage: Stage) -> Seen:
+    """Take the instance back once `ready`; what is promoted in the end is held against an undisturbed training."""
+    wanted = _undisturbed(stage)
+    s3 = stage.account.client("s3")
+    for key in wanted:
+        s3.delete_object(Bucket=DATA_BUCKET, Key=key)
+    if slow["at once"]:
+        stage.fault("latency", f"milliseconds={slow['milliseconds']}", "service=s3", "action=PutObject")
+    run = stage.play(*TRAINING, *_source(stage), settings={})
+    run.wait_for("the moment", lambda: ready(stage, run))
+    _take_back(stage, run)
+    run.wait_for("the second instance", lambda: any(i.tags.get("attempt") == "2" for i in stage.instances()))
+    stage.fault("clear")
+    run.wait()
+    seen = Seen(run)
+    training = run.receipt().get("training") or {}
+    seen.check(bool(training.get("resumed_folds")), "no fold was taken over from the first attempt")
+    seen.check(bool(wanted), "the undisturbed training promoted nothing")
+    seen.check(_weights(stage) == wanted, "the promoted weights differ from those of an undisturbed training")
+    return seen
+
+
+def _some_folds(stage: Stage, run: Playbook) -> bool:
+    listed = stage.account.client("s3").list_objects_v2(Bucket=DATA_BUCKET, Prefix=f"runs/{run.run_id}/folds/")
+    return bool(run.run_id) and listed["KeyCount"] >= 10
+
+
+def _first_live_file(stage: Stage, run: Playbook) -> bool:
+    """Slow the writing down once it begins, so that there is a middle of it."""
+    if not stage.memory.get(run.run_id):
+        if not _written(stage, run, f"{LIVE}/archive/"):
+            return False
+        stage.fault("latency", "milliseconds=700", "service=s3", "action=PutObject")
+        stage.memory[run.run_id] = True
+    return bool(_weights(stage))
+
+
+def _written(stage: Stage, run: Playbook, prefix: str) -> bool:
+    started = next(iter(run.events()), {}).get("time", "9")
+    puts = stage.account.ledger("--action", "PutObject", "--bucket", DATA_BUCKET, "--since", str(started))
+    return any(prefix in str(entry["resource"]) for entry in puts)
+
+
+DRILLS = [
+    Drill("reclaim-bootstrap", "EC2 takes the spot instance back", "bootstrap",
+          Expected("passed", (0,), attempts=2), functools.partial(_once, "bootstrap")),
+    Drill("reclaim-fold", "EC2 takes the spot instance back", "fold k of the training",
+          Expected("passed", (0,), attempts=2),
+          functools.partial(_resumed, _some_folds, {"at once": True, "milliseconds": 300}), group="resumed"),
+    Drill("reclaim-promotion", "EC2 takes the spot instance back", "promotion",
+          Expected("passed", (0,), attempts=2),
+          functools.partial(_resumed, _first_live_file, {"at once": False}), group="resumed"),
+    Drill("reclaim-twice", "EC2 takes two instances in a row back", "bootstrap, training",
+          Expected("interrupted", (75,), attempts=2, says="was the last of 2"), _twice),
+    Drill("reclaim-preflight", "EC2 takes the spot instance back", "preflight",
+          Expected("interrupted", (75,), attempts=1, says="preflights do not resume"), _in_a_preflight, fast=True),
+]  # fmt: skip
