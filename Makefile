@@ -6,6 +6,9 @@ SHELL := /bin/sh
 PYTHON ?=
 ARGS ?=
 TESTS ?=
+# For soak: how many runs, and what decides their ends.
+N ?= 50
+SEED ?= 1
 export PYTHON TESTS
 
 # As `. .venv/bin/activate` does it, and with this folder's ansible.cfg whatever the environment says.
@@ -30,6 +33,14 @@ preflight: setup ## The same up to the training; writes nothing
 .PHONY: test
 test: ## Set up everything, lint, run all tests (TESTS=tests/repository ARGS="-k help")
 	@scripts/test.sh $(ARGS)
+
+.PHONY: drill
+drill: ## Break runs in every known way, show what came of each (ARGS="reclaim-* --jobs 2")
+	@scripts/drill.sh drills $(ARGS)
+
+.PHONY: soak
+soak: ## Kill N preflights in a row at moments that chance decides (N=50 SEED=1)
+	@scripts/drill.sh drills.soak --runs $(N) --seed $(SEED) $(ARGS)
 
 .PHONY: bench-preflight
 bench-preflight: ## Measure the preflight beside the origin's way (ARGS="--sizes 500")

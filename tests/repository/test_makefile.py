@@ -16,6 +16,8 @@ TARGETS = {
     "preflight",
     "test",
     "bench-preflight",
+    "drill",
+    "soak",
     "lint",
     "lock",
     "docs-roles",

@@ -1,0 +1,18 @@
+"""The fast drills of `make drill`: each breaks a run for real, and must hold."""
+
+from __future__ import annotations
+
+import pytest
+
+from drills.catalogue import all_drills
+from drills.drill import Drill, perform
+from drills.stage import Stage
+
+FAST = [drill for drill in all_drills() if drill.fast]
+
+
+@pytest.mark.parametrize("drill", FAST, ids=[drill.name for drill in FAST])
+def test_a_drill_holds(drill: Drill, stage: Stage) -> None:
+    row = perform(drill, stage)
+
+    assert row.problems == []
