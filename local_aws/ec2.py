@@ -9,7 +9,6 @@ import copy
 import re
 import threading
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from moto.core.utils import utcnow
@@ -19,24 +18,16 @@ from moto.ec2.models.amis import Ami
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 from moto.ec2.models.instances import Instance, InstanceState, Reservation, StateReason
 from moto.ec2.models.spot_requests import SpotInstanceRequest
-from moto.ec2.utils import convert_tag_spec, random_spot_request_id
+from moto.ec2.utils import convert_tag_spec
 from moto.iam.models import iam_backends
 
 from local_aws.faults import Faults
-from local_aws.market import ON_DEMAND_QUOTA, SPOT_QUOTA, spot_price
+from local_aws.market import ON_DEMAND_QUOTA, SPOT_QUOTA, capacity_message, spot_price
 from local_aws.requests import current
+from local_aws.spot import LocalSpotRequest
 from local_aws.state import ACCOUNT_ID, REGION
 
 Tags = dict[str, dict[str, str]]
-CAPACITY_MESSAGES = {
-    "InsufficientInstanceCapacity": "We currently do not have sufficient {type} capacity in the Availability Zone you "
-    "requested ({az}).",
-    "InsufficientHostCapacity": "Insufficient host capacity for {type} in {az}.",
-    "SpotMaxPriceTooLow": "Your Spot request price is lower than the minimum required Spot request fulfillment price.",
-    "Unsupported": "Your requested instance type ({type}) is not supported in your requested Availability Zone ({az}).",
-    "MaxSpotInstanceCountExceeded": "Max spot instance count exceeded",
-    "InvalidAvailabilityZone": "The zone {az} is not available for {type}.",
-}
 
 
 class Machinery(Protocol):
@@ -47,64 +38,6 @@ class Machinery(Protocol):
 
     def halt(self, instance: Instance, *, destroy: bool) -> None:
         """Stop the machine and return when every process in it is gone; ``destroy`` frees its disk."""
-
-
-class LocalSpotRequest(SpotInstanceRequest):
-    """A spot request made by RunInstances with market options, with its real times."""
-
-    def __init__(self, backend: EC2Backend, instance: Instance, options: dict[str, Any], tags: dict[str, str]) -> None:
-        """Register the request that ``instance`` fulfils.
-
-        Args:
-            backend: Moto's EC2 back end.
-            instance: The instance launched.
-            options: ``SpotOptions`` of the launch.
-            tags: Tags of resource type ``spot-instances-request``.
-        """
-        self._instance = instance
-        self._created = datetime.now(UTC)
-        super().__init__(
-            ec2_backend=backend,
-            spot_request_id=random_spot_request_id(),
-            price=options.get("MaxPrice") or "",
-            image_id=instance.image_id,
-            spot_instance_type=options.get("SpotInstanceType", "one-time"),
-            valid_from=None,
-            valid_until=None,
-            launch_group=None,
-            availability_zone_group=None,
-            key_name=instance.key_name,  # type: ignore[arg-type]
-            security_groups=[group.id for group in instance.security_groups],
-            user_data=None,
-            instance_type=instance.instance_type,
-            placement=instance.availability_zone,
-            kernel_id=None,
-            ramdisk_id=None,
-            monitoring_enabled=False,
-            subnet_id=instance.subnet_id or "",
-            tags={"spot-instances-request": tags},
-            spot_fleet_id=None,
-            instance_interruption_behaviour=options.get("InstanceInterruptionBehavior"),
-        )
-
-    def launch_instance(self) -> Instance:
-        """Return the instance that is already there."""
-        return self._instance
-
-    @property
-    def create_time(self) -> str:
-        """When the request was made, ISO 8601."""
-        return self._created.strftime("%Y-%m-%dT%H:%M:%S.000Z")
-
-    @property
-    def status(self) -> dict[str, Any]:
-        """Status code, message and time."""
-        return {"Code": self._status_code, "Message": self.status_message, "UpdateTime": self.create_time}
-
-    def close(self, code: str) -> None:
-        """End the request with a status code such as ``instance-terminated-by-user``."""
-        self.state = "closed"
-        self._status_code = code
 
 
 class LocalEC2Backend(EC2Backend):
@@ -247,14 +180,14 @@ class LocalEC2Backend(EC2Backend):
         if kwargs.get("subnet_id"):
             zone = self.get_subnet(kwargs["subnet_id"]).availability_zone
         facts = {"type": kwargs["instance_type"], "az": zone, "market": "spot" if spot else "on-demand"}
-        fault = self.faults.take("capacity", **facts)
+        fault = self.faults.take("capacity", late=False, **facts)
         if fault:
             code = fault.parameters.get("code", "InsufficientInstanceCapacity")
-            raise EC2ClientError(code, CAPACITY_MESSAGES.get(code, "Injected fault.").format(**facts))
+            raise EC2ClientError(code, capacity_message(code, facts["type"], zone))
         self._check_quota(kwargs["instance_type"], spot)
         maximum = (market.get("SpotOptions") or {}).get("MaxPrice")
         if spot and maximum and float(maximum) < spot_price(kwargs["instance_type"], zone):
-            raise EC2ClientError("SpotMaxPriceTooLow", CAPACITY_MESSAGES["SpotMaxPriceTooLow"])
+            raise EC2ClientError("SpotMaxPriceTooLow", capacity_message("SpotMaxPriceTooLow"))
 
     def _check_quota(self, instance_type: str, spot: bool) -> None:
         """Refuse a launch over a quota that a fault has set."""

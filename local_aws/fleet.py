@@ -44,6 +44,8 @@ class Live:
     metadata: MetadataServer | None = None
     boot_delay: float = 0.0
     never_online: bool = False
+    cut_off_at: float | None = None
+    """When the network lost it, in seconds since the epoch; never found again."""
     running_since: float | None = None
     notice: datetime | None = None
     rebalance: datetime | None = None
@@ -129,7 +131,11 @@ class Fleet:
     def online(self, instance_id: str) -> bool:
         """Whether the instance is registered with SSM now."""
         live = self._live.get(instance_id)
-        if live is None or live.machine is None or live.running_since is None or live.never_online:
+        return live is not None and live.cut_off_at is None and self._has_registered(live)
+
+    @staticmethod
+    def _has_registered(live: Live) -> bool:
+        if live.machine is None or live.running_since is None or live.never_online:
             return False
         if live.ended.is_set() or not live.machine.alive:
             return False
@@ -137,9 +143,9 @@ class Fleet:
         booted = live.machine.booted.is_set() or up > USER_DATA_PATIENCE_SECONDS
         return booted and up >= live.boot_delay
 
-    def registered(self) -> list[Instance]:
-        """Instances that have registered with SSM and have not ended."""
-        return [live.instance for live in self._live.values() if self.online(live.instance.id)]
+    def registered(self) -> list[tuple[Instance, float | None]]:
+        """Instances that have registered with SSM and have not ended, each with when the network lost it, if it did."""
+        return [(live.instance, live.cut_off_at) for live in list(self._live.values()) if self._has_registered(live)]
 
     def interrupt(self, instance_id: str, seconds: float = 120.0) -> None:
         """Give the spot interruption notice now and reclaim the instance after ``seconds``.
@@ -147,14 +153,51 @@ class Fleet:
         Raises:
             AwsError: There is no such running spot instance.
         """
-        live = self._live.get(instance_id)
-        if live is None or live.ended.is_set() or live.instance.lifecycle != "spot":
-            raise AwsError("InvalidInstanceID.NotFound", f"no running spot instance {instance_id}", 400)
+        live = self._running(instance_id, spot=True)
         now = datetime.now(UTC)
         live.rebalance, live.notice = now, now + timedelta(seconds=seconds)
+        request = ec2.backend().spot_request_of(live.instance)
+        if request is not None:
+            request.mark("marked-for-termination")
         timer = threading.Timer(seconds, self._reclaim, args=(live,))
         timer.daemon = True
         timer.start()
+
+    def recommend_rebalance(self, instance_id: str) -> None:
+        """Tell a spot instance that it is at a higher risk of interruption; no more comes of it.
+
+        Raises:
+            AwsError: There is no such running spot instance.
+        """
+        self._running(instance_id, spot=True).rebalance = datetime.now(UTC)
+
+    def isolate(self, instance_id: str) -> None:
+        """Have SSM lose an instance for ever, while it goes on running.
+
+        Raises:
+            AwsError: There is no such running instance.
+        """
+        self._running(instance_id).cut_off_at = time.time()
+
+    def vanish(self, instance_id: str) -> None:
+        """End an instance as when its host fails: every process at once, no notice, no shutdown.
+
+        Raises:
+            AwsError: There is no such running instance.
+        """
+        live = self._running(instance_id)
+        if live.machine is not None:
+            live.machine.kill()
+        ec2.backend().begin_termination(
+            live.instance, "Internal error", "Server.InternalError", "instance-terminated-by-service"
+        )
+
+    def _running(self, instance_id: str, *, spot: bool = False) -> Live:
+        live = self._live.get(instance_id)
+        if live is None or live.ended.is_set() or (spot and live.instance.lifecycle != "spot"):
+            what = "running spot instance" if spot else "running instance"
+            raise AwsError("InvalidInstanceID.NotFound", f"no {what} {instance_id}", 400)
+        return live
 
     def console(self, instance_id: str) -> str:
         """The console log of an instance; empty where it has none."""

@@ -20,7 +20,7 @@ from werkzeug.wrappers import Request, Response
 from local_aws import errors
 from local_aws.authorisation import TagLookup, authorise
 from local_aws.errors import AwsError
-from local_aws.faults import Faults
+from local_aws.faults import Fault, Faults
 from local_aws.identity import Principal, authenticate
 from local_aws.ledger import Ledger, is_write
 from local_aws.requests import AwsRequest, current, parse
@@ -108,6 +108,7 @@ class _Exchange:
             if handler is None:
                 return self._pass_to_moto()
             body = json.dumps(handler(self._request, self._principal))
+            self._lose_answer()
             return self._answer(Response(body, 200, mimetype="application/x-amz-json-1.1"), None)
         except AwsError as error:
             return self._answer(errors.respond(error, self._request.protocol), error.code)
@@ -127,26 +128,30 @@ class _Exchange:
             time.sleep(slow.parameters.get("milliseconds", 100.0) / 1000)
         if faults.take("throttle", **facts):
             raise errors.throttled(request.service, request.protocol)
-        broken = faults.take("error", **facts)
+        broken = faults.take("error", late=False, **facts)
         if broken:
-            parameters = broken.parameters
-            raise AwsError(
-                parameters.get("code", "InternalError"),
-                parameters.get("message", "We encountered an internal error. Please try again."),
-                parameters.get("status", 500),
-            )
+            raise _injected(broken)
+
+    def _lose_answer(self) -> None:
+        """Raise in place of the answer of a request that has taken effect, where a fault wants it so."""
+        request = self._request
+        lost = self._gateway._faults.take("error", late=True, service=request.service, action=request.action)
+        if lost:
+            raise _injected(lost)
 
     def _pass_to_moto(self) -> Iterable[bytes]:
-        status: list[str] = []
+        head: list[tuple[str, list[tuple[str, str]]]] = []
 
-        def start_response(line: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-            status.append(line)
-            return self._start_response(line, headers, exc_info)
+        def start_response(line: str, headers: list[tuple[str, str]], exc_info: Any = None) -> None:
+            head.append((line, headers))
 
         current.set(self._request)
         # Written down only once the answer is there: a ledger line says what happened, not what was meant to.
         answer: Iterable[bytes] = self._gateway._moto(self._environ, start_response)
-        code = int(status[0].split()[0]) if status else 0
+        code = int(head[-1][0].split()[0])
+        if code < 400:
+            self._lose_answer()
+        self._start_response(*head[-1])
         if code < 400:
             self._write_down(code, None)
             return answer
@@ -156,7 +161,7 @@ class _Exchange:
 
     def _answer(self, response: Response, code: str | None) -> Iterable[bytes]:
         self._write_down(response.status_code, code)
-        if self._request.service == "s3":
+        if self._request.service == "s3" and not self._allowed:
             self._drain()
         return response(self._environ, self._start_response)
 
@@ -182,6 +187,15 @@ class _Exchange:
             presigned=request.presigned,
             seconds=round(time.monotonic() - self._started, 6),
         )
+
+
+def _injected(fault: Fault) -> AwsError:
+    """The error that a fault of kind ``error`` asks for."""
+    return AwsError(
+        fault.parameters.get("code", "InternalError"),
+        fault.parameters.get("message", "We encountered an internal error. Please try again."),
+        fault.parameters.get("status", 500),
+    )
 
 
 def _error_code(body: bytes) -> str | None:

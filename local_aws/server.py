@@ -27,8 +27,9 @@ from local_aws import ec2, fleet, identity, market, simulation
 from local_aws.connections import Handler
 from local_aws.control import LOCK
 from local_aws.errors import AwsError
-from local_aws.faults import Faults, check_event
+from local_aws.faults import EVENTS, Faults, check_event
 from local_aws.gateway import Gateway
+from local_aws.launches import Launches
 from local_aws.ledger import Ledger
 from local_aws.machines import detect
 from local_aws.quotas import ServiceQuotas
@@ -68,6 +69,7 @@ class LocalAws:
         self._gateway = Gateway(reservation, self._ledger, self.faults, self._control, _tags_of)
         self._sessions = SessionManager(self._gateway, self._fleet)
         ServiceQuotas(self._gateway, self.faults)
+        Launches(self.faults)
         simulation.install()
         identity.create_user(reservation, "operator", identity.administrator_policy())
         identity.create_user(reservation, "controller", None)
@@ -153,14 +155,28 @@ class LocalAws:
     def _control_fault(self, kind: str, parameters: dict[str, Any]) -> dict[str, Any]:
         if kind == "clear":
             return {"cleared": self.faults.clear(parameters.get("id"))}
-        if kind == "cut":
-            return {"cut": self._sessions.server.cut(check_event(kind, parameters)["instance"])}
-        if kind == "interrupt":
-            values = check_event(kind, parameters)
-            self._fleet.interrupt(values["instance"], values.get("seconds", 120.0))
-            return {"interrupted": values["instance"]}
+        if kind in EVENTS:
+            return self._event(kind, check_event(kind, parameters))
         fault = self.faults.add(kind, parameters)
         return {"id": fault.id, "kind": fault.kind, "parameters": fault.parameters, "count": fault.count}
+
+    def _event(self, kind: str, values: dict[str, Any]) -> dict[str, Any]:
+        """Have a one-off fault happen now."""
+        instance = values["instance"]
+        if kind == "cut":
+            return {"cut": self._sessions.server.cut(instance)}
+        if kind == "interrupt":
+            self._fleet.interrupt(instance, values.get("seconds", 120.0))
+            return {"interrupted": instance}
+        if kind == "rebalance":
+            self._fleet.recommend_rebalance(instance)
+            return {"recommended": instance}
+        self._fleet.isolate(instance)
+        self._sessions.server.isolate(instance)
+        if kind == "unreachable":
+            return {"unreachable": instance}
+        self._fleet.vanish(instance)
+        return {"vanished": instance}
 
     def _control_console(self, instance: str) -> dict[str, Any]:
         return {"console": self._fleet.console(instance)}

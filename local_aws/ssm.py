@@ -94,8 +94,8 @@ class SessionManager:
         listing = [
             {
                 "InstanceId": instance.id,
-                "PingStatus": "Online",
-                "LastPingDateTime": time.time(),
+                "PingStatus": "Online" if lost_at is None else "ConnectionLost",
+                "LastPingDateTime": lost_at or time.time(),
                 "AgentVersion": "3.3.0.0",
                 "IsLatestVersion": True,
                 "PlatformType": "Linux",
@@ -104,7 +104,7 @@ class SessionManager:
                 "IPAddress": instance.private_ip,
                 "ComputerName": instance.private_dns_name,
             }
-            for instance in self._fleet.registered()
+            for instance, lost_at in self._fleet.registered()
             if wanted is None or instance.id in wanted
         ]
         return {"InstanceInformationList": listing}

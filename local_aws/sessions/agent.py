@@ -111,6 +111,7 @@ class AgentSession:
         self._opened: asyncio.Task[None] | None = None
         self._link: Link | None = None
         self._paused = False
+        self._isolated = False  # the network between the service and the machine is gone, for ever
         self._changed = asyncio.Event()  # an acknowledgement, a socket more or less, or haste
         self._in_haste = False
         self._ending: asyncio.Task[None] | None = None
@@ -133,6 +134,7 @@ class AgentSession:
     async def serve(self, connection: ServerConnection) -> None:
         """Talk to an authenticated client until its socket is gone; an older socket gives way to it."""
         link, former = Link(connection), self._link
+        link.muted = self._isolated
         self._link = link
         if former is not None:
             former.drop()
@@ -162,8 +164,20 @@ class AgentSession:
         self._link.drop()
         return True
 
-    async def terminate(self, output: str = "") -> None:
-        """End at once: kill the shell, tell the client, close. Returns when that is done."""
+    def isolate(self) -> None:
+        """Let no frame pass any more, in either direction; the client's socket stays, and the shell goes on."""
+        self._isolated = True
+        if self._link is not None:
+            self._link.muted = True
+
+    async def terminate(self, output: str = "", *, machine_gone: bool = False) -> None:
+        """End at once: kill the shell, tell the client, close. Returns when that is done.
+
+        An isolated machine cannot be told: its client's socket is closed, its shell ends with the machine.
+        """
+        if self._isolated and not machine_gone:
+            self.cut()
+            return
         self._in_haste = True
         self._changed.set()
         self._end(output)
@@ -212,6 +226,8 @@ class AgentSession:
         return True
 
     def _receive(self, message: bytes) -> None:
+        if self._isolated:
+            return
         try:
             frame = Frame.unpack(message)
             if frame.message_type is MessageType.ACKNOWLEDGE:
@@ -283,6 +299,8 @@ class AgentSession:
         self._shell = None
         if self._ending is None:
             self._terminal.set_reading(False)
+            if self._isolated:
+                return
             for data in self._terminal.leftover():
                 self._send(PayloadType.OUTPUT, data)
             self._end("")

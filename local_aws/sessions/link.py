@@ -22,6 +22,8 @@ class Link:
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._sender = asyncio.create_task(self._send())
         self.was_cut = False
+        self.muted = False
+        """Nothing passes: what is put in is lost, and the connection stays."""
 
     @property
     def idle(self) -> bool:
@@ -30,7 +32,8 @@ class Link:
 
     def put(self, frame: Frame) -> None:
         """Queue a frame."""
-        self._queue.put_nowait(frame.pack())
+        if not self.muted:
+            self._queue.put_nowait(frame.pack())
 
     def drop(self) -> None:
         """Give the connection up, without a word if it is still there."""
@@ -47,4 +50,5 @@ class Link:
     async def _send(self) -> None:
         with contextlib.suppress(ConnectionClosed):
             while (data := await self._queue.get()) is not None:
-                await self._connection.send(data)
+                if not self.muted:
+                    await self._connection.send(data)

@@ -135,7 +135,20 @@ class SessionServer:
 
     def close_instance(self, instance_id: str) -> None:
         """End all sessions of an instance that is gone."""
-        self._call(self._terminate(lambda session: session.instance_id == instance_id, f"{instance_id} is gone"))
+        chosen = self._terminate(
+            lambda session: session.instance_id == instance_id, f"{instance_id} is gone", machine_gone=True
+        )
+        self._call(chosen)
+
+    def isolate(self, instance_id: str) -> None:
+        """Let no frame of an instance's sessions pass any more; their sockets stay open."""
+
+        async def isolate() -> None:
+            for session in self._sessions.values():
+                if session.instance_id == instance_id:
+                    session.isolate()
+
+        self._call(isolate())
 
     def cut(self, target: str) -> int:
         """Drop the sockets of an instance or of a session without notice; return how many there were."""
@@ -191,8 +204,11 @@ class SessionServer:
             "StreamUrl": f"ws://{self._host}:{self._port}{path}",
         }
 
-    async def _terminate(self, chosen: Callable[[AgentSession], bool], output: str) -> None:
-        ending = [session.terminate(output) for session in list(self._sessions.values()) if chosen(session)]
+    async def _terminate(
+        self, chosen: Callable[[AgentSession], bool], output: str, *, machine_gone: bool = False
+    ) -> None:
+        found = [session for session in list(self._sessions.values()) if chosen(session)]
+        ending = [session.terminate(output, machine_gone=machine_gone) for session in found]
         await asyncio.gather(*ending)
 
     async def _handle(self, connection: ServerConnection) -> None:
@@ -211,7 +227,7 @@ class SessionServer:
         await session.serve(connection)
 
     async def _shut_down(self) -> None:
-        await self._terminate(lambda _: True, "the embedded AWS was stopped")
+        await self._terminate(lambda _: True, "the embedded AWS was stopped", machine_gone=True)
         self._server.close()
         await self._server.wait_closed()
 

@@ -131,7 +131,7 @@ class Server:
 
     def online(self) -> list[str]:
         answer = self.client("ssm").describe_instance_information()
-        return [each["InstanceId"] for each in answer["InstanceInformationList"]]
+        return [each["InstanceId"] for each in answer["InstanceInformationList"] if each["PingStatus"] == "Online"]
 
     def await_online(self, instance: str) -> None:
         eventually(lambda: instance in self.online(), f"{instance} does not register")

@@ -268,6 +268,16 @@ def test_an_instance_protected_from_termination_stays_until_it_is_not(server: An
     server.await_state(instance, "terminated")
 
 
+def test_a_launch_that_is_asked_for_again_with_its_token_is_the_same_launch(server: Any) -> None:
+    ec2, token = server.client("ec2"), f"token-{time.monotonic_ns()}"
+    request = {"ImageId": server.image(), "InstanceType": "t3.medium", "MinCount": 1, "MaxCount": 1}
+    first, second = (ec2.run_instances(**request, ClientToken=token)["Instances"][0] for _ in range(2))
+    assert first["InstanceId"] == second["InstanceId"]
+    other = {**request, "InstanceType": "t3.large"}
+    assert refusal(lambda: ec2.run_instances(**other, ClientToken=token)) == "IdempotentParameterMismatch"
+    ec2.terminate_instances(InstanceIds=[first["InstanceId"]])
+
+
 def test_a_dry_run_launches_nothing_and_is_no_write(server: Any, template: Template) -> None:
     before = server.status()["instances"]
     request = {"LaunchTemplate": template(), "MinCount": 1, "MaxCount": 1, "DryRun": True}

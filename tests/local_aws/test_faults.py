@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+
+from local_aws.sessions.frames import Frame, MessageType, PayloadType
 
 Faults = Callable[..., dict[str, Any]]
 Launch = Callable[..., str]
@@ -19,6 +25,28 @@ def refusal(call: Callable[[], Any]) -> tuple[str, int]:
     with pytest.raises(ClientError) as caught:
         call()
     return caught.value.response["Error"]["Code"], caught.value.response["ResponseMetadata"]["HTTPStatusCode"]
+
+
+@contextlib.contextmanager
+def open_channel(answer: dict[str, str]) -> Iterator[ClientConnection]:
+    """A data channel, opened as a client opens it."""
+    with connect(answer["StreamUrl"], proxy=None) as socket:
+        opening = {"MessageSchemaVersion": "1.0", "RequestId": "r", "TokenValue": answer["TokenValue"]}
+        socket.send(json.dumps({**opening, "ClientId": "c", "ClientVersion": "1.2.0.0"}))
+        yield socket
+
+
+def send_input(socket: ClientConnection, sequence: int, payload: bytes, kind: int = PayloadType.OUTPUT) -> None:
+    socket.send(Frame(MessageType.INPUT, payload, payload_type=kind, sequence=sequence).pack())
+
+
+def shake_hands(socket: ClientConnection) -> None:
+    """Answer the handshake and wait for the shell's first words."""
+    send_input(socket, 0, b'{"ClientVersion": "1.2.0.0", "Errors": null}', PayloadType.HANDSHAKE_RESPONSE)
+    while True:
+        frame = Frame.unpack(socket.recv(timeout=30, decode=False))
+        if frame.message_type is MessageType.OUTPUT and frame.payload_type == PayloadType.OUTPUT:
+            return
 
 
 def test_latency_makes_only_the_named_requests_wait(server: Any, faults: Faults) -> None:
@@ -65,6 +93,96 @@ def test_an_s3_error_is_the_one_asked_for_and_writes_nothing(server: Any, faults
     line = server.ledger("--bucket", bucket, "--action", "PutObject")[-1]
     assert (line["allowed"], line["status"], line["error"]) == (False, 503, "ServiceUnavailable")
     s3.put_object(Bucket=bucket, Key="k", Body=b"v")
+
+
+def test_a_lost_answer_is_an_error_of_a_request_that_took_effect(server: Any, faults: Faults, bucket: str) -> None:
+    s3 = server.client("s3")
+    # Of more than is read before it is answered, and of less.
+    for body in (bytes(1 << 20), b"small"):
+        faults("error", "service=s3", "action=PutObject", "status=503", "code=SlowDown", "late=true", "count=1")
+        assert refusal(functools.partial(s3.put_object, Bucket=bucket, Key="k", Body=body)) == ("SlowDown", 503)
+        assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == body
+        line = server.ledger("--bucket", bucket, "--action", "PutObject")[-1]
+        assert (line["allowed"], line["status"], line["error"]) == (True, 503, "SlowDown")
+
+
+def test_a_late_error_leaves_alone_what_took_no_effect_and_spoils_answers_of_every_kind(
+    server: Any, faults: Faults
+) -> None:
+    faults("error", "code=Lost", "late=true", "count=2")
+    assert refusal(lambda: server.client("ssm").get_parameter(Name="/nothing"))[0] == "ParameterNotFound"
+    assert refusal(lambda: server.client("ssm").describe_instance_information()) == ("Lost", 500)
+    assert refusal(lambda: server.client("iam").list_users()) == ("Lost", 500)
+    server.client("iam").list_users()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        ["error", "service=ec2", "action=RunInstances", "code=InsufficientInstanceCapacity", "late=true", "count=1"],
+        ["capacity", "type=t3.medium", "market=on-demand", "late=true", "count=1"],
+    ],
+    ids=lambda fault: fault[0],
+)
+def test_a_late_lack_of_capacity_leaves_an_instance_that_nobody_was_told_of(
+    server: Any, faults: Faults, fault: list[str]
+) -> None:
+    ec2, mark = server.client("ec2"), {"Key": "late", "Value": str(time.monotonic_ns())}
+    faults(*fault)
+    tags = [{"ResourceType": "instance", "Tags": [mark]}]
+    assert refusal(lambda: server.launch(TagSpecifications=tags))[0] == "InsufficientInstanceCapacity"
+    (reservation,) = ec2.describe_instances(Filters=[{"Name": "tag:late", "Values": [mark["Value"]]}])["Reservations"]
+    (instance,) = reservation["Instances"]
+    server.await_state(instance["InstanceId"], "running")
+    ec2.terminate_instances(InstanceIds=[instance["InstanceId"]])
+
+
+def test_a_launch_may_be_answered_without_an_instance(server: Any, faults: Faults) -> None:
+    ec2, mark = server.client("ec2"), str(time.monotonic_ns())
+    faults("no_instance_id", "count=1")
+    request = {"ImageId": server.image(), "InstanceType": "t3.medium", "MinCount": 1, "MaxCount": 1}
+    tags = [{"ResourceType": "instance", "Tags": [{"Key": "mute", "Value": mark}]}]
+    assert ec2.run_instances(**request, TagSpecifications=tags)["Instances"] == []
+    (reservation,) = ec2.describe_instances(Filters=[{"Name": "tag:mute", "Values": [mark]}])["Reservations"]
+    ec2.terminate_instances(InstanceIds=[reservation["Instances"][0]["InstanceId"]])
+
+
+def test_only_each_nth_request_is_hit_and_the_first_is(server: Any, faults: Faults) -> None:
+    faults("error", "service=ssm", "action=DescribeInstanceInformation", "every=3", "count=2")
+    ssm, said = server.client("ssm"), []
+    for _ in range(8):
+        try:
+            ssm.describe_instance_information()
+            said.append("ok")
+        except ClientError:
+            said.append("hit")
+    assert said == ["hit", "ok", "ok", "hit", "ok", "ok", "ok", "ok"]
+
+
+def test_throttling_may_be_every_second_request_only(server: Any, faults: Faults) -> None:
+    faults("throttle", "service=ec2", "every=2")
+    client = server.client("ec2", retries={"total_max_attempts": 2, "mode": "standard"})
+    assert client.describe_instances()["ResponseMetadata"]["RetryAttempts"] == 1
+    assert client.describe_instances()["ResponseMetadata"]["RetryAttempts"] == 1
+
+
+def test_an_error_with_seconds_ends_by_itself(server: Any, faults: Faults, wait_until: WaitUntil) -> None:
+    s3 = server.client("s3")
+    faults("error", "service=s3", "status=500", "seconds=1.5")
+    started = time.monotonic()
+    assert refusal(s3.list_buckets) == ("InternalError", 500)
+
+    def answered() -> bool:
+        try:
+            s3.list_buckets()
+        except ClientError:
+            return False
+        return True
+
+    wait_until(answered, "it does not end")
+    assert time.monotonic() - started >= 1
+    (fault,) = server.status()["faults"]
+    assert fault["count"] == 0 and fault["hits"] >= 1
 
 
 def test_capacity_lacks_for_the_named_type_zone_and_market_only(server: Any, faults: Faults, launch: Launch) -> None:
@@ -151,6 +269,8 @@ echo "notice: $notice"
     instance = launch(script, InstanceMarketOptions={"MarketType": "spot"})
     wait_until(lambda: "no notice yet" in server.console(instance), "the instance does not look for notices")
     assert faults("interrupt", f"instance={instance}", "seconds=3") == {"interrupted": instance}
+    (request,) = [each for each in server.status()["spot_requests"] if each["instance"] == instance]
+    assert (request["state"], request["status"]) == ("active", "marked-for-termination")
     wait_until(lambda: "notice: {" in server.console(instance), "the notice does not arrive")
     assert '"action"' in server.console(instance)
     server.await_state(instance, "terminated")
@@ -160,22 +280,97 @@ echo "notice: $notice"
 
 
 def test_only_a_spot_instance_that_runs_is_interrupted(server: Any, launch: Launch) -> None:
-    for instance in ("i-00000000000000000", launch()):
-        done = server.cli("fault", "interrupt", f"instance={instance}")
+    for kind, instance in (("interrupt", "i-00000000000000000"), ("interrupt", launch()), ("rebalance", launch())):
+        done = server.cli("fault", kind, f"instance={instance}")
         assert (done.returncode, f"no running spot instance {instance}" in done.stderr) == (1, True)
 
 
-def test_a_cut_drops_the_sockets_of_an_instances_sessions(server: Any, faults: Faults, launch: Launch) -> None:
-    from websockets.exceptions import ConnectionClosed
-    from websockets.sync.client import connect
+def test_a_rebalance_recommendation_is_no_interruption(
+    server: Any, faults: Faults, launch: Launch, wait_until: WaitUntil
+) -> None:
+    script = """
+service=$AWS_EC2_METADATA_SERVICE_ENDPOINT
+token=$(curl -sf -X PUT "$service/latest/api/token" -H 'X-aws-ec2-metadata-token-ttl-seconds: 600')
+ask() { curl -s -o "$2" -w '%{http_code}' -H "X-aws-ec2-metadata-token: $token" "$service/latest/meta-data/$1"; }
+echo waiting
+until [ "$(ask events/recommendations/rebalance /dev/stdout)" != 404 ] 2>/dev/null && \
+  [ "$(ask events/recommendations/rebalance /dev/null)" = 200 ]; do sleep 0.1; done
+echo "recommended; action $(ask spot/instance-action /dev/null)"
+"""
+    instance = launch(script, InstanceMarketOptions={"MarketType": "spot"})
+    wait_until(lambda: "waiting" in server.console(instance), "the user data does not run")
+    assert faults("rebalance", f"instance={instance}") == {"recommended": instance}
+    wait_until(lambda: "recommended; action 404" in server.console(instance), "the recommendation does not arrive")
+    assert server.state(instance) == "running"
+    (request,) = [each for each in server.status()["spot_requests"] if each["instance"] == instance]
+    assert (request["state"], request["status"]) == ("active", "fulfilled")
 
+
+def test_an_unreachable_instance_runs_on_and_says_nothing(
+    server: Any, faults: Faults, launch: Launch, wait_until: WaitUntil
+) -> None:
+    instance = launch("(while :; do echo tick; sleep 0.2; done) & exit 0")
+    server.await_online(instance)
+    ssm = server.client("ssm")
+    answer = ssm.start_session(Target=instance)
+    with open_channel(answer) as socket:
+        shake_hands(socket)
+        assert faults("unreachable", f"instance={instance}") == {"unreachable": instance}
+        while True:  # what was on its way
+            try:
+                socket.recv(timeout=1)
+            except TimeoutError:
+                break
+        send_input(socket, 1, b"echo still here\n")
+        with pytest.raises(TimeoutError):
+            socket.recv(timeout=2)
+        socket.ping().wait(10)  # the socket itself is open: it is the service's, not the instance's
+        assert refusal(lambda: ssm.start_session(Target=instance))[0] == "TargetNotConnected"
+        (shown,) = ssm.describe_instance_information(Filters=[{"Key": "InstanceIds", "Values": [instance]}])[
+            "InstanceInformationList"
+        ]
+        assert shown["PingStatus"] == "ConnectionLost"
+        assert server.state(instance) == "running"
+        ssm.terminate_session(SessionId=answer["SessionId"])
+        with pytest.raises(ConnectionClosed):
+            socket.recv(timeout=30)
+    ticks = server.console(instance).count("tick")
+    wait_until(lambda: server.console(instance).count("tick") > ticks + 2, "the machine does not run on")
+
+
+def test_an_unreachable_instance_still_ends_by_itself(server: Any, faults: Faults, launch: Launch) -> None:
+    instance = launch("(sleep 4; shutdown -P now) & exit 0", InstanceInitiatedShutdownBehavior="terminate")
+    server.await_online(instance)
+    answer = server.client("ssm").start_session(Target=instance)
+    with open_channel(answer) as socket:
+        shake_hands(socket)
+        faults("unreachable", f"instance={instance}")
+        server.await_state(instance, "terminated")
+    assert server.describe(instance)["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
+    assert answer["SessionId"] not in [each["id"] for each in server.status()["sessions"]]
+
+
+def test_an_instance_that_vanishes_is_gone_at_once_without_notice(
+    server: Any, faults: Faults, launch: Launch, find_processes: Callable[[str], list[int]]
+) -> None:
+    instance = launch("trap '' TERM HUP; sleep 98765 & exit 0", InstanceMarketOptions={"MarketType": "spot"})
+    server.await_online(instance)
+    assert faults("vanish", f"instance={instance}") == {"vanished": instance}
+    assert find_processes(instance) == []
+    server.await_state(instance, "terminated")
+    assert server.describe(instance)["StateReason"]["Code"] == "Server.InternalError"
+    (request,) = [each for each in server.status()["spot_requests"] if each["instance"] == instance]
+    assert (request["state"], request["status"]) == ("closed", "instance-terminated-by-service")
+    done = server.cli("fault", "vanish", f"instance={instance}")
+    assert (done.returncode, f"no running instance {instance}" in done.stderr) == (1, True)
+
+
+def test_a_cut_drops_the_sockets_of_an_instances_sessions(server: Any, faults: Faults, launch: Launch) -> None:
     instance = launch()
     server.await_online(instance)
     assert faults("cut", f"instance={instance}") == {"cut": 0}
     answer = server.client("ssm").start_session(Target=instance)
-    with connect(answer["StreamUrl"], proxy=None) as socket:
-        opening = {"MessageSchemaVersion": "1.0", "RequestId": "r", "TokenValue": answer["TokenValue"]}
-        socket.send(json.dumps({**opening, "ClientId": "c", "ClientVersion": "1.2.0.0"}))
+    with open_channel(answer) as socket:
         socket.recv(timeout=30)
         assert faults("cut", f"instance={instance}") == {"cut": 1}
         with pytest.raises(ConnectionClosed):
@@ -202,6 +397,11 @@ def test_a_fault_can_be_cleared_by_its_id_and_all_at_once(server: Any, faults: F
         (["latency", "milliseconds=-1"], "milliseconds='-1' must be a number of 0 or more"),
         (["latency", "milliseconds=nan"], "milliseconds='nan' must be a number of 0 or more"),
         (["throttle", "count=0"], "count=0 would never happen"),
+        (["throttle", "every=0"], "every=0 would never happen"),
+        (["throttle", "late=true"], "fault throttle takes no 'late'"),
+        (["error", "late=perhaps"], "late='perhaps' is no bool"),
+        (["vanish"], "fault vanish needs instance=<id>"),
+        (["unreachable", "instance=i-1"], "no running instance i-1"),
         (["throttle", "count"], "'count' is no NAME=VALUE"),
         (["error", "status=200"], "status=200 is no HTTP error"),
         (["cut"], "fault cut needs instance=<id>"),
