@@ -34,6 +34,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PREDICTOR = ROOT / "files" / "predictor"
 WRITES = ("PUT", "POST", "DELETE", "PATCH")
 
+RUN_DATE = "2022-12-29"
+
 Closes = NDArray[np.float64]
 
 
@@ -317,3 +319,38 @@ def preflight(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Preflight:
     return Preflight(config_file, tmp_path / "preflight.json", capsys, monkeypatch, installed_lock)
+
+
+@dataclass
+class Training:
+    """Runs the command; remembers the result and what it printed."""
+
+    config_file: Callable[[], Path]
+    folder: Path
+    capture: pytest.CaptureFixture[str]
+    result: Any = None
+    error: str = ""
+
+    def __call__(self, bucket: str, *options: str, run_date: str = RUN_DATE) -> int:
+        output = self.folder / "training.json"
+        arguments = ["train", "--data-bucket", bucket, "--run-date", run_date, "--config", str(self.config_file())]
+        arguments += ["--output", str(output), "--progress", str(self.folder / "progress.jsonl"), "--run-id", "run-7"]
+        code = main([*arguments, *options])
+        self.error = self.capture.readouterr().err
+        self.result = json.loads(output.read_text())
+        return code
+
+    def progress(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (self.folder / "progress.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture
+def training(config_file: Callable[[], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Training:
+    return Training(config_file, tmp_path, capsys)
+
+
+@pytest.fixture
+def momentum(bucket: Bucket, frames: Any, walks: Any) -> Bucket:
+    """A bucket with plainly synthetic prices in which momentum pays, so that the model earns promotion."""
+    bucket.write("universe", frames(walks(620, 12, seed=3, drift=0.003), date(2022, 12, 28)))
+    return bucket

@@ -72,6 +72,6 @@ def test_a_training_that_is_told_to_stop_leaves_its_result_behind(tmp_path: Path
     finally:
         process.kill()
 
-    assert process.returncode == 1
-    assert error == "predictor: error: interrupted by SIGTERM\n"
-    assert json.loads((tmp_path / "out.json").read_text())["error"] == "interrupted by SIGTERM"
+    assert process.returncode == 75
+    assert error == "predictor: error: interrupted by SIGTERM in stage check\n"
+    assert json.loads((tmp_path / "out.json").read_text())["error"] == "interrupted by SIGTERM in stage check"

@@ -6,9 +6,7 @@ import hashlib
 import io
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import lightgbm
@@ -16,7 +14,6 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from predictor.cli import main
 
 RUN_DATE = "2022-12-29"
 END = date(2022, 12, 28)
@@ -43,47 +40,12 @@ PROMOTED = {
 }
 
 
-@dataclass
-class Training:
-    """Runs the command; remembers the result and what it printed."""
-
-    config_file: Callable[[], Path]
-    folder: Path
-    capture: pytest.CaptureFixture[str]
-    result: Any = None
-    error: str = ""
-
-    def __call__(self, bucket: str, *options: str, run_date: str = RUN_DATE) -> int:
-        output = self.folder / "training.json"
-        arguments = ["train", "--data-bucket", bucket, "--run-date", run_date, "--config", str(self.config_file())]
-        arguments += ["--output", str(output), "--progress", str(self.folder / "progress.jsonl"), "--run-id", "run-7"]
-        code = main([*arguments, *options])
-        self.error = self.capture.readouterr().err
-        self.result = json.loads(output.read_text())
-        return code
-
-    def progress(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in (self.folder / "progress.jsonl").read_text().splitlines()]
-
-
-@pytest.fixture
-def training(config_file: Callable[[], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Training:
-    return Training(config_file, tmp_path, capsys)
-
-
-@pytest.fixture
-def momentum(bucket: Any, frames: Any, walks: Any) -> Any:
-    """A bucket with plainly synthetic prices in which momentum pays, so that the model earns promotion."""
-    bucket.write("universe", frames(walks(620, 12, seed=3, drift=0.003), END))
-    return bucket
-
-
 def _document(bucket: Any, key: str) -> Any:
     return json.loads(bucket.body(key))
 
 
 def test_a_model_that_passes_is_promoted_and_exactly_its_keys_are_written_the_manifest_last(
-    training: Training, momentum: Any
+    training: Any, momentum: Any
 ) -> None:
     assert training(momentum.name) == 0
 
@@ -99,7 +61,7 @@ def test_a_model_that_passes_is_promoted_and_exactly_its_keys_are_written_the_ma
     assert result["folds"] == len(result["fold_ics"]) > 0
 
 
-def test_the_live_set_is_what_its_manifest_says_and_can_be_used(training: Training, momentum: Any) -> None:
+def test_the_live_set_is_what_its_manifest_says_and_can_be_used(training: Any, momentum: Any) -> None:
     assert training(momentum.name) == 0
 
     manifest = _document(momentum, f"{LIVE}/manifest.json")
@@ -117,7 +79,7 @@ def test_the_live_set_is_what_its_manifest_says_and_can_be_used(training: Traini
     assert list(_document(momentum, f"{LIVE}/meta_model.pkl")["coefficients"]) == inputs["meta_model"]
 
 
-def test_the_records_agree_with_the_result(training: Training, momentum: Any) -> None:
+def test_the_records_agree_with_the_result(training: Any, momentum: Any) -> None:
     assert training(momentum.name) == 0
 
     result = training.result
@@ -140,7 +102,7 @@ def test_the_records_agree_with_the_result(training: Training, momentum: Any) ->
     assert by_fold.median() == pytest.approx(result["median_ic"], abs=1e-6)
 
 
-def test_a_dry_run_trains_the_same_and_sends_no_write_at_all(training: Training, momentum: Any) -> None:
+def test_a_dry_run_trains_the_same_and_sends_no_write_at_all(training: Any, momentum: Any) -> None:
     before = momentum.server.writes(momentum.name)
 
     assert training(momentum.name, "--dry-run") == 0
@@ -156,7 +118,7 @@ def test_a_dry_run_trains_the_same_and_sends_no_write_at_all(training: Training,
 
 
 def test_a_model_that_fails_a_gate_leaves_the_live_set_untouched(
-    training: Training, momentum: Any, settings: dict[str, Any]
+    training: Any, momentum: Any, settings: dict[str, Any]
 ) -> None:
     assert training(momentum.name) == 0
     before = {key: tag for key, tag in momentum.etags(LIVE).items() if key in PROMOTED}
@@ -176,7 +138,7 @@ def test_a_model_that_fails_a_gate_leaves_the_live_set_untouched(
 
 
 def test_a_failing_model_in_a_new_bucket_puts_no_weights_live_and_the_manifest_says_so(
-    training: Training, momentum: Any, settings: dict[str, Any]
+    training: Any, momentum: Any, settings: dict[str, Any]
 ) -> None:
     settings["gates"]["median_ic"] = 0.99
 
@@ -192,7 +154,7 @@ def test_a_failing_model_in_a_new_bucket_puts_no_weights_live_and_the_manifest_s
     assert momentum.etags(LIVE)[f"{LIVE}/manifest.json"] == before
 
 
-def test_the_same_data_gives_the_same_models(training: Training, momentum: Any, settings: dict[str, Any]) -> None:
+def test_the_same_data_gives_the_same_models(training: Any, momentum: Any, settings: dict[str, Any]) -> None:
     assert training(momentum.name) == 0
     first = {name: momentum.body(f"{LIVE}/{name}") for name in FILES}
     settings["run"]["threads"] = 1
@@ -202,20 +164,20 @@ def test_the_same_data_gives_the_same_models(training: Training, momentum: Any, 
     assert {name: momentum.body(f"{LIVE}/{name}") for name in FILES} == first
 
 
-def test_bars_on_and_after_the_run_date_are_not_trained_on(training: Training, momentum: Any) -> None:
+def test_bars_on_and_after_the_run_date_are_not_trained_on(training: Any, momentum: Any) -> None:
     assert training(momentum.name, "--dry-run", run_date="2022-12-01") == 0
 
     assert training.result["fold_ics"][-1]["test_end"] <= "2022-11-02"
 
 
-def test_research_is_skipped_and_said_so_where_there_is_none(training: Training, momentum: Any) -> None:
+def test_research_is_skipped_and_said_so_where_there_is_none(training: Any, momentum: Any) -> None:
     assert training(momentum.name) == 0
 
     assert training.result["research"] == "skipped: library 'research' does not exist"
     assert _document(momentum, f"{LIVE}/research_calibrator.json")["kind"] == "absent"
 
 
-def test_research_is_used_where_it_exists(training: Training, momentum: Any, walks: Any) -> None:
+def test_research_is_used_where_it_exists(training: Any, momentum: Any, walks: Any) -> None:
     days = pd.bdate_range(end=pd.Timestamp(END), periods=620)[::5]
     closes = walks(620, 12, seed=3, drift=0.003)
     views = {f"S{n:02}": pd.DataFrame({"view": closes[::5, n], "note": "text"}, index=days) for n in range(12)}
@@ -229,7 +191,7 @@ def test_research_is_used_where_it_exists(training: Training, momentum: Any, wal
     assert "research_score" in _document(momentum, f"{LIVE}/meta_model.pkl")["coefficients"]
 
 
-def test_progress_has_every_stage_and_fold(training: Training, momentum: Any) -> None:
+def test_progress_has_every_stage_and_fold(training: Any, momentum: Any) -> None:
     assert training(momentum.name, "--dry-run") == 0
 
     lines = training.progress()
@@ -254,7 +216,7 @@ def _negative(frame: pd.DataFrame) -> pd.DataFrame:
     ("change", "says"), [(_no_close, "it has no column 'close'"), (_negative, "it has prices of zero or less")]
 )
 def test_every_malformed_symbol_is_named_in_one_line(
-    training: Training, momentum: Any, frames: Any, walks: Any, change: Callable[[Any], Any], says: str
+    training: Any, momentum: Any, frames: Any, walks: Any, change: Callable[[Any], Any], says: str
 ) -> None:
     bad = change(frames(walks(50, 1), END)["S00"])
     momentum.write("universe", {"S04": bad, "S08": bad})
@@ -271,7 +233,7 @@ def test_every_malformed_symbol_is_named_in_one_line(
 
 
 def test_too_short_a_history_is_a_failure_and_not_an_empty_success(
-    training: Training, bucket: Any, frames: Any, walks: Any
+    training: Any, bucket: Any, frames: Any, walks: Any
 ) -> None:
     bucket.write("universe", frames(walks(150, 12), END))
 
@@ -282,7 +244,7 @@ def test_too_short_a_history_is_a_failure_and_not_an_empty_success(
     assert training.result["symbols"] == 12
 
 
-def test_no_fold_left_is_a_failure_that_names_each(training: Training, momentum: Any, settings: Any) -> None:
+def test_no_fold_left_is_a_failure_that_names_each(training: Any, momentum: Any, settings: Any) -> None:
     settings["walk_forward"]["min_train_rows"] = 10**6
 
     assert training(momentum.name) == 1
@@ -293,7 +255,7 @@ def test_no_fold_left_is_a_failure_that_names_each(training: Training, momentum:
 
 
 def test_an_empty_list_of_models_fails_and_does_not_train_nothing(
-    training: Training, momentum: Any, settings: dict[str, Any]
+    training: Any, momentum: Any, settings: dict[str, Any]
 ) -> None:
     settings["models"] = []
 
@@ -304,7 +266,7 @@ def test_an_empty_list_of_models_fails_and_does_not_train_nothing(
 
 
 def test_a_missing_region_fails_before_anything_is_read(
-    training: Training, momentum: Any, monkeypatch: pytest.MonkeyPatch
+    training: Any, momentum: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_REGION")
 
@@ -313,14 +275,14 @@ def test_a_missing_region_fails_before_anything_is_read(
     assert training.error == "predictor: error: AWS_REGION is not set\n"
 
 
-def test_a_missing_bucket_is_one_line(training: Training, bucket: Any) -> None:
+def test_a_missing_bucket_is_one_line(training: Any, bucket: Any) -> None:
     assert training("no-such-bucket") == 1
 
     assert training.error.startswith("predictor: error: cannot reach bucket no-such-bucket: 404")
 
 
 def test_a_refused_write_fails_and_the_result_says_what_was_written(
-    training: Training, momentum: Any, monkeypatch: pytest.MonkeyPatch
+    training: Any, momentum: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from botocore.exceptions import ClientError
     from predictor import aws

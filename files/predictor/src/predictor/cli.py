@@ -1,6 +1,7 @@
 """The `predictor` command: `preflight` and `train`.
 
-Exit codes: 0 done, 1 failed (a check, or the training; the reason on standard error), 2 the command line is wrong.
+Exit codes: 0 done, 1 failed (a check, or the training; the reason on standard error), 2 the command line is wrong, 75
+told to stop by SIGTERM (EX_TEMPFAIL of sysexits.h: the same again may well succeed).
 Heavy libraries are imported by the command that needs them, so that a machine without them gets a report of that.
 """
 
@@ -8,19 +9,17 @@ from __future__ import annotations
 
 import argparse
 import re
-import signal
 import sys
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
-from types import FrameType
 from typing import NoReturn
 
-from predictor import __version__
-from predictor.errors import PredictorError, one_line
+from predictor import __version__, interrupt
+from predictor.errors import Interrupted, PredictorError, one_line
 from predictor.output import write_json
 
-DONE, FAILED, USAGE = 0, 1, 2
+DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 75
 
 
 class _Parser(argparse.ArgumentParser):
@@ -28,10 +27,6 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(USAGE, f"{self.prog}: error: {message}\n")
-
-
-class Interrupted(PredictorError):
-    """The command was told to stop."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,10 +39,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code.
     """
     options = _parser().parse_args(arguments)
-    # Telling the training to stop still leaves its output file, which says so.
-    signal.signal(signal.SIGTERM, _interrupt)
     try:
-        code: int = options.command(options)
+        with interrupt.on_sigterm():
+            code: int = options.command(options)
+    except Interrupted as told:
+        return _fail(str(told), INTERRUPTED)
     except PredictorError as error:
         return _fail(one_line(error, limit=2000))
     except KeyboardInterrupt:
@@ -57,13 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _fail(message: str) -> int:
+def _fail(message: str, code: int = FAILED) -> int:
     print(f"predictor: error: {message}", file=sys.stderr)
-    return FAILED
-
-
-def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    raise Interrupted(f"interrupted by {signal.Signals(number).name}")
+    return code
 
 
 def _preflight(options: argparse.Namespace) -> int:
@@ -110,10 +102,13 @@ def _symbols(source: Path | None) -> list[str] | None:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from predictor.training import report, run
+    from predictor.training import report
 
     result = report.empty(options.dry_run)
     try:
+        # It takes seconds, in which the training can be told to stop as well.
+        from predictor.training import run
+
         run.train(
             run.Job(
                 options.data_bucket,
@@ -130,6 +125,7 @@ def _train(options: argparse.Namespace) -> int:
         result["error"] = one_line(error, limit=2000)
         raise
     finally:
+        interrupt.disarm()
         write_json(options.output, result)
     for line in report.summary(result):
         print(line)

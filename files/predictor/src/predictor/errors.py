@@ -23,6 +23,13 @@ class TrainingError(PredictorError):
     """The data cannot be trained on."""
 
 
+class Interrupted(BaseException):
+    """The command was told to stop.
+
+    No `Exception`: botocore takes those for a failed request and sends it again, a check for its own failure.
+    """
+
+
 def one_line(error: BaseException, limit: int = 300) -> str:
     """Render an error for a table cell or a log line.
 
@@ -34,6 +41,6 @@ def one_line(error: BaseException, limit: int = 300) -> str:
         The message without line breaks, with the type in front unless it is one of ours.
     """
     text = " ".join(str(error).split()) or type(error).__name__
-    if not isinstance(error, PredictorError):
+    if not isinstance(error, PredictorError | Interrupted):
         text = f"{type(error).__name__}: {text}"
     return text if len(text) <= limit else text[: limit - 1] + "…"

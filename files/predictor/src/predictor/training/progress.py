@@ -11,6 +11,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from predictor import interrupt
+from predictor.errors import Interrupted
+
 
 class Progress:
     """JSON lines, one a stage and one a fold, each flushed: `time`, `stage`, `fold`, `folds`, `ic`, `elapsed`,
@@ -43,11 +46,18 @@ class Progress:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Announce a stage, and note in `stages` how many seconds it took, even if it fails."""
-        self._write(name)
+        """Announce a stage, and note in `stages` how many seconds it took, even if it fails.
+
+        Raises:
+            Interrupted: SIGTERM came; the message names the stage.
+        """
         started = time.monotonic()
         try:
+            interrupt.check()
+            self._write(name)
             yield
+        except Interrupted as told:
+            raise Interrupted(f"{told} in stage {name}") from told
         finally:
             self.stages[name] = round(time.monotonic() - started, 3)
 
@@ -59,7 +69,11 @@ class Progress:
             total: How many there are.
             ic: Its information coefficient, None if it has none.
             remaining: Seconds still expected for the other folds.
+
+        Raises:
+            Interrupted: SIGTERM came during the fold, and its exception got lost.
         """
+        interrupt.check()
         self._write("walk_forward", number, total, ic, remaining)
 
     def _write(
