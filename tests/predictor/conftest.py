@@ -93,6 +93,11 @@ class Bucket:
 
         arcticdb.Arctic(self.uri)[library].write(symbol, frame, validate_index=False)
 
+    def read(self, library: str, symbol: str) -> pd.DataFrame:
+        import arcticdb
+
+        return arcticdb.Arctic(self.uri)[library].read(symbol).data
+
     def etags(self, prefix: str = "") -> dict[str, str]:
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
         return {item["Key"]: item["ETag"] for page in pages for item in page.get("Contents", [])}

@@ -33,6 +33,11 @@ PREFLIGHT += ["--lock", "l"]
         ([*TRAIN, "--data-bucket", "a?b&c=d"], "is no bucket name"),
         ([*TRAIN, "--arctic-prefix", "a&aws_auth=false"], "is no key prefix"),
         ([*TRAIN, "--run-id", " "], "it is empty"),
+        ([*TRAIN, "--dry-run", "--state-prefix", "runs/r"], "--state-prefix: not allowed with argument --dry-run"),
+        ([*TRAIN, "--state-prefix", "predictor/weights/meta"], "is no key prefix below runs/"),
+        ([*TRAIN, "--state-prefix", "runs"], "is no key prefix below runs/"),
+        ([*TRAIN, "--state-prefix", "runs/../predictor/weights/meta"], "is no key prefix below runs/"),
+        ([*TRAIN, "--state-prefix", "runs/r/"], "is no key prefix below runs/"),
     ],
 )
 def test_a_wrong_command_line_is_one_clear_line_and_exit_code_2(

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 from predictor.output import to_json, write_json
+from predictor.training.folds import Fold
 from predictor.training.progress import Progress
+from predictor.training.walk_forward import FoldDone
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
@@ -36,12 +38,15 @@ def test_progress_can_be_read_while_the_training_runs(tmp_path: Path) -> None:
     with Progress(path) as progress:
         with progress.stage("read"):
             pass
-        progress.fold(2, 10, 0.0312345678, 12.34)
+        progress.fold(FoldDone(Fold(2, 0, 1, 1, 2), 0.0312345678, resumed=False, saved=True), 10, 12.34)
         lines = [json.loads(line) for line in path.read_text().splitlines()]
 
     assert [line["stage"] for line in lines] == ["read", "walk_forward"]
-    assert list(lines[1]) == ["time", "stage", "fold", "folds", "ic", "elapsed", "remaining", "rss_mb"]
-    assert (lines[1]["fold"], lines[1]["folds"], lines[1]["ic"], lines[1]["remaining"]) == (2, 10, 0.031235, 12.3)
+    told = dict(stage="walk_forward", fold=2, folds=10, ic=0.031235, resumed=False, saved=1, remaining=12.3)
+    assert list(lines[1]) == [
+        *("time", "stage", "fold", "folds", "ic", "resumed", "saved", "elapsed", "remaining", "rss_mb")
+    ]
+    assert {name: lines[1][name] for name in told} == told
     assert lines[1]["rss_mb"] > 1
 
 

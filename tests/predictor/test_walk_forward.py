@@ -24,7 +24,7 @@ def _rows(closes: NDArray[np.float64]) -> Rows:
 def _run(closes: NDArray[np.float64], config: Config) -> tuple[list[Fold], Rows, WalkForwardResult]:
     data = _rows(closes)
     plan = folds.split(len(closes) - HORIZON, config.walk_forward)
-    return plan, data, WalkForward(data, [], config).run(plan, lambda fold, ic: None)
+    return plan, data, WalkForward(data, [], config).run(plan, lambda done: None)
 
 
 def _scores_known_before(result: WalkForwardResult, data: Rows, day: int) -> NDArray[np.float64]:

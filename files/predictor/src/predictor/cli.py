@@ -15,7 +15,7 @@ from datetime import date
 from pathlib import Path
 from typing import NoReturn
 
-from predictor import __version__, interrupt
+from predictor import __version__, interrupt, s3_keys
 from predictor.errors import Interrupted, PredictorError, one_line
 from predictor.output import write_json
 
@@ -118,6 +118,7 @@ def _train(options: argparse.Namespace) -> int:
                 options.arctic_prefix,
                 options.dry_run,
                 options.progress,
+                options.state_prefix,
             ),
             result,
         )
@@ -146,6 +147,12 @@ def _prefix(text: str) -> str:
     # It becomes a part of ArcticDB's address, in which & and ; separate parameters.
     if not re.fullmatch(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*", text):
         raise argparse.ArgumentTypeError(f"{text!r} is no key prefix")
+    return text
+
+
+def _state_prefix(text: str) -> str:
+    if not s3_keys.STATE_PREFIX.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no key prefix below runs/")
     return text
 
 
@@ -199,7 +206,14 @@ def _parser() -> argparse.ArgumentParser:
     _common(train)
     train.add_argument("--progress", type=Path, required=True, metavar="FILE", help="JSON lines, one a stage and fold")
     train.add_argument("--run-id", type=_name, required=True, metavar="ID", help="name of this run in what is written")
-    train.add_argument("--dry-run", action="store_true", help="train and judge, write nothing to S3")
+    kind = train.add_mutually_exclusive_group()
+    kind.add_argument("--dry-run", action="store_true", help="train and judge, write nothing to S3")
+    kind.add_argument(
+        "--state-prefix",
+        type=_state_prefix,
+        metavar="PREFIX",
+        help="key prefix, runs/<run id>: save each fold there, and take those that are there already",
+    )
     train.set_defaults(command=_train)
     return parser
 

@@ -115,11 +115,15 @@ def extras(pins: list[Pin]) -> list[str]:
     This package itself is no extra: it is installed beside its lock file, not from it. Nor is what `venv` puts into a
     new environment.
     """
+    known = {pin.name for pin in pins} | {"predictor", *OF_THE_ENVIRONMENT}
+    return [f"{name} {version}" for name, version in installed().items() if name not in known]
+
+
+def installed() -> dict[str, str]:
+    """Version by canonical name of everything that is installed for this interpreter, sorted."""
     from packaging.utils import canonicalize_name
 
-    known = {pin.name for pin in pins} | {"predictor", *OF_THE_ENVIRONMENT}
-    found = {canonicalize_name(item.name): item.version for item in _installed()}
-    return [f"{name} {version}" for name, version in sorted(found.items()) if name not in known]
+    return dict(sorted((canonicalize_name(item.name), item.version) for item in _installed()))
 
 
 def changed_files() -> tuple[list[str], int]:

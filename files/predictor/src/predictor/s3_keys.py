@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
+STATE_PREFIX = re.compile(r"runs(/[A-Za-z0-9][A-Za-z0-9._-]*)+")
+"""What a prefix for the state of a run must match, whole: nothing that is live is below `runs/`."""
+
 WEIGHTS = "predictor/weights/meta"
 """The live set: what inference reads."""
 
@@ -53,3 +58,23 @@ HEALTH = "health/predictor_training.json"
 def data_manifest(run_date: str) -> str:
     """Key of the record of what data a training used."""
     return f"data_manifest/predictor_training/{run_date}.json"
+
+
+def saved_folds(prefix: str, fingerprint: str) -> str:
+    """Key prefix of the folds saved by trainings with a fingerprint.
+
+    Args:
+        prefix: See `STATE_PREFIX`.
+        fingerprint: See `training.fingerprint`.
+
+    Raises:
+        ValueError: The prefix is none for state.
+    """
+    if not STATE_PREFIX.fullmatch(prefix):
+        raise ValueError(f"{prefix!r} is no prefix below runs/")
+    return f"{prefix}/folds/{fingerprint}/"
+
+
+def saved_fold(folder: str, number: int) -> str:
+    """Key of one of them; `folder` is from `saved_folds`."""
+    return f"{folder}{number}.npz"

@@ -13,11 +13,14 @@ from typing import Self
 
 from predictor import interrupt
 from predictor.errors import Interrupted
+from predictor.training.walk_forward import FoldDone
 
 
 class Progress:
-    """JSON lines, one a stage and one a fold, each flushed: `time`, `stage`, `fold`, `folds`, `ic`, `elapsed`,
-    `remaining` (seconds, None while unknown), `rss_mb`.
+    """JSON lines, one a stage and one a fold, each flushed: `time`, `stage`, `fold`, `folds`, `ic`, `resumed`, `saved`,
+    `elapsed`, `remaining` (seconds, None while unknown), `rss_mb`.
+
+    `folds` and `saved` (how many folds are saved) are on every line from the first fold on.
     """  # noqa: D205
 
     def __init__(self, path: Path) -> None:
@@ -32,6 +35,8 @@ class Progress:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("w", encoding="utf-8")
         self._started = time.monotonic()
+        self._folds: int | None = None
+        self._saved: int | None = None
         self.stages: dict[str, float] = {}
 
     def __enter__(self) -> Self:
@@ -61,35 +66,31 @@ class Progress:
         finally:
             self.stages[name] = round(time.monotonic() - started, 3)
 
-    def fold(self, number: int, total: int, ic: float | None, remaining: float) -> None:
+    def fold(self, done: FoldDone, total: int, remaining: float | None) -> None:
         """Report a fold that is done.
 
         Args:
-            number: Of the fold, from 0.
+            done: Which, and how.
             total: How many there are.
-            ic: Its information coefficient, None if it has none.
-            remaining: Seconds still expected for the other folds.
+            remaining: Seconds still expected for the other folds, None while unknown.
 
         Raises:
             Interrupted: SIGTERM came during the fold, and its exception got lost.
         """
         interrupt.check()
-        self._write("walk_forward", number, total, ic, remaining)
+        self._folds = total
+        self._saved = (self._saved or 0) + done.saved
+        self._write("walk_forward", done, remaining)
 
-    def _write(
-        self,
-        stage: str,
-        fold: int | None = None,
-        folds: int | None = None,
-        ic: float | None = None,
-        remaining: float | None = None,
-    ) -> None:
+    def _write(self, stage: str, done: FoldDone | None = None, remaining: float | None = None) -> None:
         line = {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "stage": stage,
-            "fold": fold,
-            "folds": folds,
-            "ic": None if ic is None else round(ic, 6),
+            "fold": None if done is None else done.fold.number,
+            "folds": self._folds,
+            "ic": None if done is None or done.ic is None else round(done.ic, 6),
+            "resumed": None if done is None else done.resumed,
+            "saved": self._saved,
             "elapsed": round(time.monotonic() - self._started, 2),
             "remaining": None if remaining is None else round(remaining, 1),
             "rss_mb": memory_mb(),

@@ -22,11 +22,13 @@ def empty(dry_run: bool) -> dict[str, Any]:
         "fold_ics": [],
         "skipped_folds": [],
         "written": [],
+        "resumed_folds": 0,
         "symbols": 0,
         "rows": 0,
         "research": None,
         "stages": {},
         "resources": {},
+        "notes": [],
         "error": None,
     }
 
@@ -52,6 +54,9 @@ def summary(result: dict[str, Any]) -> Iterator[str]:
     """The result for a terminal."""
     skipped = len(result["skipped_folds"])
     yield f"{result['folds']} folds, {skipped} skipped, {result['rows']} rows of {result['symbols']} symbols"
+    if result["resumed_folds"]:
+        yield f"{result['resumed_folds']} folds taken from an earlier training that was cut off"
+    yield from result["notes"]
     yield f"median IC {result['median_ic']:+.4f}; research {result['research']}"
     for gate in result["gates"]:
         verdict = "passed" if gate["passed"] else "failed" if gate["blocking"] else "observed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -34,6 +35,13 @@ class Research:
     columns: dict[str, Wide] = field(default_factory=dict)
     skipped: str = ""
     versions: dict[str, int] = field(default_factory=dict)
+
+    def digest(self) -> str:
+        """SHA-256 over the columns, in hexadecimal; the panel's digest tells the days and symbols they are for."""
+        whole = hashlib.sha256()
+        for name, values in sorted(self.columns.items()):
+            whole.update(f"{name}\0{hashlib.sha256(values.tobytes()).hexdigest()}\n".encode())
+        return whole.hexdigest()
 
 
 def read(store: ReadOnlyStore, panel: Panel, before: date, config: Config) -> Research:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -14,13 +15,26 @@ from threadpoolctl import threadpool_limits
 from predictor import aws, config, resources, store
 from predictor.config import Config
 from predictor.errors import TrainingError
-from predictor.training import artefacts, features, folds, gates, labels, panel, report, research, rows, triple_barrier
+from predictor.training import (
+    artefacts,
+    features,
+    fingerprint,
+    folds,
+    gates,
+    labels,
+    panel,
+    report,
+    research,
+    rows,
+    triple_barrier,
+)
 from predictor.training.folds import Fold
 from predictor.training.panel import Panel
 from predictor.training.progress import Progress
 from predictor.training.research import Research
 from predictor.training.rows import Rows
-from predictor.training.walk_forward import WalkForward, WalkForwardResult
+from predictor.training.saved_folds import SavedFolds
+from predictor.training.walk_forward import FoldDone, WalkForward, WalkForwardResult
 from predictor.training.writer import Records, Writer
 
 
@@ -35,6 +49,7 @@ class Job:
     arctic_prefix: str
     dry_run: bool
     progress_path: Path
+    state_prefix: str | None
 
 
 @dataclass(frozen=True)
@@ -79,7 +94,7 @@ def _train(job: Job, result: dict[str, Any], progress: Progress) -> None:
         client = aws.s3_client()
         with aws.bucket_errors(f"reach bucket {job.data_bucket}"):
             client.head_bucket(Bucket=job.data_bucket)
-    trained = _fit(job, settings, result, progress)
+    trained = _fit(job, settings, client, result, progress)
     result["resources"] = {
         "peak_memory_mb": resources.peak_memory_mb(),
         "disk_mb": round(max(0.0, free_before - resources.free_disk_mb(folder)), 1),
@@ -92,7 +107,7 @@ def _train(job: Job, result: dict[str, Any], progress: Progress) -> None:
         _write(job, settings, trained, Writer(client, job.data_bucket, result["written"]), result)
 
 
-def _fit(job: Job, settings: Config, result: dict[str, Any], progress: Progress) -> _Trained:
+def _fit(job: Job, settings: Config, client: Any, result: dict[str, Any], progress: Progress) -> _Trained:
     with progress.stage("read"):
         uri = store.arctic_uri(job.data_bucket, aws.region(), job.arctic_prefix, aws.endpoint())
         arctic = store.ReadOnlyStore(uri)
@@ -110,7 +125,11 @@ def _fit(job: Job, settings: Config, result: dict[str, Any], progress: Progress)
     plan = folds.split(len(prices.days) - settings.labels.horizon, settings.walk_forward)
     walk = WalkForward(data, list(studies.columns), settings)
     with progress.stage("walk_forward"):
-        done = walk.run(plan, _fold_reporter(progress, len(plan)))
+        saved = None
+        if job.state_prefix is not None:
+            mark = fingerprint.compute(settings, prices, studies)
+            saved = SavedFolds(client, job.data_bucket, job.state_prefix, mark, result["notes"])
+        done = walk.run(plan, _fold_reporter(progress, len(plan), result), saved)
     _note_folds(prices, plan, done, result)
     with progress.stage("final_models"):
         layer1, meta = walk.fit_final(done)
@@ -121,14 +140,19 @@ def _fit(job: Job, settings: Config, result: dict[str, Any], progress: Progress)
     return _Trained(prices, studies, data, done, barriers, verdicts, files)
 
 
-def _fold_reporter(progress: Progress, total: int) -> Any:
-    """A callback that tells `progress` of a fold and guesses what is left."""
+def _fold_reporter(progress: Progress, total: int, result: dict[str, Any]) -> Callable[[FoldDone], None]:
+    """A callback that tells `progress` and `result` of a fold and guesses what is left."""
     started = time.monotonic()
+    computed = 0
 
-    def report_fold(fold: Fold, ic: float | None) -> None:
+    def report_fold(done: FoldDone) -> None:
+        nonlocal computed
+        result["resumed_folds"] += done.resumed
         # A fold costs about what its training rows cost, and those grow linearly with its number.
-        spent, weight = time.monotonic() - started, (fold.number + 1) * (fold.number + 4)
-        progress.fold(fold.number, total, ic, spent * (total * (total + 3) / weight - 1))
+        computed += 0 if done.resumed else done.fold.number + 2
+        left = sum(number + 2 for number in range(done.fold.number + 1, total))
+        spent = time.monotonic() - started
+        progress.fold(done, total, spent * left / computed if computed else None)
 
     return report_fold
 
@@ -155,7 +179,17 @@ def _write(job: Job, settings: Config, trained: _Trained, writer: Writer, result
     about = artefacts.description(job.run_id, run_date, now.isoformat(timespec="seconds"), settings.as_dict())
     verdict = {"promoted": promoted, "median_ic": result["median_ic"], "gates": result["gates"]}
     models = artefacts.ModelSet(trained.files, {**about, "gates": result["gates"]})
-    shown = ("folds", "fold_ics", "skipped_folds", "symbols", "rows", "research", "stages", "resources")
+    shown = (
+        "folds",
+        "fold_ics",
+        "skipped_folds",
+        "symbols",
+        "rows",
+        "research",
+        "stages",
+        "resources",
+        "resumed_folds",
+    )
     records = Records(
         run_date=run_date,
         stamp=now.strftime("%Y%m%dT%H%M%SZ"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,46 @@ class FoldRows:
     calibrated: Vector
 
 
+@dataclass(frozen=True)
+class FoldResult:
+    """All that is known of a fold once it has run.
+
+    Attributes:
+        part: Its out-of-sample rows, None if it did not train a layer 1.
+        scored: Its entry in `WalkForwardResult.folds`, None if it has no IC.
+        skipped: Its entry in `WalkForwardResult.skipped`, None if it has one.
+    """
+
+    part: FoldRows | None
+    scored: dict[str, Any] | None
+    skipped: dict[str, Any] | None
+
+    @property
+    def ic(self) -> float | None:
+        """Its information coefficient."""
+        return None if self.scored is None else float(self.scored["ic"])
+
+
+@dataclass(frozen=True)
+class FoldDone:
+    """A fold that is done: whether it was taken from the saved ones (`resumed`), and is among them now (`saved`)."""
+
+    fold: Fold
+    ic: float | None
+    resumed: bool
+    saved: bool
+
+
+class Saved(Protocol):
+    """Where results of folds outlive the process."""
+
+    def load(self, fold: Fold) -> FoldResult | None:
+        """The saved result of a fold, None if there is none that can be used."""
+
+    def save(self, fold: Fold, result: FoldResult) -> bool:
+        """Save a fold's result; whether it is there now."""
+
+
 @dataclass
 class WalkForwardResult:
     """All folds.
@@ -52,6 +92,15 @@ class WalkForwardResult:
     parts: list[FoldRows] = field(default_factory=list)
     folds: list[dict[str, Any]] = field(default_factory=list)
     skipped: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, fold: FoldResult) -> None:
+        """Add the next fold."""
+        if fold.part is not None:
+            self.parts.append(fold.part)
+        if fold.scored is not None:
+            self.folds.append(fold.scored)
+        if fold.skipped is not None:
+            self.skipped.append(fold.skipped)
 
     def ics(self) -> list[float]:
         """The IC of each fold that has one."""
@@ -81,19 +130,26 @@ class WalkForward:
         research = [RESEARCH] if self._research_columns else []
         return [MOMENTUM, VOLATILITY, *research, *features.META]
 
-    def run(self, folds: list[Fold], report: Callable[[Fold, float | None], None]) -> WalkForwardResult:
-        """Run all folds.
+    def run(
+        self, folds: list[Fold], report: Callable[[FoldDone], None], saved: Saved | None = None
+    ) -> WalkForwardResult:
+        """Run all folds, or those that are not saved yet.
 
         Args:
             folds: In order of time.
-            report: Called after each fold with its IC, or None.
+            report: Called after each fold.
+            saved: Results of folds over the same rows with the same configuration; gets those that are not there.
 
         Returns:
             The result.
         """
         result = WalkForwardResult()
         for fold in folds:
-            report(fold, self._run_fold(fold, result))
+            known = saved.load(fold) if saved else None
+            done = known or self._run_fold(fold, result.parts)
+            kept = known is not None or (saved is not None and saved.save(fold, done))
+            result.add(done)
+            report(FoldDone(fold, done.ic, known is not None, kept))
         return result
 
     def fit_final(self, result: WalkForwardResult) -> tuple[Layer1, MetaModel]:
@@ -108,7 +164,7 @@ class WalkForward:
         layer1 = Layer1.fit(self._rows, len(self._rows), self._research_columns, self._config)
         return layer1, self._fit_meta(result.parts, len(self._rows))
 
-    def _run_fold(self, fold: Fold, result: WalkForwardResult) -> float | None:
+    def _run_fold(self, fold: Fold, earlier: list[FoldRows]) -> FoldResult:
         started = time.monotonic()
         rows, settings = self._rows, self._config.walk_forward
         train = rows.first_row(fold.train_end)
@@ -118,22 +174,19 @@ class WalkForward:
                 f"{train} training and {stop - start} test rows, "
                 f"{settings.min_train_rows} and {settings.min_test_rows} are needed"
             )
-            result.skipped.append({"fold": fold.number, "reason": reason})
-            return None
+            return FoldResult(None, None, {"fold": fold.number, "reason": reason})
         layer1 = Layer1.fit(rows, train, self._research_columns, self._config)
         outputs = layer1.outputs(rows, start, stop, self._config)
         inputs = self._inputs(outputs, start, stop)
-        part, reason = self._judge(fold, start, stop, outputs, inputs, result.parts)
-        result.parts.append(part)
+        part, reason = self._judge(fold, start, stop, outputs, inputs, earlier)
         value = None if reason else ic.mean(part.score, rows.relative[start:stop], rows.day[start:stop])
         if value is None:
-            result.skipped.append({"fold": fold.number, "reason": reason or "no day has scores and labels that vary"})
-            return None
+            reason = reason or "no day has scores and labels that vary"
+            return FoldResult(part, None, {"fold": fold.number, "reason": reason})
         days = {name: getattr(fold, name) for name in ("train_start", "train_end", "test_start", "test_end")}
         sizes = {"train_rows": train, "test_rows": stop - start}
         seconds = round(time.monotonic() - started, 3)
-        result.folds.append({"fold": fold.number, **days, **sizes, "ic": value, "seconds": seconds})
-        return value
+        return FoldResult(part, {"fold": fold.number, **days, **sizes, "ic": value, "seconds": seconds}, None)
 
     def _judge(
         self, fold: Fold, start: int, stop: int, outputs: dict[str, Vector], inputs: Matrix, earlier: list[FoldRows]
