@@ -55,6 +55,16 @@ def authorise(request: AwsRequest, principal: Principal, tags_of: TagLookup) -> 
         raise errors.access_denied(principal.arn, request.permission, request.resource, request.protocol)
 
 
+def may_take(role_arn: str, service: str, source_arn: str) -> bool:
+    """Whether a service, such as ``scheduler.amazonaws.com``, may take a role for what it does for ``source_arn``.
+
+    That needs the role's trust only (IAM User Guide, "AWS service principals", "The confused deputy problem").
+    """
+    document = _trust_policy(role_arn)
+    context = {"aws:SourceAccount": ACCOUNT_ID, "aws:SourceArn": source_arn}
+    return document is not None and policy.trusts(document, [service], "sts:AssumeRole", context)
+
+
 def _names_no_bucket(request: AwsRequest) -> bool:
     """Whether a request is about a bucket that nobody has: S3 says so even to who may not look into it."""
     if request.bucket is None or request.action == "CreateBucket":
@@ -95,16 +105,23 @@ def _passed_roles(request: AwsRequest) -> list[tuple[str, str]]:
         target = request.parameters.get("Target")
         role = target.get("RoleArn") if isinstance(target, dict) else None
         return [(str(role), "scheduler.amazonaws.com")] if role else []
+    if request.service == "ssm" and request.action == "StartAutomationExecution":
+        roles = (request.parameters.get("Parameters") or {}).get("AutomationAssumeRole") or []
+        return [(str(role), "ssm.amazonaws.com") for role in roles if role]
     return []
 
 
 def _trusted(request: AwsRequest, principal: Principal, tags_of: TagLookup) -> bool:
     """Whether the trust policy of the role that is asked for lets ``principal`` have it."""
-    role = str(request.parameters.get("RoleArn", ""))
-    try:
-        document: Any = identity.iam().get_role_by_arn(role).assume_role_policy_document
-    except NotFoundException:
-        return False  # AWS does not tell a role that is not there from one that does not trust
-    text = document if isinstance(document, str) else json.dumps(document)
+    document = _trust_policy(str(request.parameters.get("RoleArn", "")))
     context = _context(request, principal, None, tags_of)
-    return policy.trusts(text, principal.arns, request.permission, context)
+    return document is not None and policy.trusts(document, principal.arns, request.permission, context)
+
+
+def _trust_policy(role_arn: str) -> str | None:
+    """The trust policy of a role, or None: AWS does not tell a role that is not there from one that does not trust."""
+    try:
+        document: Any = identity.iam().get_role_by_arn(role_arn).assume_role_policy_document
+    except NotFoundException:
+        return None
+    return document if isinstance(document, str) else json.dumps(document)

@@ -1,10 +1,10 @@
 """The ledger: one JSON line for every request, the proof of what was and was not written.
 
 A line has ``time`` (ISO 8601, UTC), ``id``, ``principal`` (ARN or ``anonymous``), ``source`` (``controller``,
-``operator``, or the id of the instance whose role signed), ``service``, ``action`` (the API operation),
-``permission`` (the IAM action it needs), ``resource`` (ARN, or ``*`` where the operation names none), ``write``
-(would it change anything), ``allowed``, ``status`` (HTTP), ``error`` (code or null), ``presigned`` and
-``seconds``.
+``operator``, the id of the instance whose role signed, or ``scheduler`` or ``ssm`` for what these do by themselves),
+``service``, ``action`` (the API operation), ``permission`` (the IAM action it needs), ``resource`` (ARN, or ``*``
+where the operation names none), ``write`` (would it change anything), ``allowed``, ``status`` (HTTP), ``error`` (code
+or null), ``presigned`` and ``seconds``.
 """
 
 from __future__ import annotations

@@ -52,18 +52,20 @@ def trusts(document: str, principals: Iterable[str], permission: str, context: C
 
     Args:
         document: The trust policy, JSON.
-        principals: Every name of the caller that a ``Principal`` element may use: ARN, account.
+        principals: Every name of the caller that a ``Principal`` element may use: ARN, account, service.
         permission: The IAM action.
         context: Condition keys of the request.
     """
     named = set(principals) | {"*"}
-    statements = [s for s in _statements(document) if named & set(_aws_principals(s))]
+    statements = [s for s in _statements(document) if named & set(_principals(s))]
     return _decision(statements, permission, None, context) == ALLOWED
 
 
-def _aws_principals(statement: Mapping[str, Any]) -> list[str]:
+def _principals(statement: Mapping[str, Any]) -> list[str]:
     principal = statement.get("Principal")
-    return _list(principal.get("AWS") if isinstance(principal, Mapping) else principal)
+    if not isinstance(principal, Mapping):
+        return _list(principal)
+    return _list(principal.get("AWS")) + [name for name in _list(principal.get("Service")) if name != "*"]
 
 
 def _decision(statements: Sequence[Mapping[str, Any]], permission: str, resource: str | None, context: Context) -> str:

@@ -115,6 +115,8 @@ class AwsRequest:
             return self._ssm_resources()
         if self.service == "iam":
             return self._iam_resources()
+        if self.service == "scheduler":
+            return self._scheduler_resources()
         if self.service == "servicequotas" and "QuotaCode" in self.parameters:
             service, code = self.parameters.get("ServiceCode", ""), self.parameters["QuotaCode"]
             return [f"arn:aws:servicequotas:{self.region}:{ACCOUNT_ID}:{service}/{code}"]
@@ -150,8 +152,28 @@ class AwsRequest:
             ]
         if self.action in ("TerminateSession", "ResumeSession"):
             return [f"{prefix}:{ACCOUNT_ID}:session/{self.parameters.get('SessionId', '')}"]
+        if self.action == "StartAutomationExecution":
+            document = str(self.parameters.get("DocumentName") or "")
+            owner = "" if document.startswith("AWS-") else ACCOUNT_ID
+            version = self.parameters.get("DocumentVersion") or "$DEFAULT"
+            return [
+                f"{prefix}:{owner}:automation-definition/{document}:{version}",
+                f"{prefix}:{ACCOUNT_ID}:automation-execution/*",
+            ]
+        if self.action == "GetAutomationExecution":
+            return [f"{prefix}:{ACCOUNT_ID}:automation-execution/{self.parameters.get('AutomationExecutionId', '')}"]
         if self.action.startswith("GetParameter") and "Name" in self.parameters:
             return [f"{prefix}:{ACCOUNT_ID}:parameter/{str(self.parameters['Name']).lstrip('/')}"]
+        return []
+
+    def _scheduler_resources(self) -> list[str]:
+        kind, _, name = self.path.strip("/").partition("/")
+        prefix = f"arn:aws:scheduler:{self.region}:{ACCOUNT_ID}"
+        if kind == "schedules" and name:
+            group = self.parameters.get("GroupName") or self.query.get("groupName", [""])[0] or "default"
+            return [f"{prefix}:schedule/{group}/{name}"]
+        if kind == "schedule-groups" and name:
+            return [f"{prefix}:schedule-group/{name}"]
         return []
 
     def _iam_resources(self) -> list[str]:

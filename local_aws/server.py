@@ -24,6 +24,7 @@ from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
 from local_aws import ec2, fleet, identity, market, simulation
+from local_aws.automation import Automation
 from local_aws.connections import Handler
 from local_aws.control import LOCK
 from local_aws.errors import AwsError
@@ -33,6 +34,8 @@ from local_aws.launches import Launches
 from local_aws.ledger import Ledger
 from local_aws.machines import detect
 from local_aws.quotas import ServiceQuotas
+from local_aws.scheduler import Scheduler, schedules
+from local_aws.services import ServiceCalls
 from local_aws.ssm import SessionManager
 from local_aws.state import LocalAwsError, Reservation, write_private
 
@@ -70,6 +73,8 @@ class LocalAws:
         self._sessions = SessionManager(self._gateway, self._fleet)
         ServiceQuotas(self._gateway, self.faults)
         Launches(self.faults)
+        calls = ServiceCalls(self._ledger, _tags_of)
+        self._scheduler = Scheduler(calls, Automation(self._gateway, calls).start)
         simulation.install()
         identity.create_user(reservation, "operator", identity.administrator_policy())
         identity.create_user(reservation, "controller", None)
@@ -89,6 +94,7 @@ class LocalAws:
         except (OSError, SystemExit) as error:
             raise LocalAwsError(f"port {self._reservation.port} on 127.0.0.1 is taken by another program") from error
         self._sessions.server.start()
+        self._scheduler.start()
         threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
         write_private(home / "server.json", json.dumps({"pid": os.getpid(), "isolation": self._fleet.isolation.value}))
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -98,6 +104,7 @@ class LocalAws:
             self._wait()
         finally:
             (home / "server.json").unlink(missing_ok=True)
+            self._scheduler.stop()
             self._fleet.close()
             self._sessions.server.stop()
             server.shutdown()
@@ -145,6 +152,7 @@ class LocalAws:
                 for r in list(backend.spot_instance_requests.values())
             ],
             "sessions": self._sessions.server.sessions(),
+            "schedules": [{"name": s.name, "expression": s.schedule_expression, "state": s.state} for s in schedules()],
             "faults": self.faults.listing(),
         }
 

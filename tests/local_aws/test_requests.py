@@ -14,6 +14,7 @@ from botocore.config import Config
 from local_aws.requests import AwsRequest, parse
 
 EC2 = "arn:aws:ec2:us-east-1:123456789012"
+SCHEDULER = "arn:aws:scheduler:us-east-1:123456789012"
 SESSION = boto3.session.Session()
 I1 = "i-00000000000000001"
 
@@ -214,8 +215,31 @@ def test_ec2_operations_name_their_resources(operation: str, parameters: Any, re
             [],
         ),
         ("scheduler", "list_schedules", {}, "scheduler:ListSchedules", []),
-        ("scheduler", "get_schedule", {"Name": "s"}, "scheduler:GetSchedule", []),
-        ("scheduler", "delete_schedule", {"Name": "s"}, "scheduler:DeleteSchedule", []),
+        ("scheduler", "get_schedule", {"Name": "s"}, "scheduler:GetSchedule", [f"{SCHEDULER}:schedule/default/s"]),
+        (
+            "scheduler",
+            "delete_schedule",
+            {"Name": "s", "GroupName": "g"},
+            "scheduler:DeleteSchedule",
+            [f"{SCHEDULER}:schedule/g/s"],
+        ),
+        (
+            "scheduler",
+            "delete_schedule_group",
+            {"Name": "g"},
+            "scheduler:DeleteScheduleGroup",
+            [f"{SCHEDULER}:schedule-group/g"],
+        ),
+        (
+            "ssm",
+            "start_automation_execution",
+            {"DocumentName": "AWS-TerminateEC2Instance"},
+            "ssm:StartAutomationExecution",
+            [
+                "arn:aws:ssm:us-east-1::automation-definition/AWS-TerminateEC2Instance:$DEFAULT",
+                "arn:aws:ssm:us-east-1:123456789012:automation-execution/*",
+            ],
+        ),
         ("sns", "publish", {"TopicArn": "arn:t", "Message": "m"}, "sns:Publish", []),
         ("ses", "list_identities", {}, "ses:ListIdentities", []),
     ],
@@ -239,6 +263,7 @@ def test_a_schedule_keeps_its_body_and_shows_its_role() -> None:
     )
     assert request.action == "CreateSchedule"
     assert request.parameters["Target"]["RoleArn"] == "arn:aws:iam::123456789012:role/end"
+    assert request.resources == [f"{SCHEDULER}:schedule/default/end"]
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{oops", b"\xff\xfe"])
