@@ -87,7 +87,7 @@ def authenticate(request: AwsRequest, operator_user: str) -> Principal:
     """Verify the signature of ``request`` and return who made it.
 
     Raises:
-        AwsError: No or unknown key, wrong signature, expired session, in the service's own code.
+        AwsError: No or unknown key, wrong signature or date, expired session, in the service's own code.
     """
     identifier = request.access_key_id
     if not identifier:
@@ -118,6 +118,7 @@ def authenticate(request: AwsRequest, operator_user: str) -> Principal:
         if request.service == "ec2":
             raise AwsError("AuthFailure", message, 401)
         raise AwsError("SignatureDoesNotMatch", message, 403)
+    signature.check_clock(request)
     if request.presigned and signature.expires(request) < datetime.now(UTC):
         raise AwsError("AccessDenied", "Request has expired", 403)
     return principal

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import time
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote, unquote
 
@@ -36,6 +37,37 @@ def expected(request: AwsRequest, secret: str) -> str:
     for part in scope.split("/"):
         key = hmac.new(key, part.encode(), hashlib.sha256).digest()
     return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+
+
+def check_clock(request: AwsRequest, now: float | None = None) -> None:
+    """Return if a request was signed about now: within 5 minutes, 15 for S3. A presigned one has its own time.
+
+    Args:
+        request: What came.
+        now: Seconds since the epoch; the clock's when None.
+
+    Raises:
+        AwsError: Too early or too late, in the service's own code.
+    """
+    if request.presigned:
+        return
+    now = time.time() if now is None else now
+    minutes = 15 if request.service == "s3" else 5
+    signed, earliest, latest = (_parts(request).get("Date", ""), _stamp(now - 60 * minutes), _stamp(now + 60 * minutes))
+    if earliest <= signed <= latest:  # as text: the format sorts by time
+        return
+    if request.service == "s3":
+        message = "The difference between the request time and the current time is too large."
+        raise AwsError("RequestTimeTooSkewed", message, 403)
+    if request.service == "ec2":
+        raise AwsError("RequestExpired", "Request has expired.", 400)
+    if signed < earliest:
+        message = f"Signature expired: {signed} is now earlier than {earliest} ({_stamp(now)} - {minutes} min.)"
+    else:
+        message = f"Signature not yet current: {signed} is still later than {latest} ({_stamp(now)} + {minutes} min.)"
+    if "json" in request.protocol:
+        raise AwsError("InvalidSignatureException", message, 400 if request.protocol == "json" else 403)
+    raise AwsError("SignatureDoesNotMatch", message, 403)
 
 
 def expires(request: AwsRequest) -> datetime:
@@ -93,6 +125,10 @@ def _parts(request: AwsRequest) -> dict[str, str]:
     fields = request.headers.get("Authorization", "").partition(" ")[2].split(",")
     parts = {name: value for name, _, value in (field.strip().partition("=") for field in fields)}
     return {**parts, "Date": request.headers.get("X-Amz-Date", "")}
+
+
+def _stamp(moment: float) -> str:
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(moment))
 
 
 def _encode(text: str, safe: str = "-_.~") -> str:

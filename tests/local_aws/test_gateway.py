@@ -6,6 +6,8 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import pytest
@@ -62,6 +64,56 @@ def test_an_unknown_key_is_refused_in_the_words_of_the_service(server: Any, serv
     code = {"s3": "InvalidAccessKeyId", "ec2": "AuthFailure"}.get(service, "InvalidClientTokenId")
     client = server.client_of(service, "AKIAUNKNOWN00EXAMPLE", "whatever")
     assert refusal(lambda: CALLS[service](client))[0] == code
+
+
+SKEWED = {"s3": ("RequestTimeTooSkewed", 403), "ec2": ("RequestExpired", 400)}
+SKEWED |= dict.fromkeys(("ssm", "cloudwatch"), ("InvalidSignatureException", 400))
+SKEWED |= {"scheduler": ("InvalidSignatureException", 403)}
+
+
+@pytest.mark.parametrize("minutes", [-20, -6, 6, 20])
+@pytest.mark.parametrize("service", CALLS)
+def test_a_clock_that_is_off_is_refused_in_the_words_of_the_service(
+    server: Any, monkeypatch: pytest.MonkeyPatch, service: str, minutes: int
+) -> None:
+    shifted = datetime.now(UTC).replace(tzinfo=None) + timedelta(minutes=minutes)
+    monkeypatch.setattr("botocore.auth.get_current_datetime", lambda *_, **__: shifted)
+    key = server.reservation.operator
+    client = server.client_of(service, key.access_key_id, key.secret_access_key)
+    if service == "s3" and abs(minutes) < 15:
+        assert CALLS[service](client)["Buckets"] is not None
+        return
+    assert refusal(lambda: CALLS[service](client)) == SKEWED.get(service, ("SignatureDoesNotMatch", 403))
+    monkeypatch.undo()
+    assert server.ledger()[-1]["allowed"] is False
+
+
+def test_what_is_said_of_a_clock_that_is_off_has_both_times(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    shifted = datetime.now(UTC).replace(tzinfo=None) - timedelta(hours=1)
+    monkeypatch.setattr("botocore.auth.get_current_datetime", lambda *_, **__: shifted)
+    key = server.reservation.operator
+    client = server.client_of("sts", key.access_key_id, key.secret_access_key)
+    with pytest.raises(
+        ClientError, match=rf"Signature expired: {shifted:%Y%m%dT%H%M}\d\dZ is now earlier than .* - 5 min"
+    ):
+        client.get_caller_identity()
+
+
+def test_every_answer_has_one_date(server: Any, bucket: str) -> None:
+    s3, found = server.client("s3"), []
+    answers = [CALLS[service](server.client(service)) for service in CALLS]
+    answers.append(s3.put_object(Bucket=bucket, Key="small", Body=b"1"))
+    answers.append(s3.put_object(Bucket=bucket, Key="large", Body=bytes(1 << 20)))  # answered another way
+    answers.append(s3.get_object(Bucket=bucket, Key="large"))
+    for service in ("ec2", "ssm", "s3"):
+        client = server.client_of(service, "AKIAUNKNOWN00EXAMPLE", "whatever")
+        with pytest.raises(ClientError) as caught:
+            CALLS[service](client)
+        answers.append(caught.value.response)
+    for answer in answers:
+        date = answer["ResponseMetadata"]["HTTPHeaders"]["date"]
+        found.append(parsedate_to_datetime(date))  # two headers of the name would come as one text that is no date
+    assert all(abs((moment - datetime.now(UTC)).total_seconds()) < 60 for moment in found)
 
 
 def test_an_unsigned_request_is_refused_and_written_down_as_anonymous(server: Any) -> None:

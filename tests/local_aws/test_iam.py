@@ -251,19 +251,19 @@ def test_an_expired_session_is_refused() -> None:
 
     identity.iam().create_role("brief", json.dumps({"Version": "2012-10-17", "Statement": []}), "/", None, "", [], None)
     session = identity.assume_role("brief", "i-1", 900)
-    date = datetime.now(UTC).strftime("%Y%m%d")
+    date, moment = datetime.now(UTC).strftime("%Y%m%d %Y%m%dT%H%M%SZ").split()
     fields = f"Credential={session.access_key_id}/{date}/us-east-1/s3/aws4_request, SignedHeaders=host"
     environ = {
         "REQUEST_METHOD": "GET",
         "PATH_INFO": "/bucket",
         "HTTP_HOST": "127.0.0.1",
-        "HTTP_X_AMZ_DATE": f"{date}T000000Z",
+        "HTTP_X_AMZ_DATE": moment,
         "HTTP_X_AMZ_SECURITY_TOKEN": session.session_token,
         "HTTP_AUTHORIZATION": f"AWS4-HMAC-SHA256 {fields}",
     }
     sign = signature.expected(parse(environ), session.secret_access_key)
     environ["HTTP_AUTHORIZATION"] += f", Signature={sign}"
-    environ["HTTP_X_AMZ_DATE"] = f"{date}T000000Z"
+    environ["HTTP_X_AMZ_DATE"] = moment
     try:
         principal = identity.authenticate(parse(environ), "local-operator")
         assert (principal.source, principal.role) == ("i-1", "brief")
