@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from local_aws import account, control, ledger
+from local_aws.faults import EVENTS, PARAMETERS
 from local_aws.state import LocalAwsError, default_home, reserve
 
 
@@ -48,7 +49,9 @@ def _parser() -> argparse.ArgumentParser:
     stop = commands.add_parser("stop", help="stop it and every machine in it")
     stop.set_defaults(run=_stop)
 
-    status = commands.add_parser("status", help="what there is: instances, volumes, spot requests, sessions, faults")
+    status = commands.add_parser(
+        "status", help="what there is: instances, volumes, spot requests, schedules, sessions, faults"
+    )
     status.add_argument("--json", action="store_true", help="print JSON")
     status.set_defaults(run=_status)
 
@@ -76,8 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     fault = commands.add_parser(
         "fault",
         help="break something on purpose",
-        description="Kinds: latency, throttle, error, capacity, never_online, boot_delay, boot_failure (see "
-        "local_aws/README.md), and cut, interrupt, clear.",
+        description=f"Kinds: {', '.join([*PARAMETERS, *EVENTS, 'clear'])}; see local_aws/README.md.",
     )
     fault.add_argument("kind")
     fault.add_argument("parameters", nargs="*", metavar="NAME=VALUE")
@@ -130,13 +132,13 @@ def _status(options: argparse.Namespace) -> int:
         print(json.dumps(status, indent=2))
         return 0
     for name in ("endpoint", "ledger", "isolation"):
-        print(f"{name:<14}{status[name]}")
+        print(f"{name:<18}{status[name]}")
     for instance in status["instances"]:
         name = instance["tags"].get("Name", "")
         facts = (instance["id"], instance["state"], instance["type"], instance["az"], instance["lifecycle"], name)
-        print("instance      " + "  ".join(facts))
-    for name in ("volumes", "spot_requests", "sessions", "faults"):
-        print(f"{name:<14}{len(status[name])}")
+        print(f"{'instance':<18}" + "  ".join(facts))
+    for name in ("volumes", "spot_requests", "launch_templates", "schedules", "sessions", "faults"):
+        print(f"{name:<18}{len(status[name])}")
     return 0
 
 

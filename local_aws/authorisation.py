@@ -23,6 +23,9 @@ TagLookup = Callable[[str], dict[str, str]]
 # Allowed to everybody, even against an explicit deny (STS API reference).
 ALWAYS_ALLOWED = frozenset({"sts:GetCallerIdentity"})
 
+# EC2 operations that hand the role of an instance profile to an instance.
+PASSING = frozenset({"RunInstances", "RequestSpotInstances", "AssociateIamInstanceProfile"})
+
 
 def authorise(request: AwsRequest, principal: Principal, tags_of: TagLookup) -> None:
     """Return if ``principal`` may make ``request``.
@@ -99,7 +102,7 @@ def _request_tags(request: AwsRequest, resource: str | None) -> dict[str, str]:
 
 def _passed_roles(request: AwsRequest) -> list[tuple[str, str]]:
     """Roles that the request hands to a service, each with that service's name (IAM User Guide, "PassRole")."""
-    if request.service == "ec2" and request.action in ("RunInstances", "AssociateIamInstanceProfile"):
+    if request.service == "ec2" and request.action in PASSING:
         return [(role, "ec2.amazonaws.com") for role in ec2.passed_roles(request.parameters)]
     if request.service == "scheduler" and request.action in ("CreateSchedule", "UpdateSchedule"):
         target = request.parameters.get("Target")

@@ -9,6 +9,7 @@ import copy
 import re
 import threading
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from moto.core.utils import utcnow
@@ -17,17 +18,19 @@ from moto.ec2.models import EC2Backend, ec2_backends
 from moto.ec2.models.amis import Ami
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 from moto.ec2.models.instances import Instance, InstanceState, Reservation, StateReason
-from moto.ec2.models.spot_requests import SpotInstanceRequest
+from moto.ec2.models.launch_templates import LaunchTemplate
 from moto.ec2.utils import convert_tag_spec
 from moto.iam.models import iam_backends
 
 from local_aws.faults import Faults
 from local_aws.market import ON_DEMAND_QUOTA, SPOT_QUOTA, capacity_message, spot_price
-from local_aws.requests import current
-from local_aws.spot import LocalSpotRequest
+from local_aws.requests import parameters_now
+from local_aws.spot import LocalSpotRequest, SpotBackend
 from local_aws.state import ACCOUNT_ID, REGION
 
 Tags = dict[str, dict[str, str]]
+OWN_TAGS = "launch-template"
+"""Resource type of the tags of a launch template itself."""
 
 
 class Machinery(Protocol):
@@ -40,18 +43,17 @@ class Machinery(Protocol):
         """Stop the machine and return when every process in it is gone; ``destroy`` frees its disk."""
 
 
-class LocalEC2Backend(EC2Backend):
+class LocalEC2Backend(SpotBackend):
     """Moto's EC2 with real machines behind its instances."""
 
     __module__ = EC2Backend.__module__  # moto looks for the URL patterns beside the back end's module
 
     machinery: Machinery
-    faults: Faults
-    lock = threading.RLock()
 
     def run_instances(  # noqa: D102 - documented by moto
         self, image_id: str, count: int, user_data: Any, security_group_names: list[str], **kwargs: Any
     ) -> Reservation:
+        spot_request: LocalSpotRequest | None = kwargs.pop("spot_request", None)
         template = self._template_data(kwargs.get("launch_template"))
         market = self._market_options(kwargs, template)
         _merge_template(kwargs, template)
@@ -62,11 +64,11 @@ class LocalEC2Backend(EC2Backend):
         kwargs["tags"] = _merged_tags(convert_tag_spec(template.get("TagSpecifications", [])), kwargs.get("tags", {}))
         self._check_capacity(kwargs, market, spot)
         kwargs["block_device_mappings"] = self._with_root(image_id, kwargs.get("block_device_mappings") or [])
-        profile = self._profile(kwargs, template)
+        profile = spot_request.profile if spot_request else self._profile(kwargs, template)
         with self.lock:
             reservation = super().run_instances(image_id, count, user_data, security_group_names, **kwargs)
             for instance in reservation.instances:
-                self._finish_launch(instance, market, kwargs["tags"], profile)
+                self._finish_launch(instance, market, kwargs["tags"], profile, spot_request)
         for instance in reservation.instances:
             self.machinery.boot(instance)
         return reservation
@@ -123,44 +125,42 @@ class LocalEC2Backend(EC2Backend):
 
     def register_image(self, name: str | None = None, description: str | None = None) -> Ami:  # noqa: D102
         image = super().register_image(name, description)
-        asked = _parameters()
+        asked = parameters_now()
         image.root_device_name = str(asked.get("RootDeviceName") or image.root_device_name)
         image.architecture = str(asked.get("Architecture") or "x86_64")
         return image
 
-    def describe_spot_price_history(self, instance_types: Any = None, filters: Any = None) -> list[dict[str, str]]:  # noqa: D102
-        known = {key: value for key, value in (filters or {}).items() if key in ("availability-zone", "instance-type")}
-        offers: list[dict[str, str]] = super().describe_spot_price_history(instance_types, known)
-        return offers
+    def create_launch_template(  # noqa: D102 - documented by moto
+        self, name: str, description: str, template_data: dict[str, Any], tag_spec: dict[str, Any]
+    ) -> LaunchTemplate:
+        # Moto adds the template's own tags to those of what it launches.
+        launched = [each for each in template_data.pop("TagSpecifications", []) if each["ResourceType"] != OWN_TAGS]
+        data = {**template_data, "TagSpecifications": launched} if launched else template_data
+        return super().create_launch_template(name, description, data, tag_spec)
 
-    def spot_request_of(self, instance: Instance) -> LocalSpotRequest | None:
-        """The spot request that ``instance`` fulfils, or None."""
-        for request in list(self.spot_instance_requests.values()):
-            if isinstance(request, LocalSpotRequest) and request.instance is instance:
-                return request
-        return None
+    def describe_launch_templates(self, *args: Any, **kwargs: Any) -> list[LaunchTemplate]:  # noqa: D102
+        found: list[LaunchTemplate] = super().describe_launch_templates(*args, **kwargs)
+        for template in found:
+            template.tags = template.get_tags()  # moto's are those of its making
+        return found
 
-    def cancel_spot_instance_requests(self, request_ids: list[str]) -> list[SpotInstanceRequest]:  # noqa: D102
-        requests = []
-        for identifier in request_ids:
-            request = self.spot_instance_requests.get(identifier)
-            if request is None:
-                message = f"The spot instance request ID '{identifier}' does not exist"
-                raise EC2ClientError("InvalidSpotInstanceRequestID.NotFound", message)
-            if request.state in ("open", "active"):
-                request.state = "cancelled"  # as on AWS: the instance goes on running
-            requests.append(request)
-        return requests
+    def delete_launch_template(self, name: str, tid: str | None) -> LaunchTemplate:  # noqa: D102
+        template = super().delete_launch_template(name, tid)
+        self.tags.pop(template.id, None)
+        return template
 
     def _terminate(self, instance: Instance, reason: str, code: str, spot_status: str) -> None:
         self.machinery.halt(instance, destroy=True)
         with self.lock:
             instance.terminate()
+            instance.terminated_at = datetime.now(UTC)  # type: ignore[attr-defined]
             instance._reason = f"{reason} ({utcnow().strftime('%Y-%m-%d %H:%M:%S')} GMT)"
             instance.state_reason = StateReason(f"{code}: {reason}", code)
             request = self.spot_request_of(instance)
-            if request and request.state in ("open", "active"):
+            if request and request.state == "active":
                 request.close(spot_status)
+            elif request:
+                request.mark(spot_status)  # cancelled before
 
     def _template_data(self, reference: dict[str, Any] | None) -> dict[str, Any]:
         return dict(self._get_template_from_args(reference).data) if reference else {}
@@ -171,14 +171,12 @@ class LocalEC2Backend(EC2Backend):
         if not kwargs.get("instance_market_options"):
             return from_template
         prefix = "InstanceMarketOptions.SpotOptions."
-        asked = {name.removeprefix(prefix): v for name, v in _parameters().items() if name.startswith(prefix)}
+        asked = {name.removeprefix(prefix): v for name, v in parameters_now().items() if name.startswith(prefix)}
         options = asked or from_template.get("SpotOptions") or {}
         return {"MarketType": kwargs["instance_market_options"], "SpotOptions": options}
 
     def _check_capacity(self, kwargs: dict[str, Any], market: dict[str, Any], spot: bool) -> None:
-        zone = kwargs.get("placement") or f"{self.region_name}a"
-        if kwargs.get("subnet_id"):
-            zone = self.get_subnet(kwargs["subnet_id"]).availability_zone
+        zone = self._zone(kwargs.get("subnet_id"), kwargs.get("placement"))
         facts = {"type": kwargs["instance_type"], "az": zone, "market": "spot" if spot else "on-demand"}
         fault = self.faults.take("capacity", late=False, **facts)
         if fault:
@@ -224,17 +222,28 @@ class LocalEC2Backend(EC2Backend):
         profile = template.get("IamInstanceProfile") or {}
         return {f"iam_instance_profile_{key.lower()}": value for key, value in profile.items() if value}
 
-    def _finish_launch(self, instance: Instance, market: dict[str, Any], tags: Tags, profile: dict[str, str]) -> None:
+    def _finish_launch(
+        self,
+        instance: Instance,
+        market: dict[str, Any],
+        tags: Tags,
+        profile: dict[str, str],
+        spot_request: LocalSpotRequest | None,
+    ) -> None:
         instance._state = InstanceState("pending", 0)
         if profile:
             self.associate_iam_instance_profile(instance_id=instance.id, **profile)
-        if market.get("MarketType") == "spot":
-            instance.lifecycle = "spot"
-            request = LocalSpotRequest(
+        if market.get("MarketType") != "spot":
+            return
+        instance.lifecycle = "spot"
+        if spot_request is not None:
+            spot_request.fulfil(instance)
+        else:
+            spot_request = LocalSpotRequest.of_launch(
                 self, instance, market.get("SpotOptions") or {}, tags.get("spot-instances-request", {})
             )
-            self.spot_instance_requests[request.id] = request
-            instance.spot_instance_request_id = request.id  # type: ignore[attr-defined]
+            self.spot_instance_requests[spot_request.id] = spot_request
+        instance.spot_instance_request_id = spot_request.id  # type: ignore[attr-defined]
 
 
 def backend() -> LocalEC2Backend:
@@ -251,7 +260,12 @@ def _vcpus(instance_type: str) -> int:
 
 def passed_roles(parameters: Mapping[str, Any]) -> list[str]:
     """ARNs of the roles that a launch (EC2 query parameters) hands to its instance, by request or template."""
-    profile = {key: parameters.get(f"IamInstanceProfile.{key}") for key in ("Name", "Arn")}
+    profile = {
+        key: parameters.get(
+            f"IamInstanceProfile.{key}", parameters.get(f"LaunchSpecification.IamInstanceProfile.{key}")
+        )
+        for key in ("Name", "Arn")
+    }
     if not any(profile.values()):
         profile = _template_of(parameters).get("IamInstanceProfile") or {}
     name = profile.get("Name") or str(profile.get("Arn") or "").rpartition("/")[2]
@@ -289,19 +303,13 @@ def install(machinery: Machinery, faults: Faults) -> None:
     backend()
 
 
-def _parameters() -> Mapping[str, Any]:
-    """The query parameters of the request being answered; empty where a back end is called without one."""
-    request = current.get()
-    return request.parameters if request else {}
-
-
 def _merge_template(kwargs: dict[str, Any], template: dict[str, Any]) -> None:
     """Fill what the request leaves open from the template; the request wins (EC2 API reference, RunInstances)."""
     if kwargs.get("is_instance_type_default") and template.get("InstanceType"):
         kwargs["instance_type"], kwargs["is_instance_type_default"] = template["InstanceType"], False
     placement = template.get("Placement") or {}
-    if "DisableApiTermination" in _parameters():
-        kwargs["disable_api_termination"] = _parameters()["DisableApiTermination"] == "true"
+    if "DisableApiTermination" in parameters_now():
+        kwargs["disable_api_termination"] = parameters_now()["DisableApiTermination"] == "true"
     for name, value in (
         ("instance_initiated_shutdown_behavior", template.get("InstanceInitiatedShutdownBehavior")),
         ("metadata_options", template.get("MetadataOptions")),

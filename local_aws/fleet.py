@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from moto.ec2.models.instances import Instance, StateReason
 
@@ -289,15 +288,3 @@ class Fleet:
             "Server.SpotInstanceTermination",
             "instance-terminated-no-capacity",
         )
-
-
-def instance_summary(instance: Instance) -> dict[str, Any]:
-    """An instance as ``status --json`` shows it."""
-    return {
-        "id": instance.id,
-        "state": instance.state,
-        "type": instance.instance_type,
-        "az": instance.availability_zone,
-        "lifecycle": instance.lifecycle or "on-demand",
-        "tags": {tag["key"]: tag["value"] for tag in instance.get_tags()},
-    }

@@ -139,6 +139,8 @@ class AwsRequest:
                 found.append(f"arn:aws:ec2:{self.region}:{owner}:{kind}/{value}")
         if self.action == "RunInstances":
             found += [f"arn:aws:ec2:{self.region}:{ACCOUNT_ID}:{kind}/*" for kind in LAUNCHED]
+        if self.action == "RequestSpotInstances":
+            found.append(f"arn:aws:ec2:{self.region}:{ACCOUNT_ID}:spot-instances-request/*")
         return found
 
     def _ssm_resources(self) -> list[str]:
@@ -196,6 +198,12 @@ class AwsRequest:
 
 # The request that this thread answers: moto's back ends are not given every parameter of it.
 current: ContextVar[AwsRequest | None] = ContextVar("current", default=None)
+
+
+def parameters_now() -> dict[str, Any]:
+    """The parameters of the request being answered; empty where a back end is called without one."""
+    request = current.get()
+    return request.parameters if request else {}
 
 
 def parse(environ: dict[str, Any]) -> AwsRequest:

@@ -22,7 +22,7 @@ from moto.scheduler.models import EventBridgeSchedulerBackend, Schedule, schedul
 from local_aws import ec2
 from local_aws.errors import AwsError
 from local_aws.identity import Principal
-from local_aws.requests import AwsRequest, current
+from local_aws.requests import AwsRequest, parameters_now
 from local_aws.services import Service, ServiceCalls, call_of, cannot_take
 from local_aws.state import ACCOUNT_ID, REGION
 
@@ -44,7 +44,7 @@ class LocalSchedulerBackend(EventBridgeSchedulerBackend):
     def create_schedule(self, **asked: Any) -> Schedule:  # type: ignore[override]  # noqa: D102 - documented by moto
         self._check(asked)
         group = self.get_schedule_group(asked["group_name"])
-        token = _body().get("ClientToken")
+        token = parameters_now().get("ClientToken")
         existing = group.schedules.get(asked["name"])
         if existing is not None and token and getattr(existing, "client_token", None) == token:
             return existing  # asked for again by a client that did not hear the answer
@@ -56,7 +56,7 @@ class LocalSchedulerBackend(EventBridgeSchedulerBackend):
         self._check(asked)
         # What an update leaves out becomes its default (API reference, UpdateSchedule).
         schedule = super().update_schedule(**{**asked, "state": asked.get("state") or "ENABLED"})
-        schedule.action_after_completion = _body().get("ActionAfterCompletion") or "NONE"
+        schedule.action_after_completion = parameters_now().get("ActionAfterCompletion") or "NONE"
         schedule.carried_out = None  # type: ignore[attr-defined]
         return schedule
 
@@ -198,8 +198,3 @@ def _remove(schedule: Schedule) -> None:
         backend.delete_schedule(schedule.group_name, schedule.name)
     except ScheduleNotFound:
         return  # somebody was faster
-
-
-def _body() -> dict[str, Any]:
-    request = current.get()
-    return request.parameters if request else {}

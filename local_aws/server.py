@@ -34,10 +34,11 @@ from local_aws.launches import Launches
 from local_aws.ledger import Ledger
 from local_aws.machines import detect
 from local_aws.quotas import ServiceQuotas
-from local_aws.scheduler import Scheduler, schedules
+from local_aws.scheduler import Scheduler
 from local_aws.services import ServiceCalls
 from local_aws.ssm import SessionManager
 from local_aws.state import LocalAwsError, Reservation, write_private
+from local_aws.status import account_summary
 
 log = logging.getLogger("local_aws")
 
@@ -112,10 +113,19 @@ class LocalAws:
 
     def _wait(self) -> None:
         while not self._stop.wait(1.0):
+            self._grant_spot_requests()
             idle = time.monotonic() - self._gateway.last_request
             if self._idle_seconds and idle > self._idle_seconds:
                 log.info("no request for %.0f minutes: stopping", idle / 60)
                 return
+
+    @staticmethod
+    def _grant_spot_requests() -> None:
+        try:
+            ec2.backend().grant_open_requests()
+        except Exception:
+            # The edge of the process: one request that cannot be granted must not end the server.
+            log.exception("the open spot requests cannot be looked through")
 
     def _close_sessions(self, instance_id: str) -> None:
         self._sessions.server.close_instance(instance_id)
@@ -136,23 +146,13 @@ class LocalAws:
         return Response(json.dumps(answer, default=str), mimetype="application/json")
 
     def _control_status(self) -> dict[str, Any]:
-        backend = ec2.backend()
         return {
             "endpoint": self._reservation.endpoint,
             "ledger": str(self._ledger.path),
             "isolation": self._fleet.isolation.value,
             "pid": os.getpid(),
-            "instances": [fleet.instance_summary(instance) for instance in backend.all_instances()],
-            "volumes": [
-                {"id": volume.id, "state": volume.status, "size": volume.size, "tags": _plain_tags(volume.get_tags())}
-                for volume in list(backend.volumes.values())
-            ],
-            "spot_requests": [
-                {"id": r.id, "state": r.state, "status": r.status["Code"], "instance": r.instance_id}
-                for r in list(backend.spot_instance_requests.values())
-            ],
+            **account_summary(),
             "sessions": self._sessions.server.sessions(),
-            "schedules": [{"name": s.name, "expression": s.schedule_expression, "state": s.state} for s in schedules()],
             "faults": self.faults.listing(),
         }
 
@@ -222,10 +222,6 @@ def _only_one(path: Path) -> Iterator[None]:
         except BlockingIOError as error:
             raise LocalAwsError(f"an embedded AWS already runs in {path.parent}") from error
         yield
-
-
-def _plain_tags(tags: list[dict[str, str]]) -> dict[str, str]:
-    return {tag["key"]: tag["value"] for tag in tags}
 
 
 def _tags_of(resource_id: str) -> dict[str, str]:

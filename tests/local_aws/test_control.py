@@ -12,6 +12,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -28,20 +29,27 @@ def alive(pid: int) -> bool:
 
 
 def test_the_status_has_the_shape_that_is_promised(server: Any, launch: Callable[..., str]) -> None:
-    tags = [{"ResourceType": kind, "Tags": [{"Key": "run", "Value": "r"}]} for kind in ("instance", "volume")]
+    before = datetime.now(UTC)
+    kinds = ("instance", "volume", "spot-instances-request")
+    tags = [{"ResourceType": kind, "Tags": [{"Key": "run", "Value": "r"}]} for kind in kinds]
     instance = launch(InstanceMarketOptions={"MarketType": "spot"}, TagSpecifications=tags)
     server.await_online(instance)
     session = server.client("ssm").start_session(Target=instance)["SessionId"]
     status = server.status()
     promised = {"endpoint", "ledger", "isolation", "instances", "volumes", "spot_requests", "sessions", "faults"}
+    promised |= {"launch_templates", "schedules"}
     assert promised <= set(status)
     assert status["endpoint"] == server.reservation.endpoint and status["endpoint"].startswith("http://127.0.0.1:")
     assert os.path.isfile(status["ledger"])
     assert status["isolation"] in ("overlay", "user-namespace", "process-group")
     (shown,) = [each for each in status["instances"] if each["id"] == instance]
+    launched = datetime.fromisoformat(shown.pop("launched_at"))
+    assert before - timedelta(seconds=1) <= launched <= datetime.now(UTC)
     assert shown == {
         "id": instance,
         "state": "running",
+        "reason": None,
+        "terminated_at": None,
         "type": "t3.medium",
         "az": "us-east-1a",
         "lifecycle": "spot",
@@ -49,9 +57,14 @@ def test_the_status_has_the_shape_that_is_promised(server: Any, launch: Callable
     }
     assert [each["state"] for each in status["volumes"] if each["tags"] == {"run": "r"}] == ["in-use"]
     (request,) = [each for each in status["spot_requests"] if each["instance"] == instance]
-    assert (request["state"], request["status"]) == ("active", "fulfilled")
+    assert (request["state"], request["status"], request["tags"]) == ("active", "fulfilled", {"run": "r"})
     (shown,) = [each for each in status["sessions"] if each["id"] == session]
     assert shown["instance_id"] == instance
+    server.client("ec2").terminate_instances(InstanceIds=[instance])
+    server.await_state(instance, "terminated")
+    (shown,) = [each for each in server.status()["instances"] if each["id"] == instance]
+    assert shown["reason"] == "Client.UserInitiatedShutdown"
+    assert launched < datetime.fromisoformat(shown["terminated_at"]) <= datetime.now(UTC)
     text = server.out("status")
     assert instance in text and "t3.medium" in text and text.startswith("endpoint")
 
