@@ -1,0 +1,246 @@
+#!/usr/bin/env python3
+# Copyright: spot-train contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Run a command on an EC2 instance, and end it in good order when EC2 takes the instance back.
+
+The instance's metadata service announces that some two minutes ahead: the announcement is written to the notice file,
+the command gets SIGTERM, and after a grace SIGKILL. A rebalance recommendation is written down and nothing more. The
+notice file is `{"kind": "spot" | "rebalance", "noticed_at": …, "reclaim_at": … | null}`, times in UTC.
+
+Exit code: 75 if the command was ended for EC2, else the command's own (128 + n where signal n ended it). A command that
+ends with 0 all the same had done its work, and 0 it stays.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+from types import FrameType
+from typing import Any
+from urllib.parse import urlsplit
+
+INTERRUPTED, NOT_STARTED = 75, 127
+ENDPOINT_VARIABLE, ENDPOINT = "AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://169.254.169.254"
+SPOT, REBALANCE = "spot/instance-action", "events/recommendations/rebalance"
+ANSWER_SECONDS = 2.0
+TOKEN_SECONDS = 21600
+TIME = "%Y-%m-%dT%H:%M:%SZ"
+FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
+
+
+class Unavailable(Exception):
+    """The metadata service does not answer, or not as EC2's does."""
+
+
+class Metadata:
+    """The instance's metadata service, version 2."""
+
+    def __init__(self, endpoint: str) -> None:
+        """Ask nothing yet.
+
+        Args:
+            endpoint: An http URL.
+        """
+        self.endpoint = endpoint
+        self._address = urlsplit(endpoint)
+        self._token = ""
+
+    def get(self, path: str) -> dict[str, Any] | None:
+        """Read a JSON object below `/latest/meta-data/`, None where there is none.
+
+        Raises:
+            Unavailable: The service does not answer, or with something else.
+        """
+        status, body = self._ask(path)
+        if status == 401:
+            self._token = ""
+            status, body = self._ask(path)
+        if status == 404:
+            return None
+        if status != 200:
+            raise Unavailable(f"status {status} for {path}")
+        try:
+            document = json.loads(body)
+        except (ValueError, RecursionError):
+            document = None
+        if not isinstance(document, dict):
+            raise Unavailable(f"no JSON object at {path}")
+        return document
+
+    def _ask(self, path: str) -> tuple[int, bytes]:
+        if not self._token:
+            ttl = {"X-aws-ec2-metadata-token-ttl-seconds": str(TOKEN_SECONDS)}
+            status, token = self._request("PUT", "/latest/api/token", ttl)
+            if status != 200:
+                raise Unavailable(f"status {status} for a token")
+            self._token = token.decode("ascii", "replace")
+        return self._request("GET", f"/latest/meta-data/{path}", {"X-aws-ec2-metadata-token": self._token})
+
+    def _request(self, method: str, path: str, headers: dict[str, str]) -> tuple[int, bytes]:
+        # Not urllib: it would go through the proxy that the environment names.
+        try:
+            host, port = self._address.hostname or "", self._address.port
+            with contextlib.closing(http.client.HTTPConnection(host, port, timeout=ANSWER_SECONDS)) as connection:
+                connection.request(method, path, headers=headers)
+                answer = connection.getresponse()
+                return answer.status, answer.read()
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise Unavailable(str(error) or type(error).__name__) from error
+
+
+class Watcher:
+    """Looks for what EC2 announces, and writes it down."""
+
+    def __init__(self, metadata: Metadata, notice: Path) -> None:
+        """Look at nothing yet.
+
+        Args:
+            metadata: Where EC2 announces it.
+            notice: The notice file; what an earlier watcher left there is removed.
+        """
+        notice.parent.mkdir(parents=True, exist_ok=True)
+        notice.unlink(missing_ok=True)
+        self._metadata = metadata
+        self._notice = notice
+        self._rebalance = False
+        self._complained = False
+
+    def sees_the_end(self) -> bool:
+        """Look once; whether EC2 takes the instance back. A metadata service out of order is said once."""
+        try:
+            announced = self._metadata.get(SPOT)
+            if announced is not None:
+                return self._end(announced)
+            if not self._rebalance and self._metadata.get(REBALANCE) is not None:
+                self._rebalance = True
+                self._write("rebalance", None)
+                say("EC2 recommends rebalancing: this instance is more likely to be interrupted; the command goes on")
+        except Unavailable as error:
+            if not self._complained:
+                self._complained = True
+                say(
+                    f"no notice of an interruption can be seen: the metadata service {self._metadata.endpoint}: {error}"
+                )
+        return False
+
+    def _end(self, announced: dict[str, Any]) -> bool:
+        at = str(announced.get("time"))
+        try:
+            datetime.strptime(at, TIME)
+        except ValueError:
+            at = ""
+        self._write("spot", at or None)
+        say(
+            f"EC2 takes this instance back at {at or 'an unknown time'} ({announced.get('action')}): ending the command"
+        )
+        return True
+
+    def _write(self, kind: str, reclaim_at: str | None) -> None:
+        document = {"kind": kind, "noticed_at": datetime.now(timezone.utc).strftime(TIME), "reclaim_at": reclaim_at}
+        part = self._notice.with_name(f".{self._notice.name}.part")
+        try:
+            part.write_text(json.dumps(document) + "\n", encoding="utf-8")
+            part.chmod(0o644)
+            part.replace(self._notice)
+        except OSError as error:
+            say(f"the notice cannot be written: {error}")
+
+
+def say(text: str) -> None:
+    """One line on standard error, which is the command's too."""
+    print(f"spot_watch: {text}", file=sys.stderr, flush=True)
+
+
+def start(command: list[str]) -> subprocess.Popen[bytes]:
+    """Start a command in a session of its own.
+
+    Whoever ends this process by SIGKILL, as Ansible does at the time limit, means the command: so it gets SIGKILL too.
+
+    Raises:
+        OSError: There is no such program.
+    """
+    return subprocess.Popen(
+        command,
+        start_new_session=True,
+        preexec_fn=lambda: _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL),
+    )
+
+
+def forward_signals(child: subprocess.Popen[bytes]) -> None:
+    """Have the command and all it started get the signals that this process gets."""
+
+    def forward(number: int, frame: FrameType | None) -> None:
+        send(child, number)
+
+    for number in FORWARDED:
+        signal.signal(number, forward)
+
+
+def send(child: subprocess.Popen[bytes], number: int) -> None:
+    """Send a signal to the command and all it started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, number)
+
+
+def run_watched(child: subprocess.Popen[bytes], watcher: Watcher, every: float, grace: float) -> int:
+    """Wait for the command, or for EC2.
+
+    Args:
+        child: The command.
+        watcher: Looks for EC2's announcement.
+        every: Seconds between two looks.
+        grace: Seconds from SIGTERM to SIGKILL.
+
+    Returns:
+        The exit code.
+    """
+    while not watcher.sees_the_end():
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return exit_code(child.wait(every))
+    send(child, signal.SIGTERM)
+    try:
+        code = child.wait(grace)
+    except subprocess.TimeoutExpired:
+        say(f"the command did not end within {grace:g} s: killing it")
+        send(child, signal.SIGKILL)
+        code = child.wait()
+    return 0 if code == 0 else INTERRUPTED
+
+
+def exit_code(code: int) -> int:
+    """A child's return code as a shell tells it."""
+    return code if code >= 0 else 128 - code
+
+
+def main() -> int:
+    """Run the program; its exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser.add_argument("--notice", type=Path, required=True, metavar="FILE", help="gets what EC2 announces (JSON)")
+    parser.add_argument("--every", type=float, required=True, metavar="SECONDS", help="time between two looks")
+    parser.add_argument("--grace", type=float, required=True, metavar="SECONDS", help="from SIGTERM to SIGKILL")
+    parser.add_argument("command", nargs="+", metavar="COMMAND", help="after --")
+    options = parser.parse_args()
+    watcher = Watcher(Metadata(os.environ.get(ENDPOINT_VARIABLE) or ENDPOINT), options.notice)
+    try:
+        child = start(options.command)
+    except OSError as error:
+        say(f"{options.command[0]} cannot be started: {error.strerror}")
+        return NOT_STARTED
+    forward_signals(child)
+    return run_watched(child, watcher, options.every, options.grace)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
