@@ -29,7 +29,7 @@ def run(context: Context) -> Finding:
 
 
 def request(context: Context, kind: str, subnet: str, market: str) -> dict[str, Any]:
-    """The launch as tasks/market.yml describes it, without a launch template and as a dry run."""
+    """The launch as tasks/template.yml describes it, without a launch template and as a dry run."""
     settings = context.settings
     tags = [{"Key": name, "Value": value} for name, value in settings.tags.items()]
     disk = {"VolumeSize": settings.volume_gb, "VolumeType": "gp3", "Encrypted": True, "DeleteOnTermination": True}
