@@ -339,6 +339,7 @@ print(json.dumps(runner.run_all(context, plugin.FOLDER, plugin.PACKAGE)))
         "data_bucket": DATA_BUCKET,
         "transport_bucket": TRANSPORT,
         "arctic_prefix": "arcticdb",
+        "expiry_role": "spot-train-expiry",
         **given,
     }
     reservation = reserve(account.folder / "aws")

@@ -23,6 +23,9 @@ LOOKS = (
     "ec2:DescribeVolumes",
 )
 SOME_INSTANCE = "i-0123456789abcdef0"
+SOME_VOLUME = "vol-0123456789abcdef0"
+SOME_REQUEST = "sir-01234567"
+SOME_RUN = "20260131T090000Z-0a1b2c"
 
 
 def run(context: Context) -> Finding:
@@ -106,6 +109,13 @@ def questions(context: Context) -> list[Question]:
         Question(("s3:GetBucketLocation",), buckets[1:], region),
         Question(("s3:GetObject", "s3:PutObject", "s3:DeleteObject"), transport, region),
         Question(("ec2:TerminateInstances",), [instance], tagged),
+        Question(("ec2:DeleteVolume",), [context.arn("ec2", f"volume/{SOME_VOLUME}")], tagged),
+        Question(
+            ("ec2:CancelSpotInstanceRequests",), [context.arn("ec2", f"spot-instances-request/{SOME_REQUEST}")], tagged
+        ),
+        # Asked for whether or not there is an expiry role: a sweep looks for the schedule of every run.
+        Question(("scheduler:DeleteSchedule", "scheduler:GetSchedule"), [_schedule(context)], region),
+        *_expiry(context),
     ]
 
 
@@ -119,6 +129,22 @@ def _profile(context: Context) -> list[Question]:
         Question(("iam:GetInstanceProfile",), [profile["Arn"]]),
         Question(("iam:PassRole",), [role["Arn"]], {"iam:PassedToService": "ec2.amazonaws.com"}),
     ]
+
+
+def _expiry(context: Context) -> list[Question]:
+    """Making the schedule that ends the instance in the cloud, where there is to be one."""
+    if not context.settings.expiry_role:
+        return []
+    role = context.arn("iam", f"role/{context.settings.expiry_role}").replace(f":{context.settings.region}:", "::")
+    return [
+        Question(("scheduler:CreateSchedule", "scheduler:UpdateSchedule"), [_schedule(context)]),
+        Question(("iam:PassRole",), [role], {"iam:PassedToService": "scheduler.amazonaws.com"}),
+    ]
+
+
+def _schedule(context: Context) -> str:
+    """The ARN of a schedule as a run names it."""
+    return context.arn("scheduler", f"schedule/default/{context.settings.project}-{SOME_RUN}")
 
 
 def _parameter(context: Context) -> str:

@@ -74,6 +74,7 @@ class Settings:
     data_bucket: str
     transport_bucket: str
     arctic_prefix: str
+    expiry_role: str
 
     @classmethod
     def of(cls, arguments: Mapping[str, Any]) -> Settings:
@@ -100,6 +101,7 @@ class Settings:
             data_bucket=str(arguments["data_bucket"]),
             transport_bucket=str(arguments["transport_bucket"]),
             arctic_prefix=str(arguments["arctic_prefix"]),
+            expiry_role=str(arguments["expiry_role"]),
         )
 
     def ec2_filters(self) -> list[dict[str, Any]]:
