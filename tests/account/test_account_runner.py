@@ -182,7 +182,7 @@ def test_every_check_says_what_it_looks_at_and_what_to_do() -> None:
         import_module(f"roles.spot_instance.account_checks.{name}")
         for name in find(Path(next(iter(package.__path__)))).values()
     ]
-    assert len(modules) == 12
+    assert len(modules) == 14
     for module in modules:
         assert module.__doc__ and module.__doc__.splitlines()[0].endswith(".")
         assert module.REMEDY and "\n" not in module.REMEDY
@@ -235,8 +235,8 @@ def test_an_image_is_judged_by_state_age_and_fit(
     ],
 )
 def test_a_trust_policy_lets_ec2_take_the_role_or_not(statement: dict[str, Any], trusted: bool) -> None:
-    assert a21_instance_profile.trusts_ec2({"Statement": [statement]}) is trusted
-    assert a21_instance_profile.trusts_ec2({"Statement": statement}) is trusted
+    assert a21_instance_profile.trusts({"Statement": [statement]}, "ec2.amazonaws.com") is trusted
+    assert a21_instance_profile.trusts({"Statement": statement}, "ec2.amazonaws.com") is trusted
 
 
 def subnet(identifier: str, **more: Any) -> dict[str, Any]:

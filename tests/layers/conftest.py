@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -136,6 +137,19 @@ def tags_of_run(run_id: str = RUN, lease_seconds: float = 86400, project: str = 
         "attempt": "1",
         "lease_expires": lease.strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
+
+
+def run_module(account: EmbeddedAccount, name: str, environment: dict[str, str], **arguments: Any) -> dict[str, Any]:
+    """Run one module of the role spot_instance, or one of Ansible's, on the controller; its result."""
+    answer = account.command(
+        "env", *(f"{key}={value}" for key, value in environment.items()), "ANSIBLE_CALLBACK_RESULT_FORMAT=json",
+        "ansible", "localhost", "-i", "localhost,", "-c", "local", "-M", "roles/spot_instance/library",
+        "-e", json.dumps({"ansible_python_interpreter": "{{ ansible_playbook_python }}"}),
+        "-m", name, "-a", json.dumps(arguments), check=False,
+    )  # fmt: skip
+    result: dict[str, Any] = json.loads(answer.stdout.partition("=> ")[2] or "{}")
+    assert result, answer.stdout + answer.stderr
+    return result
 
 
 def account_without_prices(folder: Path) -> Path:

@@ -31,7 +31,7 @@ def run(context: Context) -> Finding:
     """Look at profile, role and trust, and simulate the role's policies."""
     settings, role = context.settings, context.role
     findings: list[tuple[Status, str]] = []
-    if not trusts_ec2(role.get("AssumeRolePolicyDocument")):
+    if not trusts(role.get("AssumeRolePolicyDocument"), "ec2.amazonaws.com"):
         findings.append(("fail", f"role {role['RoleName']} does not trust ec2.amazonaws.com, which has to take it"))
     try:
         findings += _policies(context, role["Arn"])
@@ -64,14 +64,14 @@ def _policies(context: Context, role: str) -> list[tuple[Status, str]]:
     return findings
 
 
-def trusts_ec2(document: Any) -> bool:
-    """Whether a trust policy lets EC2 take the role."""
+def trusts(document: Any, service: str) -> bool:
+    """Whether a trust policy lets a service take the role."""
     statements = document.get("Statement", []) if isinstance(document, dict) else []
     for statement in statements if isinstance(statements, list) else [statements]:
         principal = statement.get("Principal", {})
         services = principal.get("Service", []) if isinstance(principal, dict) else []
         actions = statement.get("Action", [])
-        ours = any(service.startswith("ec2.amazonaws.com") for service in _list(services))
+        ours = any(each.startswith(service) for each in _list(services))
         if ours and statement.get("Effect") == "Allow" and {"sts:AssumeRole", "sts:*", "*"} & set(_list(actions)):
             return True
     return False

@@ -41,12 +41,23 @@ def worst(findings: list[tuple[Status, str]], passed: str) -> Finding:
 
 def one_line(error: BaseException) -> str:
     """An error of boto, or any other, as one line a person can read."""
+    if is_clock_refusal(error):
+        return "AWS refuses the request because of the controller's clock"
     if isinstance(error, ClientError):
         told = error.response.get("Error", {})
         # EC2 adds some hundred characters that only it can read.
         message = str(told.get("Message", "")).partition(" Encoded authorization failure message:")[0]
         return " ".join(f"{told.get('Code', 'error')} {message}".split())
     return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def is_clock_refusal(error: BaseException) -> bool:
+    """Whether AWS refuses a request because it was signed too long ago, or is not to be made yet, by its clock."""
+    if not isinstance(error, ClientError):
+        return False
+    told = str(error.response.get("Error", {}).get("Message", ""))
+    signed = told.startswith(("Signature expired", "Signature not yet current"))
+    return signed or error_code(error) in ("RequestExpired", "RequestTimeTooSkewed")
 
 
 def error_code(error: ClientError) -> str:

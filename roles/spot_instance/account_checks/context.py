@@ -6,13 +6,14 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from .base import Settings, Unavailable, error_code, one_line
+from .base import Settings, Unavailable, error_code, is_clock_refusal, one_line
 
 # Enough for a throttled account, short enough for a region or an endpoint that does not answer.
 CONFIG = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 4})
@@ -30,6 +31,9 @@ class Context:
         self._clients: dict[str, Any] = {}
         self._found: dict[str, Future[Any]] = {}
         self._lock = threading.Lock()
+        self.clock_offset: float | None = None
+        """Seconds that AWS's clock is ahead of the controller's, by its last answer; None before the first."""
+        self._session.events.register("response-received", self._note_time)
 
     def client(self, service: str) -> Any:
         """The client of a service in the run's region."""
@@ -112,10 +116,15 @@ class Context:
             try:
                 future.set_result(look_up())
             except (BotoCoreError, ClientError) as error:
-                future.set_exception(Unavailable(owner, one_line(error)))
+                future.set_exception(Unavailable("clock" if is_clock_refusal(error) else owner, one_line(error)))
             except BaseException as error:
                 future.set_exception(error)  # whoever asked, and whoever asks next, gets it
         return future.result()
+
+    def _note_time(self, response_dict: Any = None, **_: Any) -> None:
+        date = ((response_dict or {}).get("headers") or {}).get("date")
+        if date:
+            self.clock_offset = (parsedate_to_datetime(date) - datetime.now(UTC)).total_seconds()
 
     def _image_id(self) -> str:
         name = self.settings.image_parameter

@@ -11,7 +11,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from .base import Finding, Unavailable, one_line
+from .base import Finding, Unavailable, is_clock_refusal, one_line
 from .context import Context
 
 FILE = re.compile(r"^a\d\d_([a-z0-9_]+)\.py$")
@@ -52,7 +52,7 @@ def run_one(context: Context, name: str, module: str) -> dict[str, Any]:
         else:
             finding = Finding("fail", f"cannot be judged: {missing}", f"see to the check {missing.owner} first")
     except (BotoCoreError, ClientError) as error:
-        finding = Finding("fail", one_line(error))
+        finding = Finding("fail", one_line(error), "see to the check clock first" if is_clock_refusal(error) else None)
     except Exception as error:
         # The edge: a check that crashes is a failed check, and the others still run.
         finding = Finding(

@@ -51,6 +51,10 @@ seconds:
   description: How long all of it took.
   returned: always
   type: float
+clock_offset:
+  description: Seconds that AWS's clock is ahead of the controller's; 0 where AWS did not say.
+  returned: always
+  type: float
 caller:
   description: ARN of who asked; empty where AWS did not say.
   returned: always
@@ -105,4 +109,5 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             "checks": checks,
             "seconds": round(time.monotonic() - started, 3),
             "caller": caller,
+            "clock_offset": round(context.clock_offset or 0.0, 1),
         }
