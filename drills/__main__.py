@@ -68,7 +68,13 @@ def run(drills: Iterable[Drill], jobs: int) -> list[Row]:
         waiting.put(together)
     with tempfile.TemporaryDirectory(prefix="drills-") as folder, ThreadPoolExecutor(jobs) as pool:
         works = [pool.submit(_work, Path(folder) / str(number), waiting) for number in range(min(jobs, len(groups)))]
-        rows = {row.drill: row for work in works for row in work.result()}
+        try:
+            rows = {row.drill: row for work in works for row in work.result()}
+        except BaseException:
+            # What is under way comes to its end, and stops its embedded AWS; nothing more is begun.
+            while not waiting.empty():
+                waiting.get_nowait()
+            raise
     return [rows[drill.name] for drill in drills]
 
 
