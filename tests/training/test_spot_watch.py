@@ -9,12 +9,10 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -34,55 +32,6 @@ time.sleep(60)
 """
 ENDS_WITH = "signal.signal(signal.SIGTERM, lambda *_: sys.exit({}))"
 DEAF = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
-
-
-@dataclass
-class Service:
-    """A metadata service: what it says at a path, what it was asked, and which tokens it takes."""
-
-    answers: dict[str, tuple[int, str]] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
-    tokens: set[str] = field(default_factory=set)
-    port: int = 0
-
-    @property
-    def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-
-@pytest.fixture
-def service() -> Iterator[Service]:
-    state = Service()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_PUT(self) -> None:
-            state.asked.append(self.path)
-            token = f"token-{len(state.asked)}"
-            state.tokens.add(token)
-            self._answer(*state.answers.get(self.path, (200, token)))
-
-        def do_GET(self) -> None:
-            state.asked.append(self.path)
-            known = self.headers.get("X-aws-ec2-metadata-token") in state.tokens
-            self._answer(*(state.answers.get(self.path, (404, "")) if known else (401, "")))
-
-        def _answer(self, status: int, body: str) -> None:
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body.encode())
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    state.port = server.server_port
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    yield state
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 @dataclass
@@ -116,18 +65,18 @@ Watch = Callable[..., Watched]
 
 
 @pytest.fixture
-def watch(tmp_path: Path, service: Service) -> Iterator[Watch]:
+def watch(tmp_path: Path, service: Any) -> Iterator[Watch]:
     """Start the watcher over a Python program, which is told to touch `there`."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(program: str, grace: float = 20, endpoint: str = "") -> Watched:
+    def start(program: str, grace: float = 20, endpoint: str = "", limit: float = 60) -> Watched:
         notice, there = tmp_path / "results" / "interruption.json", tmp_path / "there"
         environment = {
             **os.environ,
             "AWS_EC2_METADATA_SERVICE_ENDPOINT": endpoint or service.endpoint,
             "http_proxy": "http://127.0.0.1:9",
         }
-        options = ["--notice", str(notice), "--every", "0.05", "--grace", str(grace)]
+        options = ["--notice", str(notice), "--every", "0.05", "--grace", str(grace), "--limit", str(limit)]
         command = [sys.executable, str(SCRIPT), *options, "--", sys.executable, "-c", program, str(there)]
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
         started.append(process)
@@ -172,7 +121,7 @@ def test_a_command_that_is_not_there_is_said_in_one_line(tmp_path: Path) -> None
     assert done.stderr == "spot_watch: no-such-program cannot be started: No such file or directory\n"
 
 
-def test_a_notice_is_written_down_and_ends_the_command_with_75(watch: Watch, service: Service) -> None:
+def test_a_notice_is_written_down_and_ends_the_command_with_75(watch: Watch, service: Any) -> None:
     watched = watch(WAITS.format(ENDS_WITH.format(75)))
     watched.wait_for(watched.there.exists)
     service.answers[SPOT] = (200, TAKEN_BACK)
@@ -189,7 +138,7 @@ def test_a_notice_is_written_down_and_ends_the_command_with_75(watch: Watch, ser
     assert [path.name for path in watched.notice.parent.iterdir()] == [watched.notice.name]
 
 
-def test_a_command_that_does_not_end_is_killed_after_the_grace(watch: Watch, service: Service) -> None:
+def test_a_command_that_does_not_end_is_killed_after_the_grace(watch: Watch, service: Any) -> None:
     watched = watch(WAITS.format(DEAF), grace=0.3)
     watched.wait_for(watched.there.exists)
     service.answers[SPOT] = (200, TAKEN_BACK)
@@ -197,12 +146,12 @@ def test_a_command_that_does_not_end_is_killed_after_the_grace(watch: Watch, ser
     code, error = watched.end()
 
     assert code == 75
-    assert error.splitlines()[-1] == "spot_watch: the command did not end within 0.3 s: killing it"
+    assert error.splitlines()[-1] == "spot_watch: the command did not end within 0.3 s of SIGTERM: killing it"
 
 
 @pytest.mark.parametrize(("own", "code"), [(0, 0), (1, 75)])
 def test_after_a_notice_only_a_command_that_had_done_its_work_passes(
-    own: int, code: int, watch: Watch, service: Service
+    own: int, code: int, watch: Watch, service: Any
 ) -> None:
     watched = watch(WAITS.format(ENDS_WITH.format(own)))
     watched.wait_for(watched.there.exists)
@@ -212,7 +161,14 @@ def test_after_a_notice_only_a_command_that_had_done_its_work_passes(
     assert watched.read()["kind"] == "spot"
 
 
-def test_what_the_command_started_is_ended_with_it(watch: Watch, service: Service, tmp_path: Path) -> None:
+def test_a_command_that_takes_too_long_is_ended(watch: Watch) -> None:
+    watched = watch("import time; time.sleep(60)", limit=0.5)
+
+    assert watched.end() == (124, "spot_watch: the command did not end within its limit of 0.5 s: ending it\n")
+    assert not watched.notice.exists()
+
+
+def test_what_the_command_started_is_ended_with_it(watch: Watch, service: Any, tmp_path: Path) -> None:
     child = "import signal; signal.signal(signal.SIGTERM, lambda *_: (open(sys.argv[2], 'w'), sys.exit()))"
     inner = f"import sys, time\n{child}\nopen(sys.argv[1], 'w')\ntime.sleep(60)"
     told = tmp_path / "told"
@@ -228,9 +184,7 @@ def test_what_the_command_started_is_ended_with_it(watch: Watch, service: Servic
         time.sleep(0.01)
 
 
-def test_a_rebalance_recommendation_is_written_down_once_and_the_command_goes_on(
-    watch: Watch, service: Service
-) -> None:
+def test_a_rebalance_recommendation_is_written_down_once_and_the_command_goes_on(watch: Watch, service: Any) -> None:
     service.answers[REBALANCE] = (200, json.dumps({"noticeTime": RECLAIM}))
     watched = watch(WAITS.format(ENDS_WITH.format(75)))
     watched.wait_for(watched.notice.exists)
@@ -261,7 +215,6 @@ def test_a_signal_is_passed_on_and_is_no_notice(number: signal.Signals, watch: W
 
 
 def test_a_watcher_that_is_killed_takes_the_command_with_it(watch: Watch) -> None:
-    # As Ansible ends it at the time limit: SIGKILL to the group, in which the command is not.
     program = "import os, pathlib, sys, time; pathlib.Path(sys.argv[1]).write_text(str(os.getpid())); time.sleep(60)"
     watched = watch(program)
     watched.wait_for(lambda: watched.there.exists() and watched.there.read_text())
@@ -293,7 +246,7 @@ def test_an_older_notice_does_not_count(watch: Watch, tmp_path: Path) -> None:
     assert not notice.exists()
 
 
-def test_a_token_is_asked_for_once_and_again_when_it_is_no_longer_good(watch: Watch, service: Service) -> None:
+def test_a_token_is_asked_for_once_and_again_when_it_is_no_longer_good(watch: Watch, service: Any) -> None:
     watched = watch(WAITS.format(ENDS_WITH.format(75)))
     watched.wait_for(lambda: service.asked.count(SPOT) > 5 and watched.there.exists())
     assert service.asked.count("/latest/api/token") == 1
@@ -328,7 +281,7 @@ GOES_ON = "import time; time.sleep(0.5)"
     ],
 )
 def test_a_metadata_service_out_of_order_never_stops_the_command(
-    path: str, answer: tuple[int, str], says: str, watch: Watch, service: Service
+    path: str, answer: tuple[int, str], says: str, watch: Watch, service: Any
 ) -> None:
     service.answers[path] = answer
 
@@ -349,7 +302,7 @@ def test_a_metadata_service_that_says_nothing_never_stops_the_command(watch: Wat
 
 
 @pytest.mark.parametrize("body", ['{"action": "terminate"}', '{"action": "stop", "time": "soon\\nor later"}'])
-def test_a_notice_without_a_time_is_a_notice(body: str, watch: Watch, service: Service) -> None:
+def test_a_notice_without_a_time_is_a_notice(body: str, watch: Watch, service: Any) -> None:
     service.answers[SPOT] = (200, body)
 
     watched = watch("import time; time.sleep(60)")

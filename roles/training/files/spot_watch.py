@@ -7,8 +7,11 @@ The instance's metadata service announces that some two minutes ahead: the annou
 the command gets SIGTERM, and after a grace SIGKILL. A rebalance recommendation is written down and nothing more. The
 notice file is `{"kind": "spot" | "rebalance", "noticed_at": …, "reclaim_at": … | null}`, times in UTC.
 
-Exit code: 75 if the command was ended for EC2, else the command's own (128 + n where signal n ended it). A command that
-ends with 0 all the same had done its work, and 0 it stays.
+The same ends a command that takes longer than its limit. Ansible's own limit for a detached job cannot be relied on:
+async_wrapper makes the process group that it kills only after the job may have started outside it.
+
+Exit code: 75 if the command was ended for EC2, 124 if it was for its limit, else its own (128 + n where signal n ended
+it). A command that ends with 0 all the same had done its work, and 0 it stays.
 """
 
 from __future__ import annotations
@@ -18,17 +21,19 @@ import contextlib
 import ctypes
 import http.client
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
+import time
 from datetime import datetime, timezone
 from pathlib import Path
 from types import FrameType
 from typing import Any
 from urllib.parse import urlsplit
 
-INTERRUPTED, NOT_STARTED = 75, 127
+INTERRUPTED, OVER_LIMIT, NOT_STARTED = 75, 124, 127
 ENDPOINT_VARIABLE, ENDPOINT = "AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://169.254.169.254"
 SPOT, REBALANCE = "spot/instance-action", "events/recommendations/rebalance"
 ANSWER_SECONDS = 2.0
@@ -166,7 +171,7 @@ def say(text: str) -> None:
 def start(command: list[str]) -> subprocess.Popen[bytes]:
     """Start a command in a session of its own.
 
-    Whoever ends this process by SIGKILL, as Ansible does at the time limit, means the command: so it gets SIGKILL too.
+    Whoever ends this process by SIGKILL means the command: so it gets SIGKILL too.
 
     Raises:
         OSError: There is no such program.
@@ -194,29 +199,38 @@ def send(child: subprocess.Popen[bytes], number: int) -> None:
         os.killpg(child.pid, number)
 
 
-def run_watched(child: subprocess.Popen[bytes], watcher: Watcher, every: float, grace: float) -> int:
-    """Wait for the command, or for EC2.
+def run_watched(child: subprocess.Popen[bytes], watcher: Watcher, every: float, grace: float, limit: float) -> int:
+    """Wait for the command, or for EC2, or for the limit.
 
     Args:
         child: The command.
         watcher: Looks for EC2's announcement.
         every: Seconds between two looks.
         grace: Seconds from SIGTERM to SIGKILL.
+        limit: Seconds that the command may take.
 
     Returns:
         The exit code.
     """
+    deadline = time.monotonic() + limit
     while not watcher.sees_the_end():
         with contextlib.suppress(subprocess.TimeoutExpired):
             return exit_code(child.wait(every))
+        if time.monotonic() >= deadline:
+            say(f"the command did not end within its limit of {limit:g} s: ending it")
+            return end(child, grace) and OVER_LIMIT
+    return end(child, grace) and INTERRUPTED
+
+
+def end(child: subprocess.Popen[bytes], grace: float) -> int:
+    """End the command, by SIGTERM and after a grace by SIGKILL; its return code."""
     send(child, signal.SIGTERM)
     try:
-        code = child.wait(grace)
+        return child.wait(grace)
     except subprocess.TimeoutExpired:
-        say(f"the command did not end within {grace:g} s: killing it")
+        say(f"the command did not end within {grace:g} s of SIGTERM: killing it")
         send(child, signal.SIGKILL)
-        code = child.wait()
-    return 0 if code == 0 else INTERRUPTED
+        return child.wait()
 
 
 def exit_code(code: int) -> int:
@@ -230,6 +244,7 @@ def main() -> int:
     parser.add_argument("--notice", type=Path, required=True, metavar="FILE", help="gets what EC2 announces (JSON)")
     parser.add_argument("--every", type=float, required=True, metavar="SECONDS", help="time between two looks")
     parser.add_argument("--grace", type=float, required=True, metavar="SECONDS", help="from SIGTERM to SIGKILL")
+    parser.add_argument("--limit", type=float, default=math.inf, metavar="SECONDS", help="what the command may take")
     parser.add_argument("command", nargs="+", metavar="COMMAND", help="after --")
     options = parser.parse_args()
     watcher = Watcher(Metadata(os.environ.get(ENDPOINT_VARIABLE) or ENDPOINT), options.notice)
@@ -239,7 +254,7 @@ def main() -> int:
         say(f"{options.command[0]} cannot be started: {error.strerror}")
         return NOT_STARTED
     forward_signals(child)
-    return run_watched(child, watcher, options.every, options.grace)
+    return run_watched(child, watcher, options.every, options.grace, options.limit)
 
 
 if __name__ == "__main__":
