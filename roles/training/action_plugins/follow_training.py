@@ -1,10 +1,14 @@
-"""Follow a detached training: show its progress at each look, return when it ends, bind its time limit."""
+"""Follow a detached training: show its progress at each look, bring its result, bind its time limit."""
 
 from __future__ import annotations
 
+import base64
 import json
 import shlex
 import time
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
@@ -16,6 +20,9 @@ short_description: Follow a detached training and show its progress
 description:
   - Polls an asynchronous job over short sessions, so that neither the time-out of a command nor that of a connection
     bears on the training, and shows the last line of its progress file each time it has changed.
+  - Shows what C(spot_watch.py) has noticed of EC2, and returns it as C(interruption). A training that then ends with
+    exit code 75 was interrupted.
+  - Brings the result file to the controller, that of a failed training too where there is one.
 options:
   jid:
     description: Job id of the task that was started with C(async) and C(poll) 0.
@@ -25,8 +32,20 @@ options:
     description: Progress file on the instance, one JSON object a line.
     type: path
     required: true
+  notice:
+    description: Notice file of C(spot_watch.py) on the instance.
+    type: path
+    required: true
+  result:
+    description: Result file on the instance.
+    type: path
+    required: true
+  dest:
+    description: File on the controller that gets the result.
+    type: path
+    required: true
   limit:
-    description: Seconds that the job may take. The instance ends it by itself; this says so.
+    description: Seconds that the job may take. C(spot_watch.py) ends it then; this says so.
     type: int
     required: true
   every:
@@ -35,19 +54,55 @@ options:
     default: 5
 """
 
-# What the instance gets beyond the limit to write down that it ended the job.
-GRACE_SECONDS = 30
+# What the instance gets beyond the limit to end the job and write that down.
+GRACE_SECONDS = 120
+# As spot_watch.py says it.
+INTERRUPTED, OVER_LIMIT = 75, 124
+NOTICE_FIELDS = ("kind", "noticed_at", "reclaim_at")
+SPOT = "spot"
+MARK = "notice:"
 
 
-def describe(line: str) -> str:
-    """One progress line as a person reads it; empty where it is none."""
-    try:
-        facts = json.loads(line)
-    except ValueError:
-        return ""
+@dataclass
+class Look:
+    """What the instance's files said last: the last line of progress, and the notice."""
+
+    progress: dict[str, Any] = field(default_factory=dict)
+    notice: dict[str, Any] | None = None
+
+    def read(self, text: str) -> None:
+        """Take in the last line of progress and, below a line ``MARK``, the notice; what is missing changes nothing."""
+        lines = [line.strip() for line in text.splitlines()]
+        mark = lines.index(MARK) if MARK in lines else len(lines)
+        self.progress = _last_object(lines[:mark]) or self.progress
+        if notice := _last_object(lines[mark + 1 :]):
+            self.notice = {name: notice.get(name) for name in NOTICE_FIELDS}
+
+    @property
+    def end(self) -> dict[str, Any] | None:
+        """The notice, if EC2 has said that it takes the instance back."""
+        return self.notice if self.notice is not None and self.notice["kind"] == SPOT else None
+
+
+def _last_object(lines: list[str]) -> dict[str, Any]:
+    """The JSON object in the last line that has one; empty where there is none, as in a line that is half written."""
+    for line in reversed(lines):
+        try:
+            facts = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(facts, dict):
+            return facts
+    return {}
+
+
+def describe(facts: dict[str, Any]) -> str:
+    """One progress line as a person reads it."""
     parts = [str(facts.get("stage", ""))]
-    if facts.get("fold"):
+    if facts.get("fold") is not None:
         parts = [f"fold {facts['fold']} of {facts.get('folds', '?')}"]
+    if facts.get("resumed"):
+        parts.append("resumed")
     if facts.get("ic") is not None:
         parts.append(f"IC {facts['ic']:+.4f}")
     for name, word in (("elapsed", "elapsed"), ("remaining", "left")):
@@ -56,6 +111,29 @@ def describe(line: str) -> str:
     if facts.get("rss_mb") is not None:
         parts.append(f"{facts['rss_mb']:.0f} MB")
     return ", ".join(part for part in parts if part)
+
+
+def announce(notice: dict[str, Any]) -> str:
+    """A notice as a person reads it."""
+    if notice["kind"] == SPOT:
+        return f"EC2 takes the instance back at {notice['reclaim_at'] or 'an unknown time'}{_ahead(notice)}"
+    return f"EC2 recommends rebalancing (noticed at {notice['noticed_at']}): an interruption is likelier; going on"
+
+
+def _ahead(notice: dict[str, Any]) -> str:
+    """How long before the end the notice was seen, where that can be told."""
+    try:
+        reclaim, noticed = (datetime.fromisoformat(notice[name]) for name in ("reclaim_at", "noticed_at"))
+    except (TypeError, ValueError):
+        return ""
+    return f" (noticed {(reclaim - noticed).total_seconds():.0f} s before)"
+
+
+def interrupted(notice: dict[str, Any], progress: dict[str, Any]) -> str:
+    """Why the training was cut off, and how many folds need not be computed again, where it tells."""
+    kept = progress.get("saved")
+    saved = f"; {kept} of {progress.get('folds', '?')} folds are saved" if isinstance(kept, int) else ""
+    return f"interrupted: {announce(notice)}{saved}"
 
 
 def _clock(seconds: float) -> str:
@@ -67,37 +145,72 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     """See ``DOCUMENTATION``."""
 
     TRANSFERS_FILES = False
-    _VALID_ARGS = frozenset(("jid", "progress", "limit", "every"))
+    _VALID_ARGS = frozenset(("jid", "progress", "notice", "result", "dest", "limit", "every"))
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Poll until the job has ended; fail as it failed."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        arguments = self._task.args
-        limit, every = int(arguments["limit"]), int(arguments.get("every", 5))
+        look = Look()
+        try:
+            job = self._follow(look, task_vars or {})
+            brought = self._bring(task_vars or {})
+        except Exception as error:  # what a connection raises when its other end is gone depends on the connection
+            if look.end is None:
+                raise
+            gone = f"; it does not answer any more ({error})"
+            message = interrupted(look.end, look.progress) + gone
+            return {**result, "failed": True, "msg": message, "interruption": look.end}
+        output = {"stdout": job.get("stdout", ""), "stderr": job.get("stderr", ""), "rc": job.get("rc")}
+        result.update(output, changed=False, interruption=look.notice)
+        if job.get("rc") == INTERRUPTED and look.end is not None:
+            result.update(failed=True, msg=interrupted(look.end, look.progress))
+        elif job.get("rc") == OVER_LIMIT:
+            result.update(failed=True, msg=f"the training was ended at its limit of {self._task.args['limit']} s")
+        elif job.get("rc") != 0:
+            words = str(job.get("stderr") or job.get("msg") or job.get("stdout") or "").strip().splitlines()
+            result.update(failed=True, msg=f"the training failed: {words[-1] if words else 'it did not say why'}")
+        elif not brought:
+            result.update(failed=True, msg=f"the training left no result: {self._task.args['result']} cannot be read")
+        return result
+
+    def _follow(self, look: Look, task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Show what is new at each look until the job has ended; the job as it ended."""
+        limit, every = int(self._task.args["limit"]), int(self._task.args.get("every", 5))
         deadline = time.monotonic() + limit + GRACE_SECONDS
-        shown = ""
         while True:
-            shown = self._show(str(arguments["progress"]), shown)
-            job = self._job(str(arguments["jid"]), task_vars or {})
+            self._show(look)
+            job = self._job(str(self._task.args["jid"]), task_vars)
             if job.get("finished"):
-                break
+                self._show(look)
+                return job
             if time.monotonic() > deadline:
                 raise AnsibleActionFail(f"the training did not end within its limit of {limit} s")
             time.sleep(every)
-        self._show(str(arguments["progress"]), shown)
-        if job.get("rc") != 0:
-            words = str(job.get("stderr") or job.get("msg") or job.get("stdout") or "").strip().splitlines()
-            detail = words[-1] if words else f"it was ended, most likely at its limit of {limit} s"
-            return {**result, "failed": True, "msg": f"the training failed: {detail}", "rc": job.get("rc"),
-                    "stdout": job.get("stdout", ""), "stderr": job.get("stderr", "")}  # fmt: skip
-        return {**result, "changed": False, "stdout": job.get("stdout", ""), "stderr": job.get("stderr", "")}
 
-    def _show(self, path: str, shown: str) -> str:
-        answer = self._low_level_execute_command(f"tail -n 1 {shlex.quote(path)} 2>/dev/null || true")
-        text = describe(answer["stdout"].strip())
-        if text and text != shown:
-            self._display.display(f"    {text}")
-        return text or shown
+    def _show(self, look: Look) -> None:
+        """Look, and show what has changed."""
+        before = (look.progress, look.notice)
+        progress, notice = (shlex.quote(str(self._task.args[name])) for name in ("progress", "notice"))
+        answer = self._low_level_execute_command(
+            f"tail -n 1 {progress} 2>/dev/null; echo; echo {MARK}; cat {notice} 2>/dev/null || true"
+        )
+        look.read(answer["stdout"])
+        if look.progress != before[0]:
+            self._display.display(f"    {describe(look.progress)}")
+        if look.notice is not None and look.notice != before[1]:
+            self._display.display(f"    {announce(look.notice)}")
+
+    def _bring(self, task_vars: dict[str, Any]) -> bool:
+        """Bring the result file to the controller; whether there is one."""
+        answer = self._execute_module(
+            module_name="ansible.legacy.slurp", module_args={"src": self._task.args["result"]}, task_vars=task_vars
+        )
+        if answer.get("failed"):
+            return False
+        dest = Path(self._task.args["dest"])
+        dest.write_bytes(base64.b64decode(answer["content"]))
+        dest.chmod(0o640)
+        return True
 
     def _job(self, jid: str, task_vars: dict[str, Any]) -> dict[str, Any]:
         folder = self.get_shell_option("async_dir", default="~/.ansible_async")
