@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         ("until", "latest time (ISO 8601)"),
         ("service", "for example s3"),
         ("action", "API operation, for example PutObject"),
-        ("source", "controller, operator, an instance id, or 'instance' for any"),
+        ("source", "controller, operator, scheduler, ssm, an instance id, or 'instance' for any"),
         ("bucket", "only requests to this S3 bucket"),
     ):
         log.add_argument(f"--{name}", help=text)

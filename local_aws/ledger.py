@@ -95,7 +95,7 @@ def select(
         until: Latest time, likewise.
         service: For example ``s3``.
         action: API operation, for example ``PutObject``.
-        source: ``controller``, ``operator`` or an instance id; ``instance`` means any instance.
+        source: ``controller``, ``operator``, ``scheduler``, ``ssm`` or an instance id; ``instance`` means any instance.
         bucket: Name of an S3 bucket.
         without_operator: Leave out what the operator did (making the account, loading prices).
         writes: Only requests that would change something.

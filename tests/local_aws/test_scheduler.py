@@ -15,7 +15,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 ACCOUNT = "123456789012"
-ROLE = "spot-train-expiry"
+ROLE = "spot-train-expiry-test"
 ROLE_ARN = f"arn:aws:iam::{ACCOUNT}:role/{ROLE}"
 EXPIRY = Path(__file__).parents[2] / "files" / "iam" / "expiry.json"
 AUTOMATION = "arn:aws:scheduler:::aws-sdk:ssm:startAutomationExecution"
@@ -72,9 +72,10 @@ def run() -> str:
 
 @pytest.fixture(autouse=True)
 def role(server: Any) -> Iterator[None]:
-    """The role as the account of the playbooks has it."""
+    """The role as the account of the playbooks has it, under another name."""
     iam = server.client("iam")
-    document = string.Template(EXPIRY.read_text()).safe_substitute(account_id=ACCOUNT, region="us-east-1")
+    text = EXPIRY.read_text().replace("role/spot-train-expiry", f"role/{ROLE}")
+    document = string.Template(text).safe_substitute(account_id=ACCOUNT, region="us-east-1")
     iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=trust("scheduler.amazonaws.com", "ssm.amazonaws.com"))
     iam.put_role_policy(RoleName=ROLE, PolicyName="expiry", PolicyDocument=document)
     yield
@@ -130,7 +131,7 @@ def test_a_schedule_ends_the_instances_of_its_run_and_then_itself(
     since = now_in(server)
     due = datetime.now(UTC) + timedelta(seconds=2)
     name = schedule(at(due))
-    assert server.status()["schedules"] == [{"name": name, "expression": at(due), "state": "ENABLED"}]
+    assert {"name": name, "expression": at(due), "state": "ENABLED"} in server.status()["schedules"]
     for instance in (mine, second):
         server.await_state(instance, "terminated")
     assert datetime.now(UTC) >= due.replace(microsecond=0)
