@@ -37,7 +37,7 @@ DRILLS = [
           functools.partial(_with, (("capacity", f"code={_CAPACITY}"),), 6), fast=True),
     Drill("capacity-after-launch", "the launch is refused, and happens all the same", "request",
           Expected("passed", (0,), attempts=1),
-          functools.partial(_with, (("error", "service=ec2", "action=RunInstances", f"code={_CAPACITY}", "status=500",
+          functools.partial(_with, (("error", "service=ec2", "action=RunInstances", f"code={_CAPACITY}", "status=400",
                                      "late=true", "count=1"),), 1), fast=True),
     Drill("no-instance-id", "the launch is answered without an instance id", "request",
           Expected("passed", (0,), attempts=1), functools.partial(_with, (("no_instance_id", "count=1"),), 0)),
