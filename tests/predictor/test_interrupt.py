@@ -70,6 +70,7 @@ def test_stopped_in_the_middle_of_writing_the_next_training_makes_it_whole(
     half = momentum.result_keys()
     assert training.result["error"] == "interrupted by SIGTERM in stage write"
     assert set(training.result["written"]) == half
+    assert training.result["promoted"] is False
     # The manifest, which names the weights, is the last of all.
     assert not half & {key, f"{LIVE}/manifest.json"}
 

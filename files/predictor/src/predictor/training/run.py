@@ -100,11 +100,11 @@ def _train(job: Job, result: dict[str, Any], progress: Progress) -> None:
         "disk_mb": round(max(0.0, free_before - resources.free_disk_mb(folder)), 1),
     }
     result["gates"] = gates.as_documents(trained.gates)
-    result["promoted"] = gates.promoted(trained.gates)
-    if job.dry_run:
-        return
-    with progress.stage("write"):
-        _write(job, settings, trained, Writer(client, job.data_bucket, result["written"]), result)
+    promoted = gates.promoted(trained.gates)
+    if not job.dry_run:
+        with progress.stage("write"):
+            _write(job, settings, trained, Writer(client, job.data_bucket, result["written"]), promoted, result)
+    result["promoted"] = promoted
 
 
 def _fit(job: Job, settings: Config, client: Any, result: dict[str, Any], progress: Progress) -> _Trained:
@@ -172,10 +172,12 @@ def _note_folds(prices: Panel, plan: list[Fold], done: WalkForwardResult, result
     result["median_ic"] = float(np.median(done.ics()))
 
 
-def _write(job: Job, settings: Config, trained: _Trained, writer: Writer, result: dict[str, Any]) -> None:
+def _write(
+    job: Job, settings: Config, trained: _Trained, writer: Writer, promoted: bool, result: dict[str, Any]
+) -> None:
     """Write records and, if the gates let them, live weights."""
     now = datetime.now(UTC)
-    run_date, promoted = job.run_date.isoformat(), result["promoted"]
+    run_date = job.run_date.isoformat()
     about = artefacts.description(job.run_id, run_date, now.isoformat(timespec="seconds"), settings.as_dict())
     verdict = {"promoted": promoted, "median_ic": result["median_ic"], "gates": result["gates"]}
     models = artefacts.ModelSet(trained.files, {**about, "gates": result["gates"]})
