@@ -34,6 +34,9 @@ description:
   - Writes what each step's tasks said to C(<run_dir>/logs/<step>.log).
   - The step of a task is the variable C(run_step) set on the task, its block or its include; without it, the task's
     role decides.
+  - The attempt of a task is the variable C(run_attempt), set in the same places or on the play.
+  - A task on the controller that returns C(ansible_facts.run_resumes), C({attempt, reason}), tells that the run goes on
+    from an attempt that lost its instance. It is recorded as an event of its own, C(attempt_resumed).
   - Records nothing in check mode, and nothing of a result that C(no_log) hides.
   - A record that cannot be written costs one warning, never the run.
 requirements:
@@ -50,7 +53,7 @@ ROLE_STEPS = {
 }
 #: Task files of spot_instance that belong to the step terminate; the others belong to request.
 TERMINATING_FILES = ("terminate", "audit")
-STEP_VARIABLE = "run_step"
+STEP_VARIABLE, ATTEMPT_VARIABLE = "run_step", "run_attempt"
 
 #: Longest message kept in an event; the step's log has the whole of it.
 LONGEST_MESSAGE = 4000
@@ -70,19 +73,42 @@ def step_of(task: Task) -> str | None:
     Returns:
         The step, or None for a task outside every step.
     """
-    variables = task.get_vars()
-    chosen = variables.get(STEP_VARIABLE)
-    if isinstance(chosen, str) and (reference := _REFERENCE.fullmatch(chosen.strip())):
-        # The variable of a loop over includes, which the included task has with its value.
-        chosen = variables.get(reference[1])
-    # Any other expression cannot be resolved here; then the role decides.
-    if isinstance(chosen, str) and chosen and "{{" not in chosen:
+    chosen = literal_of(task.get_vars(), STEP_VARIABLE)
+    if isinstance(chosen, str) and chosen:
         return str(chosen)
     name, entry = role_and_entry(task)
     if name == "spot_instance":
         # One role, two steps: the entry file tells them apart.
         return "terminate" if entry.startswith(TERMINATING_FILES) else "request"
     return ROLE_STEPS.get(name)
+
+
+def attempt_of(task: Task, play: Mapping[str, Any]) -> int | None:
+    """Find the attempt of the run that a task belongs to.
+
+    Args:
+        task: a task as callbacks get it.
+        play: the variables of its play.
+
+    Returns:
+        The number of the attempt, or None for a task that belongs to none.
+    """
+    chosen = literal_of({**play, **task.get_vars()}, ATTEMPT_VARIABLE)
+    return int(chosen) if str(chosen).isdecimal() else None
+
+
+def literal_of(variables: Mapping[str, Any], name: str) -> Any:
+    """Read a variable without templating.
+
+    Returns:
+        Its value, or that of the variable which it refers to as a whole; None where it is any other expression, which
+        cannot be resolved here.
+    """
+    chosen = variables.get(name)
+    if isinstance(chosen, str) and (reference := _REFERENCE.fullmatch(chosen.strip())):
+        # The variable of a loop over includes, which the included task has with its value.
+        chosen = variables.get(reference[1])
+    return None if isinstance(chosen, str) and "{{" in chosen else chosen
 
 
 def role_and_entry(task: Task) -> tuple[str, str]:
@@ -173,6 +199,11 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def on_controller(result: CallbackTaskResult) -> bool:
+    """Say whether a task ran on the controller, for the controller: an instance is not to be believed about a run."""
+    return {result.host.get_name(), result.task.delegate_to or "localhost"} <= set(constants.LOCALHOST)
+
+
 class Recorder:
     """Keeps events until the run's folder is known, then appends them there.
 
@@ -242,6 +273,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core is not
         super().__init__(*args, **kwargs)
         self._recorder = Recorder()
         self._play = ""
+        self._play_variables: Mapping[str, Any] = {}
         self._begun: dict[str, float] = {}
         self._failed_items: dict[tuple[str, str], str] = {}
         self._broken = bool(context.CLIARGS.get("check"))
@@ -256,6 +288,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core is not
     def v2_playbook_on_play_start(self, play: Play) -> None:
         """Record the start of a play."""
         self._play = play.get_name().strip()
+        self._play_variables = play.get_vars()
         self._write({"event": "play_started", "play": self._play})
 
     def v2_playbook_on_task_start(self, task: Task, is_conditional: bool) -> None:
@@ -274,6 +307,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core is not
         """Record a success; the first one that names the run tells where the record goes."""
         self._find_run(result)
         self._finished(result, "task_changed" if result.is_changed() else "task_ok")
+        self._note_resumption(result)
 
     def v2_runner_on_skipped(self, result: CallbackTaskResult) -> None:
         """Record a skipped task."""
@@ -320,14 +354,20 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core is not
         run = facts.get("run") if isinstance(facts, Mapping) else None
         if not isinstance(run, Mapping) or not run.get("run_id") or not run.get("run_dir"):
             return
-        # Only the controller may say where on the controller to write; an instance is not to be believed.
-        where = {result.host.get_name(), result.task.delegate_to or "localhost"}
-        if not where <= set(constants.LOCALHOST):
+        if not on_controller(result):
             return
         try:
             self._recorder.settle(Path(str(run["run_dir"])).expanduser().absolute())
         except OSError as error:
             self._give_up(error)
+
+    def _note_resumption(self, result: CallbackTaskResult) -> None:
+        """Record that the run goes on from an attempt that lost its instance."""
+        facts = result.result.get("ansible_facts")
+        told = facts.get("run_resumes") if isinstance(facts, Mapping) else None
+        if isinstance(told, Mapping) and str(told.get("attempt")).isdecimal() and on_controller(result):
+            reason = clean(told.get("reason") or "")[:LONGEST_MESSAGE]
+            self._write({"event": "attempt_resumed", "attempt": int(told["attempt"]), "reason": reason})
 
     def _place(self, task: Task) -> dict[str, Any]:
         """Say where a task stands: play, role, step, name, and whether it handles an earlier failure."""
@@ -336,6 +376,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core is not
             "play": self._play,
             "role": str(role.get_name()) if role is not None else None,
             "step": step_of(task),
+            "attempt": attempt_of(task, self._play_variables),
             "task": clean(task.name or task.get_name()),
             "handling": any(section != "block" for _, section in enclosing_blocks(task)),
         }

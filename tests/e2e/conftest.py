@@ -13,7 +13,14 @@ import pytest
 
 from drills.account import DATA_BUCKET, ROOT, EmbeddedAccount
 
-NO_LEAKS = {"instances": 0, "spot_requests": 0, "volumes": 0, "transport_keys": 0}
+NO_LEAKS = {
+    "instances": 0,
+    "volumes": 0,
+    "spot_requests": 0,
+    "launch_templates": 0,
+    "schedules": 0,
+    "transport_keys": 0,
+}
 
 
 @dataclass

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.e2e.conftest import Account
+from tests.e2e.conftest import NO_LEAKS, Account
 
 REFUSED = {
     "misspelt": (["-e", "preflight_onyl=true"], "unknown input 'preflight_onyl' (did you mean 'preflight_only')"),
@@ -77,5 +77,5 @@ def test_a_missing_bucket_fails_before_anything_is_launched(account: Account) ->
     assert run.code != 0
     assert "not-there" in run.receipt["error"]
     assert run.receipt["outcome"] == "failed"
-    assert run.receipt["leaks"] == {"instances": 0, "spot_requests": 0, "volumes": 0, "transport_keys": 0}
+    assert run.receipt["leaks"] == NO_LEAKS
     assert account.launches() == before

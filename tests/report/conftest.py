@@ -105,8 +105,50 @@ def instance() -> dict[str, Any]:
 
 
 @pytest.fixture
+def attempts(instance: dict[str, Any]) -> list[dict[str, Any]]:
+    """Two attempts: EC2 took the first instance back after three minutes, the run ended the second."""
+    clock = Clock()
+    cells = instance.pop("attempts")
+    prices = {"price_usd_hour": 0.036, "on_demand_usd_hour": 0.126}
+    first = {
+        **instance,
+        **prices,
+        "id": "i-0aaaaaaaaaaaaaaaa",
+        "requested_at": clock.at(-400),
+        "online_at": clock.at(-380),
+        "terminated_at": clock.at(-220),
+    }
+    notice = {"kind": "spot", "noticed_at": clock.at(-340), "reclaim_at": clock.at(-220), "confirmed_by": "EC2"}
+    return [
+        {
+            "number": 1,
+            "instance": first,
+            "cells": [{**cells[1], "az": "us-east-1c", "price_usd_hour": 0.036}],
+            "ended_by": "reclaim",
+            "interruption": notice,
+            "resumed_folds": None,
+        },
+        {
+            "number": 2,
+            "instance": {**instance, **prices},
+            "cells": cells,
+            "ended_by": "run",
+            "interruption": None,
+            "resumed_folds": 7,
+        },
+    ]
+
+
+@pytest.fixture
 def no_leaks() -> dict[str, int]:
-    return {"instances": 0, "spot_requests": 0, "volumes": 0, "transport_keys": 0}
+    return {
+        "instances": 0,
+        "volumes": 0,
+        "spot_requests": 0,
+        "launch_templates": 0,
+        "schedules": 0,
+        "transport_keys": 0,
+    }
 
 
 @pytest.fixture

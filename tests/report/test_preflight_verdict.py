@@ -55,7 +55,7 @@ REPORT = """
     run_dir: "{{ run.run_dir }}"
     template: "{{ role_path }}/templates/report.html.j2"
     run: "{{ run }}"
-    leaks: {instances: 0, spot_requests: 0, volumes: 0, transport_keys: 0}
+    leaks: {instances: 0, volumes: 0, spot_requests: 0, launch_templates: 0, schedules: 0, transport_keys: 0}
     writes: {data_bucket: 0}
 """
 

@@ -213,6 +213,69 @@ def test_the_log_of_a_step_holds_what_its_commands_printed(failed: Any) -> None:
     assert "reading universe" in failed.log("preflight")
 
 
+RESUMING_PLAY = """
+- hosts: localhost
+  connection: local
+  gather_facts: false
+  tasks:
+    - ansible.builtin.import_role: {name: run_open}
+    - ansible.builtin.add_host: {name: trainer, groups: trainers, ansible_connection: local}
+    - ansible.builtin.add_host: {name: trainer-2, groups: trainers, ansible_connection: local}
+
+- hosts: trainer:localhost
+  gather_facts: false
+  vars: {run_attempt: 1}
+  tasks:
+    - block:
+        - name: Train on the first instance
+          ansible.builtin.fail: {msg: the connection was lost}
+          vars: {run_step: full}
+          when: inventory_hostname == 'trainer'
+        - name: Look on
+          ansible.builtin.debug: {msg: looking}
+          when: inventory_hostname == 'localhost'
+      rescue:
+        - name: Believe an instance
+          ansible.builtin.set_fact: {run_resumes: {attempt: 7, reason: told by an instance}}
+
+- hosts: localhost
+  connection: local
+  gather_facts: false
+  tasks:
+    - name: Go on
+      ansible.builtin.set_fact:
+        run_resumes: {attempt: 1, reason: EC2 took the instance back}
+    - name: Ask for another
+      ansible.builtin.include_tasks: next.yml
+      loop: [2]
+      loop_control: {loop_var: run_attempt}
+
+- hosts: trainer-2
+  gather_facts: false
+  tasks:
+    - name: Train on the second instance
+      ansible.builtin.debug: {msg: trained}
+      vars: {run_step: full}
+"""
+
+
+def test_a_failure_of_an_attempt_that_the_run_went_on_from_is_not_the_runs(project: Any) -> None:
+    project.write("play.yml", RESUMING_PLAY)
+    project.write("next.yml", "- name: Launch again\n  ansible.builtin.debug: {msg: launched}\n")
+    done = project.play()
+    assert done.returncode == 0, done.stdout + done.stderr
+    events = project.events()
+    assert named(events, "Train on the first instance", "task_failed")["attempt"] == 1
+    looking = [event["attempt"] for event in events if event.get("task") == "Look on" and event.get("host")]
+    assert set(looking) == {1}
+    assert named(events, "Launch again", "task_ok")["attempt"] == 2
+    assert named(events, "Go on", "task_ok")["attempt"] is None
+    (resumed,) = [event for event in events if event["event"] == "attempt_resumed"]
+    assert (resumed["attempt"], resumed["reason"]) == (1, "EC2 took the instance back")
+    assert first_error(events) is None
+    assert {step["name"]: step["status"] for step in summarise_steps(events)}["full"] == "passed"
+
+
 def test_every_event_has_a_time_and_finished_tasks_have_seconds(failed: Any) -> None:
     events = failed.events()
     assert all(event["time"].endswith("Z") for event in events)

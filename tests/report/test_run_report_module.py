@@ -18,7 +18,7 @@ REPORT_TASKS = """
     template: "{{ role_path }}/templates/report.html.j2"
     run: "{{ run }}"
     instance: "{{ run_instance | default(omit) }}"
-    leaks: {instances: 0, spot_requests: 0, volumes: 0, transport_keys: 0}
+    leaks: {instances: 0, volumes: 0, spot_requests: 0, launch_templates: 0, schedules: 0, transport_keys: 0}
     writes: {data_bucket: 0, evidence: ledger.jsonl}
     api_calls: {"s3.GetObject": 3}
     cost: {market_price_usd_hour: 0.036}

@@ -40,10 +40,18 @@ options:
         Without it, none was launched. Without C(id), none was obtained.
       - C(running_at), when given, begins the bill.
     type: dict
+  attempts:
+    description:
+      - The attempts of the run, in order, each C({number, instance, cells, ended_by, interruption, resumed_folds}). The
+        last one's instance is completed by O(instance).
+      - Without it, they are read from C(attempts.json) in the run's folder; where that is missing too, O(instance) is
+        the only one.
+    type: list
+    elements: dict
   outcome:
     description:
-      - The playbook's own verdict. V(interrupted) and V(no_capacity) stand; V(passed) does not stand against the
-        evidence.
+      - The playbook's own verdict. V(interrupted) stands, and so does V(no_capacity) unless an earlier attempt had an
+        instance, which makes the run an interrupted one; V(passed) does not stand against the evidence.
     type: str
     choices: [passed, failed, interrupted, no_capacity]
   error:
@@ -52,7 +60,9 @@ options:
         first; then this becomes a note.
     type: str
   leaks:
-    description: Counts (or lists) of C(instances), C(spot_requests), C(volumes) and C(transport_keys) left behind.
+    description:
+      - Counts (or lists) of C(instances), C(volumes), C(spot_requests), C(launch_templates), C(schedules) and
+        C(transport_keys) left behind.
     type: dict
   writes:
     description:
@@ -82,7 +92,7 @@ EXAMPLES = r"""
     template: "{{ role_path }}/templates/report.html.j2"
     run: "{{ run }}"
     instance: "{{ run_instance | default(omit, true) }}"
-    leaks: {instances: 0, spot_requests: 0, volumes: 0, transport_keys: 0}
+    leaks: {instances: 0, volumes: 0, spot_requests: 0, launch_templates: 0, schedules: 0, transport_keys: 0}
     writes: {data_bucket: 0, evidence: ledger.jsonl}
     cost: {market_price_usd_hour: 0.0372, on_demand_price_usd_hour: 0.085}
   register: run_report_result
@@ -127,6 +137,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.run_report_attempts import read_attempts
 from ansible.module_utils.run_report_events import read_events
 from ansible.module_utils.run_report_evidence import read_preflight, read_training
 from ansible.module_utils.run_report_files import point_latest, write_atomically
@@ -148,6 +159,7 @@ def argument_spec() -> dict[str, dict[str, Any]]:
         "template": {"type": "path", "required": True},
         "run": {"type": "dict", "required": True},
         "instance": {"type": "dict"},
+        "attempts": {"type": "list", "elements": "dict"},
         "outcome": {"type": "str", "choices": ["passed", "failed", "interrupted", "no_capacity"]},
         "error": {"type": "str"},
         "leaks": {"type": "dict"},
@@ -161,6 +173,7 @@ def gather(parameters: dict[str, Any]) -> Inputs:
     """Collect what the receipt is made of from the parameters and from the run's folder."""
     folder = Path(parameters["run_dir"])
     events, notes = read_events(folder / "events.jsonl")
+    recorded, attempt_notes = read_attempts(folder)
     preflight, preflight_notes = read_preflight(folder)
     smoke, smoke_notes = read_training(folder / "training-smoke.json")
     full, full_notes = read_training(folder / "training-full.json")
@@ -169,8 +182,9 @@ def gather(parameters: dict[str, Any]) -> Inputs:
         preflight=preflight,
         smoke=smoke,
         full=full,
-        notes=[*notes, *preflight_notes, *smoke_notes, *full_notes],
-        **{name: parameters[name] for name in argument_spec() if name not in ("run_dir", "template")},
+        attempts=parameters["attempts"] or recorded,
+        notes=[*notes, *attempt_notes, *preflight_notes, *smoke_notes, *full_notes],
+        **{name: parameters[name] for name in argument_spec() if name not in ("run_dir", "template", "attempts")},
     )
 
 

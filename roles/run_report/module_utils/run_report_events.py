@@ -18,10 +18,13 @@ from typing import Any
 
 Event = Mapping[str, Any]
 
+#: The event that tells that the run went on from an attempt that had lost its instance: ``{attempt, reason}``.
+RESUMED = "attempt_resumed"
 #: Steps that come after the work: a failure of theirs is never why a run failed, unless nothing else did.
 CLOSING_STEPS = frozenset({"terminate", "report"})
 FAILURES = frozenset({"task_failed", "task_unreachable"})
 _DONE = frozenset({"task_ok", "task_changed"})
+_TRAINER = re.compile(r"trainer(?:-(\d+))?")
 
 # Terminal colours, other control characters and marks that turn the direction of writing have no place in a receipt, a
 # log line or a page.
@@ -63,6 +66,8 @@ class _Step:
     skipped: bool = False
     failed: bool = False
     cut: str | None = None
+    lost: int = 0
+    """The attempt that lost its instance in this step, 0 when none did or a later attempt went beyond it."""
 
     @property
     def status(self) -> str:
@@ -71,6 +76,8 @@ class _Step:
             return "failed"
         if self.cut:
             return self.cut
+        if self.lost:
+            return "interrupted"
         if self.skipped and not self.done:
             return "skipped"
         return "passed"
@@ -141,7 +148,7 @@ def summarise_steps(events: Iterable[Event], failed: bool = False) -> list[dict[
     A step may run in several stretches (``terminate`` runs in the ``always`` block and again in the last play);
     ``seconds`` adds up the stretches, ``spans`` keeps them. A step that the record breaks off in is ``interrupted``
     when another playbook went on with the same record, and ``running`` otherwise: only the caller knows whether it
-    still is.
+    still is. A step in which an attempt lost its instance, and which no later attempt got to, is ``interrupted`` too.
 
     Args:
         events: the events, oldest first.
@@ -152,10 +159,11 @@ def summarise_steps(events: Iterable[Event], failed: bool = False) -> list[dict[
         ``failed``, ``skipped``, ``interrupted`` and ``running``; ``spans`` is a list of ``[start, end]`` times.
     """
     events = list(events)
+    forgiven = _forgiven(events)
     steps: dict[str, _Step] = {}
     latest: str | None = None
     opened: str | None = None
-    for event in events:
+    for place, event in enumerate(events):
         kind = str(event.get("event", ""))
         if kind == "playbook_started":
             if opened:
@@ -176,6 +184,10 @@ def summarise_steps(events: Iterable[Event], failed: bool = False) -> list[dict[
         opened = name
         step.done = step.done or kind in _DONE or kind in FAILURES
         step.skipped = step.skipped or kind == "task_skipped"
+        if place in forgiven:
+            step.lost = attempt_of(event) or 0
+        elif kind in _DONE and (attempt_of(event) or 0) > step.lost:
+            step.lost = 0
         moment = parse_time(event.get("time"))
         if moment is None:
             continue
@@ -200,7 +212,8 @@ def deciding_failure(events: Iterable[Event], failed: bool = False) -> Failure |
         failed: whether the run is known to have failed, from elsewhere.
 
     Returns:
-        The failure, or None when nothing failed (ignored failures, and those that a role dealt with, do not count).
+        The failure, or None when nothing failed (ignored failures, those that a role dealt with, and those of an
+        attempt that the run went on from, do not count).
     """
     failures = _counting_failures(list(events), failed)
     working = [failure for failure in failures if _is_work(failure)]
@@ -221,6 +234,19 @@ def first_error(events: Iterable[Event]) -> str | None:
     return None if failure is None else str(failure)
 
 
+def attempt_of(event: Event) -> int | None:
+    """Find the attempt that an event belongs to.
+
+    It says so itself where the playbook told the recorder; else the name of its host does, ``trainer`` for the first
+    attempt, ``trainer-2`` for the second.
+    """
+    told = event.get("attempt")
+    if isinstance(told, int) and not isinstance(told, bool):
+        return told
+    match = _TRAINER.fullmatch(str(event.get("host") or ""))
+    return int(match[1] or 1) if match else None
+
+
 def log_name(step: str | None) -> str:
     """Name the log file of a step; tasks outside every step share ``playbook.log``."""
     return (re.sub(r"[^A-Za-z0-9_-]+", "-", step).strip("-") if step else "") or "playbook"
@@ -233,7 +259,12 @@ def _counting_failures(events: Sequence[Event], failed: bool) -> list[Event]:
     for instance a launch attempt without capacity before one that succeeded. But when the run failed in the end
     and nothing but handling followed the recovered failure, then it is what the run failed of.
     """
-    failures = [event for event in events if event.get("event") in FAILURES and not event.get("ignored")]
+    forgiven = _forgiven(events)
+    failures = [
+        event
+        for place, event in enumerate(events)
+        if event.get("event") in FAILURES and not event.get("ignored") and place not in forgiven
+    ]
     counting = [event for event in failures if not event.get("recovered")]
     if any(_is_work(event) for event in counting) or not (counting or failed):
         return counting
@@ -243,6 +274,28 @@ def _counting_failures(events: Sequence[Event], failed: bool) -> list[Event]:
         if event.get("event") in _DONE and _is_work(event) and not event.get("handling"):
             break
     return counting
+
+
+def _forgiven(events: Sequence[Event]) -> set[int]:
+    """Find the failures that a later attempt made good.
+
+    Those are the failures of an attempt that lost its instance, recorded before the event that tells that the run went
+    on from it: what fails while an instance goes away says nothing about the run. A failure that belongs to no attempt
+    is never forgiven, nor one that comes after the event.
+
+    Returns:
+        Their places among the events.
+    """
+    found: set[int] = set()
+    for end, resumed in enumerate(events):
+        if resumed.get("event") != RESUMED:
+            continue
+        upto = attempt_of(resumed) or 0
+        for place in range(end):
+            attempt = attempt_of(events[place])
+            if events[place].get("event") in FAILURES and attempt is not None and attempt <= upto:
+                found.add(place)
+    return found
 
 
 def _is_work(event: Event) -> bool:

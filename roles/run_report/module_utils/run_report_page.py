@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ansible.module_utils.run_report_attempts import NEVER_RESUME, interrupted, launched
+from ansible.module_utils.run_report_attempts_page import attempts_context, attempts_fact, price, went_on
 from ansible.module_utils.run_report_charts import Row, ic_chart, timeline_rows
 from ansible.module_utils.run_report_checks import instance_tier_gap, with_status
 from ansible.module_utils.run_report_events import format_time, log_name, parse_time
@@ -61,7 +63,7 @@ def render_page(receipt: Mapping[str, Any], logs: Sequence[str], template: str) 
         One self-contained HTML page.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(duration=duration, usd=usd, ic=ic, clock=clock, counted=counted, size=size)
+    environment.filters.update(duration=duration, usd=usd, ic=ic, clock=clock, counted=counted, size=size, price=price)
     page: str = environment.from_string(template).render(**page_context(receipt, logs))
     return page
 
@@ -91,6 +93,7 @@ def page_context(receipt: Mapping[str, Any], logs: Sequence[str]) -> dict[str, A
         "circumstances": circumstances(receipt),
         "seconds": run_seconds(receipt),
         "steps": _with_svg(steps),
+        "attempts": attempts_context(receipt),
         "preflight": preflight_context(receipt),
         "writes": writes_context(receipt["writes"]),
         "training": training,
@@ -108,7 +111,8 @@ def headline(receipt: Mapping[str, Any]) -> str:
     if outcome == "no_capacity":
         return "No instance could be had. Nothing was started, and nothing is to be paid."
     if outcome == "interrupted":
-        return "The run was cut short before it finished."
+        lost = interrupted(receipt["attempts"])
+        return "The run lost its instance before it finished." if lost else "The run was cut short before it finished."
     if outcome == "failed":
         return f"The run failed in the step {receipt['failed_step']}." if receipt["failed_step"] else "The run failed."
     if mode == "preflight":
@@ -129,8 +133,9 @@ def headline(receipt: Mapping[str, Any]) -> str:
     against = "" if asked is None else f" where {ic(asked)} is needed"
     over = f"over {counted(training['folds'], 'fold')}: median IC {ic(training['median_ic'])}{against}"
     if training.get("dry_run"):
-        return f"A dry run {over}. Nothing was written."
-    return f"Trained {over}. The new weights {'are live' if training['promoted'] else 'were not promoted'}."
+        return f"A dry run {over}. Nothing was written.{went_on(receipt)}"
+    weights = "are live" if training["promoted"] else "were not promoted"
+    return f"Trained {over}. The new weights {weights}.{went_on(receipt)}"
 
 
 def advice(receipt: Mapping[str, Any]) -> str:
@@ -144,6 +149,12 @@ def advice(receipt: Mapping[str, Any]) -> str:
         return (
             "Wait and repeat the run, or widen the launch matrix: more instance types, more subnets, or on-demand as "
             "the last resort."
+        )
+    if outcome == "interrupted" and interrupted(receipt["attempts"]):
+        if receipt["mode"] in NEVER_RESUME:
+            return "Start the preflight again: preflights do not resume, and nothing was written."
+        return (
+            "Start the run again. The input run_attempts says how many instances a run may use, one after the other."
         )
     if outcome == "interrupted":
         return "Repeat the run. If it was cut short by hand, first run the termination playbook for this run id."
@@ -160,17 +171,16 @@ def facts(receipt: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     Returns:
         Triples of name, value and small print.
     """
-    instance = receipt["instance"]
+    got = launched(receipt["attempts"])
     found: list[tuple[str, str, str]] = []
-    if instance and instance["id"]:
+    if got:
+        instance = got[-1]["instance"]
         place = " · ".join(str(instance[key]) for key in ("az", "market") if instance[key])
         found.append(("Instance", str(instance["type"] or "unknown type"), f"{place}\n{instance['id']}".strip()))
     else:
         found.append(("Instance", "none", "nothing was launched"))
-    attempts = len(instance["attempts"]) if instance else 0
-    refused = sum(bool(entry.get("error")) for entry in instance["attempts"]) if instance else 0
-    found.append(("Launch attempts", str(attempts), f"{refused} turned down" if attempts else "none was made"))
-    found.append(("Cost", usd(receipt["cost"]["usd"]), cost_basis(receipt["cost"])))
+    found.append(attempts_fact(receipt))
+    found.append(("Cost", usd(receipt["cost"]["usd"]), cost_basis(receipt)))
     leaked = any(receipt["leaks"].values())
     counted_all = all(count is not None for count in receipt["leaks"].values())
     left = "nothing" if counted_all and not leaked else ("something" if leaked else "unknown")

@@ -9,13 +9,22 @@ nothing is left running, no check failed, and a preflight wrote nothing.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from ansible.module_utils.run_report_attempts import (
+    NEVER_RESUME,
+    interruption_error,
+    last_instance,
+    launched,
+    refusals,
+    settle_endings,
+    shape_attempts,
+)
+from ansible.module_utils.run_report_bill import bill
 from ansible.module_utils.run_report_checks import instance_tier_ran
 from ansible.module_utils.run_report_events import (
     CLOSING_STEPS,
@@ -25,10 +34,9 @@ from ansible.module_utils.run_report_events import (
     parse_time,
     summarise_steps,
 )
-from ansible.module_utils.run_report_text import count_of, counted, number
+from ansible.module_utils.run_report_text import count_of
 from ansible.module_utils.run_report_writes import breach_by_writes, nothing_written, shape_writes
 
-INSTANCE_FIELDS = ("id", "type", "az", "market", "requested_at", "online_at", "terminated_at", "attempts")
 #: Of `run`, what describes the circumstances; whatever else it holds stays out of the receipt.
 RUN_FIELDS = (
     "run_date",
@@ -43,23 +51,11 @@ RUN_FIELDS = (
     "ansible_version",
     "amazon_aws_version",
 )
-LEAK_FIELDS = ("instances", "spot_requests", "volumes", "transport_keys")
+LEAK_FIELDS = ("instances", "volumes", "spot_requests", "launch_templates", "schedules", "transport_keys")
 TRAINING_MODES = ("smoke", "full", "both")
 #: Modes of runs that write nothing, and what they are called.
 WRITE_NOTHING = {"preflight": "preflight", "smoke": "smoke training"}
 TRAINING_STEPS = ("training", "smoke", "full")
-
-# EC2's errors that mean "not here, not now": the launch matrix goes on to its next cell.
-CAPACITY_ERRORS = (
-    "InsufficientInstanceCapacity",
-    "InsufficientHostCapacity",
-    "SpotMaxPriceTooLow",
-    "Unsupported",
-    "InvalidAvailabilityZone",
-)
-#: EC2 bills a started Linux instance by the second, but never less than this.
-LEAST_BILLED_SECONDS = 60
-
 
 _CREDENTIALS = re.compile(r"(\w+://)[^/@\s]+@")
 
@@ -71,7 +67,8 @@ class Inputs:
     Attributes:
         run: ``run_id``, ``mode``, ``started_at`` and the circumstances (see `RUN_FIELDS`).
         events: the recorded events, oldest first.
-        instance: the instance, or None when none was ever asked for.
+        instance: the last attempt's instance as it is known at the end, or None when none was ever asked for.
+        attempts: the attempts as they were recorded, in order; empty for a run that recorded none.
         outcome: the playbook's own verdict, or None to draw it from the evidence.
         error: the playbook's own error sentence, or None.
         preflight: the results of the preflight's two tiers as one, or None.
@@ -80,13 +77,14 @@ class Inputs:
         writes: ``{data_bucket: count, denied: count, evidence, digest}``.
         leaks: counts of what was left behind.
         api_calls: ``{service.action: count}``.
-        cost: ``{market_price_usd_hour, on_demand_price_usd_hour}``.
+        cost: ``{market_price_usd_hour, on_demand_price_usd_hour}``, for an attempt that has no prices of its own.
         notes: what could not be read so far.
     """
 
     run: Mapping[str, Any]
     events: Sequence[Mapping[str, Any]] = ()
     instance: Mapping[str, Any] | None = None
+    attempts: Sequence[Any] = ()
     outcome: str | None = None
     error: str | None = None
     preflight: dict[str, Any] | None = None
@@ -113,7 +111,7 @@ def build_receipt(inputs: Inputs) -> dict[str, Any]:
     known_failed = inputs.outcome == "failed" or bool(inputs.error)
     steps = finished_steps(summarise_steps(inputs.events, known_failed))
     finished_at = _finished_at(inputs)
-    instance = _instance(inputs.instance)
+    attempts = shape_attempts(inputs.attempts, inputs.instance)
     training = inputs.smoke if mode == "smoke" else inputs.full
     receipt: dict[str, Any] = {
         "run_id": inputs.run.get("run_id"),
@@ -122,13 +120,14 @@ def build_receipt(inputs: Inputs) -> dict[str, Any]:
         "error": None,
         "started_at": inputs.run.get("started_at") or (inputs.events[0].get("time") if inputs.events else None),
         "finished_at": finished_at,
-        "instance": instance,
+        "instance": last_instance(attempts),
+        "attempts": attempts,
         "steps": steps,
         "preflight": inputs.preflight,
         "writes": shape_writes(inputs.writes, notes),
         "training": training,
         "smoke": inputs.smoke,
-        "cost": bill(instance, inputs.cost or {}, notes),
+        "cost": bill(attempts, inputs.cost or {}, notes),
         "leaks": {name: count_of((inputs.leaks or {}).get(name)) for name in LEAK_FIELDS},
         "api_calls": dict(sorted((inputs.api_calls or {}).items())),
         "run": {name: _without_credentials(inputs.run.get(name)) for name in RUN_FIELDS},
@@ -142,6 +141,10 @@ def build_receipt(inputs: Inputs) -> dict[str, Any]:
     if failure is not None:
         receipt["failed_step"], receipt["failed_task"] = failure.step, failure.task
     receipt["outcome"], receipt["error"] = judge(receipt, inputs, failure)
+    if receipt["outcome"] == "interrupted":
+        # What fails while an instance goes away did not fail by itself.
+        receipt["steps"] = [_cut_short(step, receipt["failed_step"]) for step in steps]
+    settle_endings(attempts, receipt["outcome"])
     return receipt
 
 
@@ -176,17 +179,22 @@ def judge(receipt: Mapping[str, Any], inputs: Inputs, failure: Failure | None) -
         The outcome (``passed``, ``failed``, ``interrupted``, ``no_capacity``) and the error sentence, None for passed.
     """
     told = _told(clean_text(inputs.error or ""), failure, receipt["notes"])
-    if inputs.outcome in ("interrupted", "no_capacity"):
-        default = "the run was interrupted" if inputs.outcome == "interrupted" else _attempts_error(receipt["instance"])
-        return inputs.outcome, told or default
+    attempts = receipt["attempts"]
+    if inputs.outcome == "no_capacity" and not launched(attempts):
+        return "no_capacity", told or f"no capacity: {refusals(attempts[-1]['cells'] if attempts else [])}"
+    if inputs.outcome in ("interrupted", "no_capacity") or (
+        told and attempts and attempts[-1]["ended_by"] == "reclaim"
+    ):
+        return "interrupted", _interruption(receipt, told)
     if told or inputs.outcome == "failed":
-        lacking = _without_capacity(receipt["instance"]) and (failure is None or failure.step in (None, "request"))
-        return ("no_capacity" if lacking else "failed"), told or "the run failed, and nothing recorded says why"
+        return "failed", told or "the run failed, and nothing recorded says why"
     if (breach := breach_of(receipt)) is not None:
         return "failed", breach
     cut = next((step["name"] for step in receipt["steps"] if step["status"] == "interrupted"), None)
     if cut is not None:
-        return "interrupted", f"the run was interrupted in the step {cut}"
+        return "interrupted", _interruption(
+            receipt, f"the run was interrupted in the step {cut}: the controller's process ended"
+        )
     if receipt["mode"] in WRITE_NOTHING and not nothing_written(receipt["writes"]):
         what = WRITE_NOTHING[receipt["mode"]]
         return "failed", (
@@ -242,53 +250,24 @@ def breach_of(receipt: Mapping[str, Any]) -> str | None:
     return None
 
 
-def bill(instance: Mapping[str, Any] | None, cost: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
-    """Work out what the instance cost.
+def _interruption(receipt: Mapping[str, Any], told: str | None) -> str:
+    """Say how the run was interrupted: by the loss of its instance where one is recorded, else as it was told.
 
-    Billed seconds = max(60, terminated - running), rounded up; dollars = price an hour x seconds / 3600. EC2 bills from
-    running to terminated; where the time of running is unknown, the time of the request bounds it from above.
-
-    Args:
-        instance: the instance of the receipt, or None.
-        cost: prices, any of them missing: ``market_price_usd_hour``, ``on_demand_price_usd_hour``.
-        notes: gets a line when the bill cannot be known.
-
-    Returns:
-        ``{market_price_usd_hour, on_demand_price_usd_hour, billed_seconds, usd, on_demand_usd}``; unknown is None.
+    What else was told, which may be how the loss looked to a task, becomes a note.
     """
-    price, on_demand = (number(cost.get(name)) for name in ("market_price_usd_hour", "on_demand_price_usd_hour"))
-    seconds: int | None = 0
-    if instance is not None and instance["id"]:
-        begun = parse_time(instance.get("running_at")) or parse_time(instance["requested_at"])
-        ended = parse_time(instance["terminated_at"])
-        if begun is None or ended is None:
-            seconds = None
-            notes.append("the bill is unknown: when the instance started or terminated was not recorded")
-        else:
-            seconds = max(LEAST_BILLED_SECONDS, math.ceil((ended - begun).total_seconds()))
-
-    def dollars(hourly: float | None) -> float | None:
-        if seconds == 0:
-            return 0.0
-        return None if hourly is None or seconds is None else round(hourly * seconds / 3600, 6)
-
-    return {
-        "market_price_usd_hour": price,
-        "on_demand_price_usd_hour": on_demand,
-        "billed_seconds": seconds,
-        "usd": dollars(price),
-        "on_demand_usd": dollars(on_demand),
-    }
+    lost: str | None = interruption_error(receipt["attempts"], receipt["mode"])
+    if lost is None:
+        advice = NEVER_RESUME.get(str(receipt["mode"]))
+        return "; ".join(filter(None, (told or "the run was interrupted", advice)))
+    if told:
+        receipt["notes"].append(f"how the interruption showed: {told}")
+    return lost
 
 
-def _instance(given: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Bring the instance into the receipt's shape; every field is there, unknown ones are None."""
-    if not given:
-        return None
-    shaped = {**given, **{name: given.get(name) or None for name in INSTANCE_FIELDS}}
-    attempts = given.get("attempts")
-    shaped["attempts"] = [dict(entry) for entry in attempts if isinstance(entry, Mapping)] if attempts else []
-    return shaped
+def _cut_short(step: dict[str, Any], failed_step: str | None) -> dict[str, Any]:
+    """Turn the step that an interruption made fail into an interrupted one."""
+    hit = step["name"] == failed_step and step["status"] == "failed" and failed_step not in CLOSING_STEPS
+    return {**step, "status": "interrupted"} if hit else step
 
 
 def _without_credentials(value: Any) -> Any:
@@ -311,19 +290,6 @@ def _finished_at(inputs: Inputs) -> str | None:
         if moment is not None:
             times.append((moment, str(event["time"])))
     return max(times)[1] if times else None
-
-
-def _without_capacity(instance: Mapping[str, Any] | None) -> bool:
-    """Say whether every attempt to launch was turned down for lack of capacity."""
-    if instance is None or instance["id"] or not instance["attempts"]:
-        return False
-    return all(any(code in str(entry.get("error")) for code in CAPACITY_ERRORS) for entry in instance["attempts"])
-
-
-def _attempts_error(instance: Mapping[str, Any] | None) -> str:
-    """Say how many cells of the launch matrix were turned down."""
-    tried = len(instance["attempts"]) if instance else 0
-    return f"no capacity: {counted(tried, 'launch attempt')} turned down" if tried else "no capacity for an instance"
 
 
 def _passed_any(statuses: Mapping[str, str], names: Sequence[str]) -> bool:

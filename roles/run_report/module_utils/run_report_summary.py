@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ansible.module_utils.run_report_attempts import launched, story
 from ansible.module_utils.run_report_checks import instance_tier_gap, tally
 from ansible.module_utils.run_report_events import parse_time
 from ansible.module_utils.run_report_text import counted, duration, ic, number, usd
@@ -14,7 +15,7 @@ from ansible.module_utils.run_report_writes import writes_line
 
 #: Longest line; a terminal of 80 columns still shows most of it after Ansible's own indentation.
 LONGEST_LINE = 160
-#: The error may be longer: what it names last is often what a person has to look at.
+#: The error and the story may be longer: what they name last is often what a person has to look at.
 LONGEST_ERROR = 400
 
 
@@ -32,6 +33,8 @@ def summary_lines(receipt: Mapping[str, Any], report_path: str) -> list[str]:
     lines = [f"{outcome}  {receipt['mode'] or 'unknown mode'}  {receipt['run_id']}  {duration(run_seconds(receipt))}"]
     if receipt["error"]:
         lines.append(f"error      {' '.join(str(receipt['error']).split())}")
+    if told := story(receipt["attempts"]):
+        lines.append(f"attempts   {told}")
     if receipt["steps"]:
         lines.append("steps      " + ", ".join(_step(step) for step in receipt["steps"]))
     if receipt["preflight"]:
@@ -39,11 +42,11 @@ def summary_lines(receipt: Mapping[str, Any], report_path: str) -> list[str]:
     if receipt["training"]:
         lines.append(f"training   {training_line(receipt['training'])}")
     lines.append(f"writes     {writes_line(receipt['writes'])}")
-    lines.append(f"cost       {cost_line(receipt['cost'])}")
+    lines.append(f"cost       {cost_line(receipt)}")
     lines.append(f"left over  {leaks_line(receipt['leaks'])}")
     if receipt["notes"]:
         lines.append(f"notes      {counted(len(receipt['notes']), 'note')}, first: {receipt['notes'][0]}")
-    lines = [_cut(line, LONGEST_ERROR if line.startswith("error ") else LONGEST_LINE) for line in lines]
+    lines = [_cut(line, LONGEST_ERROR if line.startswith(("error ", "attempts ")) else LONGEST_LINE) for line in lines]
     # The path is never cut: it is there to be copied.
     return [*lines, f"report     {report_path}"]
 
@@ -76,22 +79,30 @@ def training_line(training: Mapping[str, Any]) -> str:
     return f"{counted(training['folds'], 'fold')}, median IC {ic(training['median_ic'])}, {decision}"
 
 
-def cost_line(cost: Mapping[str, Any]) -> str:
-    """Say what the instance cost, and what it would have cost on demand."""
-    return f"{usd(cost['usd'])}, {cost_basis(cost)}" if cost["usd"] is not None else cost_basis(cost)
+def cost_line(receipt: Mapping[str, Any]) -> str:
+    """Say what the run cost, and what it would have cost on demand."""
+    cost, basis = receipt["cost"], cost_basis(receipt)
+    return f"{usd(cost['usd'])}, {basis}" if cost["usd"] is not None else basis
 
 
-def cost_basis(cost: Mapping[str, Any]) -> str:
+def cost_basis(receipt: Mapping[str, Any]) -> str:
     """Say what the cost was worked out from."""
+    cost, several = receipt["cost"], len(launched(receipt["attempts"])) > 1
     if cost["billed_seconds"] == 0:
         return "no instance was launched"
     if cost["billed_seconds"] is None:
         return "unknown, the instance's times were not recorded"
     text = duration(cost["billed_seconds"])
-    if number(cost["market_price_usd_hour"]) is None:
+    if several:
+        text = f"{counted(len(launched(receipt['attempts'])), 'attempt')}, {text}"
+    elif number(cost["market_price_usd_hour"]) is not None:
+        text += f" at {usd(cost['market_price_usd_hour'])} an hour"
+    if cost["usd"] is None:
         return f"{text} at an unknown price"
-    text += f" at {usd(cost['market_price_usd_hour'])} an hour"
-    return text if cost["on_demand_usd"] is None else f"{text} (on demand {usd(cost['on_demand_usd'])})"
+    free = sum(bool(entry["free"]) for entry in cost["attempts"])
+    parts = [*([f"{counted(free, 'attempt')} free" if several else "free"] if free else [])]
+    parts += [f"on demand {usd(cost['on_demand_usd'])}"] if cost["on_demand_usd"] is not None else []
+    return f"{text} ({', '.join(parts)})" if parts else text
 
 
 def leaks_line(leaks: Mapping[str, Any]) -> str:
