@@ -94,6 +94,11 @@ notes:
   returned: always
   type: list
   elements: str
+lines:
+  description: What was ended, and what was left alone and why, one line each.
+  returned: always
+  type: list
+  elements: str
 terminated_at:
   description: When each instance ended, ISO 8601 by its id.
   returned: always
@@ -133,7 +138,7 @@ def main() -> None:
         report = sweep(Aws(lambda service: module.client(service, config=CONFIG)), wanted)
     except Refused as refusal:
         module.fail_json(msg=str(refusal), **Report().as_dict())
-    told = {**report.as_dict(), "changed": any(report.ended.values())}
+    told = {**report.as_dict(), "lines": report.lines(), "changed": any(report.ended.values())}
     if trouble := report.trouble(module.params["schedule_may_stay"]):
         whose = f"of run {wanted.run_id}" if wanted.run_id else "past its lease"
         module.fail_json(msg=f"Not everything {whose} could be ended: {trouble}", **told)

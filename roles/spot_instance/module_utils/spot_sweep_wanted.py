@@ -99,6 +99,13 @@ class Report:
         """The report as the module returns it."""
         return asdict(self)
 
+    def lines(self) -> list[str]:
+        """What was ended, and what was left alone and why, one line each."""
+        return [
+            *(f"ended {kind[:-1].replace('_', ' ')} {name}" for kind, names in self.ended.items() for name in names),
+            *self.notes,
+        ]
+
     def trouble(self, schedule_may_stay: bool = False) -> str:
         """What failed or is left, in one line; empty where all is well, or all but a schedule that may stay."""
         left = {kind: count for kind, count in self.left.items() if count}
