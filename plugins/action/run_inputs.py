@@ -27,6 +27,12 @@ options:
     description: Role whose C(meta/argument_specs.yml) describes the inputs of the playbook itself.
     type: str
     default: run_open
+  only:
+    description:
+      - Names of the extra variables that the playbook takes. Nothing else is checked then, and no run is named;
+        RV(inputs) has those that were given, converted.
+    type: list
+    elements: str
   describe:
     description: Facts to carry in C(run) as they are, for example the region and the buckets.
     type: dict
@@ -190,22 +196,34 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     """See ``DOCUMENTATION``."""
 
     TRANSFERS_FILES = False
-    _VALID_ARGS = frozenset(("spec", "describe"))
+    _VALID_ARGS = frozenset(("spec", "only", "describe"))
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Check the inputs and return ``run``."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         variables = task_vars or {}
         try:
-            result["run"] = self._run_facts(variables)
+            if only := self._task.args.get("only"):
+                result["inputs"] = self._given(only)
+            else:
+                result["run"] = self._run_facts(variables)
         except InputError as error:
             return {**result, "failed": True, "msg": f"{error}. Nothing was started."}
         result["changed"] = False
         return result
 
+    def _roles(self) -> Path:
+        base = Path(self._loader.get_basedir()).resolve()
+        return next(p / "roles" for p in (base, *base.parents) if (p / "roles").is_dir())
+
+    def _given(self, only: list[str]) -> dict[str, Any]:
+        """The extra variables of a playbook that takes these and no other."""
+        roles = self._roles()
+        known = known_inputs(roles, known_of(roles / "run_open"))
+        return check_extra(load_extra_vars(self._loader), {name: known.get(name, {"type": "str"}) for name in only})
+
     def _run_facts(self, variables: dict[str, Any]) -> dict[str, Any]:
-        roles = Path(self._loader.get_basedir()).resolve()
-        roles = next(p / "roles" for p in (roles, *roles.parents) if (p / "roles").is_dir())
+        roles = self._roles()
         own = known_of(roles / self._task.args.get("spec", "run_open"))
         extra = check_extra(load_extra_vars(self._loader), known_inputs(roles, own))
         values = {}
