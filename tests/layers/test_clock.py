@@ -142,6 +142,7 @@ def test_a_lease_is_by_awss_clock(cloud: Cloud, tmp_path: Path) -> None:
         "project": "p",
         "run": {"mode": "m", "run_id": "r"},
         "spot_instance_lease_minutes": 10,
+        "spot_instance_attempt": 2,
         "__spot_instance_checks": {"clock_offset": 200.4},
     }
     play = {
@@ -157,4 +158,4 @@ def test_a_lease_is_by_awss_clock(cloud: Cloud, tmp_path: Path) -> None:
     tags = json.loads((tmp_path / "tags").read_text())
     lease = dt.datetime.fromisoformat(tags["lease_expires"])
     assert abs((lease - dt.datetime.now(dt.UTC)).total_seconds() - 800) < 15
-    assert tags["attempt"] == "1"
+    assert tags["attempt"] == 2

@@ -1,0 +1,145 @@
+"""The guard of a run: a process outside the playbook that ends what the run has, should the playbook be killed."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible import constants, context
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+DOCUMENTATION = r"""
+module: run_guard
+short_description: Have a process outside the playbook watch over a run
+description:
+  - V(started) starts a process in a session of its own that waits for the end of this C(ansible-playbook). Where the
+    run is not closed by then, whatever signal ended the playbook, it ends what carries the tags of the run and has
+    C(playbooks/terminate.yml) write receipt and report. It writes to C(guard.log) in the folder of the run.
+  - V(closed) says that the run has ended and reported by itself, and lets the process go.
+  - Reads the fact C(run). It lives as long as the machine, and so does not outlive a container that is removed.
+options:
+  state:
+    description: Whether to begin or to end the watch.
+    type: str
+    choices: [started, closed]
+    required: true
+attributes:
+  check_mode:
+    support: none
+"""
+
+PROJECT = Path(__file__).resolve().parents[2]
+PROGRAM = PROJECT / "roles" / "run_open" / "files" / "run_guard.py"
+START_SECONDS = 30.0
+
+
+def main_process() -> int:
+    """The process id of ``ansible-playbook`` itself; an action runs in a worker that it forked."""
+    parent = multiprocessing.parent_process()
+    return os.getpid() if parent is None or parent.pid is None else parent.pid
+
+
+def start_time(pid: int) -> int | None:
+    """When a process started, in clock ticks since boot (proc(5)); None where the system does not tell."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[19])
+    except OSError:
+        return None
+
+
+def report_command(run: Mapping[str, Any]) -> list[str]:
+    """The command that ends and reports a run, with the inventory and the secrets of this playbook."""
+    command = [sys.executable, "-m", "ansible", "playbook", str(PROJECT / "playbooks" / "terminate.yml")]
+    for source in context.CLIARGS.get("inventory") or ():
+        command += ["-i", source]
+    for secret in context.CLIARGS.get("vault_ids") or ():
+        command += ["--vault-id", secret]
+    names = ("run_id", "runs_dir", "project", "aws_region", "transport_bucket")
+    given = {**{name: run[name] for name in names}, "run_ended_by": "the guard"}
+    return [*command, "-e", json.dumps(given)]
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]
+    """See ``DOCUMENTATION``."""
+
+    TRANSFERS_FILES = False
+    _VALID_ARGS = frozenset(("state",))
+    _requires_connection = False
+    _supports_check_mode = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Begin or end the watch."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        _, arguments = self.validate_argument_spec(
+            argument_spec={"state": {"type": "str", "choices": ["started", "closed"], "required": True}}
+        )
+        variables = task_vars or {}
+        run = self._templar.template(variables.get("run") or {})
+        if not run.get("run_dir"):
+            raise AnsibleActionFail("run_guard needs the fact run, with the folder of the run")
+        folder = Path(run["run_dir"])
+        if arguments["state"] == "closed":
+            self._close(folder)
+            return {**result, "changed": True}
+        at_most = int(self._templar.template(variables.get("spot_instance_end_at_most", 3)))
+        return {**result, "changed": True, "pid": self._start(folder, run, at_most)}
+
+    def _start(self, folder: Path, run: Mapping[str, Any], at_most: int) -> int:
+        """Start the program and wait until it watches; its process id."""
+        pid = main_process()
+        settings = {
+            "pid": pid,
+            "started": start_time(pid),
+            "run_dir": str(folder),
+            "module_utils": str(PROJECT / "roles" / "spot_instance" / "module_utils"),
+            "region": run["region"],
+            "wanted": {
+                "project": run["project"],
+                "run_id": run["run_id"],
+                "transport_bucket": run["transport_bucket"],
+                "at_most": at_most,
+                "wait_seconds": 60,
+            },
+            "report_command": report_command(run),
+            "config": constants.CONFIG_FILE,
+        }
+        log = folder / "guard.log"
+        with log.open("ab") as output:
+            guard = subprocess.Popen(
+                [sys.executable, str(PROGRAM), json.dumps(settings)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        (folder / "guard.pid").write_text(str(guard.pid))
+        deadline = time.monotonic() + START_SECONDS
+        while "watching" not in (told := log.read_text(errors="replace")):
+            if guard.poll() is not None or time.monotonic() > deadline:
+                last = (told.strip().splitlines() or ["it says nothing"])[-1]
+                guard.kill()
+                raise AnsibleActionFail(
+                    f"The guard of the run did not start: {last}. See {log}; -e run_guard=false does without it"
+                )
+            time.sleep(0.05)
+        return guard.pid
+
+    def _close(self, folder: Path) -> None:
+        """Mark the run as closed, and let its guard go."""
+        (folder / "closed").touch()
+        try:
+            pid = int((folder / "guard.pid").read_text())
+            command = Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+        except (OSError, ValueError):
+            return  # there is none, or this system does not tell: it sees the mark when the playbook ends
+        if str(PROGRAM) in command and str(folder) in command:
+            os.kill(pid, signal.SIGTERM)

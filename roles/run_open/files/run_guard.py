@@ -1,0 +1,246 @@
+# Copyright: spot-train contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The guard of a run: when ``ansible-playbook`` dies, by whatever signal, it ends what the run has in the account.
+
+``always`` does not run at SIGINT, SIGTERM or SIGKILL. So this process waits, in a session of its own, for the end of
+the main process. If the run was not closed by then (a file ``closed`` in its folder), it sweeps at once, and again
+until no worker of the dead run lives that could still launch something, and has playbooks/terminate.yml report on the
+run. Started by the action plugin ``run_guard``; what it does is in ``guard.log`` in the folder of the run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+LOOK_SECONDS = 0.2
+REMEMBER_SECONDS = 3.0
+"""A worker that was seen so shortly before the end of the main process may outlive it."""
+WORKER_SECONDS = 20.0
+"""So long an orphaned worker may go on; then it is killed: nobody waits for what it does."""
+TROUBLE_SECONDS = 600.0
+TROUBLE_PAUSES = (2.0, 5.0, 10.0, 20.0, 40.0, 60.0)
+LATE_SECONDS = 2.0
+REPORT_SECONDS = 300.0
+PIDFD = hasattr(os, "pidfd_open")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a guard is told, as one JSON argument."""
+
+    pid: int
+    started: int | None
+    run_dir: str
+    module_utils: str
+    region: str
+    wanted: dict[str, Any]
+    report_command: list[str]
+    config: str | None
+
+
+def start_time(pid: int) -> int | None:
+    """When a process started, in clock ticks since boot; None where it has gone, is a zombie, or nobody can say."""
+    fields = stat_of(pid)
+    return int(fields[19]) if fields and fields[0] != "Z" else None
+
+
+def stat_of(pid: int) -> list[str]:
+    """Fields of /proc/<pid>/stat from the state on (proc(5)); empty where there is none."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return []
+    return text.rpartition(")")[2].split()
+
+
+class Watched:
+    """The main process of a playbook, and the workers that it forks."""
+
+    def __init__(self, pid: int, started: int | None) -> None:
+        """Take hold of the process."""
+        self.pid, self._started = pid, started
+        self._handle = self._open()
+        self._workers: dict[int, float] = {}
+
+    def wait(self) -> None:
+        """Wait until it has ended, remembering its workers."""
+        while self.is_alive():
+            self._remember()
+            if self._handle is None:
+                time.sleep(LOOK_SECONDS)
+            else:
+                select.select([self._handle], [], [], LOOK_SECONDS)
+
+    def is_alive(self) -> bool:
+        """Whether the very process still runs, and not another with its id."""
+        if self._started is not None:
+            return start_time(self.pid) == self._started
+        try:
+            os.kill(self.pid, 0)  # a system without /proc
+        except OSError:
+            return False
+        return True
+
+    def orphans(self) -> list[int]:
+        """Processes of the workers that lived at the end: each worker leads a process group of its own."""
+        groups = {str(pid) for pid in self._workers}
+        found = (int(path.name) for path in Path("/proc").glob("[0-9]*") if path.name != str(os.getpid()))
+        return [pid for pid in found if (fields := stat_of(pid)) and fields[0] != "Z" and fields[2] in groups]
+
+    def _open(self) -> int | None:
+        if not PIDFD:
+            return None
+        try:
+            return os.pidfd_open(self.pid)
+        except OSError:
+            return None  # it has ended, or this kernel has none
+
+    def _remember(self) -> None:
+        now = time.monotonic()
+        self._workers.update(dict.fromkeys(self._children(), now))
+        self._workers = {pid: seen for pid, seen in self._workers.items() if now - seen < REMEMBER_SECONDS}
+
+    def _children(self) -> list[int]:
+        found: list[int] = []
+        for path in Path(f"/proc/{self.pid}/task").glob("*/children"):
+            try:
+                found += map(int, path.read_text().split())
+            except OSError:
+                continue  # the thread has ended
+        return found
+
+
+class Guard:
+    """One run, and what is done for it when its playbook has died."""
+
+    def __init__(self, settings: Settings, sweep: Callable[[], str]) -> None:
+        """Prepare.
+
+        Args:
+            settings: The run.
+            sweep: Ends what the run has in the account; what went wrong, in one line, or an empty text.
+        """
+        self._settings, self._sweep = settings, sweep
+        self._watched = Watched(settings.pid, settings.started)
+        self._closed = Path(settings.run_dir) / "closed"
+
+    def watch(self) -> None:
+        """Wait for the end of the playbook, and end the run if nobody has."""
+        self._watched.wait()
+        if self._closed.exists():
+            return
+        say(f"ansible-playbook (process {self._settings.pid}) has ended, and the run was not closed: ending it")
+        self._end()
+        self._report()
+
+    def _end(self) -> None:
+        """Sweep until nothing is left and nobody lives who could launch more, and then once again."""
+        begun = time.monotonic()
+        troubles = 0
+        while True:
+            trouble = self._sweep()
+            if not trouble:
+                if not self._orphans_live(begun):
+                    break
+                time.sleep(1)
+                continue
+            say(f"not ended: {trouble}")
+            if time.monotonic() - begun > TROUBLE_SECONDS:
+                say(f"giving up after {TROUBLE_SECONDS:.0f} s: what is left lives until the end of its lease")
+                return
+            time.sleep(TROUBLE_PAUSES[min(troubles, len(TROUBLE_PAUSES) - 1)])
+            troubles += 1
+        # A launch that was under way may have been answered by now.
+        time.sleep(LATE_SECONDS)
+        say(self._sweep() or f"the run is ended, {time.monotonic() - begun:.1f} s after its playbook")
+
+    def _orphans_live(self, begun: float) -> bool:
+        orphans = self._watched.orphans()
+        if orphans and time.monotonic() - begun > WORKER_SECONDS:
+            say(f"killing what the dead playbook left running: {', '.join(map(str, orphans))}")
+            for pid in orphans:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue  # it has ended meanwhile
+        return bool(orphans)
+
+    def _report(self) -> None:
+        """Have the receipt and the report written, by the playbook that a person would use."""
+        config = {"ANSIBLE_CONFIG": self._settings.config} if self._settings.config else {}
+        # Whoever started the playbook may have had its own way to show it (ansible-runner has).
+        environment = {**os.environ, **config, "ANSIBLE_STDOUT_CALLBACK": "default", "ANSIBLE_NOCOLOR": "1"}
+        try:
+            done = subprocess.run(
+                self._settings.report_command, env=environment, timeout=REPORT_SECONDS, stdin=subprocess.DEVNULL
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            say(f"the report could not be written: {error}")
+            return
+        say("reported" if done.returncode == 0 else f"playbooks/terminate.yml ended with {done.returncode}: see above")
+
+
+def make_sweep(settings: Settings) -> Callable[[], str]:
+    """The sweep of the run, with everything imported and every client made: at the end each second counts."""
+    import ansible.module_utils
+
+    ansible.module_utils.__path__.append(settings.module_utils)
+    import boto3
+    from ansible.module_utils.spot_sweep import sweep
+    from ansible.module_utils.spot_sweep_aws import CONFIG, Aws
+    from ansible.module_utils.spot_sweep_wanted import Refused, Wanted
+
+    session = boto3.session.Session(region_name=settings.region)
+    aws = Aws(lambda service: session.client(service, config=CONFIG))
+    for service in ("ec2", "s3", "scheduler"):
+        aws.client(service)
+    wanted = Wanted(**settings.wanted)
+
+    def end() -> str:
+        try:
+            report = sweep(aws, wanted)
+        except Refused as refusal:
+            return str(refusal)
+        except Exception as error:
+            # The edge: whatever goes wrong once is tried again, and nobody else is there to do it.
+            return f"{type(error).__name__}: {error}"
+        for line in report.lines():
+            say(line)
+        return str(report.trouble())
+
+    return end
+
+
+def say(text: str) -> None:
+    """Write a line to guard.log; on a full disk the work matters more."""
+    with contextlib.suppress(OSError):
+        print(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}  {text}", flush=True)
+
+
+def main() -> int:
+    """Watch one run; 0 also where it could not be ended, which guard.log then says."""
+    settings = Settings(**json.loads(sys.argv[1]))
+    closed = Path(settings.run_dir) / "closed"
+    # Whoever asks it to end before the run is closed (a controller that shuts down) asks too early.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0) if closed.exists() else None)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    guard = Guard(settings, make_sweep(settings))
+    say(f"watching ansible-playbook (process {settings.pid})")
+    guard.watch()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
