@@ -6,6 +6,7 @@ import functools
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from drills.account import DATA_BUCKET, ROOT
@@ -36,7 +37,7 @@ def _take_back(stage: Stage, run: Playbook, attempt: int = 1) -> None:
 
 
 def _once(phase: str, stage: Stage) -> Seen:
-    run = PHASES[phase].start(stage, *TRAINING)
+    run = replace(PHASES[phase], arguments=TRAINING).start(stage)
     _take_back(stage, run)
     run.wait()
     return Seen(run)

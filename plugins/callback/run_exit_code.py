@@ -18,6 +18,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from ansible import constants
 from ansible.plugins.callback import CallbackBase
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ short_description: Exit with the outcome of a training run
 description:
   - Reads the outcome of a run from the result of the module P(run_report#module). Where it is C(no_capacity),
     ansible-playbook exits 64 instead of 2 or 4; where it is C(interrupted), 75.
+  - Where it is C(passed) and nothing failed on the controller, it exits 0. Ansible itself would not, should EC2 have taken
+    an instance of the run back and another have done its work.
   - Every other exit code stays as it is, and every code of a playbook without such a report.
 requirements:
   - enable in configuration (C(callbacks_enabled = run_exit_code))
@@ -40,7 +43,7 @@ requirements:
 MODULE = "run_report"
 #: 64 is what the origin's launcher exits with when every cell of its matrix was refused. 75 is EX_TEMPFAIL of
 #: sysexits.h: try again later.
-CODES = {"no_capacity": 64, "interrupted": 75}
+CODES = {"passed": 0, "no_capacity": 64, "interrupted": 75}
 #: Ansible's own codes for a host that failed or was unreachable; no other is exchanged.
 EXCHANGED = (2, 4)
 
@@ -75,7 +78,10 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core is not
 
         After a playbook that failed, ansible-playbook plays no other; after one that did not, the code is not its own.
         """
-        if self._code is not None and (stats.failures or stats.dark):
+        failed = {*stats.failures, *stats.dark}
+        if self._code == 0 and failed.intersection(constants.LOCALHOST):
+            return  # something failed after the report, or beside it
+        if self._code is not None and failed:
             sys.exit = exchanging(sys.exit, self._code)
 
 
