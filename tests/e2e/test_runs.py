@@ -24,6 +24,10 @@ def test_a_preflight_passes_and_says_so(preflight: Run, account: Account) -> Non
     assert receipt["leaks"] == NO_LEAKS
     assert receipt["instance"]["market"] == "spot"
     assert receipt["cost"]["billed_seconds"] >= 60
+    (attempt,) = receipt["attempts"]
+    assert (attempt["ended_by"], attempt["instance"]["id"]) == ("run", receipt["instance"]["id"])
+    assert attempt["instance"]["terminated_at"] == receipt["instance"]["terminated_at"]
+    assert receipt["cost"]["attempts"][0]["usd"] == receipt["cost"]["usd"] > 0
     assert "run_id" in receipt
     assert receipt["run_id"] in preflight.page
     account.assert_nothing_left()
@@ -104,10 +108,13 @@ def test_no_capacity_anywhere_is_an_outcome_of_its_own(account: Account) -> None
     finally:
         account.local_aws("fault", "clear")
 
-    assert run.code != 0
+    assert run.code == 64
     receipt = run.receipt
     assert receipt["outcome"] == "no_capacity"
     assert [a["error"] for a in receipt["instance"]["attempts"]] == ["InsufficientInstanceCapacity"] * 4
+    (attempt,) = receipt["attempts"]
+    assert (attempt["instance"], attempt["cells"]) == ({}, receipt["instance"]["attempts"])
+    assert receipt["cost"]["usd"] == 0
     assert receipt["leaks"] == NO_LEAKS
     account.assert_nothing_left()
 

@@ -22,7 +22,8 @@ REFUSED = {"market": "spot", "type": "c5.large", "az": "us-east-1a", "error": "I
 
 def one(instance: dict[str, Any], **more: Any) -> list[dict[str, Any]]:
     """One attempt, shaped."""
-    return shape_attempts([{"number": 1, "instance": instance, "cells": [], **more}], None)
+    shaped: list[dict[str, Any]] = shape_attempts([{"number": 1, "instance": instance, "cells": [], **more}], None)
+    return shaped
 
 
 @pytest.fixture

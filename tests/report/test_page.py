@@ -100,6 +100,46 @@ def test_the_page_of_a_full_run_shows_every_part(both: Inputs, template: str) ->
     assert page.links == ["receipt.json", "logs/deps.log"]
 
 
+def test_the_page_tells_every_attempt_and_what_all_of_them_cost(both: Inputs, attempts: Any, template: str) -> None:
+    attempts[1]["cells"].insert(
+        0, {"market": "spot", "type": "m5.large", "error": "PriceAboveCap", "price_usd_hour": 9}
+    )
+    both.attempts = attempts
+    page = outline(render_page(build_receipt(both), [], template))
+    for words in (
+        "It lost 1 instance on the way and went on with another.",
+        "In all: $0.0030 for 8 min 01 s; on demand $0.0168, 82% less.",
+        "Attempt 1 r5.large, us-east-1c, spot taken back",
+        "EC2 took the spot instance i-0aaaaaaaaaaaaaaaa back at 2026-05-23 08:56:20 UTC (notice 2 min 00 s before).",
+        "Told by EC2.",
+        "3 min 00 s at $0.0360 an hour",
+        "Free: EC2 took the spot instance back in its first hour, which it does not bill.",
+        "The run ended it, 7 folds taken up.",
+        "5 min 01 s at $0.0360 an hour",
+        "PriceAboveCap",
+        "$9.0000",
+        "4 cells, 2 refused",
+    ):
+        assert words in " ".join(page.text.split()), words
+
+
+def test_the_page_of_an_interrupted_preflight_says_to_run_it_again(both: Inputs, attempts: Any, template: str) -> None:
+    both.run, both.outcome = {**both.run, "mode": "preflight"}, "interrupted"
+    both.attempts, both.full, both.smoke = attempts[:1], None, None
+    page = outline(render_page(build_receipt(both), [], template))
+    assert "The run lost its instance before it finished." in page.text
+    assert "preflights do not resume: run it again" in page.text
+    assert "Start the preflight again" in page.text
+
+
+def test_the_page_of_a_run_without_capacity_lists_the_cells(run: Any, template: str) -> None:
+    cells = [{"market": "spot", "type": "r5.large", "az": "us-east-1a", "error": "InsufficientInstanceCapacity"}] * 3
+    attempts = [{"number": 1, "instance": {}, "cells": cells}]
+    page = outline(render_page(build_receipt(Inputs(run=run, attempts=attempts, outcome="no_capacity")), [], template))
+    assert page.text.count("us-east-1a") == 3
+    assert "No instance could be had (InsufficientInstanceCapacity 3)." in page.text
+
+
 def test_the_page_fetches_nothing_and_runs_nothing(both: Inputs, template: str) -> None:
     page = render_page(build_receipt(both), ["logs/deps.log"], template)
     assert not {"script", "link", "img", "iframe", "object", "embed", "base", "form"} & set(outline(page).tags)
@@ -155,6 +195,9 @@ def test_nothing_from_outside_becomes_markup(both: Inputs, template: str) -> Non
     both.run = {**both.run, "run_id": EVIL, "region": EVIL, "revision": EVIL}
     both.error = EVIL
     both.instance = {"id": EVIL, "type": EVIL, "attempts": [{"market": EVIL, "error": EVIL}] * 2}
+    cut = {"noticed_at": EVIL, "reclaim_at": EVIL, "confirmed_by": EVIL}
+    lost = {"instance": both.instance, "cells": [{"az": EVIL}], "ended_by": "reclaim", "interruption": cut}
+    both.attempts = [lost, lost]
     both.preflight |= {"ages": {EVIL: 1, f"2{EVIL}": 4}, "stale": [EVIL], "newest": EVIL, "unreadable": {EVIL: EVIL}}
     both.preflight |= {"missing": [EVIL] * 20, "new": [EVIL] * 20}
     both.preflight["checks"][0] |= {"name": EVIL, "detail": EVIL}
@@ -223,6 +266,8 @@ ODD = st.recursive(
     max_leaves=6,
 )
 RESULT_KEYS = [
+    *("id", "type", "az", "requested_at", "terminated_at", "price_usd_hour", "number", "instance", "cells", "ended_by"),
+    *("interruption", "resumed_folds", "noticed_at", "reclaim_at"),
     *("checks", "symbols", "stale", "newest", "oldest", "ages", "seconds", "folds", "median_ic", "promoted", "gates"),
     *(
         "tier",
@@ -268,6 +313,7 @@ def test_no_result_file_however_odd_keeps_the_report_from_being_written(
             run={"run_id": "r1", "mode": "full", **rest[0]},
             events=[{"event": "task_failed", "step": "open", **rest[1]}],
             instance={"id": "i-0", "attempts": [rest[2]], **rest[2]},
+            attempts=[{"instance": {"id": "i-0", **rest[2]}, "cells": [rest[2]], **rest[3]}, {**rest[5]}, price],
             preflight=checked,
             full=trained,
             writes={

@@ -111,11 +111,13 @@ def pages(committed: list[Path]) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def receipt_fields(root: Path) -> set[str]:
-    """The fields of the receipt's own shape, as the module that builds it names them."""
-    source = (root / "roles/run_report/module_utils/run_report_receipt.py").read_text(encoding="utf-8")
+    """The fields of the receipt's own shape, as the modules that build it name them."""
+    folder = root / "roles/run_report/module_utils"
+    parts = [folder / f"run_report_{name}.py" for name in ("receipt", "attempts", "bill")]
+    source = "".join(path.read_text(encoding="utf-8") for path in parts)
     body = source.partition("receipt: dict[str, Any] = {")[2].partition("\n    }\n")[0]
     fields = set(re.findall(r'^        "(\w+)":', body, re.MULTILINE))
-    for constant in ("INSTANCE_FIELDS", "RUN_FIELDS", "LEAK_FIELDS"):
+    for constant in ("INSTANCE_TEXTS", "PRICES", "RUN_FIELDS", "LEAK_FIELDS"):
         listed = re.search(rf"^{constant} = \((.*?)\)$", source, re.MULTILINE | re.DOTALL)
         assert listed is not None, constant
         fields |= set(re.findall(r'"(\w+)"', listed[1]))

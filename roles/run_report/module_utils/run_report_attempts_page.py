@@ -50,7 +50,7 @@ def attempts_fact(receipt: Mapping[str, Any]) -> tuple[str, str, str]:
     attempts = receipt["attempts"]
     cells = [cell for attempt in attempts for cell in attempt["cells"]]
     refused = sum(bool(cell["error"]) for cell in cells)
-    small = f"{counted(len(cells), 'launch', 'launches')}, {refused} turned down" if attempts else "none was made"
+    small = f"{counted(len(cells), 'cell')}, {refused} refused" if attempts else "none was made"
     lost = sum(attempt["ended_by"] in LOST for attempt in attempts)
     if lost:
         small += f"\n{counted(lost, 'instance')} lost"
@@ -72,7 +72,7 @@ def _attempt(attempt: Mapping[str, Any], bill: Mapping[str, Any]) -> dict[str, A
     said = f"{ending(attempt)}{resumption(attempt)}"
     return {
         "title": f"Attempt {attempt['number']}",
-        "place": place or "no instance",
+        "place": place,
         "state": _state(attempt),
         "said": f"{said[0].upper()}{said[1:]}." if attempt["ended_by"] or not instance else "",
         "instance": instance,

@@ -153,9 +153,7 @@ def advice(receipt: Mapping[str, Any]) -> str:
     if outcome == "interrupted" and interrupted(receipt["attempts"]):
         if receipt["mode"] in NEVER_RESUME:
             return "Start the preflight again: preflights do not resume, and nothing was written."
-        return (
-            "Start the run again. The input run_attempts says how many instances a run may use, one after the other."
-        )
+        return "Start the run again. The input run_attempts says how many instances a run may use, one after the other."
     if outcome == "interrupted":
         return "Repeat the run. If it was cut short by hand, first run the termination playbook for this run id."
     if step in (None, "open", "preflight") and with_status((receipt["preflight"] or {}).get("checks", []), "fail"):
