@@ -33,7 +33,7 @@ short_description: Exit with the outcome of a training run
 description:
   - Reads the outcome of a run from the result of the module P(run_report#module). Where it is C(no_capacity),
     ansible-playbook exits 64 instead of 2 or 4; where it is C(interrupted), 75.
-  - Where it is C(passed) and nothing failed on the controller, it exits 0. Ansible itself would not, should EC2 have taken
+  - Where it is C(passed) and nothing failed on the controller, it exits 0. Ansible would not, should EC2 have taken
     an instance of the run back and another have done its work.
   - Every other exit code stays as it is, and every code of a playbook without such a report.
 requirements:
