@@ -143,7 +143,9 @@ def _first_live_file(stage: Stage, run: Playbook) -> bool:
 
 
 def _written(stage: Stage, run: Playbook, prefix: str) -> bool:
-    started = next(iter(run.events()), {}).get("time", "9")
+    started = next(iter(run.events()), {}).get("time")
+    if started is None:
+        return False
     puts = stage.account.ledger("--action", "PutObject", "--bucket", DATA_BUCKET, "--since", str(started))
     return any(prefix in str(entry["resource"]) for entry in puts)
 
