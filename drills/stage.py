@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -42,6 +43,7 @@ class Stage:
         self.folder = folder
         self._bystanders: Inventory = {}
         self.memory: dict[str, Any] = {}
+        self._runs: list[Playbook] = []
         self._plays = 0
 
     @contextmanager
@@ -75,7 +77,9 @@ class Stage:
         """
         self._plays += 1
         source = ["-e", json.dumps({"training_source": self._practice(settings)})] if settings else []
-        return Playbook(self.account, runs or self.folder / f"runs-{self._plays}", *source, *arguments, prefix=prefix)
+        runs = runs or self.folder / f"runs-{self._plays}"
+        self._runs.append(Playbook(self.account, runs, *source, *arguments, prefix=prefix))
+        return self._runs[-1]
 
     def playbook(self, name: str, *arguments: str, prefix: tuple[str, ...] = ()) -> tuple[int, str]:
         """Run another playbook to its end; its exit code and output."""
@@ -135,6 +139,11 @@ class Stage:
     def clear(self) -> None:
         """End all faults, and whatever a drill that went wrong has left, so that the next one begins afresh."""
         self.fault("clear")
+        for run in self._runs:
+            if run.code is None:
+                run.kill(signal.SIGKILL)
+                run.wait(60)
+        self._runs.clear()
         if left := [instance.id for instance in self.instances()]:
             self._ec2.terminate_instances(InstanceIds=left)
             if not self.wait_until(lambda: not self.instances(), 30):
