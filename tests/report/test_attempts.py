@@ -144,6 +144,14 @@ def test_what_ended_the_last_attempt_follows_from_the_outcome(
     assert build_receipt(resumed)["attempts"][1]["ended_by"] == ended_by
 
 
+def test_the_folds_that_the_last_attempt_took_up_are_those_of_its_training(resumed: Inputs, attempts: Any) -> None:
+    resumed.attempts = [attempts[0], {**attempts[1], "resumed_folds": None}]
+    receipt = build_receipt(resumed)
+    assert [attempt["resumed_folds"] for attempt in receipt["attempts"]] == [None, 7]
+    resumed.full = None
+    assert build_receipt(resumed)["attempts"][1]["resumed_folds"] is None
+
+
 def test_the_instance_at_the_end_completes_its_attempt(instance: Any) -> None:
     launched = {"id": instance["id"], "type": "r5.large", "requested_at": instance["requested_at"]}
     (attempt,) = shape_attempts([{"number": 1, "instance": launched, "cells": []}], instance)

@@ -144,10 +144,21 @@ def refusals(cells: Sequence[Mapping[str, Any]]) -> str:
     return ", ".join(f"{code} {codes.count(code)}" for code in dict.fromkeys(codes)) or "no cell was tried"
 
 
-def settle_endings(attempts: Sequence[dict[str, Any]], outcome: str) -> None:
-    """Say of the last attempt what ended it where only the outcome of the run tells."""
-    if attempts and attempts[-1]["instance"] and attempts[-1]["ended_by"] is None:
-        attempts[-1]["ended_by"] = {"passed": "run", "failed": "failure"}.get(outcome)
+def settle(attempts: Sequence[dict[str, Any]], outcome: str, training: Mapping[str, Any] | None) -> None:
+    """Say of the last attempt what only the end of the run tells: what ended it, and which folds it took up.
+
+    Args:
+        attempts: the attempts of the receipt.
+        outcome: the run's.
+        training: the result of the full training, which is the last attempt's, or None.
+    """
+    if not attempts or not attempts[-1]["instance"]:
+        return
+    last = attempts[-1]
+    if last["ended_by"] is None:
+        last["ended_by"] = {"passed": "run", "failed": "failure"}.get(outcome)
+    if last["resumed_folds"] is None:
+        last["resumed_folds"] = count_of((training or {}).get("resumed_folds"))
 
 
 def _shaped(entry: Mapping[str, Any], place: int, latest: Mapping[str, Any]) -> dict[str, Any]:

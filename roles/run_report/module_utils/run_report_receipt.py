@@ -21,7 +21,7 @@ from ansible.module_utils.run_report_attempts import (
     last_instance,
     launched,
     refusals,
-    settle_endings,
+    settle,
     shape_attempts,
 )
 from ansible.module_utils.run_report_bill import bill
@@ -144,7 +144,7 @@ def build_receipt(inputs: Inputs) -> dict[str, Any]:
     if receipt["outcome"] == "interrupted":
         # What fails while an instance goes away did not fail by itself.
         receipt["steps"] = [_cut_short(step, receipt["failed_step"]) for step in steps]
-    settle_endings(attempts, receipt["outcome"])
+    settle(attempts, receipt["outcome"], inputs.full)
     return receipt
 
 
