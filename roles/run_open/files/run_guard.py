@@ -26,7 +26,7 @@ from typing import Any
 LOOK_SECONDS = 0.2
 REMEMBER_SECONDS = 3.0
 """A worker that was seen so shortly before the end of the main process may outlive it."""
-WORKER_SECONDS = 20.0
+WORKER_SECONDS = 12.0
 """So long an orphaned worker may go on; then it is killed: nobody waits for what it does."""
 TROUBLE_SECONDS = 600.0
 TROUBLE_PAUSES = (2.0, 5.0, 10.0, 20.0, 40.0, 60.0)
