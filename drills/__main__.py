@@ -27,8 +27,10 @@ WIDTHS = {"drill": 30, "when": 22, "outcome": 12, "code": 5, "gone": 8, "left": 
 def main() -> int:
     """Run the drills that were asked for; 1 if one of them did not hold."""
     options = _parser().parse_args()
-    # So that every embedded AWS is stopped.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # So that every embedded AWS is stopped; and a shell that runs this in the background has it ignore SIGINT, which the
+    # playbooks would inherit.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
     chosen = select(all_drills(), options.only, options.fast)
     if not chosen:
         sys.exit(f"no drill is named {' or '.join(options.only)}: --list shows them all")
