@@ -27,8 +27,8 @@ WIDTHS = {"drill": 30, "when": 22, "outcome": 12, "code": 5, "gone": 8, "left": 
 def main() -> int:
     """Run the drills that were asked for; 1 if one of them did not hold."""
     options = _parser().parse_args()
-    # So that every embedded AWS is stopped; and a shell that runs this in the background has it ignore SIGINT, which the
-    # playbooks would inherit.
+    # So that every embedded AWS is stopped; and a shell that runs this in the background has it ignore SIGINT, which
+    # the playbooks would inherit.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.default_int_handler)
     chosen = select(all_drills(), options.only, options.fast)

@@ -70,8 +70,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="decides signals and moments (1)")
     parser.add_argument("--jobs", type=int, default=2, metavar="N", help="rows of runs side by side (2)")
     options = parser.parse_args()
-    # So that every embedded AWS is stopped; and a shell that runs this in the background has it ignore SIGINT, which the
-    # playbooks would inherit.
+    # So that every embedded AWS is stopped; and a shell that runs this in the background has it ignore SIGINT, which
+    # the playbooks would inherit.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.default_int_handler)
     hits = plan(options.runs, options.seed)

@@ -32,7 +32,7 @@ from tests.e2e.conftest import NO_LEAKS, Account, Run, start
 NAMES = [
     "identity",
     "region",
-    "clock",
+    "controller_clock",
     "image",
     "instance_profile",
     "subnets",
@@ -306,7 +306,7 @@ def test_keys_that_aws_does_not_know_fail_every_check_and_each_says_so(account: 
     found = check_directly(account, {}, {"AWS_ACCESS_KEY_ID": "AKIANOBODY", "AWS_SECRET_ACCESS_KEY": "no"})
 
     # A refusal tells the time as well.
-    assert failed(found) == [name for name in NAMES if name != "clock"]
+    assert failed(found) == [name for name in NAMES if name != "controller_clock"]
     assert "InvalidClientTokenId" in found["identity"]["detail"]
     assert "keys that are valid" in found["identity"]["remedy"]
 

@@ -79,4 +79,4 @@ def test_the_preflight_holds_credentials_against_the_limit_that_the_training_has
     own = yaml.safe_load((root / "roles" / "preflight" / "defaults" / "main.yml").read_text())
 
     assert own["preflight_training_seconds"] == limit
-    assert f"training_full_seconds | default({limit})" in (root / "playbooks" / "train.yml").read_text()
+    assert f"training_full_seconds | default({limit})" in (root / "playbooks" / "attempt.yml").read_text()

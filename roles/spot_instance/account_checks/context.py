@@ -116,7 +116,9 @@ class Context:
             try:
                 future.set_result(look_up())
             except (BotoCoreError, ClientError) as error:
-                future.set_exception(Unavailable("clock" if is_clock_refusal(error) else owner, one_line(error)))
+                future.set_exception(
+                    Unavailable("controller_clock" if is_clock_refusal(error) else owner, one_line(error))
+                )
             except BaseException as error:
                 future.set_exception(error)  # whoever asked, and whoever asks next, gets it
         return future.result()

@@ -20,7 +20,7 @@ def run(context: Context) -> Finding:
             raise
     offset = context.clock_offset
     if offset is None:
-        raise Unavailable("clock", "AWS's answers have no Date")
+        raise Unavailable("controller_clock", "AWS's answers have no Date")
     told = f"{abs(offset):.0f} s {'behind' if offset > 0 else 'ahead of'} AWS's clock"
     if abs(offset) > FAIL_SECONDS:
         return Finding("fail", f"the controller's clock is {told}: AWS refuses requests that are 300 s off")
