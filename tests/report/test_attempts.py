@@ -98,12 +98,13 @@ def test_a_run_that_lost_its_instance_and_did_not_go_on_is_interrupted(resumed: 
     resumed.events = list(resumed.events)[:6]
     receipt = build_receipt(resumed)
     assert receipt["outcome"] == "interrupted"
-    assert receipt["error"] == f"{LOSS} in attempt 1, and the run did not go on"
+    assert receipt["error"] == f"{LOSS}; the run did not go on after attempt 1"
     assert 'how the interruption showed: full failed at "Do full" on trainer: Connection lost' in receipt["notes"]
     assert receipt["failed_step"] == "full"
     assert {step["name"]: step["status"] for step in receipt["steps"]}["full"] == "interrupted"
-    resumed.outcome = None
-    assert build_receipt(resumed)["outcome"] == "interrupted"
+    resumed.outcome, resumed.run = None, {**resumed.run, "run_attempts": 1}
+    last = build_receipt(resumed)
+    assert (last["outcome"], last["error"]) == ("interrupted", f"{LOSS}; attempt 1 was the last of 1: run it again")
 
 
 def test_an_interrupted_preflight_says_that_preflights_do_not_resume(resumed: Inputs, attempts: Any) -> None:
@@ -118,9 +119,7 @@ def test_no_capacity_for_a_later_attempt_is_an_interruption(resumed: Inputs, att
     resumed.outcome, resumed.full = "no_capacity", None
     receipt = build_receipt(resumed)
     assert receipt["outcome"] == "interrupted"
-    assert receipt["error"].endswith(
-        "the run did not go on; attempt 2 had no capacity (InsufficientInstanceCapacity 4)"
-    )
+    assert receipt["error"].endswith("; attempt 2 had no capacity (InsufficientInstanceCapacity 4): run it again later")
     assert receipt["instance"]["id"] is None
 
 

@@ -88,8 +88,12 @@ def interrupted(attempts: Sequence[Attempt]) -> Attempt | None:
     return got[-1] if got and got[-1]["ended_by"] in LOST else None
 
 
-def interruption_error(attempts: Sequence[Attempt], mode: Any) -> str | None:
-    """Say how a run was interrupted that did not go on.
+def interruption_error(attempts: Sequence[Attempt], run: Mapping[str, Any]) -> str | None:
+    """Say how a run was interrupted that did not go on, and why it did not.
+
+    Args:
+        attempts: the attempts of the receipt.
+        run: ``mode``, and ``run_attempts``, how many attempts it may make.
 
     Returns:
         One sentence, or None where no attempt lost its instance.
@@ -97,12 +101,18 @@ def interruption_error(attempts: Sequence[Attempt], mode: Any) -> str | None:
     lost = interrupted(attempts)
     if lost is None:
         return None
-    parts = [f"{ending(lost)} in attempt {lost['number']}, and the run did not go on"]
+    allowed = count_of(run.get("run_attempts"))
     if attempts[-1] is not lost:
-        parts.append(f"attempt {attempts[-1]['number']} had no capacity ({refusals(attempts[-1]['cells'])})")
-    if mode in NEVER_RESUME:
-        parts.append(NEVER_RESUME[mode])
-    return "; ".join(parts)
+        why = (
+            f"attempt {attempts[-1]['number']} had no capacity ({refusals(attempts[-1]['cells'])}): run it again later"
+        )
+    elif run.get("mode") in NEVER_RESUME:
+        why = NEVER_RESUME[str(run["mode"])]
+    elif allowed is not None and lost["number"] >= allowed:
+        why = f"attempt {lost['number']} was the last of {allowed}: run it again"
+    else:
+        why = f"the run did not go on after attempt {lost['number']}"
+    return f"{ending(lost)}; {why}"
 
 
 def ending(attempt: Attempt) -> str:

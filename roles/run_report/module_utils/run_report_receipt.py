@@ -185,7 +185,7 @@ def judge(receipt: Mapping[str, Any], inputs: Inputs, failure: Failure | None) -
     if inputs.outcome in ("interrupted", "no_capacity") or (
         told and attempts and attempts[-1]["ended_by"] == "reclaim"
     ):
-        return "interrupted", _interruption(receipt, told)
+        return "interrupted", _interruption(receipt, inputs.run, told)
     if told or inputs.outcome == "failed":
         return "failed", told or "the run failed, and nothing recorded says why"
     if (breach := breach_of(receipt)) is not None:
@@ -193,7 +193,7 @@ def judge(receipt: Mapping[str, Any], inputs: Inputs, failure: Failure | None) -
     cut = next((step["name"] for step in receipt["steps"] if step["status"] == "interrupted"), None)
     if cut is not None:
         return "interrupted", _interruption(
-            receipt, f"the run was interrupted in the step {cut}: the controller's process ended"
+            receipt, inputs.run, f"the run was interrupted in the step {cut}: the controller's process ended"
         )
     if receipt["mode"] in WRITE_NOTHING and not nothing_written(receipt["writes"]):
         what = WRITE_NOTHING[receipt["mode"]]
@@ -250,12 +250,12 @@ def breach_of(receipt: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _interruption(receipt: Mapping[str, Any], told: str | None) -> str:
+def _interruption(receipt: Mapping[str, Any], run: Mapping[str, Any], told: str | None) -> str:
     """Say how the run was interrupted: by the loss of its instance where one is recorded, else as it was told.
 
     What else was told, which may be how the loss looked to a task, becomes a note.
     """
-    lost: str | None = interruption_error(receipt["attempts"], receipt["mode"])
+    lost: str | None = interruption_error(receipt["attempts"], run)
     if lost is None:
         advice = NEVER_RESUME.get(str(receipt["mode"]))
         return "; ".join(filter(None, (told or "the run was interrupted", advice)))
