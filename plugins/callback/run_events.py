@@ -53,7 +53,8 @@ ROLE_STEPS = {
 }
 #: Task files of spot_instance that belong to the step terminate; the others belong to request.
 TERMINATING_FILES = ("terminate", "audit")
-STEP_VARIABLE, ATTEMPT_VARIABLE = "run_step", "run_attempt"
+STEP_VARIABLE = "run_step"
+ATTEMPT_VARIABLE = "run_attempt"
 
 #: Longest message kept in an event; the step's log has the whole of it.
 LONGEST_MESSAGE = 4000
