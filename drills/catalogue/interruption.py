@@ -160,7 +160,7 @@ DRILLS = [
           Expected("passed", (0,), attempts=2),
           functools.partial(_resumed, _first_live_file, {"at once": False}), group="resumed"),
     Drill("reclaim-twice", "EC2 takes two instances in a row back", "bootstrap, training",
-          Expected("interrupted", (75,), attempts=2, says="in attempt 2, and the run did not go on"), _twice),
+          Expected("interrupted", (75,), attempts=2, says="attempt 2 was the last of 2: run it again"), _twice),
     Drill("reclaim-preflight", "EC2 takes the spot instance back", "preflight",
           Expected("interrupted", (75,), attempts=1, says="preflights do not resume"), _in_a_preflight, fast=True),
 ]  # fmt: skip
