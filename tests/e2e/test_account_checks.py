@@ -30,9 +30,9 @@ from tests.e2e.broken_accounts import (
 from tests.e2e.conftest import NO_LEAKS, Account, Run, start
 
 NAMES = [
+    "controller_clock",
     "identity",
     "region",
-    "controller_clock",
     "image",
     "instance_profile",
     "subnets",

@@ -13,7 +13,7 @@ import yaml
 
 from drills.account import DATA_BUCKET, ROOT, TRANSPORT_BUCKET
 from local_aws.state import reserve
-from roles.spot_instance.account_checks import a12_controller_clock, a24_expiry_role
+from roles.spot_instance.account_checks import a05_controller_clock, a24_expiry_role
 from roles.spot_instance.account_checks.base import Settings, Unavailable
 from roles.spot_instance.account_checks.context import Context
 from tests.layers.conftest import Cloud
@@ -69,7 +69,7 @@ def context(monkeypatch: pytest.MonkeyPatch) -> Context:
 def test_a_clock_is_judged_by_how_far_it_is_off(context: Context, offset: float, status: str, words: str) -> None:
     context.clock_offset = offset
 
-    found = a12_controller_clock.run(context)
+    found = a05_controller_clock.run(context)
 
     assert (found.status, words in found.detail) == (status, True), found
 
@@ -81,7 +81,7 @@ def test_where_aws_does_not_answer_the_clock_is_not_judged(context: Context, mon
     monkeypatch.setattr(Context, "caller", property(refuse))
 
     with pytest.raises(Unavailable, match="no answer"):
-        a12_controller_clock.run(context)
+        a05_controller_clock.run(context)
 
 
 @pytest.mark.skipif(shutil.which("faketime") is None, reason="no faketime here (Debian: apt-get install faketime)")
@@ -100,6 +100,8 @@ def test_refused_signatures_all_point_to_the_clock(cloud: Cloud, seconds: int) -
     assert "s ahead of" in failed["controller_clock"]["detail"] or "s behind" in failed["controller_clock"]["detail"]
     assert "timedatectl" in failed["controller_clock"]["remedy"]
     assert len(failed) > 10
+    # The first that a person reads is the one that is to be seen to.
+    assert next(iter(failed)) == "controller_clock"
     for name, each in failed.items():
         assert "clock" in each["detail"], each
         assert name == "controller_clock" or each["remedy"] == "see to the check controller_clock first", each

@@ -52,7 +52,8 @@ def run_one(context: Context, name: str, module: str) -> dict[str, Any]:
         else:
             finding = Finding("fail", f"cannot be judged: {missing}", f"see to the check {missing.owner} first")
     except (BotoCoreError, ClientError) as error:
-        finding = Finding("fail", one_line(error), "see to the check clock first" if is_clock_refusal(error) else None)
+        first = "see to the check controller_clock first" if is_clock_refusal(error) else None
+        finding = Finding("fail", one_line(error), first)
     except Exception as error:
         # The edge: a check that crashes is a failed check, and the others still run.
         finding = Finding(

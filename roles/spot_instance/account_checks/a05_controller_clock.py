@@ -1,4 +1,7 @@
-"""The controller's clock: near enough to AWS's that requests are accepted and a lease is as long as it says."""
+"""The controller's clock: near enough to AWS's that requests are accepted and a lease is as long as it says.
+
+The first check: where it fails, AWS refuses what all the others ask.
+"""
 
 from __future__ import annotations
 
