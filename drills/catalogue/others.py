@@ -25,7 +25,9 @@ def _look_alikes(stage: Stage) -> Seen:
     seen = Seen(run)
     for wrong in ("", run.run_id[:-1], f"{run.run_id}0", "*"):
         code, output = stage.playbook("terminate", "-e", f"run_id={wrong}", "-e", f"runs_dir={stage.folder}/none")
-        seen.check((code == 0) == bool(wrong), f"terminate.yml with run_id={wrong!r}: {code} {output[-200:]}")
+        seen.check(
+            (code == 0) == (wrong not in ("", "*")), f"terminate.yml with run_id={wrong!r}: {code} {output[-200:]}"
+        )
     code, output = stage.playbook("reap")
     seen.check(code == 0, f"reap.yml: {output[-200:]}")
     seen.check(ours.id in [i.id for i in stage.instances(("running",))], "the run's own instance was ended")
