@@ -12,9 +12,9 @@ import pytest
 from ansible.module_utils.run_report_charts import ic_chart, timeline_rows
 from ansible.module_utils.run_report_events import summarise_steps
 from ansible.module_utils.run_report_evidence import read_preflight, read_training
-from ansible.module_utils.run_report_page import advice, headline, log_files, render_page
+from ansible.module_utils.run_report_page import advice, decision, headline, log_files, render_page
 from ansible.module_utils.run_report_receipt import Inputs, build_receipt
-from ansible.module_utils.run_report_summary import summary_lines
+from ansible.module_utils.run_report_summary import summary_lines, training_line
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -335,3 +335,10 @@ def test_no_result_file_however_odd_keeps_the_report_from_being_written(
 
 def write_json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value), encoding="utf-8")
+
+
+def test_a_training_that_was_cut_off_is_not_told_as_one_that_left_the_live_weights_alone() -> None:
+    training = {"error": "interrupted", "dry_run": False, "promoted": False, "gates": [], "folds": 3, "median_ic": None}
+
+    assert decision("full", training).startswith("The training did not end")
+    assert training_line(training).endswith("did not end")

@@ -252,6 +252,9 @@ def decision(mode: Any, training: Mapping[str, Any] | None) -> str:
     if training.get("dry_run"):
         later = " The full training left no result." if mode == "both" else ""
         return f"A dry run: it trained like the real one and wrote nothing.{later}"
+    if training.get("error"):
+        # It may have been cut off in the middle of the promotion: then the manifest still names the set before.
+        return "The training did not end, and promoted no whole set. Whoever trains next makes it whole."
     blocking = [gate["name"] for gate in training["gates"] if gate["blocking"] and gate["passed"] is not True]
     if training["promoted"]:
         return "Promoted: every blocking gate passed, and the new weights are live."

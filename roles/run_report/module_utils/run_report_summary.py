@@ -74,7 +74,9 @@ def preflight_line(receipt: Mapping[str, Any]) -> str:
 def training_line(training: Mapping[str, Any]) -> str:
     """Say how many folds, which median IC, and what became of the weights."""
     decision = {True: "promoted", False: "not promoted", None: "promotion unknown"}[training["promoted"]]
-    if training.get("dry_run"):
+    if training.get("error"):
+        decision = "did not end"
+    elif training.get("dry_run"):
         decision = "dry run, nothing written"
     return f"{counted(training['folds'], 'fold')}, median IC {ic(training['median_ic'])}, {decision}"
 
