@@ -70,7 +70,9 @@ def test_a_training_that_is_told_to_stop_leaves_its_result_behind(tmp_path: Path
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
     try:
         deadline = time.monotonic() + 60
-        while not (tmp_path / "p.jsonl").exists() and time.monotonic() < deadline:
+        progress = tmp_path / "p.jsonl"
+        # The file is there a moment before the stage is.
+        while not (progress.exists() and "check" in progress.read_text()) and time.monotonic() < deadline:
             time.sleep(0.05)
         process.send_signal(signal.SIGTERM)
         _, error = process.communicate(timeout=30)
