@@ -7,7 +7,6 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from drills.account import DATA_BUCKET, ROOT
 from drills.catalogue.signals import PHASES, TRAINING
@@ -105,14 +104,17 @@ def _weights(stage: Stage) -> dict[str, str]:
     return {one["Key"]: one["ETag"] for one in listed if one["Key"] in [f"{LIVE}/{name}" for name in MODEL_FILES]}
 
 
-def _resumed(ready: Callable[[Stage, Playbook], bool], slow: dict[str, Any], stage: Stage) -> Seen:
-    """Take the instance back once `ready`; what is promoted in the end is held against an undisturbed training."""
+def _resumed(ready: Callable[[Stage, Playbook], bool], milliseconds: int, stage: Stage) -> Seen:
+    """Take the instance back once `ready`; what is promoted in the end is held against an undisturbed training.
+
+    With `milliseconds`, every write to S3 waits so long from the start, so that there is time to be ready.
+    """
     wanted = _undisturbed(stage)
     s3 = stage.account.client("s3")
     for key in wanted:
         s3.delete_object(Bucket=DATA_BUCKET, Key=key)
-    if slow["at once"]:
-        stage.fault("latency", f"milliseconds={slow['milliseconds']}", "service=s3", "action=PutObject")
+    if milliseconds:
+        stage.fault("latency", f"milliseconds={milliseconds}", "service=s3", "action=PutObject")
     run = stage.play(*TRAINING, *_source(stage), settings={})
     run.wait_for("the moment", lambda: ready(stage, run))
     _take_back(stage, run)
@@ -155,10 +157,10 @@ DRILLS = [
           Expected("passed", (0,), attempts=2), functools.partial(_once, "bootstrap")),
     Drill("reclaim-fold", "EC2 takes the spot instance back", "fold k of the training",
           Expected("passed", (0,), attempts=2),
-          functools.partial(_resumed, _some_folds, {"at once": True, "milliseconds": 300}), group="resumed"),
+          functools.partial(_resumed, _some_folds, 300), group="resumed"),
     Drill("reclaim-promotion", "EC2 takes the spot instance back", "promotion",
           Expected("passed", (0,), attempts=2),
-          functools.partial(_resumed, _first_live_file, {"at once": False}), group="resumed"),
+          functools.partial(_resumed, _first_live_file, 0), group="resumed"),
     Drill("reclaim-twice", "EC2 takes two instances in a row back", "bootstrap, training",
           Expected("interrupted", (75,), attempts=2, says="attempt 2 was the last of 2: run it again"), _twice),
     Drill("reclaim-preflight", "EC2 takes the spot instance back", "preflight",
