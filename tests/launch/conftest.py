@@ -10,18 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import ansible.module_utils
 import pytest
 import yaml
 
+from tests.ansible_plugins import add_module_utils
 from tests.e2e.conftest import Account
 
 ROOT = Path(__file__).resolve().parents[2]
 ROLE = ROOT / "roles" / "spot_instance"
 SECONDS = 120
 
-# Ansible makes a role's module_utils importable under this name while the role is in a play; so do the tests.
-ansible.module_utils.__path__.append(str(ROLE / "module_utils"))
+add_module_utils(ROLE)
 
 PLAY = """
 - hosts: localhost

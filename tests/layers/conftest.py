@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import ansible.module_utils
 import boto3
 import pytest
 import yaml
 
 from drills.account import ROOT, TRANSPORT_BUCKET, EmbeddedAccount
 from local_aws.state import reserve
+from tests.ansible_plugins import add_module_utils
 
-ansible.module_utils.__path__.append(str(ROOT / "roles" / "spot_instance" / "module_utils"))
+add_module_utils(ROOT / "roles" / "spot_instance")
 
 RUN = "20260105T090000Z-0a1b2c"
 PROJECT = "spot-train"

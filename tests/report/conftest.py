@@ -12,15 +12,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import ansible.module_utils
 import pytest
+
+from tests.ansible_plugins import add_module_utils
 
 ROOT = Path(__file__).resolve().parents[2]
 ROLE = ROOT / "roles" / "run_report"
 START = datetime(2026, 5, 23, 9, 0, 0, tzinfo=UTC)
 
-# Ansible makes a role's module_utils importable under this name while the role is in a play; so do the tests.
-ansible.module_utils.__path__.append(str(ROLE / "module_utils"))
+add_module_utils(ROLE)
 
 Event = dict[str, Any]
 

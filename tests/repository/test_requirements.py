@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import sysconfig
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import ansible_collections
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -95,7 +95,7 @@ def declared(root: Path) -> Mapping[str, str]:
 def collection_folders(root: Path) -> list[Path]:
     """Return the collections of the running interpreter and, where it was made, those of ansible-core 2.21."""
     return [
-        *map(Path, ansible_collections.__path__),
+        Path(sysconfig.get_path("purelib")) / "ansible_collections",
         *root.glob(".venv-2.21/lib/python*/site-packages/ansible_collections"),
     ]
 

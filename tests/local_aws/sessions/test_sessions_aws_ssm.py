@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from ansible.module_utils.common.text.converters import to_text
 from ansible.playbook.play_context import PlayContext
-from ansible.plugins.loader import connection_loader, init_plugin_loader
+from ansible.plugins.loader import connection_loader
+
+import tests.ansible_plugins  # noqa: F401  # For its effect: Ansible's finder of collections.
 
 
 class Client:
@@ -29,11 +31,6 @@ class Client:
     def terminate_session(self, SessionId: str) -> dict[str, str]:
         answer: dict[str, str] = self._server.terminate_session(SessionId)
         return answer
-
-
-@pytest.fixture(scope="module", autouse=True)
-def collections() -> None:
-    init_plugin_loader()
 
 
 @pytest.fixture
