@@ -279,10 +279,14 @@ def test_an_inbound_rule_is_named_by_its_ports(shown: Shown, rule: dict[str, Any
         ({}, 0.126, "warn", "costs 0.1260 USD/h on spot, 0.126 on demand"),
         ({"on_demand": {}}, 0.045, "pass", "no on-demand price known"),
         ({"max_price": "0.04"}, 0.045, "fail", "spot_instance_max_price 0.04 is below every current price"),
-        ({"max_price": "0.04", "markets": ["spot", "on-demand"]}, 0.045, "warn", "is below every current price"),
+        ({"max_price": "0.13", "markets": ["spot", "on-demand"]}, 0.14, "warn", "is below every current price"),
+        ({"max_price": "0.04", "markets": ["spot", "on-demand"]}, 0.045, "fail", "is below every current price"),
+        ({"max_price": "0.05", "markets": ["spot", "on-demand"]}, 0.045, "warn", "on-demand is no last resort"),
+        ({"max_price": "0.13", "markets": ["spot", "on-demand"]}, 0.045, "pass", "cheapest"),
         ({"max_price": "0.05"}, 0.045, "pass", "cheapest"),
         ({"max_price": "cheap"}, 0.045, "fail", "'cheap' is no number"),
         ({"markets": ["on-demand"]}, 0.045, "pass", "no spot in spot_instance_markets"),
+        ({"markets": ["on-demand"], "max_price": "0.12"}, 0.045, "fail", "0.12 is below every on-demand price known"),
     ],
 )
 def test_a_price_is_judged_against_on_demand_and_the_limit(

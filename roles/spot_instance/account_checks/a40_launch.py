@@ -45,11 +45,13 @@ def request(context: Context, kind: str, subnet: str, market: str) -> dict[str, 
         "InstanceInitiatedShutdownBehavior": "terminate",
         "MetadataOptions": {"HttpEndpoint": "enabled", "HttpTokens": "required", "HttpPutResponseHopLimit": 1},
         "BlockDeviceMappings": [{"DeviceName": context.image["RootDeviceName"], "Ebs": disk}],
-        "TagSpecifications": [{"ResourceType": kind_, "Tags": tags} for kind_ in ("instance", "volume")],
     }
+    tagged = ["instance", "volume"]
     if market == "spot":
+        tagged.append("spot-instances-request")
         options = {"SpotInstanceType": "one-time", "InstanceInterruptionBehavior": "terminate"}
         if settings.max_price:
             options["MaxPrice"] = settings.max_price
         asked["InstanceMarketOptions"] = {"MarketType": "spot", "SpotOptions": options}
+    asked["TagSpecifications"] = [{"ResourceType": each, "Tags": tags} for each in tagged]
     return asked

@@ -2,38 +2,47 @@
 
 from __future__ import annotations
 
+import math
+
 from .base import Finding, Status, worst
 from .context import Context
 
 REMEDY = "wait, add types or zones, or use on-demand: spot does not pay at the moment"
+RAISE = "raise spot_instance_max_price, or leave it empty: spot never costs more than on-demand"
 
 
 def run(context: Context) -> Finding:
-    """Find the cheapest cell, and the cells that are too dear."""
+    """Find the cheapest cell, the cells that are too dear, and whether on-demand is a last resort under the cap."""
     settings = context.settings
+    try:
+        limit = float(settings.max_price) if settings.max_price else math.inf
+    except ValueError:
+        return Finding("fail", f"spot_instance_max_price={settings.max_price!r} is no number", "correct it")
+    last_resort = "on-demand" in settings.markets and any(
+        settings.on_demand.get(kind, math.inf) <= limit for kind in settings.types
+    )
     if "spot" not in settings.markets:
-        return Finding("pass", "no spot in spot_instance_markets")
+        if last_resort:
+            return Finding("pass", "no spot in spot_instance_markets")
+        return Finding("fail", f"spot_instance_max_price {limit:g} is below every on-demand price known", RAISE)
     prices = context.prices
     if not prices:
         return Finding("fail", "EC2 has no spot price for any type in any zone of the matrix", "other types or zones")
     cheapest = min(prices, key=lambda cell: prices[cell])
     told = f"cheapest {cheapest[0]} in {cheapest[1]}: {prices[cheapest]:.4f} USD/h{_saving(context, cheapest)}"
-    if settings.max_price:
-        try:
-            limit = float(settings.max_price)
-        except ValueError:
-            return Finding("fail", f"spot_instance_max_price={settings.max_price!r} is no number", "correct it")
-        if all(price > limit for price in prices.values()):
-            status: Status = "fail" if settings.markets == ("spot",) else "warn"
-            text = f"spot_instance_max_price {limit:g} is below every current price, {told}"
-            return Finding(
-                status, text, "raise spot_instance_max_price, or leave it empty: spot never costs more than on-demand"
-            )
+    if all(price > limit for price in prices.values()):
+        text = f"spot_instance_max_price {limit:g} is below every current price, {told}"
+        return Finding("warn" if last_resort else "fail", text, RAISE)
     dear: list[tuple[Status, str]] = [
         ("warn", f"{kind} in {zone} costs {price:.4f} USD/h on spot, {settings.on_demand[kind]:g} on demand")
         for (kind, zone), price in prices.items()
         if kind in settings.on_demand and price >= settings.on_demand[kind]
     ]
+    if "on-demand" in settings.markets and not last_resort:
+        text = (
+            f"on-demand is no last resort: spot_instance_max_price {limit:g} is below its prices too"
+        )
+        dear.append(("warn", text))
     return worst(dear, told)
 
 

@@ -77,7 +77,8 @@ def questions(context: Context) -> list[Question]:
     tagged = {**region, **{f"{key}/project": settings.project for key in ("aws:ResourceTag", "ec2:ResourceTag")}}
     tags = {f"aws:RequestTag/{name}": value for name, value in settings.tags.items()}
     launch = {**region, **tags, "aws:TagKeys": list(settings.tags)}
-    launched = [context.arn("ec2", f"{kind}/*") for kind in ("instance", "volume")]
+    launched = [context.arn("ec2", f"{kind}/*") for kind in ("instance", "volume", "spot-instances-request")]
+    template = [context.arn("ec2", "launch-template/*")]
     instance = context.arn("ec2", f"instance/{SOME_INSTANCE}")
     # A session is named after the caller; some policies allow a caller the sessions of its own only.
     name = caller["Arn"].rpartition("/")[2]
@@ -87,9 +88,9 @@ def questions(context: Context) -> list[Question]:
     return [
         Question(LOOKS, conditions=region),
         Question(("ssm:GetParameter",), [_parameter(context)], region),
-        Question(
-            ("ec2:CreateLaunchTemplate", "ec2:DeleteLaunchTemplate"), [context.arn("ec2", "launch-template/*")], region
-        ),
+        Question(("ec2:CreateLaunchTemplate",), template, launch),
+        Question(("ec2:CreateTags",), template, {**launch, "ec2:CreateAction": "CreateLaunchTemplate"}),
+        Question(("ec2:DeleteLaunchTemplate",), template, region),
         Question(("ec2:RunInstances",), launched, launch),
         Question(("ec2:CreateTags",), launched, {**launch, "ec2:CreateAction": "RunInstances"}),
         *_profile(context),
