@@ -39,9 +39,7 @@ def run(context: Context) -> Finding:
         if kind in settings.on_demand and price >= settings.on_demand[kind]
     ]
     if "on-demand" in settings.markets and not last_resort:
-        text = (
-            f"on-demand is no last resort: spot_instance_max_price {limit:g} is below its prices too"
-        )
+        text = f"on-demand is no last resort: spot_instance_max_price {limit:g} is below its prices too"
         dear.append(("warn", text))
     return worst(dear, told)
 
