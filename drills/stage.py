@@ -8,30 +8,17 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from drills.account import ROOT, TRANSPORT_BUCKET, EmbeddedAccount
+from drills.account import ROOT, EmbeddedAccount
+from drills.cloud import LIVE, Cloud, Instance, Inventory
 from drills.playbook import LOOK_SECONDS, Playbook, Stuck
-from local_aws.state import ACCOUNT_ID
 
 KINDS = ("instances", "volumes", "spot_requests", "launch_templates", "schedules", "transport_keys")
-LIVE = ("pending", "running", "stopping", "stopped", "shutting-down")
 PAST = "2026-01-01T00:00:00Z"
 LONG_PAST_RUN = "20260101T000000Z-abcdef"
 PRACTICE = ROOT / "drills" / "project"
-
-Inventory = dict[str, dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class Instance:
-    """An instance as a drill sees it."""
-
-    id: str
-    state: str
-    tags: dict[str, str]
 
 
 class Stage:
@@ -51,8 +38,7 @@ class Stage:
         """Start it, with its bystanders; stop it at the end."""
         try:
             self.account.start()
-            self._ec2, self._s3 = self.account.client("ec2"), self.account.client("s3")
-            self._scheduler = self.account.client("scheduler")
+            self.cloud = Cloud(self.account)
             self._make_bystanders()
             yield self
         finally:
@@ -110,16 +96,16 @@ class Stage:
     def instances(self, states: tuple[str, ...] = LIVE) -> list[Instance]:
         """Every instance in one of these states that is no bystander's."""
         others = self._bystanders.get("instances", {})
-        return [i for i in self._all_instances(states) if i.id not in others]
+        return [i for i in self.cloud.instances(states) if i.id not in others]
 
     def left(self) -> dict[str, int]:
         """What is there that is no bystander's, by kind."""
-        now = self._inventory()
+        now = self.cloud.inventory()
         return {kind: len(set(now[kind]) - set(self._bystanders[kind])) for kind in KINDS}
 
     def touched(self) -> list[str]:
         """What was done to bystanders: one text each."""
-        now = self._inventory()
+        now = self.cloud.inventory()
         return [
             f"{kind[:-1].replace('_', ' ')} {name} was {before} and is {now[kind].get(name, 'gone')}"
             for kind in KINDS
@@ -145,7 +131,7 @@ class Stage:
                 run.wait(60)
         self._runs.clear()
         if left := [instance.id for instance in self.instances()]:
-            self._ec2.terminate_instances(InstanceIds=left)
+            self.cloud.ec2.terminate_instances(InstanceIds=left)
             if not self.wait_until(lambda: not self.instances(), 30):
                 raise Stuck(f"the embedded AWS does not end {', '.join(left)}")
 
@@ -162,82 +148,24 @@ class Stage:
             "train_command": ["practice", "train"],
         }
 
-    def _all_instances(self, states: tuple[str, ...]) -> list[Instance]:
-        filters = [{"Name": "instance-state-name", "Values": list(states)}]
-        pages = self._ec2.get_paginator("describe_instances").paginate(Filters=filters)
-        return [
-            Instance(one["InstanceId"], one["State"]["Name"], {tag["Key"]: tag["Value"] for tag in one.get("Tags", [])})
-            for page in pages
-            for reservation in page["Reservations"]
-            for one in reservation["Instances"]
-        ]
-
-    def _inventory(self) -> Inventory:
-        """Everything in the account, by kind: name and what a bystander's must stay."""
-        requests = self._ec2.describe_spot_instance_requests()["SpotInstanceRequests"]
-        objects = self._s3.list_objects_v2(Bucket=TRANSPORT_BUCKET).get("Contents", [])
-        return {
-            "instances": {i.id: i.state for i in self._all_instances(LIVE)},
-            "volumes": {v["VolumeId"]: v["State"] for v in self._ec2.describe_volumes()["Volumes"]},
-            "spot_requests": {
-                r["SpotInstanceRequestId"]: r["State"] for r in requests if r["State"] in ("open", "active")
-            },
-            "launch_templates": {
-                t["LaunchTemplateName"]: t["LatestVersionNumber"]
-                for t in self._ec2.describe_launch_templates()["LaunchTemplates"]
-            },
-            "schedules": {s["Name"]: s["State"] for s in self._scheduler.list_schedules()["Schedules"]},
-            "transport_keys": {o["Key"]: o["ETag"] for o in objects},
-        }
-
     # who stands by
 
     def _make_bystanders(self) -> None:
         """What others have in the account, as like ours as can be."""
-        parameter = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
-        self.image = self.account.client("ssm").get_parameter(Name=parameter)["Parameter"]["Value"]
+        cloud, other = self.cloud, {"project": "spot-train-2", "lease_expires": PAST}
         made = [
-            self.launch({}),
-            self.launch({"Name": f"spot-train-preflight-{LONG_PAST_RUN}"}),
-            self.launch({"project": "spot-train-2", "run_id": LONG_PAST_RUN, "lease_expires": PAST}, spot=True),
-            self.launch({"project": "spot-train"}),
-            self.launch({"project": "spot-train", "run_id": "", "lease_expires": "tomorrow"}),
+            cloud.launch({}),
+            cloud.launch({"Name": f"spot-train-preflight-{LONG_PAST_RUN}"}),
+            cloud.launch({**other, "run_id": LONG_PAST_RUN}, request_tags={}),
+            cloud.launch({"project": "spot-train"}),
+            cloud.launch({"project": "spot-train", "run_id": "", "lease_expires": "tomorrow"}),
         ]
-        tags = [{"Key": "project", "Value": "spot-train-2"}, {"Key": "lease_expires", "Value": PAST}]
-        for specification in ([], [{"ResourceType": "volume", "Tags": tags}]):
-            self._ec2.create_volume(AvailabilityZone="us-east-1a", Size=1, TagSpecifications=specification)
-        self._ec2.create_launch_template(
-            LaunchTemplateName=f"spot-train-2-{LONG_PAST_RUN}", LaunchTemplateData={"InstanceType": "c5.large"}
-        )
-        self._scheduler.create_schedule(
-            Name=f"spot-train-2-{LONG_PAST_RUN}",
-            ScheduleExpression="rate(1 day)",
-            FlexibleTimeWindow={"Mode": "OFF"},
-            Target={
-                "Arn": f"arn:aws:sns:us-east-1:{ACCOUNT_ID}:other",
-                "RoleArn": f"arn:aws:iam::{ACCOUNT_ID}:role/spot-train-expiry",
-            },
-        )
+        for tags in ({}, other):
+            cloud.volume(tags)
+        cloud.template(f"spot-train-2-{LONG_PAST_RUN}", {})
+        cloud.schedule(f"spot-train-2-{LONG_PAST_RUN}")
         for key in (f"{made[0]}/other", "i-0123456789abcdef0/other", "other"):
-            self._s3.put_object(Bucket=TRANSPORT_BUCKET, Key=key, Body=b"other")
-        if not self.wait_until(lambda: len(self._all_instances(("running",))) == len(made), 60):
+            cloud.key(key)
+        if not self.wait_until(lambda: len(cloud.instances(("running",))) == len(made), 60):
             raise Stuck("the bystanders do not start")
-        self._bystanders = self._inventory()
-
-    def launch(self, tags: dict[str, str], spot: bool = False) -> str:
-        """Launch an instance by hand, with these tags on it and its volume; its id."""
-        market = {"InstanceMarketOptions": {"MarketType": "spot"}} if spot else {}
-        specifications = [
-            {"ResourceType": kind, "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
-            for kind in ("instance", "volume")
-            if tags
-        ]
-        answer = self._ec2.run_instances(
-            ImageId=self.image,
-            InstanceType="c5.large",
-            MinCount=1,
-            MaxCount=1,
-            TagSpecifications=specifications,
-            **market,
-        )
-        return str(answer["Instances"][0]["InstanceId"])
+        self._bystanders = cloud.inventory()

@@ -6,6 +6,7 @@ import time
 
 from drills.catalogue.layers import WITHOUT_GUARD, WITHOUT_SCHEDULE
 from drills.catalogue.signals import PHASES, PREFLIGHT
+from drills.cloud import specification
 from drills.drill import FAILED, Drill, Expected, Seen
 from drills.stage import Stage
 
@@ -56,11 +57,10 @@ def _open_request(stage: Stage) -> Seen:
     run = PHASES["preflight"].start(stage)
     ours = stage.wait_for_instance(run)
     stage.fault("capacity", "code=InsufficientInstanceCapacity")
-    tags = [{"Key": key, "Value": value} for key, value in ours.tags.items()]
     stage.account.client("ec2").request_spot_instances(
         InstanceCount=1,
-        LaunchSpecification={"ImageId": stage.image, "InstanceType": "c5.large"},
-        TagSpecifications=[{"ResourceType": "spot-instances-request", "Tags": tags}],
+        LaunchSpecification={"ImageId": stage.cloud.image, "InstanceType": "c5.large"},
+        TagSpecifications=[specification("spot-instances-request", ours.tags)],
     )
     seen = Seen(run)
     seen.check(stage.left()["spot_requests"] == 2, "the request is not open")

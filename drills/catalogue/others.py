@@ -38,7 +38,7 @@ def _look_alikes(stage: Stage) -> Seen:
 def _too_many(stage: Stage) -> Seen:
     """More instances past their lease than may be ended at once: none is touched, and it is said."""
     for number in range(4):
-        stage.launch(_stale(f"{number}"))
+        stage.cloud.launch(_stale(f"{number}"))
     stage.wait_until(lambda: len(stage.instances(("running",))) == 4, 60)
     code, output = stage.playbook("reap", "-e", "spot_instance_end_at_most=3")
     seen = Seen(None, code=code, output=output)
@@ -51,7 +51,7 @@ def _too_many(stage: Stage) -> Seen:
 
 
 def _reaper_twice(stage: Stage) -> Seen:
-    stage.launch(_stale("0"))
+    stage.cloud.launch(_stale("0"))
     stage.wait_until(lambda: len(stage.instances(("running",))) == 1, 60)
     since = time.monotonic()
     with ThreadPoolExecutor(2) as pool:
@@ -119,7 +119,7 @@ def _full_disk(stage: Stage) -> Seen:
 def _skewed_lease(stage: Stage) -> Seen:
     """A lease that is over by the controller's clock, and not by AWS's: nobody may end it."""
     soon = datetime.now(UTC) + timedelta(minutes=2)
-    stage.launch({**_stale("0"), "lease_expires": soon.strftime("%Y-%m-%dT%H:%M:%SZ")})
+    stage.cloud.launch({**_stale("0"), "lease_expires": soon.strftime("%Y-%m-%dT%H:%M:%SZ")})
     stage.wait_until(lambda: len(stage.instances(("running",))) == 1, 60)
     faketime = shutil.which("faketime")
     if faketime is None:

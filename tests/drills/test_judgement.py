@@ -32,7 +32,7 @@ def test_a_drill_that_leaves_nothing_holds(stage: Stage) -> None:
 
 def test_what_is_left_is_counted_by_kind(stage: Stage) -> None:
     def leaves(stage: Stage) -> Seen:
-        stage.launch({"project": "spot-train", "run_id": "x"})
+        stage.cloud.launch({"project": "spot-train", "run_id": "x"})
         return Seen(None, code=0)
 
     row = perform(drill(leaves), stage)

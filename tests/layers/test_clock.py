@@ -12,11 +12,11 @@ import pytest
 import yaml
 
 from drills.account import DATA_BUCKET, ROOT, TRANSPORT_BUCKET
+from drills.cloud import Cloud
 from local_aws.state import reserve
 from roles.spot_instance.account_checks import a05_controller_clock, a24_expiry_role
 from roles.spot_instance.account_checks.base import Settings, Unavailable
 from roles.spot_instance.account_checks.context import Context
-from tests.layers.conftest import Cloud
 
 SETTINGS = {
     "region": "us-east-1",

@@ -13,7 +13,8 @@ import jinja2
 import pytest
 
 from drills.account import ROOT
-from tests.layers.conftest import RUN, Cloud
+from drills.cloud import Cloud
+from tests.layers.conftest import RUN
 
 TEMPLATE = ROOT / "roles" / "spot_instance" / "templates" / "user_data.sh.j2"
 # What a step, or a package that it installs, may do by accident.

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from drills.cloud import Cloud, Inventory
 from local_aws.state import reserve
 from roles.spot_instance.library.expiry_schedule import schedule
-from tests.layers.conftest import PROJECT, RUN, Cloud, Inventory, run_module, tags_of_run
+from tests.layers.conftest import PROJECT, RUN, run_module, tags_of_run
 
 ROLE = "arn:aws:iam::123456789012:role/spot-train-expiry"
 

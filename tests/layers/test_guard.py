@@ -16,8 +16,9 @@ import pytest
 import yaml
 
 from drills.account import ROOT, TRANSPORT_BUCKET
+from drills.cloud import Cloud
 from local_aws.state import reserve
-from tests.layers.conftest import PROJECT, Cloud, tags_of_run
+from tests.layers.conftest import PROJECT, tags_of_run
 
 PROMISED_SECONDS = 10
 BINARIES = {"2.19": ROOT / ".venv" / "bin", "2.21": ROOT / ".venv-2.21" / "bin"}

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.layers.conftest import Cloud, Inventory, tags_of_run
+from drills.cloud import Cloud, Inventory
+from tests.layers.conftest import tags_of_run
 
 LAUNCHED = {"id": "i-gone", "type": "c5.large", "az": "us-east-1a", "subnet": "s", "market": "spot",
             "requested_at": "2026-01-05T09:00:00Z", "price_usd_hour": 0.03, "on_demand_usd_hour": 0.085}  # fmt: skip

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from drills.account import TRANSPORT_BUCKET
-from tests.layers.conftest import PROJECT, Cloud, Inventory, tags_of_run
+from drills.cloud import Cloud, Inventory
+from tests.layers.conftest import PROJECT, tags_of_run
 
 OTHER_RUN = "20260106T090000Z-0a1b2c"
 

@@ -10,7 +10,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from drills.account import TRANSPORT_BUCKET
-from tests.layers.conftest import PROJECT, RUN, Cloud, Inventory, tags_of_run
+from drills.cloud import Cloud, Inventory
+from tests.layers.conftest import PROJECT, RUN, tags_of_run
 
 NOTHING = dict.fromkeys(("instances", "volumes", "spot_requests", "launch_templates", "schedules", "transport_keys"), 0)
 
