@@ -6,9 +6,10 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from drills.playbook import Playbook, Stuck
+from drills.playbook import LONGEST_RUN_SECONDS, Playbook, Stuck
 from drills.stage import Stage
 
 #: How long the guard, or whoever closes a run in its place, may take to write the receipt and to sweep.
@@ -121,6 +122,31 @@ class Row:
     def holds(self) -> bool:
         """Whether everything is as expected."""
         return not self.problems
+
+
+def finish(run: Playbook, stage: Stage) -> Seen:
+    """Wait for the end of a run that something was just done to, and time the end of its last instance.
+
+    Raises:
+        Stuck: It does not end.
+    """
+    since = last = time.monotonic()
+
+    def ended() -> bool:
+        nonlocal last
+        if stage.instances():
+            last = time.monotonic()
+        return run.code is not None
+
+    stage.wait_until(ended, LONGEST_RUN_SECONDS)
+    run.wait(1)
+    return Seen(run, gone_after=round(last - since, 1))
+
+
+def end_by_hand(run: Playbook, stage: Stage, seen: Seen, runs: Path | None = None) -> None:
+    """End a run as its user would: playbooks/terminate.yml, with the folder of the runs or another one."""
+    code, output = stage.playbook("terminate", "-e", f"run_id={run.run_id}", "-e", f"runs_dir={runs or run.runs}")
+    seen.check(code == 0, f"terminate.yml: {output[-300:]}")
 
 
 def perform(drill: Drill, stage: Stage) -> Row:

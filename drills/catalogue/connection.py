@@ -6,7 +6,7 @@ import tarfile
 import time
 
 from drills.catalogue.signals import PHASES, PREFLIGHT
-from drills.drill import FAILED, Drill, Expected, Seen
+from drills.drill import FAILED, Drill, Expected, Seen, finish
 from drills.stage import Stage
 
 #: The stock connection waits a minute for output, and tries again; a drill need not.
@@ -16,9 +16,7 @@ IMPATIENT = ("-e", "ansible_aws_ssm_timeout=10", "-e", "ansible_aws_ssm_retries=
 def _never_online(stage: Stage) -> Seen:
     stage.fault("never_online", "count=1")
     run = stage.play(*PREFLIGHT, "-e", "spot_instance_online_seconds=8", settings={"folds": 1})
-    since = time.monotonic()
-    run.wait()
-    return Seen(run, gone_after=round(time.monotonic() - since, 1))
+    return finish(run, stage)
 
 
 def _cut(stage: Stage) -> Seen:
@@ -44,18 +42,14 @@ def _starts(folder: object) -> int:
 def _gone(event: str, stage: Stage) -> Seen:
     run = PHASES["preflight"].start(stage, *IMPATIENT)
     instance = stage.wait_for_instance(run)
-    since = time.monotonic()
     stage.fault(event, f"instance={instance.id}")
-    run.wait()
-    return Seen(run, gone_after=round(time.monotonic() - since, 1))
+    return finish(run, stage)
 
 
 def _hung(stage: Stage) -> Seen:
     run = stage.play(*PREFLIGHT, "-e", "preflight_seconds=5", settings={"preflight_seconds": 3600})
     run.wait_for_task("preflight", "Check software")
-    since = time.monotonic()
-    run.wait()
-    return Seen(run, gone_after=round(time.monotonic() - since, 1))
+    return finish(run, stage)
 
 
 def _s3_fails(stage: Stage) -> Seen:
@@ -67,10 +61,8 @@ def _s3_fails(stage: Stage) -> Seen:
 
 def _transport_denied(stage: Stage) -> Seen:
     run = PHASES["deps"].start(stage)
-    since = time.monotonic()
     stage.fault("error", "service=s3", "action=PutObject", "status=403", "code=AccessDenied")
-    run.wait()
-    return Seen(run, gone_after=round(time.monotonic() - since, 1))
+    return finish(run, stage)
 
 
 DRILLS = [

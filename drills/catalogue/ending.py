@@ -7,7 +7,7 @@ import time
 from drills.catalogue.layers import WITHOUT_GUARD, WITHOUT_SCHEDULE
 from drills.catalogue.signals import PHASES, PREFLIGHT
 from drills.cloud import specification
-from drills.drill import FAILED, Drill, Expected, Seen
+from drills.drill import FAILED, Drill, Expected, Seen, end_by_hand, finish
 from drills.stage import Stage
 
 REFUSED = ("error", "service=ec2", "action=TerminateInstances", "status=403", "code=UnauthorizedOperation")
@@ -18,9 +18,7 @@ def _refused_twice(stage: Stage) -> Seen:
     stage.fault(*REFUSED, "count=2")
     run = stage.play(*PREFLIGHT, settings={"folds": 1})
     run.wait_for_task("terminate")
-    since = time.monotonic()
-    run.wait()
-    return Seen(run, gone_after=round(time.monotonic() - since, 1))
+    return finish(run, stage)
 
 
 def _refused_for_ever(stage: Stage) -> Seen:
@@ -39,8 +37,7 @@ def _refused_for_ever(stage: Stage) -> Seen:
     stage.wait_until(lambda: not stage.instances(), LEASE_MINUTES * 60 + 30)
     seen.gone_after = round(time.monotonic() - since, 1)
     stage.fault("clear")
-    code, output = stage.playbook("terminate", "-e", f"run_id={run.run_id}", "-e", f"runs_dir={run.runs}")
-    seen.check(code == 0, f"terminate.yml: {output[-300:]}")
+    end_by_hand(run, stage, seen)
     return seen
 
 
@@ -65,8 +62,7 @@ def _open_request(stage: Stage) -> Seen:
     seen = Seen(run)
     seen.check(stage.left()["spot_requests"] == 2, "the request is not open")
     since = time.monotonic()
-    code, output = stage.playbook("terminate", "-e", f"run_id={run.run_id}", "-e", f"runs_dir={stage.folder}/none")
-    seen.check(code == 0, f"terminate.yml: {output[-300:]}")
+    end_by_hand(run, stage, seen, runs=stage.folder / "none")
     seen.gone_after = round(time.monotonic() - since, 1)
     seen.check(not stage.instances(), "the instance lives on")
     # Whatever had capacity now would be granted now.

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from drills.catalogue.signals import PHASES
-from drills.drill import FAILED, Drill, Expected, Seen
+from drills.drill import FAILED, Drill, Expected, Seen, end_by_hand, finish
 from drills.stage import Stage
 
 WITHOUT_GUARD = ("-e", "run_guard=false")
@@ -38,8 +38,7 @@ def _only(phase: str, arguments: tuple[str, ...], wait: Callable[[Stage], None],
         code, output = stage.playbook("reap")
         seen.check(code == 0, f"reap.yml{attempt}: {output[-300:]}")
     # The receipt of a run that nobody closed is written by whoever ends it by hand.
-    code, output = stage.playbook("terminate", "-e", f"run_id={run.run_id}", "-e", f"runs_dir={run.runs}")
-    seen.check(code == 0, f"terminate.yml: {output[-300:]}")
+    end_by_hand(run, stage, seen)
     return seen
 
 
@@ -61,9 +60,7 @@ def _failing(stage: Stage) -> Seen:
         *_lease(LONG, LONG), settings={"preflight_seconds": 60},
     )  # fmt: skip
     run.wait_for_task("terminate")
-    since = time.monotonic()
-    run.wait()
-    return Seen(run, gone_after=round(time.monotonic() - since, 1))
+    return finish(run, stage)
 
 
 _ALONE = {

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 from drills.catalogue.signals import GUARD_SECONDS, PHASES, PREFLIGHT
-from drills.drill import FAILED, Drill, Expected, Seen
+from drills.drill import FAILED, Drill, Expected, Seen, finish
 from drills.playbook import Stuck
 from drills.stage import PAST, Stage
 
@@ -107,9 +107,7 @@ def _full_disk(stage: Stage) -> Seen:
                     filler.write(bytes(4096))
             except OSError:
                 pass  # it is full now, which is the point
-        since = time.monotonic()
-        run.wait()
-        seen = Seen(run, gone_after=round(time.monotonic() - since, 1), output=run.output)
+        seen = finish(run, stage)
         stage.wait_until(lambda: not any(stage.left().values()), 60)
         return Seen(None, code=run.code, output=run.output, gone_after=seen.gone_after)
     finally:
