@@ -138,7 +138,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m drills", description=__doc__, allow_abbrev=False)
     parser.add_argument("only", nargs="*", metavar="NAME", help="only these drills; * and ? stand for anything")
     parser.add_argument("--fast", action="store_true", help="only those that `make test` runs")
-    parser.add_argument("--jobs", type=int, default=3, metavar="N", help="so many at a time (3)")
+    parser.add_argument("--jobs", type=int, default=4, metavar="N", help="so many at a time (4)")
     parser.add_argument("--json", type=Path, default=Path(".cache/drills.json"), metavar="FILE", help="rows as JSON")
     parser.add_argument("--list", action="store_true", help="show what there is, run nothing")
     return parser

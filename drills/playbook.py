@@ -26,18 +26,21 @@ class Stuck(Exception):
 class Playbook:
     """A started `ansible-playbook train.yml`, in a session and process group of its own."""
 
-    def __init__(self, account: EmbeddedAccount, runs: Path, *arguments: str, prefix: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, account: EmbeddedAccount, runs: Path, log: Path, *arguments: str, prefix: tuple[str, ...] = ()
+    ) -> None:
         """Start it.
 
         Args:
             account: Whose controller it is.
             runs: Folder that gets this run's folder, and no other run's.
+            log: File that gets what it prints.
             arguments: Options of `ansible-playbook`.
             prefix: Put before the command, for example `faketime …`.
         """
         runs.mkdir(parents=True, exist_ok=True)
         self.runs = runs
-        self.log = runs / "output.txt"
+        self.log = log
         with self.log.open("wb") as output:
             self._process = subprocess.Popen(
                 [*prefix, "ansible-playbook", "train.yml", "-e", f"runs_dir={runs}", *arguments],

@@ -64,7 +64,9 @@ class Stage:
         self._plays += 1
         source = ["-e", json.dumps({"training_source": self._practice(settings)})] if settings else []
         runs = runs or self.folder / f"runs-{self._plays}"
-        self._runs.append(Playbook(self.account, runs, *source, *arguments, prefix=prefix))
+        # Not in the folder of the runs, whose disk a drill may fill.
+        log = self.folder / f"output-{self._plays}.txt"
+        self._runs.append(Playbook(self.account, runs, log, *source, *arguments, prefix=prefix))
         return self._runs[-1]
 
     def playbook(self, name: str, *arguments: str, prefix: tuple[str, ...] = ()) -> tuple[int, str]:
