@@ -5,7 +5,5 @@ set -eu
 
 cd "$(dirname "$0")/.."
 scripts/setup.sh controller
-if ! command -v faketime >/dev/null && [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
-    apt-get update -qq && apt-get install -y -qq --no-install-recommends faketime >/dev/null
-fi
+scripts/faketime.sh
 exec .venv/bin/python -m "$@"

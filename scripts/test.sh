@@ -7,6 +7,7 @@ set -eu
 
 cd "$(dirname "$0")/.."
 scripts/setup.sh controller core-2.21 predictor
+scripts/faketime.sh
 PATH="$PWD/.venv/bin:$PATH"
 export PATH
 export ANSIBLE_CONFIG="$PWD/ansible.cfg" ANSIBLE_HOME="$PWD/.ansible"

@@ -12,6 +12,7 @@ import pytest
 from drills.account import DATA_BUCKET
 from local_aws.ledger import read, select
 from local_aws.state import reserve
+from tests.account_checks import SCRIPT, SETTINGS
 from tests.e2e.broken_accounts import (
     FAILURES,
     PREFLIGHT,
@@ -315,37 +316,9 @@ def check_directly(
     account: Account, inputs: Inputs, environment: dict[str, str] | None = None
 ) -> dict[str, dict[str, Any]]:
     """The checks of a training run, without a playbook, by default with the controller's keys."""
-    script = """
-import json, os, sys
-sys.path[:0] = ["roles/spot_instance/action_plugins"]
-import account_checks as plugin
-runner = plugin.load()
-base = sys.modules[plugin.PACKAGE + ".base"]
-context = sys.modules[plugin.PACKAGE + ".context"].Context(base.Settings.of(json.loads(sys.argv[1])))
-print(json.dumps(runner.run_all(context, plugin.FOLDER, plugin.PACKAGE)))
-"""
     given = {name.removeprefix("spot_instance_"): value for name, value in inputs.items()}
-    arguments = {
-        "region": "us-east-1",
-        "preflight": False,
-        "project": "spot-train",
-        "tags": {"project": inputs.get("project", "spot-train")},
-        "types": ["c5.large"],
-        "markets": ["spot"],
-        "max_price": "",
-        "on_demand": {"c5.large": 0.085},
-        "subnet_filters": {"default-for-az": "true"},
-        "security_group": "spot-train",
-        "profile": "spot-train-training",
-        "image_parameter": "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64",
-        "volume_gb": "30",
-        "data_bucket": DATA_BUCKET,
-        "transport_bucket": TRANSPORT,
-        "arctic_prefix": "arcticdb",
-        "expiry_role": "spot-train-expiry",
-        **given,
-    }
+    arguments = {**SETTINGS, "tags": {"project": inputs.get("project", "spot-train")}, **given}
     reservation = reserve(account.folder / "aws")
     other = Account(account.folder, environment={**reservation.client_environment(), **(environment or {})})
-    answer = other.command(str(other.binaries / "python"), "-c", script, json.dumps(arguments))
-    return {each["name"]: each for each in json.loads(answer.stdout)}
+    answer = other.command(str(other.binaries / "python"), "-c", SCRIPT, json.dumps(arguments))
+    return {each["name"]: each for each in json.loads(answer.stdout)[0]}

@@ -11,41 +11,13 @@ from typing import Any
 import pytest
 import yaml
 
-from drills.account import DATA_BUCKET, ROOT, TRANSPORT_BUCKET
+from drills.account import ROOT
 from drills.cloud import Cloud
 from local_aws.state import reserve
 from roles.spot_instance.account_checks import a05_controller_clock, a24_expiry_role
 from roles.spot_instance.account_checks.base import Settings, Unavailable
 from roles.spot_instance.account_checks.context import Context
-
-SETTINGS = {
-    "region": "us-east-1",
-    "preflight": False,
-    "project": "spot-train",
-    "tags": {"project": "spot-train"},
-    "types": ["c5.large"],
-    "markets": ["spot"],
-    "max_price": "",
-    "on_demand": {"c5.large": 0.085},
-    "subnet_filters": {"default-for-az": "true"},
-    "security_group": "spot-train",
-    "profile": "spot-train-training",
-    "image_parameter": "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64",
-    "volume_gb": "30",
-    "data_bucket": DATA_BUCKET,
-    "transport_bucket": TRANSPORT_BUCKET,
-    "arctic_prefix": "arcticdb",
-    "expiry_role": "spot-train-expiry",
-}
-CHECKS = """
-import json, os, sys
-sys.path[:0] = ["roles/spot_instance/action_plugins"]
-import account_checks as plugin
-runner = plugin.load()
-base = sys.modules[plugin.PACKAGE + ".base"]
-context = sys.modules[plugin.PACKAGE + ".context"].Context(base.Settings.of(json.loads(sys.argv[1])))
-print(json.dumps([runner.run_all(context, plugin.FOLDER, plugin.PACKAGE), context.clock_offset]))
-"""
+from tests.account_checks import SCRIPT, SETTINGS
 
 
 @pytest.fixture
@@ -91,7 +63,7 @@ def test_refused_signatures_all_point_to_the_clock(cloud: Cloud, seconds: int) -
     environment = [f"{name}={value}" for name, value in keys.items()]
 
     answer = cloud.account.command(
-        "env", *environment, "faketime", "-f", f"{seconds:+d}s", "python", "-c", CHECKS, json.dumps(SETTINGS)
+        "env", *environment, "faketime", "-f", f"{seconds:+d}s", "python", "-c", SCRIPT, json.dumps(SETTINGS)
     )
 
     checks, offset = json.loads(answer.stdout)
