@@ -16,6 +16,7 @@ IMPATIENT = ("-e", "ansible_aws_ssm_timeout=10", "-e", "ansible_aws_ssm_retries=
 def _never_online(stage: Stage) -> Seen:
     stage.fault("never_online", "count=1")
     run = stage.play(*PREFLIGHT, "-e", "spot_instance_online_seconds=8", settings={"folds": 1})
+    stage.wait_for_instance(run, ("pending", "running"))
     return finish(run, stage)
 
 
