@@ -85,17 +85,18 @@ class EmbeddedAccount:
         """Entries of the ledger."""
         return [json.loads(line) for line in self.local_aws("log", "--json", *filters).splitlines()]
 
-    def client(self, service: str) -> Any:
-        """A boto3 client as the account's owner."""
+    def client(self, service: str, controller: bool = False) -> Any:
+        """A boto3 client as the account's owner, or with the controller's keys and no more than its policy allows."""
         import boto3
 
         reservation = reserve(self.folder / "aws")
+        key = reservation.controller if controller else reservation.operator
         return boto3.client(
             service,
             endpoint_url=reservation.endpoint,
             region_name=reservation.region,
-            aws_access_key_id=reservation.operator.access_key_id,
-            aws_secret_access_key=reservation.operator.secret_access_key,
+            aws_access_key_id=key.access_key_id,
+            aws_secret_access_key=key.secret_access_key,
         )
 
     def processes(self) -> list[str]:

@@ -7,10 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import boto3
-
 from drills.account import TRANSPORT_BUCKET, EmbeddedAccount
-from local_aws.state import reserve
 
 LIVE = ("pending", "running", "stopping", "stopped", "shutting-down")
 IMAGE = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
@@ -37,14 +34,7 @@ class Cloud:
 
     def controller(self, service: str) -> Any:
         """A client with the controller's keys, and no more than its policy allows."""
-        reservation = reserve(self.account.folder / "aws")
-        return boto3.client(
-            service,
-            endpoint_url=reservation.endpoint,
-            region_name=reservation.region,
-            aws_access_key_id=reservation.controller.access_key_id,
-            aws_secret_access_key=reservation.controller.secret_access_key,
-        )
+        return self.account.client(service, controller=True)
 
     def launch(
         self, tags: dict[str, str], request_tags: dict[str, str] | None = None, user_data: str = "", **more: Any
