@@ -91,7 +91,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             self._close(folder)
             return {**result, "changed": True}
         at_most = int(self._templar.template(variables.get("spot_instance_end_at_most", 3)))
-        return {**result, "changed": True, "pid": self._start(folder, run, at_most)}
+        return {**result, "changed": True, "pid": self._start(folder, run, at_most), "run_dir": str(folder)}
 
     def _start(self, folder: Path, run: Mapping[str, Any], at_most: int) -> int:
         """Start the program and wait until it watches; its process id."""

@@ -146,6 +146,27 @@ def test_whatever_signal_ends_the_playbook_its_instance_is_gone_within_seconds_a
     assert "the run was ended by the guard" in receipt["error"]
     assert (one.folder / one.run_id / "report.html").exists()
     assert cloud.state(other) == "running"
+    assert (one.folder / one.run_id / "interrupted").exists() == (number == signal.SIGINT)
+
+
+def test_a_playbook_that_does_not_end_after_ctrl_c_is_killed_and_its_instance_gone_within_seconds(
+    play: Callable[[str], Play], cloud: Cloud
+) -> None:
+    """Ansible hangs too seldom to be waited for; here it was never told of the Ctrl-C that the note is about."""
+    one = play("2.19")
+    one.start(["sleep", "60"])
+    instance = one.launch()
+
+    begun = time.monotonic()
+    (one.folder / one.run_id / "interrupted").touch()
+    cloud.wait_for(lambda: cloud.state(instance) == "terminated")
+    gone = time.monotonic() - begun
+    cloud.wait_for(one.guard_has_gone, 90)
+
+    assert gone < PROMISED_SECONDS
+    assert one.process.wait(10) == -signal.SIGKILL
+    assert "does not end 4 s after Ctrl-C: killing it" in one.log
+    assert one.receipt()["outcome"] == "interrupted"
 
 
 @pytest.mark.parametrize("core", ["2.19", "2.21"])

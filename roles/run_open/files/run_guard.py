@@ -6,6 +6,7 @@
 the main process. If the run was not closed by then (a file ``closed`` in its folder), it sweeps at once, and again
 until no worker of the dead run lives that could still launch something, and has playbooks/terminate.yml report on the
 run. Started by the action plugin ``run_guard``; what it does is in ``guard.log`` in the folder of the run.
+A playbook that still runs seconds after Ctrl-C, of which the callback ``run_interrupt`` leaves a note, it kills first.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from pathlib import Path
 from typing import Any
 
 LOOK_SECONDS = 0.2
+INTERRUPTED_SECONDS = 4.0
+"""So long a playbook may take to end after Ctrl-C: see plugins/callback/run_interrupt.py for why it might not."""
 REMEMBER_SECONDS = 3.0
 """A worker that was seen so shortly before the end of the main process may outlive it."""
 WORKER_SECONDS = 12.0
@@ -73,10 +76,11 @@ class Watched:
         self._handle = self._open()
         self._workers: dict[int, float] = {}
 
-    def wait(self) -> None:
-        """Wait until it has ended, remembering its workers."""
+    def wait(self, look: Callable[[], None]) -> None:
+        """Wait until it has ended, remembering its workers; ``look`` is called each time it was found alive."""
         while self.is_alive():
             self._remember()
+            look()
             if self._handle is None:
                 time.sleep(LOOK_SECONDS)
             else:
@@ -91,6 +95,12 @@ class Watched:
         except OSError:
             return False
         return True
+
+    def kill(self) -> None:
+        """End it, if it still runs."""
+        if self.is_alive():
+            with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+                os.kill(self.pid, signal.SIGKILL)
 
     def orphans(self) -> list[int]:
         """Processes of the workers that lived at the end: each worker leads a process group of its own."""
@@ -134,15 +144,25 @@ class Guard:
         self._settings, self._sweep = settings, sweep
         self._watched = Watched(settings.pid, settings.started)
         self._closed = Path(settings.run_dir) / "closed"
+        self._note = Path(settings.run_dir) / "interrupted"
+        self._interrupted: float | None = None
 
     def watch(self) -> None:
         """Wait for the end of the playbook, and end the run if nobody has."""
-        self._watched.wait()
+        self._watched.wait(self._look)
         if self._closed.exists():
             return
         say(f"ansible-playbook (process {self._settings.pid}) has ended, and the run was not closed: ending it")
         self._end()
         self._report()
+
+    def _look(self) -> None:
+        """Kill a playbook that was told to stop and does not; the callback ``run_interrupt`` leaves the note."""
+        if self._interrupted is None:
+            self._interrupted = time.monotonic() if self._note.exists() else None
+        elif time.monotonic() - self._interrupted > INTERRUPTED_SECONDS:
+            say(f"ansible-playbook does not end {INTERRUPTED_SECONDS:.0f} s after Ctrl-C: killing it")
+            self._watched.kill()
 
     def _end(self) -> None:
         """Sweep until nothing is left and nobody lives who could launch more, and then once again."""

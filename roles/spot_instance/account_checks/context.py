@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from .base import Settings, Unavailable, error_code, is_clock_refusal, one_line
 
 # Enough for a throttled account, short enough for a region or an endpoint that does not answer.
-CONFIG = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 4})
+CONFIG = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 8})
 T = TypeVar("T")
 LIVE = ["pending", "running"]
 
