@@ -129,27 +129,19 @@ def _resumed(ready: Callable[[Stage, Playbook], bool], milliseconds: int, stage:
     return seen
 
 
-def _some_folds(stage: Stage, run: Playbook) -> bool:
+def _some_folds(stage: Stage, run: Playbook, some: int = 10) -> bool:
     listed = stage.account.client("s3").list_objects_v2(Bucket=DATA_BUCKET, Prefix=f"runs/{run.run_id}/folds/")
-    return bool(run.run_id) and listed["KeyCount"] >= 10
+    return bool(run.run_id) and listed["KeyCount"] >= some
 
 
 def _first_live_file(stage: Stage, run: Playbook) -> bool:
-    """Slow the writing down once it begins, so that there is a middle of it."""
+    """Slow the writing down before it begins, with the last of the 60 folds, so that there is a middle of it."""
     if not stage.memory.get(run.run_id):
-        if not _written(stage, run, f"{LIVE}/archive/"):
+        if not _some_folds(stage, run, 45):
             return False
         stage.fault("latency", "milliseconds=700", "service=s3", "action=PutObject")
         stage.memory[run.run_id] = True
     return bool(_weights(stage))
-
-
-def _written(stage: Stage, run: Playbook, prefix: str) -> bool:
-    started = next(iter(run.events()), {}).get("time")
-    if started is None:
-        return False
-    puts = stage.account.ledger("--action", "PutObject", "--bucket", DATA_BUCKET, "--since", str(started))
-    return any(prefix in str(entry["resource"]) for entry in puts)
 
 
 DRILLS = [
