@@ -16,9 +16,11 @@ def test_the_shipped_configuration_has_the_origins_values(default_settings: dict
     folds = config.walk_forward
     assert (folds.min_train_days, folds.test_days, folds.purge_days) == (504, 126, 21)
     assert (folds.min_train_rows, folds.min_test_rows) == (1000, 100)
-    assert (config.meta.alpha, config.gates.median_ic, config.research.min_rows) == (1.0, 0.02, 100)
-    gates = config.gates
-    assert (gates.triple_barrier_days, gates.triple_barrier_ratio, gates.triple_barrier_min_pairs) == (42, 1.15, 100)
+    assert (config.meta.alpha, config.gates.median_ic.threshold, config.research.min_rows) == (1.0, 0.02, 100)
+    barrier = config.gates.triple_barrier
+    assert (barrier.days, barrier.ratio, barrier.min_pairs) == (42, 1.15, 100)
+    blocking = {name: gate["blocking"] for name, gate in config.as_dict()["gates"].items()}
+    assert [name for name, blocks in blocking.items() if blocks] == ["median_ic", "short_history", "beats_incumbent"]
 
 
 @pytest.mark.parametrize("content", ["", "\n", "# only a comment\n", "{}", "---\n"])
@@ -74,6 +76,9 @@ def _set(*path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         (_set("walk_forward", "purge_days", value=20), "purge_days 20 is below labels.horizon 21"),
         (_set("data", "macro", value={"SPX": "maybe"}), "data.macro.SPX is 'maybe'"),
         (_set("data", "calendar", value=""), "data.calendar is empty"),
+        (_set("data", "changed_since_preflight", value="ignore"), "'ignore', allowed are note, fail"),
+        (_set("gates", "sharpe", value={"blocking": True}), "unknown key 'sharpe' in gates, known are median_ic"),
+        (_set("gates", "median_ic", "blocking", value=1), "gates.median_ic.blocking must be of type bool, is int"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_place(

@@ -122,7 +122,7 @@ def test_a_model_that_fails_a_gate_leaves_the_live_set_untouched(
 ) -> None:
     assert training(momentum.name) == 0
     before = {key: tag for key, tag in momentum.etags(LIVE).items() if key in PROMOTED}
-    settings["gates"]["median_ic"] = 0.99
+    settings["gates"]["median_ic"]["threshold"] = 0.99
     settings["lightgbm"]["trees"] = 11
 
     assert training(momentum.name) == 0
@@ -140,7 +140,7 @@ def test_a_model_that_fails_a_gate_leaves_the_live_set_untouched(
 def test_a_failing_model_in_a_new_bucket_puts_no_weights_live_and_the_manifest_says_so(
     training: Any, momentum: Any, settings: dict[str, Any]
 ) -> None:
-    settings["gates"]["median_ic"] = 0.99
+    settings["gates"]["median_ic"]["threshold"] = 0.99
 
     assert training(momentum.name) == 0
 

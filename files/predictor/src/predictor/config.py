@@ -18,6 +18,9 @@ OPTIONAL_MODELS = ("research",)
 
 MACRO_KINDS = ("fresh", "historical")
 
+CHANGED_DATA = ("note", "fail")
+"""What becomes of a training that reads other versions of the data than the preflight of its run did."""
+
 Section = TypeVar("Section")
 
 
@@ -49,7 +52,7 @@ class Resources:
 
 @dataclass(frozen=True)
 class Data:
-    """Where the input is and how fresh it must be."""
+    """Where the input is, how fresh it must be, and what becomes of a training whose data is not the preflight's."""
 
     universe_library: str
     macro_library: str
@@ -58,6 +61,7 @@ class Data:
     stale_after_sessions: StaleAfter
     last_rows: LastRows
     macro: dict[str, str]
+    changed_since_preflight: str
 
 
 @dataclass(frozen=True)
@@ -106,15 +110,69 @@ class Meta:
 
 
 @dataclass(frozen=True)
-class Gates:
-    """Thresholds of the promotion gates (`predictor.training.gates`)."""
+class MedianIC:
+    """`threshold`: what the median over the folds of the information coefficient must reach."""
 
-    median_ic: float
-    short_history_min_rows: int
-    output_min_std: float
-    triple_barrier_days: int
-    triple_barrier_ratio: float
-    triple_barrier_min_pairs: int
+    blocking: bool
+    threshold: float
+
+
+@dataclass(frozen=True)
+class ShortHistory:
+    """`min_rows`: with fewer rows of short history the gate does not judge."""
+
+    blocking: bool
+    min_rows: int
+
+
+@dataclass(frozen=True)
+class BeatsIncumbent:
+    """`margin`: by how much the median IC must exceed the incumbent's; `min_days`: with fewer common days no verdict."""
+
+    blocking: bool
+    margin: float
+    min_days: int
+
+
+@dataclass(frozen=True)
+class OutputDistribution:
+    """`min_std`: smallest standard deviation of the last fold's forecasts."""
+
+    blocking: bool
+    min_std: float
+
+
+@dataclass(frozen=True)
+class TripleBarrier:
+    """`days` are looked at; `ratio` of the ICs must be reached; with fewer than `min_pairs` rows no verdict."""
+
+    blocking: bool
+    days: int
+    ratio: float
+    min_pairs: int
+
+
+@dataclass(frozen=True)
+class Gates:
+    """The promotion gates by name (`predictor.training.gates`); a blocking one that fails keeps weights from going live."""
+
+    median_ic: MedianIC
+    short_history: ShortHistory
+    beats_incumbent: BeatsIncumbent
+    output_distribution: OutputDistribution
+    triple_barrier: TripleBarrier
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """The CloudWatch metric that every training that is no dry run sends when it has succeeded, with value 1.
+
+    `metric` in `namespace`, with the dimension `Process` = `process`.
+    """
+
+    namespace: str
+    metric: str
+    process: str
 
 
 @dataclass(frozen=True)
@@ -138,6 +196,7 @@ class Config:
     research: Research
     meta: Meta
     gates: Gates
+    heartbeat: Heartbeat
     run: Run
 
     def as_dict(self) -> dict[str, Any]:
@@ -166,15 +225,16 @@ _AT_LEAST: Mapping[str, float] = {
     "research.min_rows": 1,
     "research.fallback_buckets": 1,
     "meta.alpha": 0,
-    "gates.short_history_min_rows": 1,
-    "gates.output_min_std": 0,
-    "gates.triple_barrier_days": 1,
-    "gates.triple_barrier_min_pairs": 1,
+    "gates.short_history.min_rows": 1,
+    "gates.beats_incumbent.min_days": 1,
+    "gates.output_distribution.min_std": 0,
+    "gates.triple_barrier.days": 1,
+    "gates.triple_barrier.min_pairs": 1,
     "run.seed": 0,
     "run.threads": 0,
 }
 
-_ABOVE_ZERO = ("labels.clip", "lightgbm.learning_rate", "gates.triple_barrier_ratio")
+_ABOVE_ZERO = ("labels.clip", "lightgbm.learning_rate", "gates.triple_barrier.ratio")
 
 
 def load(path: Path) -> Config:
@@ -227,6 +287,8 @@ def parse(content: object) -> Config:
     for series, kind in config.data.macro.items():
         if kind not in MACRO_KINDS:
             raise ConfigError(f"data.macro.{series} is {kind!r}, allowed are {', '.join(MACRO_KINDS)}")
+    if (reaction := config.data.changed_since_preflight) not in CHANGED_DATA:
+        raise ConfigError(f"data.changed_since_preflight is {reaction!r}, allowed are {', '.join(CHANGED_DATA)}")
     if config.walk_forward.purge_days < config.labels.horizon:
         raise ConfigError(
             f"walk_forward.purge_days {config.walk_forward.purge_days} is below labels.horizon "
@@ -285,7 +347,7 @@ def _value(hint: Any, value: object, name: str) -> Any:
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     # bool is a kind of int to Python, and not to the reader of a configuration.
-    if not isinstance(value, hint) or isinstance(value, bool):
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise ConfigError(f"{name} must be of type {hint.__name__}, is {_type_name(value)} ({value!r})")
     if hint is float and not abs(value) < float("inf"):
         raise ConfigError(f"{name} must be finite, is {value}")

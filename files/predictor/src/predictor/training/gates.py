@@ -72,8 +72,8 @@ def as_documents(gates: list[Gate]) -> list[dict[str, Any]]:
 def _median_ic(result: WalkForwardResult, settings: Gates) -> Gate:
     """The origin's gate: the median over the folds of the mean daily rank IC."""
     value = float(np.median(result.ics())) if result.folds else None
-    passed = value is not None and value >= settings.median_ic
-    return Gate("median_ic", value, settings.median_ic, passed, True, f"over {len(result.folds)} folds")
+    passed = value is not None and value >= settings.median_ic.threshold
+    return Gate("median_ic", value, settings.median_ic.threshold, passed, True, f"over {len(result.folds)} folds")
 
 
 def _short_history(rows: Rows, result: WalkForwardResult, settings: Gates) -> Gate:
@@ -87,7 +87,7 @@ def _short_history(rows: Rows, result: WalkForwardResult, settings: Gates) -> Ga
     volatility = rows.matrix(features.VOLATILITY)[place]
     short = np.isnan(volatility).any(axis=1)
     found = int(short.sum())
-    needed = settings.short_history_min_rows
+    needed = settings.short_history.min_rows
     if found < needed:
         return Gate(
             "short_history", None, 0.0, True, True, f"not judged: {found} rows of short history, {needed} needed"
@@ -104,7 +104,7 @@ def _output_distribution(result: WalkForwardResult, settings: Gates) -> Gate:
     """Observes whether the calibrator has flattened the last fold's forecasts to one number."""
     calibrated = result.parts[-1].calibrated if result.parts else np.array([])
     calibrated = calibrated[np.isfinite(calibrated)]
-    threshold = settings.output_min_std
+    threshold = settings.output_distribution.min_std
     if not len(calibrated):
         return Gate("output_distribution", None, threshold, False, False, "the last fold made no forecast")
     value = float(calibrated.std())
@@ -114,6 +114,6 @@ def _output_distribution(result: WalkForwardResult, settings: Gates) -> Gate:
 
 def _triple_barrier(barriers: Observation, settings: Gates) -> Gate:
     """Observes whether triple-barrier labels would be met better than fixed-horizon labels."""
-    threshold = settings.triple_barrier_ratio
+    threshold = settings.triple_barrier.ratio
     passed = barriers.ratio is not None and barriers.ratio >= threshold
     return Gate("triple_barrier", barriers.ratio, threshold, passed, False, barriers.detail)

@@ -83,12 +83,12 @@ def observe(close: Wide, rows: Rows, result: WalkForwardResult, config: Config) 
     Returns:
         The observation.
     """
-    settings, horizon = config.gates, config.labels.horizon
+    settings, horizon = config.gates.triple_barrier, config.labels.horizon
     if not result.parts:
         return Observation(0, 0, None, None, None, "no out-of-sample rows")
     place = np.concatenate([np.arange(part.start, part.stop) for part in result.parts])
     score = np.concatenate([part.score for part in result.parts])
-    first_day = rows.day[place].max() - settings.triple_barrier_days + 1
+    first_day = rows.day[place].max() - settings.days + 1
     width = rows.features["rv20"][place] * np.sqrt(horizon)
     chosen = (rows.day[place] >= first_day) & np.isfinite(score) & (width > 0)
     place, score, width = place[chosen], score[chosen], width[chosen]
@@ -96,8 +96,8 @@ def observe(close: Wide, rows: Rows, result: WalkForwardResult, config: Config) 
     touched = labels(close, day, rows.symbol[place], width, horizon)
     both = np.isfinite(touched)
     pairs, days = int(both.sum()), len(np.unique(day[both]))
-    if pairs < settings.triple_barrier_min_pairs:
-        detail = f"not judged: {pairs} pairs, {settings.triple_barrier_min_pairs} needed"
+    if pairs < settings.min_pairs:
+        detail = f"not judged: {pairs} pairs, {settings.min_pairs} needed"
         return Observation(pairs, days, None, None, None, detail)
     barrier_ic = ic.mean(score[both], touched[both], day[both])
     fixed_ic = ic.mean(score[both], rows.forward[place][both], day[both])
