@@ -127,7 +127,7 @@ class ShortHistory:
 
 @dataclass(frozen=True)
 class BeatsIncumbent:
-    """`margin`: by how much the median IC must exceed the incumbent's; `min_days`: with fewer common days no verdict."""
+    """`margin`: by how much the IC must exceed the incumbent's; `min_days`: with fewer common days no verdict."""
 
     blocking: bool
     margin: float
@@ -154,7 +154,7 @@ class TripleBarrier:
 
 @dataclass(frozen=True)
 class Gates:
-    """The promotion gates by name (`predictor.training.gates`); a blocking one that fails keeps weights from going live."""
+    """The promotion gates by name (`predictor.training.gates`); a blocking one that fails keeps the weights back."""
 
     median_ic: MedianIC
     short_history: ShortHistory
