@@ -1,4 +1,4 @@
-"""The `predictor` command: `preflight` and `train`.
+"""The `predictor` command: `preflight`, `train`, `verify` and `restore`.
 
 Exit codes: 0 done, 1 failed (a check, or the training; the reason on standard error), 2 the command line is wrong, 75
 told to stop by SIGTERM (EX_TEMPFAIL of sysexits.h: the same again may well succeed).
@@ -119,6 +119,9 @@ def _train(options: argparse.Namespace) -> int:
                 options.dry_run,
                 options.progress,
                 options.state_prefix,
+                options.lock,
+                options.revision,
+                options.preflight,
             ),
             result,
         )
@@ -130,6 +133,52 @@ def _train(options: argparse.Namespace) -> int:
         write_json(options.output, result)
     for line in report.summary(result):
         print(line)
+    return DONE
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from predictor import aws, manifest, weight_sets
+
+    client, bucket = aws.s3_client(), options.data_bucket
+    what = "the live set" if options.date is None else f"the set archived for {options.date}"
+    found, wrong = None, []
+    try:
+        if options.date is None:
+            found = weight_sets.live(bucket, manifest.read_live(client, bucket))
+        else:
+            found = weight_sets.archived(client, bucket, options.date.isoformat())
+        wrong = [] if found is None else weight_sets.findings(client, bucket, found)
+    except manifest.ManifestError as error:
+        wrong = [one_line(error, limit=2000)]
+    if options.output is not None:
+        about = {"version": None, "run_id": None, "run_date": None}
+        if found is not None:
+            about = {"version": found.version, "run_id": found.run_id, "run_date": found.run_date}
+        write_json(options.output, {"set": str(options.date or "live"), "ok": not wrong, "findings": wrong, **about})
+    for line in wrong:
+        print(line)
+    if wrong:
+        return _fail(f"{what} is not whole: {len(wrong)} findings")
+    if found is None:
+        print("no set was ever put live")
+    else:
+        print(f"{what} is whole: run {found.run_id} of {found.run_date}, {len(found.objects())} files")
+    return DONE
+
+
+def _restore(options: argparse.Namespace) -> int:
+    from predictor import aws, restore
+
+    result = restore.empty(options.to.isoformat(), options.run_id)
+    try:
+        restore.restore(aws.s3_client(), options.data_bucket, options.to.isoformat(), options.run_id, result)
+    except BaseException as error:
+        result["error"] = one_line(error, limit=2000)
+        raise
+    finally:
+        interrupt.disarm()
+        write_json(options.output, result)
+    print(result["detail"])
     return DONE
 
 
@@ -168,9 +217,10 @@ def _seconds(text: str) -> int:
     return int(text)
 
 
-def _name(text: str) -> str:
-    if not text.strip():
-        raise argparse.ArgumentTypeError("it is empty")
+def _run_id(text: str) -> str:
+    # It becomes a part of keys.
+    if not s3_keys.RUN_ID.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no run id: letters, digits, '.', '_' and '-' only")
     return text
 
 
@@ -178,7 +228,7 @@ def _parser() -> argparse.ArgumentParser:
     # Without abbreviations: a misspelt option is an error, never a guess.
     parser = _Parser(prog="predictor", description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(required=True, metavar="preflight|train", parser_class=_Parser)
+    commands = parser.add_subparsers(required=True, metavar="preflight|train|verify|restore", parser_class=_Parser)
 
     preflight = commands.add_parser(
         "preflight", help="check everything training needs; write nothing", allow_abbrev=False
@@ -205,23 +255,45 @@ def _parser() -> argparse.ArgumentParser:
     train = commands.add_parser("train", help="train, judge, and promote what has earned it", allow_abbrev=False)
     _common(train)
     train.add_argument("--progress", type=Path, required=True, metavar="FILE", help="JSON lines, one a stage and fold")
-    train.add_argument("--run-id", type=_name, required=True, metavar="ID", help="name of this run in what is written")
+    train.add_argument("--run-id", type=_run_id, required=True, metavar="ID", help="name of this run in what is written")
     kind = train.add_mutually_exclusive_group()
     kind.add_argument("--dry-run", action="store_true", help="train and judge, write nothing to S3")
     kind.add_argument(
         "--state-prefix",
         type=_state_prefix,
         metavar="PREFIX",
-        help="key prefix, runs/<run id>: save each fold there, and take those that are there already",
+        help="key prefix, runs/folds: save each fold there, and take those that are there already",
+    )
+    train.add_argument("--lock", type=Path, metavar="FILE", help="lock file the packages came from, for the manifest")
+    train.add_argument("--revision", metavar="TEXT", help="commit of the training source, for the manifest")
+    train.add_argument(
+        "--preflight", type=Path, metavar="FILE", help="result of this run's preflight: the data must be the same"
     )
     train.set_defaults(command=_train)
+
+    verify = commands.add_parser("verify", help="hold a set of weights against its manifest", allow_abbrev=False)
+    _bucket_option(verify)
+    verify.add_argument("--date", type=_day, metavar="YYYY-MM-DD", help="the set archived for this day (the live set)")
+    verify.add_argument("--output", type=Path, metavar="FILE", help="result (JSON)")
+    verify.set_defaults(command=_verify)
+
+    restore = commands.add_parser("restore", help="put an archived set of weights live again", allow_abbrev=False)
+    _bucket_option(restore)
+    restore.add_argument("--to", type=_day, required=True, metavar="YYYY-MM-DD", help="day the set was archived for")
+    restore.add_argument("--run-id", type=_run_id, required=True, metavar="ID", help="name of this restoration")
+    restore.add_argument("--output", type=Path, required=True, metavar="FILE", help="result (JSON)")
+    restore.set_defaults(command=_restore)
     return parser
 
 
-def _common(parser: argparse.ArgumentParser) -> None:
+def _bucket_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data-bucket", type=_bucket, required=True, metavar="BUCKET", help="bucket of data and results"
     )
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    _bucket_option(parser)
     parser.add_argument("--run-date", type=_day, required=True, metavar="YYYY-MM-DD", help="day freshness is judged by")
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="training configuration (YAML)")
     parser.add_argument(

@@ -18,7 +18,8 @@ OPTIONAL_MODELS = ("research",)
 
 MACRO_KINDS = ("fresh", "historical")
 
-CHANGED_DATA = ("note", "fail")
+NOTE, FAIL = "note", "fail"
+CHANGED_DATA = (NOTE, FAIL)
 """What becomes of a training that reads other versions of the data than the preflight of its run did."""
 
 Section = TypeVar("Section")

@@ -42,7 +42,13 @@ class Fault:
         return f"{self.symbol} ({self.what})"
 
 
-def faults(library: Any, symbols: Sequence[str], columns: Mapping[str, Columns], settings: LastRows) -> list[Fault]:
+def faults(
+    library: Any,
+    symbols: Sequence[str],
+    columns: Mapping[str, Columns],
+    settings: LastRows,
+    versions: dict[str, int],
+) -> list[Fault]:
     """Look at the last rows of symbols; three requests a symbol.
 
     Args:
@@ -50,6 +56,7 @@ def faults(library: Any, symbols: Sequence[str], columns: Mapping[str, Columns],
         symbols: Which; all of them could be described.
         columns: Their columns, as `LastBars.columns` has them.
         settings: How many rows, and whose jumps are known.
+        versions: Gets the version of each symbol that could be read: it comes with the rows, at no further request.
 
     Returns:
         What is wrong, worst first, then by symbol.
@@ -57,7 +64,7 @@ def faults(library: Any, symbols: Sequence[str], columns: Mapping[str, Columns],
     found = _odd_columns(columns, symbols)
     readable = [symbol for symbol in symbols if CLOSE in dict(columns[symbol])]
     found += [Fault(0, symbol, f"no column {CLOSE!r}", True) for symbol in symbols if symbol not in set(readable)]
-    for symbol, answer in _read(library, readable, settings.rows):
+    for symbol, answer in _read(library, readable, settings.rows, versions):
         if isinstance(answer, str):
             found.append(Fault(0, symbol, answer, True))
         else:
@@ -154,14 +161,20 @@ def _odd_columns(columns: Mapping[str, Columns], symbols: Sequence[str]) -> list
     return found
 
 
-def _read(library: Any, symbols: Sequence[str], rows: int) -> list[tuple[str, pd.DataFrame | str]]:
+def _read(
+    library: Any, symbols: Sequence[str], rows: int, versions: dict[str, int]
+) -> list[tuple[str, pd.DataFrame | str]]:
     """The last rows of each symbol, or why they cannot be read."""
     from arcticdb import ReadRequest
 
     if not symbols:
         return []
     answers = library.read_batch([ReadRequest(symbol, row_range=(-rows, None)) for symbol in symbols])
-    return [
-        (symbol, item.data if (why := store.failure(item)) is None else why[:200])
-        for symbol, item in zip(symbols, answers, strict=True)
-    ]
+    found: list[tuple[str, pd.DataFrame | str]] = []
+    for symbol, item in zip(symbols, answers, strict=True):
+        if (why := store.failure(item)) is not None:
+            found.append((symbol, why[:200]))
+        else:
+            versions[symbol] = int(item.version)
+            found.append((symbol, item.data))
+    return found

@@ -43,6 +43,18 @@ def read(path: Path) -> list[Pin]:
     return parse(text, str(path))
 
 
+def digest(path: Path) -> str:
+    """SHA-256 of a lock file, in hexadecimal.
+
+    Raises:
+        PredictorError: It cannot be read.
+    """
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise PredictorError(f"lock file {path} cannot be read: {error}") from error
+
+
 def parse(text: str, source: str) -> list[Pin]:
     """Parse the text of a lock file.
 

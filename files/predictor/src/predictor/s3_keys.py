@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 
 STATE_PREFIX = re.compile(r"runs(/[A-Za-z0-9][A-Za-z0-9._-]*)+")
-"""What a prefix for the state of a run must match, whole: nothing that is live is below `runs/`."""
+"""What a prefix for saved folds must match, whole: nothing that is live is below `runs/`."""
+
+RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+"""What the id of a run must match, whole: it becomes a part of keys."""
 
 WEIGHTS = "predictor/weights/meta"
-"""The live set: what inference reads."""
+"""All sets of weights, and the manifest that says which of them is live."""
 
 VOLATILITY = "volatility_model.txt"
 RESEARCH = "research_calibrator.json"
@@ -18,23 +21,48 @@ FEATURES = "feature_list.json"
 MANIFEST = "manifest.json"
 
 MODEL_FILES = (VOLATILITY, RESEARCH, META, ISOTONIC, FEATURES)
-"""What a set holds beside its manifest. The `.pkl` names are the origin's; the content is JSON, as the `.meta.json`
-beside each says: a pickle runs code when it is read."""
+"""What inference needs of a set. The `.pkl` names are the origin's; the content is JSON, as the `.meta.json` beside
+each says: a pickle runs code when it is read."""
+
+OUT_OF_SAMPLE = "oos_rows.parquet"
+"""What a set holds beside them: the next training compares itself with these rows."""
+
+FORMATS = {VOLATILITY: "lightgbm-text", OUT_OF_SAMPLE: "parquet"}
+"""Format of each file of a set; the others are JSON."""
+
+CONTENT_TYPES = {"lightgbm-text": "text/plain; charset=utf-8", "parquet": "application/vnd.apache.parquet"}
+"""Content type of each format but JSON."""
+
+LIVE_MANIFEST = f"{WEIGHTS}/{MANIFEST}"
+"""Which set is live. The only key of all sets that is ever overwritten; readers begin here."""
+
+ARCHIVES = f"{WEIGHTS}/archive/"
+"""Prefix of the sets by the day they were trained for."""
 
 
-def live(file: str) -> str:
-    """Key of a file of the live set."""
-    return f"{WEIGHTS}/{file}"
+def content_type(file: str) -> str:
+    """Content type of a file of a set."""
+    return CONTENT_TYPES.get(FORMATS.get(file, "json"), "application/json")
 
 
-def live_meta(file: str) -> str:
-    """Key of the description beside a file of the live set."""
-    return f"{WEIGHTS}/{file}.meta.json"
+def version(run_date: str, run_id: str) -> str:
+    """Name of a set that was put live."""
+    return f"{run_date}-{run_id}"
+
+
+def versioned(version: str, file: str) -> str:
+    """Key of a file of a set that was put live; never overwritten."""
+    return f"{WEIGHTS}/versions/{version}/{file}"
+
+
+def description(key: str) -> str:
+    """Key of the description beside a file of a set that was put live."""
+    return f"{key}.meta.json"
 
 
 def archive(run_date: str, file: str) -> str:
-    """Key of a file of the set trained for a day, promoted or not."""
-    return f"{WEIGHTS}/archive/{run_date}/{file}"
+    """Key of a file of the set last trained for a day, promoted or not."""
+    return f"{ARCHIVES}{run_date}/{file}"
 
 
 def out_of_sample(name: str) -> str:
@@ -54,17 +82,20 @@ def triple_barrier(name: str) -> str:
 
 HEALTH = "health/predictor_training.json"
 
+DATA_MANIFESTS = "data_manifest/predictor_training/"
+"""Prefix of `data_manifest`."""
+
 
 def data_manifest(run_date: str) -> str:
     """Key of the record of what data a training used."""
-    return f"data_manifest/predictor_training/{run_date}.json"
+    return f"{DATA_MANIFESTS}{run_date}.json"
 
 
 def saved_folds(prefix: str, fingerprint: str) -> str:
     """Key prefix of the folds saved by trainings with a fingerprint.
 
     Args:
-        prefix: See `STATE_PREFIX`.
+        prefix: See `STATE_PREFIX`. One for all runs: folds are told apart by the fingerprint alone.
         fingerprint: See `training.fingerprint`.
 
     Raises:
@@ -72,7 +103,7 @@ def saved_folds(prefix: str, fingerprint: str) -> str:
     """
     if not STATE_PREFIX.fullmatch(prefix):
         raise ValueError(f"{prefix!r} is no prefix below runs/")
-    return f"{prefix}/folds/{fingerprint}/"
+    return f"{prefix}/{fingerprint}/"
 
 
 def saved_fold(folder: str, number: int) -> str:

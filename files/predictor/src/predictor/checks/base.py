@@ -51,6 +51,7 @@ class Context:
         training_seconds: How long the training may take at most; None if nobody said.
         expected: Symbols that the universe must have; None if nobody said.
         work_dir: The folder that training works in; its disk is the one that must have room.
+        versions: ArcticDB version of each symbol of the universe whose last rows were read.
     """
 
     data_bucket: str
@@ -61,6 +62,7 @@ class Context:
     training_seconds: int | None = None
     expected: Sequence[str] | None = None
     work_dir: Path = field(default_factory=Path.cwd)
+    versions: dict[str, int] = field(default_factory=dict)
     _libraries: dict[str, Any] = field(default_factory=dict)
     _bars: dict[str, LastBars] = field(default_factory=dict)
     _failures: dict[str, PredictorError] = field(default_factory=dict)
@@ -152,6 +154,7 @@ class Context:
             "limit": limit,
             "missing": missing,
             "new": new,
+            "versions": self.versions,
         }
 
 

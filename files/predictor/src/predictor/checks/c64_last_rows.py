@@ -20,7 +20,8 @@ def run(context: Context) -> Finding:
     symbols = [symbol for symbol in bars.symbols if symbol in bars.columns]
     if not symbols:
         return Finding("fail", f"no symbol of library {data.universe_library!r} can be looked at")
-    faults = last_rows.faults(context.library(data.universe_library), symbols, bars.columns, data.last_rows)
+    library = context.library(data.universe_library)
+    faults = last_rows.faults(library, symbols, bars.columns, data.last_rows, context.versions)
     if not faults:
         return Finding("pass", f"the last {data.last_rows.rows} rows of {len(symbols)} symbols are in order")
     bad = [str(fault) for fault in faults if fault.fatal]

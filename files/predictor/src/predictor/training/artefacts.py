@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-import predictor
-from predictor import s3_keys
+from predictor import manifest, s3_keys
 from predictor.output import to_json
 from predictor.training import boosting, features
 from predictor.training.layer1 import RESEARCH, Layer1
@@ -24,31 +23,65 @@ from predictor.training.walk_forward import WalkForwardResult
 
 @dataclass(frozen=True)
 class ModelSet:
-    """The files of one set of weights.
+    """One set of weights.
 
     Attributes:
-        files: Content by file name (`s3_keys.MODEL_FILES`).
-        description: What all its files share: run, day, gates; it becomes part of the manifest.
+        run_id: The run that trained it.
+        run_date: The day it was trained for.
+        files: Model files by name (`s3_keys.MODEL_FILES`).
+        out_of_sample: The rows that the next training compares itself with, Parquet.
+        source: Where it comes from: code, lock file, configuration, data. The same in every try of one run.
+        record: What else its manifest says: when, and what the gates said.
     """
 
+    run_id: str
+    run_date: str
     files: dict[str, bytes]
-    description: dict[str, Any]
+    out_of_sample: bytes
+    source: dict[str, Any]
+    record: dict[str, Any]
 
-    def manifest(self, promoted: bool) -> dict[str, Any]:
-        """The set's manifest: its description, and digest and size of each file."""
-        described = {name: {"sha256": sha256(body), "bytes": len(body)} for name, body in self.files.items()}
-        return {**self.description, "promoted": promoted, "files": described}
+    @property
+    def version(self) -> str:
+        """Its name once it is put live."""
+        return s3_keys.version(self.run_date, self.run_id)
+
+    def objects(self) -> dict[str, bytes]:
+        """Content of every object of the set by its file's name."""
+        return {**self.files, s3_keys.OUT_OF_SAMPLE: self.out_of_sample}
+
+    def live_key(self, name: str) -> str:
+        """Key of a file once the set is put live."""
+        return s3_keys.versioned(self.version, name)
+
+    def archive_key(self, name: str) -> str:
+        """Key of a file in the archive."""
+        return s3_keys.archive(self.run_date, name)
+
+    def manifest(self, promoted: bool, key_of: Callable[[str], str]) -> dict[str, Any]:
+        """The set's manifest.
+
+        Args:
+            promoted: Whether it passed its gates.
+            key_of: Key of a file by its name: `live_key` or `archive_key`.
+
+        Returns:
+            The manifest; `predictor.manifest.parse` reads it.
+        """
+        entries = {name: manifest.entry(key_of(name), body) for name, body in self.objects().items()}
+        rows = entries.pop(s3_keys.OUT_OF_SAMPLE)
+        return {**self._head(), "promoted": promoted, **self.record, "files": entries, "out_of_sample": rows}
+
+    def nothing(self) -> dict[str, Any]:
+        """The live manifest of a bucket in which nothing was put live yet, also not this set."""
+        return {**self._head(), "promoted": False, **self.record, "files": {}, "out_of_sample": None}
 
     def meta(self, name: str) -> dict[str, Any]:
-        """The description beside one live file."""
-        body = self.files[name]
-        kind = "lightgbm-text" if name == s3_keys.VOLATILITY else "json"
-        return {"file": name, "format": kind, "sha256": sha256(body), "bytes": len(body), **self.description}
+        """The description beside one live file; the same in every try of one run."""
+        return manifest.describe(name, manifest.entry(self.live_key(name), self.objects()[name]), self._head())
 
-
-def sha256(body: bytes) -> str:
-    """Digest in hexadecimal."""
-    return hashlib.sha256(body).hexdigest()
+    def _head(self) -> dict[str, Any]:
+        return {"version": self.version, "run_id": self.run_id, "run_date": self.run_date, **self.source}
 
 
 def model_files(layer1: Layer1, meta: MetaModel, input_names: list[str], research_skipped: str) -> dict[str, bytes]:
@@ -127,12 +160,11 @@ def data_manifest(panel: Panel, research_versions: dict[str, int], description: 
     return {**description, "digest": panel.digest(), "symbols": spans, "research_versions": research_versions}
 
 
-def description(run_id: str, run_date: str, trained_at: str, config: dict[str, Any]) -> dict[str, Any]:
-    """What every record of a run starts with."""
-    return {
-        "run_id": run_id,
-        "run_date": run_date,
-        "trained_at": trained_at,
-        "predictor_version": predictor.__version__,
-        "config_sha256": sha256(to_json(config)),
-    }
+def description(run_id: str, run_date: str, source: dict[str, Any]) -> dict[str, Any]:
+    """What every record of a run starts with; `source` is as in `ModelSet`."""
+    return {"run_id": run_id, "run_date": run_date, **source}
+
+
+def config_digest(config: dict[str, Any]) -> str:
+    """SHA-256 of a configuration, in hexadecimal."""
+    return manifest.sha256(to_json(config))

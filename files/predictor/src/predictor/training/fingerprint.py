@@ -15,28 +15,40 @@ from predictor.training.panel import Panel
 from predictor.training.research import Research
 
 
-def compute(config: Config, panel: Panel, research: Research) -> str:
+NO_PART_OF_A_FOLD = ("data", "resources", "gates", "heartbeat")
+"""Sections of the configuration that no fold depends on: where the data is (its digest counts), what the preflight asks
+for, and what becomes of a model. A section that is not named here counts."""
+
+
+def compute(config: Config, panel: Panel, research: Research, lock_sha256: str | None) -> str:
     """SHA-256 over `document`, in hexadecimal."""
-    return hashlib.sha256(to_json(document(config, panel, research))).hexdigest()
+    return hashlib.sha256(to_json(document(config, panel, research, lock_sha256))).hexdigest()
 
 
-def document(config: Config, panel: Panel, research: Research) -> dict[str, Any]:
+def document(config: Config, panel: Panel, research: Research, lock_sha256: str | None) -> dict[str, Any]:
     """All that a fold's result depends on, but for the fold itself.
 
     Returns:
-        `code` (see `code_digest`), `config`, `panel` and `research` (digests of the data itself, so that the same data
-        counts as the same wherever it was read from), `packages` (version by name, of all that is installed), `python`
-        and `machine` (processor architecture).
+        `code` (see `code_digest`), `lock` (digest of the lock file, None if it was not named), `config` (without
+        `NO_PART_OF_A_FOLD`), `panel` and `research` (digests of the data itself, so that the same data counts as the
+        same whatever version it has in ArcticDB), `packages` (version by name, of all that is installed), `python` and
+        `machine` (processor architecture).
     """
     return {
-        "code": code_digest(Path(predictor.__file__).parent),
-        "config": config.as_dict(),
+        "code": package_digest(),
+        "lock": lock_sha256,
+        "config": {name: section for name, section in config.as_dict().items() if name not in NO_PART_OF_A_FOLD},
         "panel": panel.digest(),
         "research": research.digest(),
         "packages": lock.installed(),
         "python": platform.python_version(),
         "machine": platform.machine(),
     }
+
+
+def package_digest() -> str:
+    """`code_digest` of this package."""
+    return code_digest(Path(predictor.__file__).parent)
 
 
 def code_digest(folder: Path) -> str:

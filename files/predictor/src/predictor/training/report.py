@@ -28,6 +28,9 @@ def empty(dry_run: bool) -> dict[str, Any]:
         "research": None,
         "stages": {},
         "resources": {},
+        "incumbent": None,
+        "data_changes": {"since_preflight": None, "since_last_run": None},
+        "promotion": None,
         "notes": [],
         "error": None,
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,18 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from predictor import aws, config, resources, store
+import predictor
+from predictor import aws, config, lock, resources, s3_keys, store
 from predictor.config import Config
-from predictor.errors import TrainingError
+from predictor.errors import PredictorError, TrainingError, one_line
 from predictor.training import (
     artefacts,
+    data_changes,
     features,
     fingerprint,
     folds,
     gates,
+    incumbent,
     labels,
     panel,
     report,
@@ -29,6 +32,7 @@ from predictor.training import (
     triple_barrier,
 )
 from predictor.training.folds import Fold
+from predictor.training.incumbent import Incumbent
 from predictor.training.panel import Panel
 from predictor.training.progress import Progress
 from predictor.training.research import Research
@@ -50,6 +54,9 @@ class Job:
     dry_run: bool
     progress_path: Path
     state_prefix: str | None
+    lock_path: Path | None = None
+    revision: str | None = None
+    preflight_path: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,8 @@ class _Trained:
     barriers: triple_barrier.Observation
     gates: list[gates.Gate]
     files: dict[str, bytes]
+    source: dict[str, Any]
+    data_manifest: dict[str, Any]
 
 
 def train(job: Job, result: dict[str, Any]) -> None:
@@ -94,7 +103,9 @@ def _train(job: Job, result: dict[str, Any], progress: Progress) -> None:
         client = aws.s3_client()
         with aws.bucket_errors(f"reach bucket {job.data_bucket}"):
             client.head_bucket(Bucket=job.data_bucket)
-    trained = _fit(job, settings, client, result, progress)
+        live = incumbent.read(client, job.data_bucket)
+        source = _source(job, settings)
+    trained = _fit(job, settings, client, live, source, result, progress)
     result["resources"] = {
         "peak_memory_mb": resources.peak_memory_mb(),
         "disk_mb": round(max(0.0, free_before - resources.free_disk_mb(folder)), 1),
@@ -103,16 +114,42 @@ def _train(job: Job, result: dict[str, Any], progress: Progress) -> None:
     promoted = gates.promoted(trained.gates)
     if not job.dry_run:
         with progress.stage("write"):
-            _write(job, settings, trained, Writer(client, job.data_bucket, result["written"]), promoted, result)
+            _write(job, trained, live, Writer(client, job.data_bucket, result["written"]), promoted, result)
     result["promoted"] = promoted
 
 
-def _fit(job: Job, settings: Config, client: Any, result: dict[str, Any], progress: Progress) -> _Trained:
+def _source(job: Job, settings: Config) -> dict[str, Any]:
+    """Where a set comes from, but for its data.
+
+    Raises:
+        PredictorError: The lock file cannot be read.
+    """
+    return {
+        "predictor_version": predictor.__version__,
+        "config_sha256": artefacts.config_digest(settings.as_dict()),
+        "code": {"revision": job.revision, "digest": fingerprint.package_digest()},
+        "lock_sha256": None if job.lock_path is None else lock.digest(job.lock_path),
+    }
+
+
+def _fit(
+    job: Job,
+    settings: Config,
+    client: Any,
+    live: Incumbent,
+    source: dict[str, Any],
+    result: dict[str, Any],
+    progress: Progress,
+) -> _Trained:
     with progress.stage("read"):
         uri = store.arctic_uri(job.data_bucket, aws.region(), job.arctic_prefix, aws.endpoint())
         arctic = store.ReadOnlyStore(uri)
         prices = panel.read(arctic.library(settings.data.universe_library), job.run_date)
+        _hold_against_preflight(job, settings, prices, result)
         studies = research.read(arctic, prices, job.run_date, settings)
+        about = artefacts.description(job.run_id, job.run_date.isoformat(), source)
+        data_manifest = artefacts.data_manifest(prices, studies.versions, about)
+        _hold_against_last_run(job, client, data_manifest, result)
     result["symbols"] = len(prices.symbols)
     result["research"] = f"skipped: {studies.skipped}" if studies.skipped else f"{len(studies.columns)} columns"
     with progress.stage("features"):
@@ -127,7 +164,7 @@ def _fit(job: Job, settings: Config, client: Any, result: dict[str, Any], progre
     with progress.stage("walk_forward"):
         saved = None
         if job.state_prefix is not None:
-            mark = fingerprint.compute(settings, prices, studies)
+            mark = fingerprint.compute(settings, prices, studies, source["lock_sha256"])
             saved = SavedFolds(client, job.data_bucket, job.state_prefix, mark, result["notes"])
         done = walk.run(plan, _fold_reporter(progress, len(plan), result), saved)
     _note_folds(prices, plan, done, result)
@@ -136,8 +173,46 @@ def _fit(job: Job, settings: Config, client: Any, result: dict[str, Any], progre
         files = artefacts.model_files(layer1, meta, walk.input_names, studies.skipped)
     with progress.stage("gates"):
         barriers = triple_barrier.observe(prices.close, data, done, settings)
-        verdicts = gates.judge(data, done, barriers, settings.gates)
-    return _Trained(prices, studies, data, done, barriers, verdicts, files)
+        comparison = incumbent.compare(live, prices, data, done)
+        result["incumbent"] = None if comparison is None else comparison.as_document()
+        own_version = s3_keys.version(job.run_date.isoformat(), job.run_id)
+        evidence = gates.Evidence(data, done, barriers, comparison, own_version)
+        verdicts = gates.judge(evidence, settings.gates)
+    return _Trained(prices, studies, data, done, barriers, verdicts, files, source, data_manifest)
+
+
+def _hold_against_preflight(job: Job, settings: Config, prices: Panel, result: dict[str, Any]) -> None:
+    """Note what changed since the preflight of the run, where its result is at hand.
+
+    Raises:
+        TrainingError: The configuration asks to fail on a change, and there was one, or it cannot be told.
+    """
+    if job.preflight_path is None:
+        return
+    fails = settings.data.changed_since_preflight == config.FAIL
+    try:
+        found = data_changes.since_preflight(job.preflight_path, settings.data.universe_library, prices.versions)
+    except TrainingError as error:
+        if fails:
+            raise
+        result["notes"].append(str(error))
+        return
+    result["data_changes"]["since_preflight"] = found
+    if (note := data_changes.preflight_note(found)) is None:
+        return
+    if fails:
+        raise TrainingError(f"{note}; data.changed_since_preflight is fail: nothing was trained")
+    result["notes"].append(note)
+
+
+def _hold_against_last_run(job: Job, client: Any, now: dict[str, Any], result: dict[str, Any]) -> None:
+    """Note what changed since the last training; not to know it is no reason to fail."""
+    try:
+        before = data_changes.last_manifest(client, job.data_bucket, job.run_date.isoformat(), job.run_id)
+    except PredictorError as error:
+        result["notes"].append(f"the data was not held against the last training's: {one_line(error)}")
+        return
+    result["data_changes"]["since_last_run"] = None if before is None else data_changes.since_last_run(before, now)
 
 
 def _fold_reporter(progress: Progress, total: int, result: dict[str, Any]) -> Callable[[FoldDone], None]:
@@ -173,14 +248,23 @@ def _note_folds(prices: Panel, plan: list[Fold], done: WalkForwardResult, result
 
 
 def _write(
-    job: Job, settings: Config, trained: _Trained, writer: Writer, promoted: bool, result: dict[str, Any]
+    job: Job, trained: _Trained, live: Incumbent, writer: Writer, promoted: bool, result: dict[str, Any]
 ) -> None:
     """Write records and, if the gates let them, live weights."""
     now = datetime.now(UTC)
     run_date = job.run_date.isoformat()
-    about = artefacts.description(job.run_id, run_date, now.isoformat(timespec="seconds"), settings.as_dict())
+    trained_at = now.isoformat(timespec="seconds")
+    about = {**artefacts.description(job.run_id, run_date, trained.source), "trained_at": trained_at}
     verdict = {"promoted": promoted, "median_ic": result["median_ic"], "gates": result["gates"]}
-    models = artefacts.ModelSet(trained.files, {**about, "gates": result["gates"]})
+    data = {"digest": trained.data_manifest["digest"], "versions": trained.panel.versions}
+    models = artefacts.ModelSet(
+        job.run_id,
+        run_date,
+        trained.files,
+        artefacts.out_of_sample(trained.panel, trained.rows, trained.result),
+        trained.source,
+        {"trained_at": trained_at, "data": data, "gates": result["gates"]},
+    )
     shown = (
         "folds",
         "fold_ics",
@@ -191,18 +275,19 @@ def _write(
         "stages",
         "resources",
         "resumed_folds",
+        "incumbent",
+        "data_changes",
     )
     records = Records(
         run_date=run_date,
         stamp=now.strftime("%Y%m%dT%H%M%SZ"),
-        out_of_sample=artefacts.out_of_sample(trained.panel, trained.rows, trained.result),
         summary={**about, **verdict, **{key: result[key] for key in shown}},
         triple_barrier={**about, **trained.barriers.as_document()},
         health={**about, "status": "ok", **verdict},
-        data_manifest=artefacts.data_manifest(trained.panel, trained.research.versions, about),
+        data_manifest={**trained.data_manifest, "trained_at": trained_at},
     )
     writer.records(models, records, promoted)
     if promoted:
-        writer.live(models)
-    else:
+        result["promotion"] = asdict(writer.live(models, live.etag, live.manifest))
+    elif live.etag is None:
         writer.nothing_live(models)

@@ -1,8 +1,10 @@
-"""Writing to the data bucket, in an order in which every moment is safe to stop at.
+"""Writing to the data bucket, in an order in which every moment is safe to be killed at.
 
-Records first: archive, diagnostics, summary, triple barrier, health, data manifest. Then, only if the gates let them,
-the live weights, what lies beside them, and last of all the manifest that names them. A bucket in which nothing was
-ever promoted gets a manifest that names no file, so that a reader can tell "nothing yet" from "not there".
+First the dated archive, its files and then its manifest. Then the records: diagnostics, summary, triple barrier, health,
+data manifest. Then, only if the gates let it, the set under a version of its own that is never overwritten; and last of
+all the live manifest, by a conditional write (`predictor.manifest`). Until that one request is done the old set serves,
+afterwards the new one, whole. A bucket in which nothing was ever put live gets a manifest that names no file, so that a
+reader can tell "nothing yet" from "not there".
 """
 
 from __future__ import annotations
@@ -11,14 +13,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import ClientError
-
-from predictor import s3_keys
+from predictor import manifest, s3_keys
 from predictor.aws import bucket_errors
+from predictor.manifest import LostRace, Manifest
 from predictor.output import to_json
 from predictor.training.artefacts import ModelSet
 
-JSON, PARQUET, TEXT = "application/json", "application/vnd.apache.parquet", "text/plain; charset=utf-8"
+JSON, PARQUET = "application/json", "application/vnd.apache.parquet"
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,6 @@ class Records:
     Attributes:
         run_date: The day in the keys, `YYYY-MM-DD`.
         stamp: Time of the run, `YYYYmmddTHHMMSSZ`.
-        out_of_sample: Parquet.
         summary: Training summary.
         triple_barrier: The observation.
         health: That the training ran, and how it ended.
@@ -37,11 +37,27 @@ class Records:
 
     run_date: str
     stamp: str
-    out_of_sample: bytes
     summary: Mapping[str, Any]
     triple_barrier: Mapping[str, Any]
     health: Mapping[str, Any]
     data_manifest: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """A set that was put live.
+
+    Attributes:
+        version: Its name.
+        prefix: Key prefix of its files.
+        manifest_etag: ETag of the live manifest that names it.
+        replaced: `{version, run_id}` of the set that was live before, None if none was.
+    """
+
+    version: str
+    prefix: str
+    manifest_etag: str
+    replaced: dict[str, str] | None
 
 
 class Writer:
@@ -66,11 +82,11 @@ class Writer:
             BucketError: S3 refused; the live set is untouched.
         """
         day = records.run_date
-        for name, body in models.files.items():
-            self._put(s3_keys.archive(day, name), body, _content_type(name))
-        self._json(s3_keys.archive(day, s3_keys.MANIFEST), models.manifest(promoted))
+        for name, body in models.objects().items():
+            self._put(models.archive_key(name), body, s3_keys.content_type(name))
+        self._json(models.archive_key(s3_keys.MANIFEST), models.manifest(promoted, models.archive_key))
         for name in (day, "latest"):
-            self._put(s3_keys.out_of_sample(name), records.out_of_sample, PARQUET)
+            self._put(s3_keys.out_of_sample(name), models.out_of_sample, PARQUET)
         for name in (day, "latest"):
             self._json(s3_keys.summary(name), records.summary)
         for name in (records.stamp, "latest"):
@@ -78,35 +94,51 @@ class Writer:
         self._json(s3_keys.HEALTH, records.health)
         self._json(s3_keys.data_manifest(day), records.data_manifest)
 
-    def live(self, models: ModelSet) -> None:
+    def live(self, models: ModelSet, etag: str | None, before: Manifest | None) -> Promotion:
         """Put a set live, its manifest last.
 
+        Args:
+            models: The set.
+            etag: ETag of the live manifest that was read before the training; None if there was none.
+            before: The manifest of the set that was live then; None if none was. A set that is live already, because
+                an earlier try of its run was cut off right after, is left as it is.
+
+        Returns:
+            What was done.
+
         Raises:
-            BucketError: S3 refused; the manifest then still names the set before, and does not match.
+            ManifestError: The version is there with other content; the set before is still live.
+            LostRace: Another set was put live since `etag` was read; nothing of this one is live.
+            BucketError: S3 refused; the set before is still live.
         """
-        for name, body in models.files.items():
-            self._put(s3_keys.live(name), body, _content_type(name))
-            self._json(s3_keys.live_meta(name), models.meta(name))
-        self._json(s3_keys.live(s3_keys.MANIFEST), models.manifest(promoted=True))
+        prefix = models.live_key("")
+        if before is not None and etag is not None and before.version == models.version:
+            if before.digests() == {name: manifest.sha256(body) for name, body in models.objects().items()}:
+                return Promotion(models.version, prefix, etag, before.document.get("replaced"))
+        for name, body in models.objects().items():
+            key = models.live_key(name)
+            self._put_new(key, body, s3_keys.content_type(name))
+            self._put_new(s3_keys.description(key), to_json(models.meta(name)), JSON)
+        replaced = None if before is None else {"version": before.version, "run_id": before.run_id}
+        document = {**models.manifest(True, models.live_key), "replaced": replaced}
+        try:
+            made = manifest.replace_live(self._client, self._bucket, to_json(document), etag)
+        except LostRace as error:
+            raise LostRace(f"{error}: nothing of run {models.run_id} is live, only its archive and records") from error
+        self._written.append(s3_keys.LIVE_MANIFEST)
+        return Promotion(models.version, prefix, made, replaced)
 
     def nothing_live(self, models: ModelSet) -> None:
-        """Where no set was ever promoted, say so in the manifest; a manifest that is there is left as it is.
+        """Where there is no live manifest, say that no set was put live; one that is there is left as it is.
 
         Raises:
             BucketError: S3 refused.
         """
-        key = s3_keys.live(s3_keys.MANIFEST)
-        document = {**models.manifest(promoted=False), "files": {}}
-        with bucket_errors(f"write s3://{self._bucket}/{key}"):
-            try:
-                self._client.put_object(
-                    Bucket=self._bucket, Key=key, Body=to_json(document), ContentType=JSON, IfNoneMatch="*"
-                )
-            except ClientError as error:
-                if error.response["Error"]["Code"] == "PreconditionFailed":
-                    return
-                raise
-        self._written.append(key)
+        try:
+            manifest.replace_live(self._client, self._bucket, to_json(models.nothing()), None)
+        except LostRace:
+            return
+        self._written.append(s3_keys.LIVE_MANIFEST)
 
     def _json(self, key: str, document: Mapping[str, Any]) -> None:
         self._put(key, to_json(document), JSON)
@@ -116,6 +148,6 @@ class Writer:
             self._client.put_object(Bucket=self._bucket, Key=key, Body=body, ContentType=content_type)
         self._written.append(key)
 
-
-def _content_type(name: str) -> str:
-    return TEXT if name == s3_keys.VOLATILITY else JSON
+    def _put_new(self, key: str, body: bytes, content_type: str) -> None:
+        manifest.put_new(self._client, self._bucket, key, body, content_type)
+        self._written.append(key)
