@@ -151,9 +151,7 @@ def _verify(options: argparse.Namespace) -> int:
     except manifest.ManifestError as error:
         wrong = [one_line(error, limit=2000)]
     if options.output is not None:
-        about = {"version": None, "run_id": None, "run_date": None}
-        if found is not None:
-            about = {"version": found.version, "run_id": found.run_id, "run_date": found.run_date}
+        about = {name: None if found is None else getattr(found, name) for name in ("version", "run_id", "run_date")}
         write_json(options.output, {"set": str(options.date or "live"), "ok": not wrong, "findings": wrong, **about})
     for line in wrong:
         print(line)
@@ -255,7 +253,9 @@ def _parser() -> argparse.ArgumentParser:
     train = commands.add_parser("train", help="train, judge, and promote what has earned it", allow_abbrev=False)
     _common(train)
     train.add_argument("--progress", type=Path, required=True, metavar="FILE", help="JSON lines, one a stage and fold")
-    train.add_argument("--run-id", type=_run_id, required=True, metavar="ID", help="name of this run in what is written")
+    train.add_argument(
+        "--run-id", type=_run_id, required=True, metavar="ID", help="name of this run in what is written"
+    )
     kind = train.add_mutually_exclusive_group()
     kind.add_argument("--dry-run", action="store_true", help="train and judge, write nothing to S3")
     kind.add_argument(

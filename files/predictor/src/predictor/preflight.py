@@ -56,7 +56,8 @@ def run(context: Context) -> dict[str, Any]:
 
     Returns:
         The report as plain JSON types: `checks` (see `Check.as_record`), `symbols`, `stale`, `unreadable`, `newest`,
-        `oldest`, `ages`, `limit`, `missing`, `new`, `versions`, `seconds`. What could not be found out is 0, empty or None.
+        `oldest`, `ages`, `limit`, `missing`, `new`, `versions` (in ArcticDB, by symbol of the universe),
+        `seconds`. What could not be found out is 0, empty or None.
     """
     started = time.monotonic()
     results = [_run_one(name, context) for name in names()]

@@ -134,7 +134,8 @@ def _copied(
     for name, entry in wanted.objects().items():
         body = _read(client, bucket, entry.key)
         if body is None or manifest.sha256(body) != entry.sha256:
-            wrong.append(f"{entry.key} {'is missing' if body is None else 'has another SHA-256 than its manifest says'}")
+            why = "is missing" if body is None else "has another SHA-256 than its manifest says"
+            wrong.append(f"{entry.key} {why}")
         else:
             bodies[name] = body
     if wrong:

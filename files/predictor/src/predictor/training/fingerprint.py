@@ -14,7 +14,6 @@ from predictor.output import to_json
 from predictor.training.panel import Panel
 from predictor.training.research import Research
 
-
 NO_PART_OF_A_FOLD = ("data", "resources", "gates", "heartbeat")
 """Sections of the configuration that no fold depends on: where the data is (its digest counts), what the preflight asks
 for, and what becomes of a model. A section that is not named here counts."""
