@@ -105,6 +105,15 @@ class Bucket:
     def result_keys(self, prefix: str = "") -> set[str]:
         return {key for key in self.etags(prefix) if not key.startswith("arcticdb/")}
 
+    def live(self) -> dict[str, Any]:
+        """The live manifest, from which a reader finds every file."""
+        manifest: dict[str, Any] = json.loads(self.body("predictor/weights/meta/manifest.json"))
+        return manifest
+
+    def live_bodies(self) -> dict[str, bytes]:
+        """The live model files by name, as a reader gets them."""
+        return {name: self.body(described["key"]) for name, described in self.live()["files"].items()}
+
     def body(self, key: str) -> bytes:
         content: bytes = self.client.get_object(Bucket=self.name, Key=key)["Body"].read()
         return content
@@ -336,10 +345,10 @@ class Training:
     result: Any = None
     error: str = ""
 
-    def __call__(self, bucket: str, *options: str, run_date: str = RUN_DATE) -> int:
+    def __call__(self, bucket: str, *options: str, run_date: str = RUN_DATE, run_id: str = "run-7") -> int:
         output = self.folder / "training.json"
         arguments = ["train", "--data-bucket", bucket, "--run-date", run_date, "--config", str(self.config_file())]
-        arguments += ["--output", str(output), "--progress", str(self.folder / "progress.jsonl"), "--run-id", "run-7"]
+        arguments += ["--output", str(output), "--progress", str(self.folder / "progress.jsonl"), "--run-id", run_id]
         code = main([*arguments, *options])
         self.error = self.capture.readouterr().err
         self.result = json.loads(output.read_text())

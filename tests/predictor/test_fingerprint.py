@@ -15,6 +15,8 @@ from predictor.training import fingerprint
 from predictor.training.panel import Panel
 from predictor.training.research import Research
 
+LOCK = "0" * 64
+
 
 @pytest.fixture
 def panel(walks: Any) -> Panel:
@@ -28,16 +30,16 @@ def research() -> Research:
 
 
 def test_it_is_a_digest_and_the_same_for_the_same(config: Config, panel: Panel, research: Research) -> None:
-    found = fingerprint.compute(config, panel, research)
+    found = fingerprint.compute(config, panel, research, LOCK)
 
     assert len(found) == 64
-    assert found == fingerprint.compute(config, panel, research)
+    assert found == fingerprint.compute(config, panel, research, LOCK)
 
 
 def test_the_same_data_written_anew_is_the_same(config: Config, panel: Panel, research: Research) -> None:
     rewritten = replace(panel, versions={"S00": 9, "S01": 9})
 
-    assert fingerprint.compute(config, rewritten, research) == fingerprint.compute(config, panel, research)
+    assert fingerprint.compute(config, rewritten, research, LOCK) == fingerprint.compute(config, panel, research, LOCK)
 
 
 def test_one_price_one_opinion_or_one_setting_makes_another(config: Config, panel: Panel, research: Research) -> None:
@@ -48,31 +50,56 @@ def test_one_price_one_opinion_or_one_setting_makes_another(config: Config, pane
     more_trees = replace(config, lightgbm=replace(config.lightgbm, trees=11))
 
     all_of_them = {
-        fingerprint.compute(config, panel, research),
-        fingerprint.compute(config, replace(panel, close=close), research),
-        fingerprint.compute(config, replace(panel, symbols=["S00", "S02"]), research),
-        fingerprint.compute(config, panel, replace(research, columns={"research.view": view})),
-        fingerprint.compute(config, panel, replace(research, columns={"research.other": np.ones((30, 2))})),
-        fingerprint.compute(config, panel, Research(skipped="there is none")),
-        fingerprint.compute(more_trees, panel, research),
+        fingerprint.compute(config, panel, research, LOCK),
+        fingerprint.compute(config, replace(panel, close=close), research, LOCK),
+        fingerprint.compute(config, replace(panel, symbols=["S00", "S02"]), research, LOCK),
+        fingerprint.compute(config, panel, replace(research, columns={"research.view": view}), LOCK),
+        fingerprint.compute(config, panel, replace(research, columns={"research.other": np.ones((30, 2))}), LOCK),
+        fingerprint.compute(config, panel, Research(skipped="there is none"), LOCK),
+        fingerprint.compute(more_trees, panel, research, LOCK),
+        fingerprint.compute(config, panel, research, "1" * 64),
+        fingerprint.compute(config, panel, research, None),
     }
 
-    assert len(all_of_them) == 7
+    assert len(all_of_them) == 9
+
+
+def test_what_becomes_of_a_model_and_what_the_preflight_asks_is_no_part_of_a_fold(
+    config: Config, panel: Panel, research: Research
+) -> None:
+    stricter = replace(config.gates, median_ic=replace(config.gates.median_ic, threshold=0.5))
+    elsewhere = replace(config.data, universe_library="other", changed_since_preflight="fail")
+    another = replace(
+        config,
+        gates=stricter,
+        data=elsewhere,
+        heartbeat=replace(config.heartbeat, metric="Other"),
+        resources=replace(config.resources, headroom=2.0),
+    )
+
+    assert fingerprint.compute(another, panel, research, LOCK) == fingerprint.compute(config, panel, research, LOCK)
+
+
+def test_every_other_section_of_the_configuration_counts(config: Config, panel: Panel, research: Research) -> None:
+    counted = set(fingerprint.document(config, panel, research, LOCK)["config"])
+
+    assert counted == set(config.as_dict()) - {"data", "resources", "gates", "heartbeat"}
+    assert counted >= {"models", "labels", "walk_forward", "lightgbm", "research", "meta", "run"}
 
 
 @pytest.mark.parametrize(("where", "name"), [(lock, "installed"), (platform, "python_version"), (platform, "machine")])
 def test_other_software_makes_another(
     where: Any, name: str, config: Config, panel: Panel, research: Research, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here = fingerprint.compute(config, panel, research)
+    here = fingerprint.compute(config, panel, research, LOCK)
 
     monkeypatch.setattr(where, name, lambda: {"numpy": "0"})
 
-    assert fingerprint.compute(config, panel, research) != here
+    assert fingerprint.compute(config, panel, research, LOCK) != here
 
 
 def test_every_package_that_computes_is_in_it(config: Config, panel: Panel, research: Research) -> None:
-    packages = fingerprint.document(config, panel, research)["packages"]
+    packages = fingerprint.document(config, panel, research, LOCK)["packages"]
 
     assert {"numpy", "pandas", "scipy", "scikit-learn", "lightgbm", "arcticdb"} <= set(packages)
     assert packages["numpy"] == np.__version__

@@ -7,7 +7,8 @@ import pytest
 from predictor.config import Config
 from predictor.training import features, gates, labels, rows, triple_barrier
 from predictor.training.folds import Fold
-from predictor.training.gates import Gate
+from predictor.training.gates import Evidence, Gate
+from predictor.training.incumbent import Comparison
 from predictor.training.layer1 import VOLATILITY
 from predictor.training.rows import Rows
 from predictor.training.triple_barrier import Observation
@@ -45,8 +46,15 @@ def _result(
     return WalkForwardResult([part], [{"fold": number, "ic": value} for number, value in enumerate(ics)], [])
 
 
-def _judge(data: Rows, result: WalkForwardResult, config: Config, seen: Observation = NOTHING_SEEN) -> dict[str, Gate]:
-    return {gate.name: gate for gate in gates.judge(data, result, seen, config.gates)}
+def _judge(
+    data: Rows,
+    result: WalkForwardResult,
+    config: Config,
+    seen: Observation = NOTHING_SEEN,
+    comparison: Comparison | None = None,
+) -> dict[str, Gate]:
+    evidence = Evidence(data, result, seen, comparison, "2022-12-29-candidate")
+    return {gate.name: gate for gate in gates.judge(evidence, config.gates)}
 
 
 @pytest.mark.parametrize(("ics", "passed"), [([0.0, 0.02, 0.5], True), ([0.0, 0.0199, 0.5], False), ([], False)])

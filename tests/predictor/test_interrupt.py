@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import signal
 from pathlib import Path
@@ -15,6 +14,7 @@ from predictor.training import boosting
 from predictor.training.progress import Progress
 
 LIVE = "predictor/weights/meta"
+SET = f"{LIVE}/versions/2022-12-29-run-7"
 STAGES = ["check", "read", "features", "labels", "walk_forward", "final_models", "gates", "write"]
 
 
@@ -45,7 +45,7 @@ def test_a_training_told_to_stop_in_any_stage_says_so_and_ends_with_75(
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
-@pytest.mark.parametrize("key", ["health/predictor_training.json", f"{LIVE}/meta_model.pkl", f"{LIVE}/manifest.json"])
+@pytest.mark.parametrize("key", ["health/predictor_training.json", f"{SET}/meta_model.pkl", f"{LIVE}/manifest.json"])
 def test_stopped_in_the_middle_of_writing_the_next_training_makes_it_whole(
     key: str, training: Any, momentum: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -77,9 +77,8 @@ def test_stopped_in_the_middle_of_writing_the_next_training_makes_it_whole(
     assert training(momentum.name) == 0
 
     assert half < momentum.result_keys()
-    manifest = json.loads(momentum.body(f"{LIVE}/manifest.json"))
-    found = {name: hashlib.sha256(momentum.body(f"{LIVE}/{name}")).hexdigest() for name in manifest["files"]}
-    assert found == {name: described["sha256"] for name, described in manifest["files"].items()}
+    found = {name: hashlib.sha256(body).hexdigest() for name, body in momentum.live_bodies().items()}
+    assert found == {name: described["sha256"] for name, described in momentum.live()["files"].items()}
 
 
 class _TerminatesAsItGoes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from botocore.exceptions import ClientError
 from predictor import aws
 
 RUN_DATE = "2022-12-29"
-PREFIX = "runs/run-7"
+PREFIX = "runs/folds"
 STATE = ("--state-prefix", PREFIX)
 ARCHIVE = f"predictor/weights/meta/archive/{RUN_DATE}"
 MODELS = ("volatility_model.txt", "research_calibrator.json", "meta_model.pkl", "isotonic_calibrator.pkl")
@@ -117,7 +118,7 @@ def test_all_folds_are_saved_below_the_prefix_and_nothing_else_is(training: Any,
     folders = {key.rpartition("/")[0] for key in saved}
     assert len(folders) == 1
     folder = folders.pop()
-    assert folder.startswith(f"{PREFIX}/folds/")
+    assert re.fullmatch(f"{PREFIX}/[0-9a-f]{{64}}", folder)
     assert saved == [f"{folder}/{number}.npz" for number in range(FOLDS)]
     assert momentum.result_keys() - set(saved) == set(training.result["written"])
     assert training.result["resumed_folds"] == 0
@@ -158,17 +159,19 @@ def test_another_configuration_or_one_other_price_reuses_nothing(
     assert training(momentum.name, *STATE) == 0
 
     settings["meta"]["alpha"] = 2.0
-    assert training(momentum.name, *STATE) == 0
+    assert training(momentum.name, *STATE, run_id="run-8") == 0
     assert training.result["resumed_folds"] == 0
 
     settings["meta"]["alpha"] = 1.0
-    assert training(momentum.name, *STATE) == 0
-    assert training.result["resumed_folds"] == FOLDS
+    settings["gates"]["median_ic"]["threshold"] = 0.03
+    settings["gates"]["triple_barrier"]["blocking"] = True
+    assert training(momentum.name, *STATE, run_id="run-9") == 0
+    assert training.result["resumed_folds"] == FOLDS, "the gates are no part of a fold, nor is the run"
 
     library = momentum.read("universe", "S03")
     library.iloc[100, 0] *= 1.0001
     momentum.write("universe", {"S03": library})
-    assert training(momentum.name, *STATE) == 0
+    assert training(momentum.name, *STATE, run_id="run-10") == 0
     assert training.result["resumed_folds"] == 0
     assert len(_saved(momentum)) == 3 * FOLDS
 

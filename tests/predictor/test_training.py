@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Callable
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import lightgbm
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from predictor.training import fingerprint
 
 RUN_DATE = "2022-12-29"
 END = date(2022, 12, 28)
@@ -25,17 +27,20 @@ FILES = {
     "isotonic_calibrator.pkl",
     "feature_list.json",
 }
+OBJECTS = {*FILES, "oos_rows.parquet"}
 RECORDS = {
-    *(f"{LIVE}/archive/{RUN_DATE}/{name}" for name in (*FILES, "manifest.json")),
+    *(f"{LIVE}/archive/{RUN_DATE}/{name}" for name in (*OBJECTS, "manifest.json")),
     *(f"predictor/diagnostics/oos_rows/{name}.parquet" for name in (RUN_DATE, "latest")),
     *(f"predictor/metrics/training_summary_{name}.json" for name in (RUN_DATE, "latest")),
     "predictor/variant_gates/triple_barrier/latest.json",
     "health/predictor_training.json",
     f"data_manifest/predictor_training/{RUN_DATE}.json",
 }
+VERSION = f"{RUN_DATE}-run-7"
+PREFIX = f"{LIVE}/versions/{VERSION}/"
 PROMOTED = {
-    *(f"{LIVE}/{name}" for name in FILES),
-    *(f"{LIVE}/{name}.meta.json" for name in FILES),
+    *(f"{PREFIX}{name}" for name in OBJECTS),
+    *(f"{PREFIX}{name}.meta.json" for name in OBJECTS),
     f"{LIVE}/manifest.json",
 }
 
@@ -66,17 +71,47 @@ def test_the_live_set_is_what_its_manifest_says_and_can_be_used(training: Any, m
 
     manifest = _document(momentum, f"{LIVE}/manifest.json")
     assert set(manifest["files"]) == FILES
-    assert (manifest["run_id"], manifest["promoted"]) == ("run-7", True)
-    for name, described in manifest["files"].items():
-        body = momentum.body(f"{LIVE}/{name}")
-        assert described == {"sha256": hashlib.sha256(body).hexdigest(), "bytes": len(body)}
+    assert (manifest["run_id"], manifest["version"], manifest["promoted"]) == ("run-7", VERSION, True)
+    for name, described in {**manifest["files"], "oos_rows.parquet": manifest["out_of_sample"]}.items():
+        body = momentum.body(f"{PREFIX}{name}")
+        digest = hashlib.sha256(body).hexdigest()
+        assert described == {"key": f"{PREFIX}{name}", "sha256": digest, "bytes": len(body)}
         assert body == momentum.body(f"{LIVE}/archive/{RUN_DATE}/{name}")
-        beside = _document(momentum, f"{LIVE}/{name}.meta.json")
-        assert (beside["sha256"], beside["run_id"]) == (described["sha256"], "run-7")
-    model = lightgbm.Booster(model_str=momentum.body(f"{LIVE}/volatility_model.txt").decode())
-    inputs = _document(momentum, f"{LIVE}/feature_list.json")
+        beside = _document(momentum, f"{PREFIX}{name}.meta.json")
+        assert (beside["sha256"], beside["run_id"], beside["version"]) == (digest, "run-7", VERSION)
+    model = lightgbm.Booster(model_str=momentum.body(f"{PREFIX}volatility_model.txt").decode())
+    inputs = _document(momentum, f"{PREFIX}feature_list.json")
     assert model.feature_name() == inputs["volatility_model"]
-    assert list(_document(momentum, f"{LIVE}/meta_model.pkl")["coefficients"]) == inputs["meta_model"]
+    assert list(_document(momentum, f"{PREFIX}meta_model.pkl")["coefficients"]) == inputs["meta_model"]
+
+
+def test_the_manifest_names_where_the_set_comes_from(training: Any, momentum: Any, tmp_path: Path) -> None:
+    lock = tmp_path / "requirements.lock"
+    lock.write_text("numpy==2.4.6\n")
+
+    assert training(momentum.name, "--lock", str(lock), "--revision", "0123abc") == 0
+
+    manifest = momentum.live()
+    assert manifest["lock_sha256"] == hashlib.sha256(lock.read_bytes()).hexdigest()
+    assert manifest["code"] == {"revision": "0123abc", "digest": fingerprint.package_digest()}
+    data = _document(momentum, f"data_manifest/predictor_training/{RUN_DATE}.json")
+    assert manifest["data"] == {"digest": data["digest"], "versions": {f"S{n:02}": 0 for n in range(12)}}
+    assert manifest["gates"] == training.result["gates"]
+    assert manifest["replaced"] is None
+    etag = momentum.etags()[f"{LIVE}/manifest.json"]
+    assert training.result["promotion"] == {
+        "version": VERSION,
+        "prefix": PREFIX,
+        "manifest_etag": etag,
+        "replaced": None,
+    }
+
+
+def test_a_lock_file_that_is_not_there_fails_before_anything_is_read(training: Any, momentum: Any) -> None:
+    assert training(momentum.name, "--lock", "/nowhere") == 1
+
+    assert training.error.startswith("predictor: error: lock file /nowhere cannot be read")
+    assert list(training.result["stages"]) == ["check"]
 
 
 def test_the_records_agree_with_the_result(training: Any, momentum: Any) -> None:
@@ -122,18 +157,21 @@ def test_a_model_that_fails_a_gate_leaves_the_live_set_untouched(
 ) -> None:
     assert training(momentum.name) == 0
     before = {key: tag for key, tag in momentum.etags(LIVE).items() if key in PROMOTED}
+    assert set(before) == PROMOTED
     settings["gates"]["median_ic"]["threshold"] = 0.99
     settings["lightgbm"]["trees"] = 11
 
-    assert training(momentum.name) == 0
+    assert training(momentum.name, run_id="run-8") == 0
 
     result = training.result
     assert (result["promoted"], result["error"]) == (False, None)
     verdicts = {gate["name"]: (gate["passed"], gate["blocking"]) for gate in result["gates"]}
     assert verdicts["median_ic"] == (False, True)
-    assert {key: tag for key, tag in momentum.etags(LIVE).items() if key in PROMOTED} == before
+    live = {key: tag for key, tag in momentum.etags(LIVE).items() if "/archive/" not in key}
+    assert live == before
     assert not PROMOTED & set(result["written"])
     assert set(result["written"]) >= RECORDS
+    assert result["promotion"] is None
     assert _document(momentum, f"{LIVE}/archive/{RUN_DATE}/manifest.json")["promoted"] is False
 
 
@@ -154,14 +192,26 @@ def test_a_failing_model_in_a_new_bucket_puts_no_weights_live_and_the_manifest_s
     assert momentum.etags(LIVE)[f"{LIVE}/manifest.json"] == before
 
 
-def test_the_same_data_gives_the_same_models(training: Any, momentum: Any, settings: dict[str, Any]) -> None:
+def test_the_same_data_gives_the_same_models_which_are_no_worse_than_those_that_are_live(
+    training: Any, momentum: Any, settings: dict[str, Any]
+) -> None:
     assert training(momentum.name) == 0
-    first = {name: momentum.body(f"{LIVE}/{name}") for name in FILES}
+    first = momentum.live_bodies()
     settings["run"]["threads"] = 1
+    settings["gates"]["beats_incumbent"]["min_days"] = 200
 
-    assert training(momentum.name) == 0
+    assert training(momentum.name, run_id="run-8") == 0
 
-    assert {name: momentum.body(f"{LIVE}/{name}") for name in FILES} == first
+    assert momentum.live_bodies() == first
+    assert momentum.live()["run_id"] == "run-8"
+    assert momentum.live()["replaced"] == {"version": VERSION, "run_id": "run-7"}
+    gate = next(gate for gate in training.result["gates"] if gate["name"] == "beats_incumbent")
+    assert (gate["value"], gate["threshold"], gate["passed"]) == (0.0, 0.0, True)
+    incumbent = training.result["incumbent"]
+    assert (incumbent["run_id"], incumbent["version"], incumbent["median_difference"]) == ("run-7", VERSION, 0.0)
+    fold_ics = {fold["fold"]: fold["ic"] for fold in training.result["fold_ics"]}
+    assert {fold["fold"]: round(fold["ic"], 6) for fold in incumbent["folds"]} == fold_ics
+    assert all(fold["ic"] == fold["incumbent_ic"] for fold in incumbent["folds"])
 
 
 def test_bars_on_and_after_the_run_date_are_not_trained_on(training: Any, momentum: Any) -> None:
@@ -174,7 +224,7 @@ def test_research_is_skipped_and_said_so_where_there_is_none(training: Any, mome
     assert training(momentum.name) == 0
 
     assert training.result["research"] == "skipped: library 'research' does not exist"
-    assert _document(momentum, f"{LIVE}/research_calibrator.json")["kind"] == "absent"
+    assert _document(momentum, f"{PREFIX}research_calibrator.json")["kind"] == "absent"
 
 
 def test_research_is_used_where_it_exists(training: Any, momentum: Any, walks: Any) -> None:
@@ -186,9 +236,9 @@ def test_research_is_used_where_it_exists(training: Any, momentum: Any, walks: A
     assert training(momentum.name) == 0
 
     assert training.result["research"] == "1 columns"
-    research = _document(momentum, f"{LIVE}/research_calibrator.json")
+    research = _document(momentum, f"{PREFIX}research_calibrator.json")
     assert (research["kind"], research["columns"]) == ("lightgbm", ["research.view"])
-    assert "research_score" in _document(momentum, f"{LIVE}/meta_model.pkl")["coefficients"]
+    assert "research_score" in _document(momentum, f"{PREFIX}meta_model.pkl")["coefficients"]
 
 
 def test_progress_has_every_stage_and_fold(training: Any, momentum: Any) -> None:

@@ -50,6 +50,10 @@ class ModelSet:
         """Content of every object of the set by its file's name."""
         return {**self.files, s3_keys.OUT_OF_SAMPLE: self.out_of_sample}
 
+    def identity(self) -> tuple[str, dict[str, str]]:
+        """Its version and the SHA-256 of each object by its file's name."""
+        return self.version, {name: manifest.sha256(body) for name, body in self.objects().items()}
+
     def live_key(self, name: str) -> str:
         """Key of a file once the set is put live."""
         return s3_keys.versioned(self.version, name)

@@ -1,9 +1,9 @@
 """The live set as the one to beat: what it said out of sample, held against the candidate on the same days.
 
-Each promoted set carries the out-of-sample rows of its own walk-forward. They are joined with the candidate's by day and
-symbol, and both are judged with the candidate's labels. The incumbent's final models are not simply run over the folds:
-they were fitted on all rows up to their own training, so the candidate's test windows are in-sample to them, and no
-honest candidate could beat them there.
+Each promoted set carries the out-of-sample rows of its own walk-forward. They are joined with the candidate's by day
+and symbol, and both are judged with the candidate's labels. The incumbent's final models are not simply run over the
+folds: they were fitted on all rows up to their own training, so the candidate's test windows are in-sample to them, and
+no honest candidate could beat them there.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Writing to the data bucket, in an order in which every moment is safe to be killed at.
 
-First the dated archive, its files and then its manifest. Then the records: diagnostics, summary, triple barrier, health,
-data manifest. Then, only if the gates let it, the set under a version of its own that is never overwritten; and last of
-all the live manifest, by a conditional write (`predictor.manifest`). Until that one request is done the old set serves,
-afterwards the new one, whole. A bucket in which nothing was ever put live gets a manifest that names no file, so that a
-reader can tell "nothing yet" from "not there".
+First the dated archive, its files and then its manifest. Then the records: diagnostics, summary, triple barrier,
+health, data manifest. Then, only if the gates let it, the set under a version of its own that is never overwritten; and
+last of all the live manifest, by a conditional write (`predictor.manifest`). Until that one request is done the old set
+serves, afterwards the new one, whole. A bucket in which nothing was ever put live gets a manifest that names no file,
+so that a reader can tell "nothing yet" from "not there".
 """
 
 from __future__ import annotations
@@ -112,9 +112,8 @@ class Writer:
             BucketError: S3 refused; the set before is still live.
         """
         prefix = models.live_key("")
-        if before is not None and etag is not None and before.version == models.version:
-            if before.digests() == {name: manifest.sha256(body) for name, body in models.objects().items()}:
-                return Promotion(models.version, prefix, etag, before.document.get("replaced"))
+        if before is not None and etag is not None and (before.version, before.digests()) == models.identity():
+            return Promotion(models.version, prefix, etag, before.document.get("replaced"))
         for name, body in models.objects().items():
             key = models.live_key(name)
             self._put_new(key, body, s3_keys.content_type(name))

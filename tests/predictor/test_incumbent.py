@@ -1,0 +1,263 @@
+"""The gate against what is live: the same rows, the candidate's labels, and a damaged live set found in time."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from predictor import s3_keys
+from predictor.config import Config
+from predictor.manifest import Manifest
+from predictor.training import features, gates, ic, incumbent, labels, rows
+from predictor.training.folds import Fold
+from predictor.training.gates import Evidence, Gate
+from predictor.training.incumbent import Comparison, Incumbent, OutOfSample
+from predictor.training.layer1 import VOLATILITY
+from predictor.training.panel import Panel
+from predictor.training.rows import Rows
+from predictor.training.triple_barrier import Observation
+from predictor.training.walk_forward import FoldRows, WalkForwardResult
+
+LIVE = "predictor/weights/meta/manifest.json"
+THEIRS = Manifest("2022-12-22-them", "them", "2022-12-22", True, {}, None, {})
+EDGES = (100, 160, 220, 270)
+"""Days at which the three folds of these tests begin and end."""
+
+
+@pytest.fixture
+def panel(walks: Any) -> Panel:
+    days = np.arange("2022-01-03", "2022-10-30", dtype="datetime64[D]")
+    return Panel(days, [f"S{n:02}" for n in range(8)], walks(300, 8, seed=5), {})
+
+
+@pytest.fixture
+def data(panel: Panel) -> Rows:
+    return rows.build(features.compute(panel.close), labels.compute(panel.close, 21, 0.25))
+
+
+def _walked(data: Rows, score: Any) -> WalkForwardResult:
+    """A walk-forward of three folds that gave these scores, one a row of `data`."""
+    result = WalkForwardResult()
+    for number, (first, end) in enumerate(zip(EDGES, EDGES[1:], strict=False)):
+        start, stop = data.first_row(first), data.first_row(end)
+        said = score[start:stop]
+        fold = Fold(number, 0, first - 21, first, end)
+        value = ic.mean(said, data.relative[start:stop], data.day[start:stop])
+        part = FoldRows(fold, start, stop, {VOLATILITY: said}, np.empty((stop - start, 0)), said, said)
+        result.parts.append(part)
+        result.folds.append({"fold": number, "ic": value})
+    return result
+
+
+def _live(panel: Panel, data: Rows, score: Any, first: int = EDGES[0], end: int = EDGES[-1]) -> Incumbent:
+    """An incumbent that gave these scores from one day to another."""
+    place = slice(data.first_row(first), data.first_row(end))
+    said = OutOfSample(panel.days[data.day[place]], panel.symbols, data.symbol[place], score[place])
+    return Incumbent("etag", THEIRS, said)
+
+
+def _gate(data: Rows, result: WalkForwardResult, found: Comparison | None, config: Config) -> Gate:
+    evidence = Evidence(data, result, Observation(0, 0, None, None, None, ""), found, "2022-12-29-us")
+    return next(gate for gate in gates.judge(evidence, config.gates) if gate.name == "beats_incumbent")
+
+
+@pytest.fixture
+def noise() -> Any:
+    return np.random.default_rng(2).normal(size=100_000)
+
+
+def test_a_better_candidate_passes_and_a_worse_one_does_not(
+    panel: Panel, data: Rows, noise: Any, config: Config
+) -> None:
+    good, bad = data.relative + 0.05 * noise[: len(data)], data.relative + 0.5 * noise[: len(data)]
+
+    better = _walked(data, good)
+    found = incumbent.compare(_live(panel, data, bad), panel, data, better)
+    gate = _gate(data, better, found, config)
+    assert found is not None
+    assert (gate.passed, gate.blocking) == (True, True)
+    expected = np.median([mine["ic"] - theirs["ic"] for mine, theirs in zip(better.folds, _walked(data, bad).folds)])
+    assert gate.value == pytest.approx(expected)
+
+    worse = _walked(data, bad)
+    gate = _gate(data, worse, incumbent.compare(_live(panel, data, good), panel, data, worse), config)
+    assert not gate.passed
+    assert gate.value == pytest.approx(-expected)
+    assert not gates.promoted([gate])
+
+
+def test_the_same_scores_differ_by_exactly_nothing_and_pass_without_a_margin(
+    panel: Panel, data: Rows, noise: Any, config: Config
+) -> None:
+    score = noise[: len(data)]
+    result = _walked(data, score)
+
+    gate = _gate(data, result, incumbent.compare(_live(panel, data, score), panel, data, result), config)
+    assert (gate.value, gate.passed) == (0.0, True)
+
+    wider = replace(config.gates.beats_incumbent, margin=0.01)
+    asked = replace(config, gates=replace(config.gates, beats_incumbent=wider))
+    assert not _gate(data, result, incumbent.compare(_live(panel, data, score), panel, data, result), asked).passed
+
+
+def test_only_rows_that_both_have_are_judged_and_with_the_candidates_labels(
+    panel: Panel, data: Rows, noise: Any
+) -> None:
+    score = noise[: len(data)]
+    result = _walked(data, score)
+    theirs = data.relative.copy()
+    # It knew nothing of half the symbols, and says nothing of the last days.
+    live = _live(panel, data, theirs, end=200)
+    assert live.rows is not None
+    kept = live.rows.symbol < 4
+    live = replace(
+        live, rows=OutOfSample(live.rows.day[kept], panel.symbols[:4], live.rows.symbol[kept], live.rows.score[kept])
+    )
+
+    found = incumbent.compare(live, panel, data, result)
+
+    assert found is not None
+    assert [(fold["fold"], fold["days"]) for fold in found.folds] == [(0, 60), (1, 40)]
+    assert found.days == 100
+    few = data.symbol < 4
+    for fold, (first, end) in zip(found.folds, ((100, 160), (160, 200)), strict=True):
+        place = slice(data.first_row(first), data.first_row(end))
+        own = few[place]
+        ours = ic.mean(score[place][own], data.relative[place][own], data.day[place][own])
+        assert fold["ic"] == pytest.approx(ours)
+        # It said the candidate's very labels: perfect on each day.
+        assert fold["incumbent_ic"] == pytest.approx(1.0)
+
+
+def test_symbols_and_days_that_only_the_incumbent_knows_are_left_out(panel: Panel, data: Rows, noise: Any) -> None:
+    result = _walked(data, noise[: len(data)])
+    live = _live(panel, data, noise[: len(data)])
+    assert live.rows is not None
+    early, late = np.datetime64("1999-01-01"), np.datetime64("2099-01-01")
+    more = OutOfSample(
+        np.concatenate([live.rows.day, [early, late, live.rows.day[0]]]),
+        [*panel.symbols, "GONE"],
+        np.concatenate([live.rows.symbol, [0, 0, 8]]),
+        np.concatenate([live.rows.score, [9.0, 9.0, 9.0]]),
+    )
+
+    found = incumbent.compare(replace(live, rows=more), panel, data, result)
+
+    assert found is not None
+    assert found.folds == (incumbent.compare(live, panel, data, result) or found).folds
+    assert found.median_difference == 0.0
+
+
+def test_too_few_common_days_pass_and_say_so(panel: Panel, data: Rows, noise: Any, config: Config) -> None:
+    result = _walked(data, noise[: len(data)])
+    best = data.relative
+
+    gate = _gate(data, result, incumbent.compare(_live(panel, data, best, end=159), panel, data, result), config)
+    assert (gate.passed, gate.value) == (True, None)
+    assert gate.detail == ("not judged: against run them of 2022-12-22: 59 common days in 1 of 3 folds, 60 days needed")
+    gate = _gate(data, result, incumbent.compare(_live(panel, data, best, end=160), panel, data, result), config)
+    assert (gate.passed, gate.value is None) == (False, False)
+
+    gate = _gate(data, result, incumbent.compare(_live(panel, data, best, first=280), panel, data, result), config)
+    assert gate.detail.startswith("not judged: against run them of 2022-12-22: 0 common days")
+
+
+def test_nothing_live_and_its_own_set_pass_and_say_so(panel: Panel, data: Rows, noise: Any, config: Config) -> None:
+    result = _walked(data, noise[: len(data)])
+
+    nothing = incumbent.compare(Incumbent(None, None, None), panel, data, result)
+    gate = _gate(data, result, nothing, config)
+    assert (gate.passed, gate.value, gate.detail) == (True, None, "not judged: no set was put live yet")
+
+    own = replace(_live(panel, data, data.relative), manifest=replace(THEIRS, version="2022-12-29-us"))
+    gate = _gate(data, result, incumbent.compare(own, panel, data, result), config)
+    assert (gate.passed, gate.detail) == (True, "not judged: the live set is this run's own")
+
+
+def test_rows_come_back_out_of_parquet_as_they_were() -> None:
+    day = np.array(["2022-01-03", "2022-01-03", "2022-01-04"], dtype="datetime64[D]")
+    table = pa.table({"date": pa.array(day), "symbol": ["B", "A", "B"], "score": pa.array([0.1, None, 1 / 3])})
+    sink = io.BytesIO()
+    pq.write_table(table, sink)
+
+    found = incumbent.decode(sink.getvalue())
+
+    assert found.day.tolist() == day.tolist()
+    assert [found.names[place] for place in found.symbol] == ["B", "A", "B"]
+    assert found.score.tolist() == pytest.approx([0.1, np.nan, 1 / 3], nan_ok=True)
+
+
+# Through the command line: a live set that is not whole ends the training before it has begun.
+
+
+def _no_json(bucket: Any) -> None:
+    bucket.client.put_object(Bucket=bucket.name, Key=LIVE, Body=b"{half")
+
+
+def _a_list(bucket: Any) -> None:
+    bucket.client.put_object(Bucket=bucket.name, Key=LIVE, Body=b"[]")
+
+
+def _old_layout(bucket: Any) -> None:
+    document = bucket.live()
+    for described in document["files"].values():
+        del described["key"]
+    bucket.client.put_object(Bucket=bucket.name, Key=LIVE, Body=json.dumps(document).encode())
+
+
+def _no_rows(bucket: Any) -> None:
+    bucket.client.delete_object(Bucket=bucket.name, Key=bucket.live()["out_of_sample"]["key"])
+
+
+def _other_rows(bucket: Any) -> None:
+    key = bucket.live()["out_of_sample"]["key"]
+    body = bytearray(bucket.body(key))
+    body[len(body) // 2] ^= 1
+    bucket.client.put_object(Bucket=bucket.name, Key=key, Body=bytes(body))
+
+
+def _no_model(bucket: Any) -> None:
+    bucket.client.delete_object(Bucket=bucket.name, Key=bucket.live()["files"][s3_keys.META]["key"])
+
+
+def _short_model(bucket: Any) -> None:
+    bucket.client.put_object(Bucket=bucket.name, Key=bucket.live()["files"][s3_keys.META]["key"], Body=b"{}")
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (_no_json, "manifest.json is no manifest: it is no JSON"),
+        (_a_list, "manifest.json is no manifest: it holds a list where an object belongs"),
+        (
+            _old_layout,
+            "manifest.json is no manifest: its files.volatility_model.txt does not give key, sha256 and bytes",
+        ),
+        (_no_rows, "is damaged: predictor/weights/meta/versions/2022-12-29-run-7/oos_rows.parquet is missing"),
+        (_other_rows, "oos_rows.parquet has another SHA-256 than its manifest says"),
+        (_no_model, "meta_model.pkl is missing"),
+        (_short_model, "meta_model.pkl has 2 bytes, its manifest says "),
+    ],
+)
+def test_a_damaged_live_set_is_one_line_before_any_training(
+    damage: Any, says: str, training: Any, momentum: Any
+) -> None:
+    assert training(momentum.name) == 0
+    damage(momentum)
+    before = momentum.etags()
+
+    assert training(momentum.name, run_id="run-8") == 1
+
+    assert says in training.error
+    assert training.error.endswith(
+        "; nothing was changed; playbooks/rollback.yml -e to=<date> restores an archived set\n"
+    )
+    assert training.error.count("\n") == 1
+    assert list(training.result["stages"]) == ["check"]
+    assert momentum.etags() == before
