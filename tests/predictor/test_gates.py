@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 import pytest
-from predictor.config import Config
+from predictor.config import Config, parse
 from predictor.training import features, gates, labels, rows, triple_barrier
 from predictor.training.folds import Fold
 from predictor.training.gates import Evidence, Gate
@@ -136,3 +137,15 @@ def test_too_few_pairs_are_not_judged(closes: Any, data: Rows, config: Config) -
 
     assert (seen.pairs, seen.ratio) == (0, None)
     assert seen.detail == "not judged: 0 pairs, 100 needed"
+
+
+def test_every_gate_of_the_configuration_is_there_and_no_other(config: Config) -> None:
+    assert list(gates.JUDGES) == [field.name for field in dataclasses.fields(config.gates)]
+
+
+@pytest.mark.parametrize("name", list(gates.JUDGES))
+def test_what_blocks_is_what_the_configuration_says(name: str, data: Rows, settings: dict[str, Any]) -> None:
+    result = _result(data, data.move, [0.5])
+    for blocking in (True, False):
+        settings["gates"][name]["blocking"] = blocking
+        assert _judge(data, result, parse(settings))[name].blocking is blocking

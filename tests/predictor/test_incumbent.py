@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 from dataclasses import replace
 from typing import Any
@@ -44,7 +45,7 @@ def data(panel: Panel) -> Rows:
 def _walked(data: Rows, score: Any) -> WalkForwardResult:
     """A walk-forward of three folds that gave these scores, one a row of `data`."""
     result = WalkForwardResult()
-    for number, (first, end) in enumerate(zip(EDGES, EDGES[1:], strict=False)):
+    for number, (first, end) in enumerate(itertools.pairwise(EDGES)):
         start, stop = data.first_row(first), data.first_row(end)
         said = score[start:stop]
         fold = Fold(number, 0, first - 21, first, end)
@@ -82,7 +83,8 @@ def test_a_better_candidate_passes_and_a_worse_one_does_not(
     gate = _gate(data, better, found, config)
     assert found is not None
     assert (gate.passed, gate.blocking) == (True, True)
-    expected = np.median([mine["ic"] - theirs["ic"] for mine, theirs in zip(better.folds, _walked(data, bad).folds)])
+    both = zip(better.folds, _walked(data, bad).folds, strict=True)
+    expected = np.median([mine["ic"] - theirs["ic"] for mine, theirs in both])
     assert gate.value == pytest.approx(expected)
 
     worse = _walked(data, bad)
@@ -237,7 +239,7 @@ def _short_model(bucket: Any) -> None:
         (_a_list, "manifest.json is no manifest: it holds a list where an object belongs"),
         (
             _old_layout,
-            "manifest.json is no manifest: its files.volatility_model.txt does not give key, sha256 and bytes",
+            "is no manifest: its files.volatility_model.txt does not give key, sha256 and bytes",
         ),
         (_no_rows, "is damaged: predictor/weights/meta/versions/2022-12-29-run-7/oos_rows.parquet is missing"),
         (_other_rows, "oos_rows.parquet has another SHA-256 than its manifest says"),

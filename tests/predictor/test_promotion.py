@@ -12,6 +12,7 @@ from predictor import manifest, s3_keys, weight_sets
 from predictor.errors import BucketError
 from predictor.manifest import LostRace, ManifestError
 from predictor.training.artefacts import ModelSet
+from predictor.training.progress import Progress
 from predictor.training.writer import Promotion, Records, Writer
 
 DAY = "2022-12-29"
@@ -244,3 +245,26 @@ def test_a_manifest_of_another_shape_is_none(change: str, bucket: Any) -> None:
 
     with pytest.raises(ManifestError, match=f"its {change} "):
         manifest.parse(json.dumps(document).encode())
+
+
+def test_a_training_that_another_overtook_fails_and_names_it(
+    training: Any, momentum: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = Progress._write
+
+    def write(self: Progress, name: str, *more: Any, **others: Any) -> None:
+        honest(self, name, *more, **others)
+        if name == "write":
+            promote(momentum.client, momentum.name, models("quick"))
+
+    monkeypatch.setattr(Progress, "_write", write)
+
+    assert training(momentum.name, run_id="slow") == 1
+
+    assert training.error == (
+        f"predictor: error: run quick put its set live meanwhile (version {DAY}-quick): "
+        "nothing of run slow is live, only its archive and records\n"
+    )
+    assert (training.result["promoted"], training.result["promotion"]) == (False, None)
+    assert s3_keys.LIVE_MANIFEST not in training.result["written"]
+    assert read(momentum) == "quick"

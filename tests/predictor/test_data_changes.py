@@ -1,0 +1,151 @@
+"""What changed in the data, since the preflight and since the last training; the configuration decides what follows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+RUN_DATE = "2022-12-29"
+
+
+@pytest.fixture
+def checked(momentum: Any, preflight: Any) -> Path:
+    """The result of a preflight over the data that the training is to read."""
+    momentum.write("macro", {"SPX": momentum.read("universe", "S00")})
+    preflight(momentum.name)
+    path: Path = preflight.output
+    return path
+
+
+def _revise(bucket: Any, symbol: str) -> None:
+    frame = bucket.read("universe", symbol)
+    frame.iloc[100, 0] *= 1.0001
+    bucket.write("universe", {symbol: frame})
+
+
+def test_a_preflight_tells_the_version_of_each_symbol_that_it_read(universe: Any, preflight: Any) -> None:
+    preflight(universe.name)
+    assert preflight.report["versions"] == {f"S{n:02}": 0 for n in range(12)}
+
+    universe.write("universe", {"S03": universe.read("universe", "S03")})
+
+    preflight(universe.name)
+    assert preflight.report["versions"] == {f"S{n:02}": int(n == 3) for n in range(12)}
+
+
+def test_the_same_data_as_the_preflights_is_no_change(training: Any, momentum: Any, checked: Path) -> None:
+    assert training(momentum.name, "--dry-run", "--preflight", str(checked)) == 0
+
+    assert training.result["data_changes"] == {"since_preflight": {"changed": []}, "since_last_run": None}
+    assert training.result["notes"] == []
+
+
+def test_data_that_changed_since_the_preflight_is_noted(training: Any, momentum: Any, checked: Path) -> None:
+    _revise(momentum, "S03")
+    momentum.write("universe", {"NEW": momentum.read("universe", "S00")})
+
+    assert training(momentum.name, "--dry-run", "--preflight", str(checked)) == 0
+
+    assert training.result["data_changes"]["since_preflight"] == {
+        "changed": [
+            {"symbol": "NEW", "library": "universe", "preflight": None, "training": 0},
+            {"symbol": "S03", "library": "universe", "preflight": 0, "training": 1},
+        ]
+    }
+    assert training.result["notes"] == [
+        "2 symbols changed between preflight and training: NEW (absent to 0), S03 (0 to 1)"
+    ]
+
+
+def test_or_it_fails_before_any_training(training: Any, momentum: Any, checked: Path, settings: dict[str, Any]) -> None:
+    settings["data"]["changed_since_preflight"] = "fail"
+    assert training(momentum.name, "--dry-run", "--preflight", str(checked)) == 0
+    _revise(momentum, "S03")
+
+    assert training(momentum.name, "--preflight", str(checked)) == 1
+
+    assert training.error == (
+        "predictor: error: 1 symbols changed between preflight and training: S03 (0 to 1); "
+        "data.changed_since_preflight is fail: nothing was trained\n"
+    )
+    assert list(training.result["stages"]) == ["check", "read"]
+    assert len(training.result["data_changes"]["since_preflight"]["changed"]) == 1
+    assert momentum.result_keys() == set()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [(None, "No such file"), ("{half", "Expecting property name"), ("{}", "it has no versions"), ("[]", "list")],
+)
+def test_a_preflight_that_tells_no_versions_is_a_note_or_a_failure(
+    content: str | None, says: str, training: Any, momentum: Any, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "other.json"
+    if content is not None:
+        path.write_text(content)
+
+    assert training(momentum.name, "--dry-run", "--preflight", str(path)) == 0
+    (note,) = training.result["notes"]
+    assert note.startswith(f"the preflight's result {path} says nothing of the data's versions: ")
+    assert says in note
+    assert training.result["data_changes"]["since_preflight"] is None
+
+    settings["data"]["changed_since_preflight"] = "fail"
+    assert training(momentum.name, "--dry-run", "--preflight", str(path)) == 1
+    assert note in training.error
+
+
+def test_the_data_is_held_against_that_of_the_last_training(training: Any, momentum: Any) -> None:
+    assert training(momentum.name, run_date="2022-12-22", run_id="last-week") == 0
+    assert training.result["data_changes"]["since_last_run"] is None
+    # A later day is no earlier run, whenever it was trained.
+    assert training(momentum.name, run_date="2023-01-05", run_id="ahead") == 0
+    _revise(momentum, "S03")
+    momentum.write("universe", {"NEW": momentum.read("universe", "S00")})
+    import arcticdb
+
+    arcticdb.Arctic(momentum.uri)["universe"].delete("S07")
+
+    assert training(momentum.name, run_id="now") == 0
+
+    changes = training.result["data_changes"]["since_last_run"]
+    assert changes == {
+        "run_date": "2022-12-22",
+        "run_id": "last-week",
+        "added": ["NEW"],
+        "removed": ["S07"],
+        "revised": [
+            {
+                "symbol": "S03",
+                "from": 0,
+                "to": 1,
+                "bars_from": 615,
+                "bars_to": 620,
+                "last_from": "2022-12-21",
+                "last_to": "2022-12-28",
+            }
+        ],
+    }
+    summary = json.loads(momentum.body(f"predictor/metrics/training_summary_{RUN_DATE}.json"))
+    assert summary["data_changes"] == training.result["data_changes"]
+
+    # Another try of the same run looks past itself, another run of the same day does not.
+    assert training(momentum.name, run_id="now") == 0
+    assert training.result["data_changes"]["since_last_run"] == changes
+    assert training(momentum.name, run_id="again") == 0
+    assert training.result["data_changes"]["since_last_run"]["run_id"] == "now"
+    assert training.result["data_changes"]["since_last_run"]["revised"] == []
+
+
+def test_a_data_manifest_that_is_none_is_a_note(training: Any, momentum: Any) -> None:
+    momentum.client.put_object(Bucket=momentum.name, Key="data_manifest/predictor_training/2022-12-22.json", Body=b"{}")
+
+    assert training(momentum.name, "--dry-run") == 0
+
+    assert training.result["notes"] == [
+        "the data was not held against the last training's: "
+        f"s3://{momentum.name}/data_manifest/predictor_training/2022-12-22.json is no data manifest"
+    ]
