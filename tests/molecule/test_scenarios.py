@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SCENARIOS = sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))
-CONTROLLER_ROLES = {"run_open", "run_report", "spot_instance"}
+CONTROLLER_ROLES = {"rollback", "run_open", "run_report", "spot_instance"}
 NEWER = ROOT / ".venv-2.21" / "bin"
 # What a person's own shell could bring in and change the scenario with.
 FOREIGN = ("ANSIBLE_", "AWS_", "LOCAL_AWS_", "MOLECULE_", "PYTHONPATH")

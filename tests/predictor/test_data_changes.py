@@ -111,7 +111,7 @@ def test_the_data_is_held_against_that_of_the_last_training(training: Any, momen
 
     assert training(momentum.name, run_id="now") == 0
 
-    changes = training.result["data_changes"]["since_last_run"]
+    changes: dict[str, Any] = training.result["data_changes"]["since_last_run"]
     assert changes == {
         "run_date": "2022-12-22",
         "run_id": "last-week",
@@ -136,8 +136,8 @@ def test_the_data_is_held_against_that_of_the_last_training(training: Any, momen
     assert training(momentum.name, run_id="now") == 0
     assert training.result["data_changes"]["since_last_run"] == changes
     assert training(momentum.name, run_id="again") == 0
-    assert training.result["data_changes"]["since_last_run"]["run_id"] == "now"
-    assert training.result["data_changes"]["since_last_run"]["revised"] == []
+    changes = training.result["data_changes"]["since_last_run"]
+    assert (changes["run_id"], changes["revised"]) == ("now", [])
 
 
 def test_a_data_manifest_that_is_none_is_a_note(training: Any, momentum: Any) -> None:

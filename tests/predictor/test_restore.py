@@ -1,4 +1,4 @@
-"""`predictor verify` and `predictor restore`: an archived set is live again, or nothing is changed and it is said why."""
+"""`predictor verify` and `predictor restore`: an archived set goes live again, or nothing is changed, with a reason."""
 
 from __future__ import annotations
 
