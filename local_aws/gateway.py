@@ -10,8 +10,10 @@ import functools
 import json
 import logging
 import re
+import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
@@ -67,6 +69,7 @@ class Gateway:
         self._tags_of = tags_of
         self._moto = _Moto(create_backend_app)
         self._handlers: dict[tuple[str, str], Handler] = {}
+        self._conditional = [threading.Lock() for _ in range(64)]
         self.last_request = time.monotonic()
 
     def handle(self, service: str, action: str, handler: Handler) -> None:
@@ -79,6 +82,12 @@ class Gateway:
             return self._control(Request(environ))(environ, start_response)
         self.last_request = time.monotonic()
         return _Exchange(self, environ, start_response).run()
+
+    def _alone(self, environ: Mapping[str, Any]) -> AbstractContextManager[object]:
+        """One at a time for conditional writes to a key: moto compares first and writes later."""
+        if environ["REQUEST_METHOD"] != "PUT" or not environ.keys() & {"HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH"}:
+            return nullcontext()
+        return self._conditional[hash(environ["PATH_INFO"]) % len(self._conditional)]
 
     def _control(self, request: Request) -> Response:
         if request.headers.get("X-Admin-Token") != self._reservation.admin_token:
@@ -147,7 +156,8 @@ class _Exchange:
 
         current.set(self._request)
         # Written down only once the answer is there: a ledger line says what happened, not what was meant to.
-        answer: Iterable[bytes] = self._gateway._moto(self._environ, start_response)
+        with self._gateway._alone(self._environ):
+            answer: Iterable[bytes] = self._gateway._moto(self._environ, start_response)
         code = int(head[-1][0].split()[0])
         if code < 400:
             self._lose_answer()

@@ -17,11 +17,9 @@ from drills.stage import Stage
 #: EC2 gives two minutes; a drill need not wait for them.
 NOTICE_SECONDS = 4
 RUN_DATE = "2022-12-29"
-LIVE = "predictor/weights/meta"
-MODEL_FILES = (
-    "volatility_model.txt", "research_calibrator.json", "meta_model.pkl", "isotonic_calibrator.pkl",
-    "feature_list.json",
-)  # fmt: skip
+LIVE_MANIFEST = "predictor/weights/meta/manifest.json"
+VERSIONS = "predictor/weights/meta/versions/"
+FOLDS = "runs/folds/"
 
 
 def _take_back(stage: Stage, run: Playbook, attempt: int = 1) -> None:
@@ -99,9 +97,18 @@ def _undisturbed(stage: Stage) -> dict[str, str]:
 
 
 def _weights(stage: Stage) -> dict[str, str]:
-    """ETags of the live model files."""
-    listed = stage.account.client("s3").list_objects_v2(Bucket=DATA_BUCKET, Prefix=f"{LIVE}/").get("Contents", [])
-    return {one["Key"]: one["ETag"] for one in listed if one["Key"] in [f"{LIVE}/{name}" for name in MODEL_FILES]}
+    """ETags of the live model files by name, found as a reader finds them: through the manifest."""
+    if not _keys(stage, LIVE_MANIFEST):
+        return {}
+    s3 = stage.account.client("s3")
+    manifest = json.loads(s3.get_object(Bucket=DATA_BUCKET, Key=LIVE_MANIFEST)["Body"].read())
+    files = {**manifest["files"], "out_of_sample": manifest["out_of_sample"]} if manifest["files"] else {}
+    return {name: s3.head_object(Bucket=DATA_BUCKET, Key=one["key"])["ETag"] for name, one in files.items()}
+
+
+def _keys(stage: Stage, prefix: str) -> list[str]:
+    listed = stage.account.client("s3").list_objects_v2(Bucket=DATA_BUCKET, Prefix=prefix).get("Contents", [])
+    return [one["Key"] for one in listed]
 
 
 def _resumed(ready: Callable[[Stage, Playbook], bool], milliseconds: int, stage: Stage) -> Seen:
@@ -111,7 +118,8 @@ def _resumed(ready: Callable[[Stage, Playbook], bool], milliseconds: int, stage:
     """
     wanted = _undisturbed(stage)
     s3 = stage.account.client("s3")
-    for key in wanted:
+    # Nothing is live, and no fold is known: what is there in the end is this run's.
+    for key in (LIVE_MANIFEST, *_keys(stage, FOLDS)):
         s3.delete_object(Bucket=DATA_BUCKET, Key=key)
     if milliseconds:
         stage.fault("latency", f"milliseconds={milliseconds}", "service=s3", "action=PutObject")
@@ -130,8 +138,7 @@ def _resumed(ready: Callable[[Stage, Playbook], bool], milliseconds: int, stage:
 
 
 def _some_folds(stage: Stage, run: Playbook, some: int = 10) -> bool:
-    listed = stage.account.client("s3").list_objects_v2(Bucket=DATA_BUCKET, Prefix=f"runs/{run.run_id}/folds/")
-    return bool(run.run_id) and listed["KeyCount"] >= some
+    return bool(run.run_id) and len(_keys(stage, FOLDS)) >= some
 
 
 def _first_live_file(stage: Stage, run: Playbook) -> bool:
@@ -141,7 +148,7 @@ def _first_live_file(stage: Stage, run: Playbook) -> bool:
             return False
         stage.fault("latency", "milliseconds=700", "service=s3", "action=PutObject")
         stage.memory[run.run_id] = True
-    return bool(_weights(stage))
+    return bool(_keys(stage, f"{VERSIONS}{RUN_DATE}-{run.run_id}/"))
 
 
 DRILLS = [

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -252,3 +254,25 @@ def test_the_control_door_knows_what_it_does_not_know(server: Any) -> None:
     headers = {"X-Admin-Token": server.reservation.admin_token}
     status, body = http(f"{server.reservation.endpoint}/_local_aws/nonsense", **headers)
     assert (status, json.loads(body)) == (404, {"error": "unknown control request 'nonsense'"})
+
+
+def test_of_many_conditional_writes_at_once_exactly_one_is_done(server: Any) -> None:
+    s3 = server.client("s3")
+    s3.create_bucket(Bucket="conditional")
+    condition: dict[str, str] = {"IfNoneMatch": "*"}
+    for turn in range(10):
+        barrier = threading.Barrier(8)
+
+        def write(number: int, barrier: threading.Barrier = barrier, condition: dict[str, str] = condition) -> str:
+            barrier.wait()
+            try:
+                s3.put_object(Bucket="conditional", Key="manifest", Body=str(number).encode(), **condition)
+            except ClientError as error:
+                return str(error.response["Error"]["Code"])
+            return "done"
+
+        with ThreadPoolExecutor(8) as pool:
+            answers = sorted(pool.map(write, range(8 * turn, 8 * turn + 8)))
+
+        assert answers == ["PreconditionFailed"] * 7 + ["done"]
+        condition = {"IfMatch": s3.head_object(Bucket="conditional", Key="manifest")["ETag"]}
