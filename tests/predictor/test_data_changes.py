@@ -111,7 +111,7 @@ def test_the_data_is_held_against_that_of_the_last_training(training: Any, momen
 
     assert training(momentum.name, run_id="now") == 0
 
-    changes: dict[str, Any] = training.result["data_changes"]["since_last_run"]
+    changes: Any = training.result["data_changes"]["since_last_run"]
     assert changes == {
         "run_date": "2022-12-22",
         "run_id": "last-week",
