@@ -120,7 +120,7 @@ def _train(options: argparse.Namespace) -> int:
                 options.progress,
                 options.state_prefix,
                 options.lock,
-                options.revision,
+                options.revision or None,
                 options.preflight,
             ),
             result,
