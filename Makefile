@@ -6,8 +6,8 @@ SHELL := /bin/sh
 PYTHON ?=
 ARGS ?=
 TESTS ?=
-# For soak: how many runs, and what decides their ends.
-N ?= 50
+# For soak and soak-training: how many runs (50, 20), and what decides their ends.
+N ?=
 SEED ?= 1
 export PYTHON TESTS
 
@@ -40,7 +40,11 @@ drill: ## Break runs in every known way, show what came of each (ARGS="reclaim-*
 
 .PHONY: soak
 soak: ## Kill N preflights in a row at moments that chance decides (N=50 SEED=1)
-	@scripts/drill.sh drills.soak --runs $(N) --seed $(SEED) $(ARGS)
+	@scripts/drill.sh drills.soak --runs $(or $(N),50) --seed $(SEED) $(ARGS)
+
+.PHONY: soak-training
+soak-training: ## Kill N trainings at moments that chance decides, and resume them (N=20 SEED=1)
+	@scripts/drill.sh drills.training_kills --runs $(or $(N),20) --seed $(SEED) $(ARGS)
 
 .PHONY: bench-preflight
 bench-preflight: ## Measure the preflight beside the origin's way (ARGS="--sizes 500")

@@ -18,6 +18,7 @@ TARGETS = {
     "bench-preflight",
     "drill",
     "soak",
+    "soak-training",
     "lint",
     "lock",
     "docs-roles",
