@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from drills.account import TRANSPORT_BUCKET, EmbeddedAccount
+from drills.waiting import happens
 
 LIVE = ("pending", "running", "stopping", "stopped", "shutting-down")
 IMAGE = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
@@ -99,10 +99,7 @@ class Cloud:
         Raises:
             AssertionError: It did not in time.
         """
-        deadline = time.monotonic() + seconds
-        while not happened():
-            assert time.monotonic() < deadline, "it did not happen in time"
-            time.sleep(0.1)
+        assert happens(happened, within=seconds), "it did not happen in time"
 
     def instances(self, states: tuple[str, ...] = LIVE) -> list[Instance]:
         """Every instance in one of these states."""

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from drills.account import EmbeddedAccount
+from drills.waiting import LOOK_SECONDS
 
-LOOK_SECONDS = 0.1
 #: A run under a loaded machine takes its time; what takes longer than this hangs.
 LONGEST_RUN_SECONDS = 600.0
 

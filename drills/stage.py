@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,8 @@ from typing import Any
 
 from drills.account import ROOT, EmbeddedAccount
 from drills.cloud import LIVE, Cloud, Instance, Inventory
-from drills.playbook import LOOK_SECONDS, Playbook, Stuck
+from drills.playbook import Playbook, Stuck
+from drills.waiting import happens
 
 KINDS = ("instances", "volumes", "spot_requests", "launch_templates", "schedules", "transport_keys")
 PAST = "2026-01-01T00:00:00Z"
@@ -117,12 +117,7 @@ class Stage:
 
     def wait_until(self, happened: Callable[[], bool], seconds: float) -> bool:
         """Wait until something has happened; whether it did in time."""
-        deadline = time.monotonic() + seconds
-        while not happened():
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(LOOK_SECONDS)
-        return True
+        return happens(happened, within=seconds)
 
     def clear(self) -> None:
         """End all faults, and whatever a drill that went wrong has left, so that the next one begins afresh."""
