@@ -104,7 +104,7 @@ def test_the_calibrator_rises_and_keeps_the_order_of_scores() -> None:
     inputs = random.uniform(-0.5, 0.5, (4000, 3))
     target = 0.1 * inputs[:, 0] - 0.05 * inputs[:, 2] + random.normal(0, 0.02, 4000)
 
-    model = MetaModel.fit(inputs, target, alpha=1.0)
+    model = MetaModel.fit([inputs], [target], alpha=1.0)
     score = model.score(inputs)
     forecast = model.calibrate(score)
 
@@ -117,7 +117,7 @@ def test_the_calibrator_rises_and_keeps_the_order_of_scores() -> None:
 def test_the_documents_say_all_that_a_forecast_needs() -> None:
     random = np.random.default_rng(2)
     inputs = random.uniform(-0.5, 0.5, (500, 2))
-    model = MetaModel.fit(inputs, inputs[:, 0] + random.normal(0, 0.1, 500), alpha=1.0)
+    model = MetaModel.fit([inputs], [inputs[:, 0] + random.normal(0, 0.1, 500)], alpha=1.0)
 
     ridge = json.loads(json.dumps(model.ridge_document(["a", "b"])))
     isotonic = json.loads(json.dumps(model.isotonic_document()))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,17 +24,31 @@ def ranks(values: Vector, groups: NDArray[np.int64]) -> Vector:
     Returns:
         Shape (N,): 0 to n-1 in a group of n.
     """
-    order = np.lexsort((values, groups))
-    sorted_groups, sorted_values = groups[order], values[order]
-    position = np.arange(len(values), dtype=np.float64)
-    new_group = np.diff(sorted_groups, prepend=sorted_groups[:1] - 1) != 0
-    new_tie = new_group | (np.diff(sorted_values, prepend=np.nan) != 0)
-    tie = np.cumsum(new_tie) - 1
-    group = np.cumsum(new_group) - 1
-    mean_position = np.bincount(tie, weights=position) / np.bincount(tie)
-    result = np.empty(len(values))
-    result[order] = mean_position[tie] - position[new_group][group]
+    if not len(values):
+        return np.empty(0)
+    # One line a group, filled up with what sorts last: sorting many short lines is quicker than one long one.
+    _, sizes = _groups(groups)
+    position = np.arange(sizes.max())
+    inside = position < sizes[:, None]
+    lines = np.full(inside.shape, np.inf)
+    lines[inside] = values
+    order = np.argsort(lines, axis=1)
+    lines = np.take_along_axis(lines, order, axis=1)
+    differs = lines[:, 1:] != lines[:, :-1]
+    edge = np.ones((len(lines), 1), dtype=bool)
+    # A tie reaches from the last place that differs from the one before it to the first that differs from the next.
+    first = np.maximum.accumulate(np.where(np.hstack([edge, differs]), position, 0), axis=1)
+    last = np.where(np.hstack([differs, edge]), position, len(position))
+    last = np.minimum.accumulate(last[:, ::-1], axis=1)[:, ::-1]
+    np.put_along_axis(lines, order, (first + last) / 2, axis=1)
+    result: Vector = lines[inside]
     return result
+
+
+def _groups(groups: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where each group starts, and its size; `groups` is ascending and not empty."""
+    first = np.flatnonzero(np.diff(groups, prepend=groups[0] - 1))
+    return first, np.diff(first, append=len(groups))
 
 
 def centred_ranks(values: Vector, groups: NDArray[np.int64]) -> Vector:
@@ -49,10 +66,10 @@ def centred_ranks(values: Vector, groups: NDArray[np.int64]) -> Vector:
     if not known.any():
         return result
     inside = groups[known]
-    _, group, counts = np.unique(inside, return_inverse=True, return_counts=True)
+    _, sizes = _groups(inside)
     # A group of one has rank 0 of 0: it sits in the middle.
-    span = np.maximum(counts[group] - 1, 1)
-    result[known] = np.where(counts[group] > 1, ranks(values[known], inside) / span - 0.5, 0.0)
+    size = np.repeat(sizes, sizes)
+    result[known] = np.where(size > 1, ranks(values[known], inside) / np.maximum(size - 1, 1) - 0.5, 0.0)
     return result
 
 
@@ -69,19 +86,73 @@ def by_day(scores: Vector, labels: Vector, days: NDArray[np.int64]) -> tuple[NDA
     """
     if not len(days):
         return np.array([], dtype=np.int64), np.array([])
-    unique, group, counts = np.unique(days, return_inverse=True, return_counts=True)
-    middle = (counts[group] - 1) / 2
+    first, sizes = _groups(days)
+    middle = np.repeat((sizes - 1) / 2, sizes)
     a, b = ranks(scores, days) - middle, ranks(labels, days) - middle
-    covariance = np.bincount(group, weights=a * b)
-    spread = np.sqrt(np.bincount(group, weights=a * a) * np.bincount(group, weights=b * b))
-    usable = (counts >= MIN_SYMBOLS) & (spread > 0)
-    return unique[usable], covariance[usable] / spread[usable]
+    covariance = np.add.reduceat(a * b, first)
+    spread = np.sqrt(np.add.reduceat(a * a, first) * np.add.reduceat(b * b, first))
+    usable = (sizes >= MIN_SYMBOLS) & (spread > 0)
+    return days[first][usable], covariance[usable] / spread[usable]
 
 
 def mean(scores: Vector, labels: Vector, days: NDArray[np.int64]) -> float | None:
     """Mean of `by_day`, None if no day has a coefficient."""
     _, values = by_day(scores, labels, days)
     return float(values.mean()) if len(values) else None
+
+
+def interval(values: Vector, lag: int) -> tuple[float, float]:
+    """95 % interval of the mean of a series whose neighbours correlate.
+
+    The variance of the mean is that of W. K. Newey and K. D. West, "A Simple, Positive Semi-definite,
+    Heteroskedasticity and Autocorrelation Consistent Covariance Matrix", Econometrica 55 (1987), pages 703-708: with
+    the weights `1 - l / (lag + 1)`. Where the lag is no small share of the series, 1.96 of its roots cover too little;
+    the factor is that of N. M. Kiefer and T. J. Vogelsang, "A New Asymptotic Theory for Heteroskedasticity-
+    Autocorrelation Robust Tests", Econometric Theory 21 (2005), pages 1130-1164, table 1 (Bartlett, 97.5 %).
+
+    Args:
+        values: Shape (N,), N > 0: daily coefficients, in order.
+        lag: Distance in days up to which they correlate.
+
+    Returns:
+        Both ends, within -1 and 1, which is all that is known from a single day.
+    """
+    days, middle = len(values), float(values.mean())
+    if days == 1:
+        return -1.0, 1.0
+    lag = min(lag, days - 1)
+    away = values - middle
+    weights = 1 - np.arange(1, lag + 1) / (lag + 1)
+    covariances = np.array([away[distance:] @ away[:-distance] for distance in range(1, lag + 1)])
+    variance = (away @ away + 2 * weights @ covariances) / days**2
+    share = (lag + 1) / days
+    factor = 1.96 + 2.9694 * share + 0.4160 * share**2 - 0.5324 * share**3
+    half = factor * float(np.sqrt(max(variance, 0.0)))
+    return max(middle - half, -1.0), min(middle + half, 1.0)
+
+
+def median_interval(values: Sequence[float]) -> tuple[float, float] | None:
+    """95 % interval of the median, whatever the distribution: two order statistics.
+
+    The k-th smallest and the k-th largest of N independent values lie on both sides of the median unless fewer than k
+    of them fall on one side of it, which has the binomial probability P(B(N, 1/2) < k) for each side. See W. J.
+    Conover, Practical Nonparametric Statistics, 3rd edition (1999), section 3.2.
+
+    Args:
+        values: One a fold, in any order.
+
+    Returns:
+        Both ends, for the largest k that leaves out at most 2.5 % on each side; None where even the smallest and the
+        largest value leave out more: below 6 values.
+    """
+    count = len(values)
+    left_out, place = 0.0, -1
+    while (left_out := left_out + math.comb(count, place + 1) / 2**count) <= 0.025:
+        place += 1
+    if place < 0:
+        return None
+    ordered = sorted(values)
+    return ordered[place], ordered[count - 1 - place]
 
 
 def pearson(a: Vector, b: Vector) -> float:

@@ -121,11 +121,19 @@ class Layer1:
             said[RESEARCH] = (
                 self.research.predict(inputs)
                 if isinstance(self.research, Buckets)
-                else np.where(
-                    np.isfinite(inputs).any(axis=1), boosting.predict(self.research, inputs, config.run), np.nan
-                )
+                else np.where(_any_known(inputs), boosting.predict(self.research, inputs, config.run), np.nan)
             )
         return said
+
+    def importance(self) -> dict[str, dict[str, float]]:
+        """Share of each feature in the gain of all splits, for each LightGBM model: they add up to 1.
+
+        A model that never split has no feature that matters, and bucket means have no splits: empty.
+        """
+        shares = {"volatility": boosting.importance(self.volatility)}
+        if self.research is not None:
+            shares["research"] = {} if isinstance(self.research, Buckets) else boosting.importance(self.research)
+        return shares
 
     def research_document(self, reason: str) -> dict[str, Any]:
         """The research model as JSON.
@@ -148,7 +156,18 @@ class Layer1:
 
 def _fit_research(rows: Rows, stop: int, columns: list[str], config: Config) -> lightgbm.Booster | Buckets:
     inputs, target = rows.matrix(columns, stop=stop), rows.relative[:stop]
-    finite = np.isfinite(inputs).any(axis=1)
-    if int(finite.sum()) < config.research.min_rows:
+    known = _any_known(inputs)
+    if int(known.sum()) < config.research.min_rows:
         return Buckets.fit(inputs, target, config.research.fallback_buckets)
-    return boosting.fit(inputs[finite], target[finite], columns, config.lightgbm, config.run)
+    if not known.all():
+        inputs, target = inputs[known], target[known]
+    return boosting.fit(inputs, target, columns, config.lightgbm, config.run)
+
+
+def _any_known(inputs: Matrix) -> NDArray[np.bool_]:
+    """Whether a row has any value: column by column, as most rows are known by the first."""
+    known = np.isfinite(inputs[:, 0])
+    for column in range(1, inputs.shape[1]):
+        missing = np.flatnonzero(~known)
+        known[missing] = np.isfinite(inputs[missing, column])
+    return known

@@ -25,7 +25,7 @@ class Panel:
         days: Shape (T,), `datetime64[D]`, ascending: every day on which any symbol has a bar.
         symbols: S names, sorted.
         close: Shape (T, S), NaN where a symbol has no bar.
-        versions: ArcticDB version read, by symbol.
+        versions: ArcticDB version of each symbol that was read, left out or not.
     """
 
     days: NDArray[np.datetime64]
@@ -77,6 +77,41 @@ def read(library: Any, before: date) -> Panel:
         np.ascontiguousarray(wide.to_numpy(dtype=np.float64)),
         versions,
     )
+
+
+def leave_out_short(panel: Panel, bars: int) -> tuple[Panel, list[dict[str, str]]]:
+    """Leave out the symbols that have too few bars to be in a whole test window.
+
+    Args:
+        panel: What was read.
+        bars: The least that a symbol needs.
+
+    Returns:
+        The panel of the other symbols, on the days that one of them has; and `{symbol, reason}` of those left out.
+
+    Raises:
+        TrainingError: No symbol has so many.
+    """
+    known = np.isfinite(panel.close)
+    counts = known.sum(axis=0)
+    kept = counts >= bars
+    left_out = [
+        {"symbol": symbol, "reason": f"{count} bars, {bars} are needed (a fold's test window)"}
+        for symbol, count in zip(panel.symbols, counts.tolist(), strict=True)
+        if count < bars
+    ]
+    if not left_out:
+        return panel, []
+    if not kept.any():
+        longest = panel.symbols[int(counts.argmax())]
+        raise TrainingError(
+            f"no symbol of {len(panel.symbols)} has the {bars} bars of a fold's test window; "
+            f"the most has {longest}: {counts.max()}"
+        )
+    days = known[:, kept].any(axis=1)
+    symbols = [symbol for symbol, keep in zip(panel.symbols, kept.tolist(), strict=True) if keep]
+    close = np.ascontiguousarray(panel.close[days][:, kept])
+    return Panel(panel.days[days], symbols, close, panel.versions), left_out
 
 
 def read_all(library: Any, symbols: Sequence[str], columns: list[str] | None) -> dict[str, Any]:

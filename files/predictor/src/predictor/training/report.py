@@ -15,6 +15,7 @@ def empty(dry_run: bool) -> dict[str, Any]:
     return {
         "folds": 0,
         "median_ic": None,
+        "median_ic_interval": None,
         "promoted": False,
         "gates": [],
         "seconds": 0.0,
@@ -24,6 +25,7 @@ def empty(dry_run: bool) -> dict[str, Any]:
         "written": [],
         "resumed_folds": 0,
         "symbols": 0,
+        "left_out": [],
         "rows": 0,
         "research": None,
         "stages": {},
@@ -40,7 +42,8 @@ def name_days(panel: Panel, fold: dict[str, Any]) -> dict[str, Any]:
     """Replace a fold's indices by days; its ends become the last day included."""
     days = {key: str(panel.days[fold[key]]) for key in ("train_start", "test_start")}
     ends = {key: str(panel.days[fold[key] - 1]) for key in ("train_end", "test_end")}
-    return {**fold, **days, **ends, "ic": round(fold["ic"], 6)}
+    coefficients = {key: round(fold[key], 6) for key in ("ic", "ic_low", "ic_high")}
+    return {**fold, **days, **ends, **coefficients}
 
 
 def name_skipped(panel: Panel, fold: Fold, reason: str) -> dict[str, Any]:
@@ -60,7 +63,10 @@ def summary(result: dict[str, Any]) -> Iterator[str]:
     if result["resumed_folds"]:
         yield f"{result['resumed_folds']} folds taken from an earlier training that was cut off"
     yield from result["notes"]
-    yield f"median IC {result['median_ic']:+.4f}; research {result['research']}"
+    yield from (f"left out: {one['symbol']}: {one['reason']}" for one in result["left_out"])
+    interval = result["median_ic_interval"]
+    within = "too few folds for an interval" if interval is None else f"95 %: {interval[0]:+.4f} to {interval[1]:+.4f}"
+    yield f"median IC {result['median_ic']:+.4f} ({within}); research {result['research']}"
     for gate in result["gates"]:
         verdict = "passed" if gate["passed"] else "failed" if gate["blocking"] else "observed"
         value = "-" if gate["value"] is None else f"{gate['value']:+.4f}"

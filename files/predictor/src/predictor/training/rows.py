@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from predictor.errors import TrainingError
 from predictor.training.labels import Labels
 
 Vector = NDArray[np.float64]
@@ -15,6 +16,12 @@ Vector = NDArray[np.float64]
 
 Wide = NDArray[np.float64]
 """Shape (T, S): days x symbols."""
+
+Matrix = NDArray[np.float64]
+"""Shape (N, F): one row a row, one column a feature."""
+
+CONSTANT = 1e-12
+"""Labels that differ by less do not differ: it is the rounding of equal returns."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,8 @@ class Rows:
         forward: Forward return (`labels.Labels`).
         relative: Forward return relative to the day's mean.
         move: Absolute forward return.
+        blocks: Features that are learned from together, by their names: their columns of `features` are views of one
+            C-ordered matrix, so that the rows of a fold are a slice of it and no copy.
     """
 
     day: NDArray[np.int64]
@@ -36,13 +45,14 @@ class Rows:
     forward: Vector
     relative: Vector
     move: Vector
+    blocks: dict[tuple[str, ...], Matrix] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """N."""
         return len(self.day)
 
-    def matrix(self, names: Sequence[str], start: int = 0, stop: int | None = None) -> NDArray[np.float64]:
-        """Features side by side.
+    def matrix(self, names: Sequence[str], start: int = 0, stop: int | None = None) -> Matrix:
+        """Features side by side; only to be read, as it may be a view.
 
         Args:
             names: Which, in this order.
@@ -52,6 +62,9 @@ class Rows:
         Returns:
             Shape (stop - start, len(names)).
         """
+        block = self.blocks.get(tuple(names))
+        if block is not None:
+            return block[start:stop]
         return np.column_stack([self.features[name][start:stop] for name in names])
 
     def first_row(self, day: int) -> int:
@@ -59,23 +72,46 @@ class Rows:
         return int(np.searchsorted(self.day, day, side="left"))
 
 
-def build(features: dict[str, Wide], labels: Labels) -> Rows:
+def build(features: dict[str, Wide], labels: Labels, together: Sequence[Sequence[str]] = ()) -> Rows:
     """Pick the rows that can be learned from.
 
     Args:
         features: Wide features (`features.compute`), and any others of that shape.
         labels: Wide labels.
+        together: Groups of features that a model learns from, no feature in two of them (`Rows.blocks`).
 
     Returns:
         The rows.
     """
     usable = np.isfinite(labels.relative) & np.isfinite(features["m5"])
     day, symbol = np.nonzero(usable)
-    return Rows(
-        day,
-        symbol,
-        {name: values[usable] for name, values in features.items()},
-        labels.forward[usable],
-        labels.relative[usable],
-        labels.move[usable],
-    )
+    blocks = {tuple(names): np.empty((len(day), len(names))) for names in together if names}
+    columns = {name: block[:, place] for names, block in blocks.items() for place, name in enumerate(names)}
+    long: dict[str, Vector] = {}
+    for name, values in features.items():
+        if name in columns:
+            columns[name][:] = values[usable]
+            long[name] = columns[name]
+        else:
+            long[name] = values[usable]
+    return Rows(day, symbol, long, labels.forward[usable], labels.relative[usable], labels.move[usable], blocks)
+
+
+def check(rows: Rows) -> None:
+    """Refuse rows from which nothing can be learned.
+
+    Raises:
+        TrainingError: There is no row, all labels are the same, or features have no value at all; those are named.
+    """
+    if not len(rows):
+        raise TrainingError(
+            "no day has two symbols with a label and a 5-day return: there is nothing to order and so nothing to learn"
+        )
+    if np.ptp(rows.relative) < CONSTANT:
+        raise TrainingError(
+            f"the labels are constant: on every day all symbols have the same forward return in all {len(rows)} rows, "
+            "so there is no order to learn"
+        )
+    empty = [name for name, values in rows.features.items() if not np.isfinite(values).any()]
+    if empty:
+        raise TrainingError(f"no row of {len(rows)} has a value of: {', '.join(empty)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from predictor.training import (
     fingerprint,
     folds,
     gates,
+    ic,
     incumbent,
     labels,
     panel,
@@ -144,27 +145,33 @@ def _fit(
     with progress.stage("read"):
         uri = store.arctic_uri(job.data_bucket, aws.region(), job.arctic_prefix, aws.endpoint())
         arctic = store.ReadOnlyStore(uri)
-        prices = panel.read(arctic.library(settings.data.universe_library), job.run_date)
-        _hold_against_preflight(job, settings, prices, result)
+        whole = panel.read(arctic.library(settings.data.universe_library), job.run_date)
+        _hold_against_preflight(job, settings, whole, result)
+        prices, result["left_out"] = panel.leave_out_short(whole, settings.walk_forward.test_days)
+        result["symbols"] = len(prices.symbols)
+        # Before anything is computed: it fails if the history is too short.
+        plan = folds.split(len(prices.days) - settings.labels.horizon, settings.walk_forward)
         studies = research.read(arctic, prices, job.run_date, settings)
         about = artefacts.description(job.run_id, job.run_date.isoformat(), source)
         data_manifest = artefacts.data_manifest(prices, studies.versions, about)
         _hold_against_last_run(job, client, data_manifest, result)
-    result["symbols"] = len(prices.symbols)
     result["research"] = f"skipped: {studies.skipped}" if studies.skipped else f"{len(studies.columns)} columns"
     with progress.stage("features"):
         computed = {**features.compute(prices.close), **studies.columns}
     with progress.stage("labels"):
         targets = labels.compute(prices.close, settings.labels.horizon, settings.labels.clip)
-        data = rows.build(computed, targets)
-        del computed
+        columns = list(studies.columns)
+        data = rows.build(computed, targets, [features.VOLATILITY, columns])
+        mark = fingerprint.compute(settings, prices, studies, source["lock_sha256"])
+        # What is in the rows now is not needed twice.
+        studies = replace(studies, columns={})
+        del computed, targets
     result["rows"] = len(data)
-    plan = folds.split(len(prices.days) - settings.labels.horizon, settings.walk_forward)
-    walk = WalkForward(data, list(studies.columns), settings)
+    rows.check(data)
+    walk = WalkForward(data, columns, settings)
     with progress.stage("walk_forward"):
         saved = None
         if job.state_prefix is not None:
-            mark = fingerprint.compute(settings, prices, studies, source["lock_sha256"])
             saved = SavedFolds(client, job.data_bucket, job.state_prefix, mark, result["notes"])
         done = walk.run(plan, _fold_reporter(progress, len(plan), result), saved)
     _note_folds(prices, plan, done, result)
@@ -245,6 +252,7 @@ def _note_folds(prices: Panel, plan: list[Fold], done: WalkForwardResult, result
     result["fold_ics"] = [report.name_days(prices, fold) for fold in done.folds]
     result["folds"] = len(done.folds)
     result["median_ic"] = float(np.median(done.ics()))
+    result["median_ic_interval"] = ic.median_interval(done.ics())
 
 
 def _write(
@@ -275,6 +283,8 @@ def _write(
         "stages",
         "resources",
         "resumed_folds",
+        "median_ic_interval",
+        "left_out",
         "incumbent",
         "data_changes",
     )

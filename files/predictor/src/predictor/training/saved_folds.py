@@ -117,6 +117,7 @@ def encode(fold: Fold, result: FoldResult) -> bytes:
         "skipped": result.skipped,
         "rows": None if part is None else [part.start, part.stop],
         "outputs": [] if part is None else list(part.outputs),
+        "importance": {} if part is None else part.importance,
     }
     arrays: dict[str, NDArray[Any]] = {_HEADER: np.frombuffer(to_json(header), np.uint8)}
     if part is not None:
@@ -153,7 +154,8 @@ def decode(body: bytes, fold: Fold) -> FoldResult:
     if header["rows"] is not None:
         outputs = {name: arrays[f"{_OUTPUT}{place}"] for place, name in enumerate(header["outputs"])}
         start, stop = header["rows"]
-        part = FoldRows(fold, start, stop, outputs, arrays["inputs"], arrays["score"], arrays["calibrated"])
+        found = (arrays["inputs"], arrays["score"], arrays["calibrated"])
+        part = FoldRows(fold, start, stop, outputs, *found, header["importance"])
     return FoldResult(part, header["scored"], header["skipped"])
 
 

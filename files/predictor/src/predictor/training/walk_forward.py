@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -28,7 +28,11 @@ Matrix = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class FoldRows:
-    """What one fold says of its test rows `start` to `stop`; scores are NaN in a fold without a layer 2."""
+    """What one fold says of its test rows `start` to `stop`; scores are NaN in a fold without a layer 2.
+
+    `importance` has the share of each feature (`Layer1.importance`, `MetaModel.importance`) by model: `volatility`,
+    `research` and `meta`, as far as the fold trained them.
+    """
 
     fold: Fold
     start: int
@@ -37,6 +41,7 @@ class FoldRows:
     inputs: Matrix
     score: Vector
     calibrated: Vector
+    importance: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,7 @@ class WalkForwardResult:
 
     Attributes:
         parts: Out-of-sample rows of each fold that trained a layer 1, in order.
-        folds: `{fold, train_start, …, ic, seconds}` of each fold with an IC; days are indices into the panel.
+        folds: `{fold, train_start, …, ic, ic_low, ic_high, seconds}` of each fold with an IC; days are indices into the panel.
         skipped: `{fold, reason}` of the others.
     """
 
@@ -121,8 +126,6 @@ class WalkForward:
         self._rows = rows
         self._research_columns = research_columns
         self._config = config
-        # A day's ranks depend on that day alone, so they can be taken once for all folds.
-        self._ranked = np.column_stack([ic.centred_ranks(rows.features[name], rows.day) for name in features.META])
 
     @property
     def input_names(self) -> list[str]:
@@ -179,14 +182,20 @@ class WalkForward:
         outputs = layer1.outputs(rows, start, stop, self._config)
         inputs = self._inputs(outputs, start, stop)
         part, reason = self._judge(fold, start, stop, outputs, inputs, earlier)
-        value = None if reason else ic.mean(part.score, rows.relative[start:stop], rows.day[start:stop])
-        if value is None:
-            reason = reason or "no day has scores and labels that vary"
+        part = replace(part, importance={**layer1.importance(), **part.importance})
+        if reason:
             return FoldResult(part, None, {"fold": fold.number, "reason": reason})
+        _, ics = ic.by_day(part.score, rows.relative[start:stop], rows.day[start:stop])
+        if not len(ics):
+            reason = "no day has scores and labels that vary"
+            return FoldResult(part, None, {"fold": fold.number, "reason": reason})
+        # Labels of neighbouring days share all but one day of their horizon.
+        low, high = ic.interval(ics, self._config.labels.horizon - 1)
+        found = {"ic": float(ics.mean()), "ic_low": low, "ic_high": high}
         days = {name: getattr(fold, name) for name in ("train_start", "train_end", "test_start", "test_end")}
         sizes = {"train_rows": train, "test_rows": stop - start}
         seconds = round(time.monotonic() - started, 3)
-        return FoldResult(part, {"fold": fold.number, **days, **sizes, "ic": value, "seconds": seconds}, None)
+        return FoldResult(part, {"fold": fold.number, **days, **sizes, **found, "seconds": seconds}, None)
 
     def _judge(
         self, fold: Fold, start: int, stop: int, outputs: dict[str, Vector], inputs: Matrix, earlier: list[FoldRows]
@@ -203,16 +212,21 @@ class WalkForward:
             return FoldRows(fold, start, stop, outputs, inputs, nothing, nothing), reason
         meta = self._fit_meta(earlier, known_until)
         score = meta.score(inputs)
-        return FoldRows(fold, start, stop, outputs, inputs, score, meta.calibrate(score)), ""
+        shares = {"meta": meta.importance(self.input_names)}
+        return FoldRows(fold, start, stop, outputs, inputs, score, meta.calibrate(score), shares), ""
 
     def _fit_meta(self, parts: list[FoldRows], known_until: int) -> MetaModel:
         """Fit layer 2 on the out-of-sample rows before row `known_until`."""
         kept = [(part, min(part.stop, known_until)) for part in parts if part.start < known_until]
-        inputs = np.concatenate([part.inputs[: stop - part.start] for part, stop in kept])
-        target = np.concatenate([self._rows.relative[part.start : stop] for part, stop in kept])
-        return MetaModel.fit(inputs, target, self._config.meta.alpha)
+        inputs = [part.inputs[: stop - part.start] for part, stop in kept]
+        targets = [self._rows.relative[part.start : stop] for part, stop in kept]
+        return MetaModel.fit(inputs, targets, self._config.meta.alpha)
 
     def _inputs(self, outputs: dict[str, Vector], start: int, stop: int) -> Matrix:
-        """Layer 2's inputs for rows `start` to `stop`: all of whole days, so that ranks are right."""
+        """Layer 2's inputs for rows `start` to `stop`: all of whole days, so that ranks are right.
+
+        No row is in two test windows, so that nothing is ranked twice.
+        """
         days = self._rows.day[start:stop]
-        return np.column_stack([*(ic.centred_ranks(said, days) for said in outputs.values()), self._ranked[start:stop]])
+        values = [*outputs.values(), *(self._rows.features[name][start:stop] for name in features.META)]
+        return np.column_stack([ic.centred_ranks(column, days) for column in values])
