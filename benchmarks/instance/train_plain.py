@@ -1,0 +1,187 @@
+"""The straightforward implementation that `make bench-train` compares with: the same model, plainly written.
+
+One long pandas frame; features by `groupby("symbol")` and `transform`; labels and ranks by `groupby`; in each fold
+scikit-learn's estimators fitted anew on a selection of rows. It is written with the same care for the future as the
+package (purges, ranks within the day) and with the same parameters, and nothing in it is slower on purpose.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+import lightgbm
+import numpy as np
+import pandas as pd
+from predictor.config import Config
+from predictor.training.panel import Panel
+from predictor.training.research import Research
+from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import TimeSeriesSplit
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+MOMENTUM = ["m5", "m20", "price_vs_ma50", "rsi14"]
+VOLATILITY = ["rv5", "rv20", "rv60", "rv5_to_rv60", "downside_rv20", "largest_move20"]
+META = ["m5", "m20", "price_vs_ma50", "rsi14", "m12_1", "rv20"]
+
+
+class Watch(Protocol):
+    """Tells how long each stage takes."""
+
+    def stage(self, name: str) -> AbstractContextManager[None]:
+        """Time what is inside."""
+
+
+def walk_forward(panel: Panel, research: Research, config: Config, threads: int, watch: Watch) -> dict[str, Any]:
+    """Run the whole walk-forward and fit the final models.
+
+    Args:
+        panel: Prices.
+        research: Research columns.
+        config: Sizes, purge, seed.
+        threads: LightGBM's.
+        watch: Timer.
+
+    Returns:
+        `scored` (frame of all out-of-sample rows), `volatility`, `research`, `layer2` and `calibrator` (final models),
+        and `rows` (frame of all rows).
+    """
+    names = list(research.columns)
+    with watch.stage("features"):
+        frame = _features(_long(panel, research))
+    with watch.stage("labels and rows"):
+        rows = _labels(frame, config).dropna(subset=["m5", "relative"])
+    settings = config.walk_forward
+    days = np.arange(len(panel.days) - config.labels.horizon)
+    folds = (len(days) - settings.min_train_days - settings.purge_days) // settings.test_days
+    splitter = TimeSeriesSplit(folds, test_size=settings.test_days, gap=settings.purge_days)
+    parts: list[pd.DataFrame] = []
+    ics: list[float] = []
+    for train_days, test_days in splitter.split(days):
+        with watch.stage("choosing rows"):
+            train = rows[rows["day"].isin(days[train_days])]
+            test = rows[rows["day"].isin(days[test_days])].copy()
+        volatility, views = _layer1(train, names, config, threads, watch)
+        with watch.stage("LightGBM: prediction"):
+            test["predicted_volatility"] = volatility.predict(test[VOLATILITY])
+            known = test[names].notna().any(axis=1)
+            test["research_score"] = np.where(known, views.predict(test[names]), np.nan)
+        with watch.stage("ranks"):
+            test["momentum_score"] = _momentum(test)
+            inputs = ["momentum_score", "predicted_volatility", "research_score", *META]
+            ranked = [f"rank {name}" for name in inputs]
+            grouped = test.groupby("day")[inputs]
+            test[ranked] = (
+                ((grouped.rank() - 1) / (grouped.transform("count") - 1) - 0.5).fillna(0.0).set_axis(ranked, axis=1)
+            )
+        test["score"] = test["forecast"] = np.nan
+        if parts:
+            earlier = pd.concat(parts)
+            earlier = earlier[earlier["day"] < test_days[0] - settings.purge_days]
+            layer2, calibrator = _layer2(earlier, ranked, config, watch)
+            test["score"] = layer2.predict(test[ranked])
+            test["forecast"] = calibrator.predict(test["score"])
+            with watch.stage("information coefficient"):
+                by_day = test.groupby("day")[["score", "relative"]]
+                ics.append(by_day.apply(lambda day: day["score"].corr(day["relative"], method="spearman")).mean())
+        parts.append(test)
+    volatility, views = _layer1(rows, names, config, threads, watch)
+    scored = pd.concat(parts)
+    layer2, calibrator = _layer2(scored, ranked, config, watch)
+    return {
+        "scored": scored,
+        "rows": rows,
+        "volatility": volatility,
+        "research": views,
+        "layer2": layer2,
+        "calibrator": calibrator,
+        "ics": ics,
+    }
+
+
+def _long(panel: Panel, research: Research) -> pd.DataFrame:
+    days, symbols = panel.close.shape
+    columns = {name: values.ravel() for name, values in research.columns.items()}
+    return pd.DataFrame(
+        {
+            "day": np.repeat(np.arange(days), symbols),
+            "symbol": pd.Categorical.from_codes(np.tile(np.arange(symbols), days), panel.symbols),
+            "close": panel.close.ravel(),
+            **columns,
+        }
+    )
+
+
+def _features(frame: pd.DataFrame) -> pd.DataFrame:
+    def by_symbol(values: pd.Series) -> Any:
+        return values.groupby(frame["symbol"], observed=True)
+
+    close = frame["close"]
+    frame["m5"] = close / by_symbol(close).shift(5) - 1
+    frame["m20"] = close / by_symbol(close).shift(20) - 1
+    frame["m12_1"] = by_symbol(close).shift(21) / by_symbol(close).shift(252) - 1
+    frame["price_vs_ma50"] = close / by_symbol(close).transform(lambda one: one.rolling(50).mean()) - 1
+    change = by_symbol(close).diff()
+    gain, loss = (
+        by_symbol(part).transform(lambda one: one.ewm(alpha=1 / 14, adjust=False, min_periods=14).mean())
+        for part in (change.clip(lower=0), -change.clip(upper=0))
+    )
+    total = gain + loss
+    frame["rsi14"] = (100 * gain / total.where(total > 0)).where(total != 0, 50.0).where(total.notna())
+    move = by_symbol(np.log(close)).diff()
+    for window in (5, 20, 60):
+        frame[f"rv{window}"] = by_symbol(move).transform(lambda one, window=window: one.rolling(window).std())
+    frame["rv5_to_rv60"] = frame["rv5"] / frame["rv60"].where(frame["rv60"] > 0)
+    fall = move.clip(upper=0) ** 2
+    frame["downside_rv20"] = by_symbol(fall).transform(lambda one: one.rolling(20).mean()).clip(lower=0) ** 0.5
+    frame["largest_move20"] = by_symbol(move.abs()).transform(lambda one: one.rolling(20).max())
+    return frame
+
+
+def _labels(frame: pd.DataFrame, config: Config) -> pd.DataFrame:
+    horizon, clip = config.labels.horizon, config.labels.clip
+    ahead = frame.groupby("symbol", observed=True)["close"].shift(-horizon)
+    forward = ahead / frame["close"] - 1
+    frame["relative"] = (forward - forward.groupby(frame["day"]).transform("mean")).clip(-clip, clip)
+    frame["move"] = forward.clip(-clip, clip).abs()
+    return frame
+
+
+def _momentum(rows: pd.DataFrame) -> pd.Series:
+    known = rows[MOMENTUM].fillna({"m5": 0.0, "m20": 0.0, "price_vs_ma50": 0.0, "rsi14": 50.0})
+    strength = 0.1 * (known["rsi14"] - 50) / 100
+    return 0.4 * known["m5"] + 0.3 * known["m20"] + 0.2 * known["price_vs_ma50"] + strength
+
+
+def _layer1(train: pd.DataFrame, names: list[str], config: Config, threads: int, watch: Watch) -> tuple[Any, Any]:
+    size = config.lightgbm
+    parameters = {
+        "n_estimators": size.trees,
+        "num_leaves": size.leaves,
+        "learning_rate": size.learning_rate,
+        "min_child_samples": size.min_rows_in_leaf,
+        "max_bin": size.max_bins,
+        "random_state": config.run.seed,
+        "n_jobs": threads,
+        "deterministic": True,
+        "force_col_wise": True,
+        "verbosity": -1,
+    }
+    with watch.stage("LightGBM: fit"):
+        volatility = lightgbm.LGBMRegressor(**parameters).fit(train[VOLATILITY], train["move"])
+        known = train[train[names].notna().any(axis=1)]
+        research = lightgbm.LGBMRegressor(**parameters).fit(known[names], known["relative"])
+    return volatility, research
+
+
+def _layer2(earlier: pd.DataFrame, ranked: list[str], config: Config, watch: Watch) -> tuple[Any, Any]:
+    with watch.stage("ridge"):
+        # The first step stands where other models scale their inputs; ranks need none.
+        layer2 = make_pipeline(FunctionTransformer(), Ridge(alpha=config.meta.alpha))
+        layer2.fit(earlier[ranked], earlier["relative"])
+        scores = layer2.predict(earlier[ranked])
+    with watch.stage("isotonic regression"):
+        calibrator = IsotonicRegression(out_of_bounds="clip").fit(scores, earlier["relative"])
+    return layer2, calibrator
