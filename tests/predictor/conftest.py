@@ -164,8 +164,9 @@ _numbers = itertools.count()
 
 @pytest.fixture
 def bucket(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Bucket:
-    """A new bucket on the server, which the environment names as S3."""
+    """A new bucket on the server, which the environment names as S3 and as CloudWatch."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3_server.url)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDWATCH", s3_server.url)
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     made = Bucket(f"data-{next(_numbers)}", s3_server)
     made.client.create_bucket(Bucket=made.name)

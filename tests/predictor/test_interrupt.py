@@ -15,7 +15,7 @@ from predictor.training.progress import Progress
 
 LIVE = "predictor/weights/meta"
 SET = f"{LIVE}/versions/2022-12-29-run-7"
-STAGES = ["check", "read", "features", "labels", "walk_forward", "final_models", "gates", "write"]
+STAGES = ["check", "read", "features", "labels", "walk_forward", "final_models", "gates", "diagnostics", "write"]
 
 
 def _terminate() -> None:

@@ -246,7 +246,7 @@ def test_progress_has_every_stage_and_fold(training: Any, momentum: Any) -> None
 
     lines = training.progress()
     stages = list(dict.fromkeys(line["stage"] for line in lines))
-    assert stages == ["check", "read", "features", "labels", "walk_forward", "final_models", "gates"]
+    assert stages == ["check", "read", "features", "labels", "walk_forward", "final_models", "gates", "diagnostics"]
     assert stages == list(training.result["stages"])
     folds = [line for line in lines if line["fold"] is not None]
     assert [line["fold"] for line in folds] == list(range(folds[0]["folds"]))

@@ -33,6 +33,8 @@ def empty(dry_run: bool) -> dict[str, Any]:
         "incumbent": None,
         "data_changes": {"since_preflight": None, "since_last_run": None},
         "promotion": None,
+        "diagnostics": {},
+        "heartbeat": None,
         "notes": [],
         "error": None,
     }
@@ -74,4 +76,6 @@ def summary(result: dict[str, Any]) -> Iterator[str]:
     outcome = "promoted" if result["promoted"] else "not promoted"
     if result["dry_run"]:
         outcome = "dry run, nothing written; it " + ("would" if result["promoted"] else "would not") + " be promoted"
+    if result["heartbeat"] and result["heartbeat"]["sent"]:
+        yield f"heartbeat sent: {result['heartbeat']['detail']}"
     yield f"{outcome}; {len(result['written'])} keys written, {result['seconds']:.1f} s"

@@ -13,16 +13,18 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 import predictor
-from predictor import aws, config, lock, resources, s3_keys, store
+from predictor import aws, config, interrupt, lock, resources, s3_keys, store
 from predictor.config import Config
 from predictor.errors import PredictorError, TrainingError, one_line
 from predictor.training import (
     artefacts,
     data_changes,
+    diagnostics,
     features,
     fingerprint,
     folds,
     gates,
+    heartbeat,
     ic,
     incumbent,
     labels,
@@ -117,6 +119,11 @@ def _train(job: Job, result: dict[str, Any], progress: Progress) -> None:
         with progress.stage("write"):
             _write(job, trained, live, Writer(client, job.data_bucket, result["written"]), promoted, result)
     result["promoted"] = promoted
+    if not job.dry_run:
+        # The training has ended well, and a SIGTERM that comes now does not make it one that was cut off.
+        interrupt.disarm()
+        with progress.stage("heartbeat"):
+            result["heartbeat"] = heartbeat.send(settings.heartbeat, result["notes"])
 
 
 def _source(job: Job, settings: Config) -> dict[str, Any]:
@@ -185,6 +192,8 @@ def _fit(
         own_version = s3_keys.version(job.run_date.isoformat(), job.run_id)
         evidence = gates.Evidence(data, done, barriers, comparison, own_version)
         verdicts = gates.judge(evidence, settings.gates)
+    with progress.stage("diagnostics"):
+        result["diagnostics"] = diagnostics.compute(prices, data, done, settings.labels.horizon)
     return _Trained(prices, studies, data, done, barriers, verdicts, files, source, data_manifest)
 
 
@@ -287,6 +296,7 @@ def _write(
         "left_out",
         "incumbent",
         "data_changes",
+        "diagnostics",
     )
     records = Records(
         run_date=run_date,
