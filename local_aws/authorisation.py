@@ -83,6 +83,8 @@ def _context(request: AwsRequest, principal: Principal, resource: str | None, ta
         "aws:SecureTransport": "false",
         "aws:SourceIp": "127.0.0.1",
     }
+    if request.permission == "cloudwatch:PutMetricData":
+        context["cloudwatch:namespace"] = str(request.parameters.get("Namespace", ""))
     for name, value in _request_tags(request, resource).items():
         context[f"aws:RequestTag/{name}"] = value
     if resource and resource.startswith("arn:aws:ec2:"):

@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, unquote
 from xml.etree import ElementTree
 
 import botocore.session
+from botocore.parsers import ResponseParserError, RpcV2CBORParser
 
 from local_aws.state import ACCOUNT_ID
 
@@ -120,6 +121,10 @@ class AwsRequest:
         if self.service == "servicequotas" and "QuotaCode" in self.parameters:
             service, code = self.parameters.get("ServiceCode", ""), self.parameters["QuotaCode"]
             return [f"arn:aws:servicequotas:{self.region}:{ACCOUNT_ID}:{service}/{code}"]
+        if self.service == "sns" and (topic := self.parameters.get("TopicArn") or self.parameters.get("TargetArn")):
+            return [str(topic)]
+        if self.service == "ses" and "Source" in self.parameters:
+            return [f"arn:aws:ses:{self.region}:{ACCOUNT_ID}:identity/{self.parameters['Source']}"]
         if self.service == "sts" and "RoleArn" in self.parameters:
             return [str(self.parameters["RoleArn"])]
         return []
@@ -272,6 +277,16 @@ def _json(body: bytes) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def _cbor(body: bytes) -> dict[str, Any]:
+    """The CBOR object in a body; empty where there is none that botocore's parser of answers can read."""
+    parser = RpcV2CBORParser()
+    try:
+        found = parser.parse_data_item(parser.get_peekable_stream_from_bytes(body)) if body else {}
+    except (ResponseParserError, UnicodeDecodeError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def _keys(body: bytes) -> list[str]:
     """Object keys named in the body of DeleteObjects."""
     try:
@@ -289,6 +304,7 @@ def _parse_rpc(request: AwsRequest, body: bytes) -> None:
         request.parameters = _json(body)
     elif operation:
         request.protocol, request.action = "smithy-rpc-v2-cbor", operation[1]
+        request.parameters = _cbor(body)
     else:
         form = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True) or request.query
         request.parameters = {name: values[0] for name, values in form.items()}

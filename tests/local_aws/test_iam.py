@@ -113,6 +113,27 @@ def test_an_instance_is_terminated_by_its_tag_only(server: Any, launch: Callable
     assert server.state(other) in ("pending", "running")
 
 
+def test_a_metric_is_put_into_the_named_namespace_only(iam_user: User) -> None:
+    condition = {"StringEquals": {"cloudwatch:namespace": "Mine"}}
+    cloudwatch = iam_user(allow("cloudwatch:PutMetricData", **condition))("cloudwatch")
+    data = [{"MetricName": "Heartbeat", "Value": 1.0}]
+    cloudwatch.put_metric_data(Namespace="Mine", MetricData=data)
+    denied(lambda: cloudwatch.put_metric_data(Namespace="Yours", MetricData=data))
+
+
+def test_a_message_goes_to_the_named_topic_and_from_the_named_sender_only(server: Any, iam_user: User) -> None:
+    mine, yours = (server.client("sns").create_topic(Name=name)["TopicArn"] for name in ("mine", "yours"))
+    sns = iam_user(allow("sns:Publish", mine))("sns")
+    sns.publish(TopicArn=mine, Message="m")
+    denied(lambda: sns.publish(TopicArn=yours, Message="m"))
+    server.client("ses").verify_email_identity(EmailAddress="me@example.org")
+    identity = f"arn:aws:ses:us-east-1:{ACCOUNT}:identity/me@example.org"
+    ses = iam_user(allow("ses:SendRawEmail", identity))("ses")
+    message = {"RawMessage": {"Data": b"To: you@example.org\r\nSubject: s\r\n\r\nm"}, "Destinations": ["you@example.org"]}
+    ses.send_raw_email(Source="me@example.org", **message)
+    denied(lambda: ses.send_raw_email(Source="you@example.org", **message))
+
+
 def test_a_session_is_opened_on_the_named_instance_and_document_only(
     server: Any, launch: Callable[..., str], iam_user: User
 ) -> None:

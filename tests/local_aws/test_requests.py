@@ -240,7 +240,7 @@ def test_ec2_operations_name_their_resources(operation: str, parameters: Any, re
                 "arn:aws:ssm:us-east-1:123456789012:automation-execution/*",
             ],
         ),
-        ("sns", "publish", {"TopicArn": "arn:t", "Message": "m"}, "sns:Publish", []),
+        ("sns", "publish", {"TopicArn": "arn:t", "Message": "m"}, "sns:Publish", ["arn:t"]),
         ("ses", "list_identities", {}, "ses:ListIdentities", []),
     ],
 )
