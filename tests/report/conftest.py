@@ -70,8 +70,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def template() -> str:
-    return (ROLE / "templates" / "report.html.j2").read_text(encoding="utf-8")
+def template() -> Path:
+    return ROLE / "templates" / "report.html.j2"
 
 
 @pytest.fixture

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.run_report_charts import ic_chart, timeline_rows
+from ansible.module_utils.run_report_charts import timeline_rows
 from ansible.module_utils.run_report_events import summarise_steps
 from ansible.module_utils.run_report_evidence import read_preflight, read_training
-from ansible.module_utils.run_report_page import advice, decision, headline, log_files, render_page
+from ansible.module_utils.run_report_fold_charts import ic_chart
+from ansible.module_utils.run_report_page import advice, headline, log_files, render_page
 from ansible.module_utils.run_report_receipt import Inputs, build_receipt
 from ansible.module_utils.run_report_summary import summary_lines, training_line
+from ansible.module_utils.run_report_training_page import decision
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -79,7 +81,7 @@ def both(run: Any, instance: Any, preflight: Any, training: Any, no_leaks: Any, 
     )
 
 
-def test_the_page_of_a_full_run_shows_every_part(both: Inputs, template: str) -> None:
+def test_the_page_of_a_full_run_shows_every_part(both: Inputs, template: Path) -> None:
     page = outline(render_page(build_receipt(both), ["logs/deps.log"], template))
     for words in (
         "Passed",
@@ -100,7 +102,7 @@ def test_the_page_of_a_full_run_shows_every_part(both: Inputs, template: str) ->
     assert page.links == ["receipt.json", "logs/deps.log"]
 
 
-def test_the_page_tells_every_attempt_and_what_all_of_them_cost(both: Inputs, attempts: Any, template: str) -> None:
+def test_the_page_tells_every_attempt_and_what_all_of_them_cost(both: Inputs, attempts: Any, template: Path) -> None:
     attempts[1]["cells"].insert(
         0, {"market": "spot", "type": "m5.large", "error": "PriceAboveCap", "price_usd_hour": 9}
     )
@@ -123,7 +125,7 @@ def test_the_page_tells_every_attempt_and_what_all_of_them_cost(both: Inputs, at
         assert words in " ".join(page.text.split()), words
 
 
-def test_the_page_of_an_interrupted_preflight_says_to_run_it_again(both: Inputs, attempts: Any, template: str) -> None:
+def test_the_page_of_an_interrupted_preflight_says_to_run_it_again(both: Inputs, attempts: Any, template: Path) -> None:
     both.run, both.outcome = {**both.run, "mode": "preflight"}, "interrupted"
     both.attempts, both.full, both.smoke = attempts[:1], None, None
     page = outline(render_page(build_receipt(both), [], template))
@@ -132,7 +134,7 @@ def test_the_page_of_an_interrupted_preflight_says_to_run_it_again(both: Inputs,
     assert "Start the preflight again" in page.text
 
 
-def test_the_page_of_a_run_without_capacity_lists_the_cells(run: Any, template: str) -> None:
+def test_the_page_of_a_run_without_capacity_lists_the_cells(run: Any, template: Path) -> None:
     cells = [{"market": "spot", "type": "r5.large", "az": "us-east-1a", "error": "InsufficientInstanceCapacity"}] * 3
     attempts = [{"number": 1, "instance": {}, "cells": cells}]
     page = outline(render_page(build_receipt(Inputs(run=run, attempts=attempts, outcome="no_capacity")), [], template))
@@ -140,13 +142,13 @@ def test_the_page_of_a_run_without_capacity_lists_the_cells(run: Any, template: 
     assert "No instance could be had (InsufficientInstanceCapacity 3)." in page.text
 
 
-def test_the_page_fetches_nothing_and_runs_nothing(both: Inputs, template: str) -> None:
+def test_the_page_fetches_nothing_and_runs_nothing(both: Inputs, template: Path) -> None:
     page = render_page(build_receipt(both), ["logs/deps.log"], template)
     assert not {"script", "link", "img", "iframe", "object", "embed", "base", "form"} & set(outline(page).tags)
     assert not re.search(r"(https?:)?//\w|@import|url\((?!#)", page)
 
 
-def test_every_picture_has_words(both: Inputs, template: str) -> None:
+def test_every_picture_has_words(both: Inputs, template: Path) -> None:
     page = render_page(build_receipt(both), [], template)
     pictures = re.findall(r"<svg([^>]*)>(.*?)</svg>", page, flags=re.DOTALL)
     assert len(pictures) > 8
@@ -155,7 +157,7 @@ def test_every_picture_has_words(both: Inputs, template: str) -> None:
     assert "<desc" in page
 
 
-def test_a_failed_run_says_what_where_and_what_next(run: Any, clock: Any, template: str) -> None:
+def test_a_failed_run_says_what_where_and_what_next(run: Any, clock: Any, template: Path) -> None:
     events = clock.step("deps", 5, "task_failed", msg="no wheel for arcticdb", host="i-0abc")
     receipt = build_receipt(Inputs(run=run, events=events, instance={"id": "i-0abc"}))
     page = outline(render_page(receipt, ["logs/deps.log", "logs/open.log"], template))
@@ -166,7 +168,7 @@ def test_a_failed_run_says_what_where_and_what_next(run: Any, clock: Any, templa
     assert "There is no preflight result" in page.text
 
 
-def test_a_run_without_any_evidence_still_has_a_page(template: str) -> None:
+def test_a_run_without_any_evidence_still_has_a_page(template: Path) -> None:
     page = outline(render_page(build_receipt(Inputs(run={"run_id": "r1"}, outcome="failed")), [], template))
     assert "nothing recorded says why" in page.text
     assert "No step was recorded" in page.text
@@ -181,7 +183,7 @@ def test_every_outcome_has_a_headline_and_every_bad_one_an_advice(outcome: str, 
     assert bool(advice(receipt)) == (outcome != "passed")
 
 
-def test_a_training_that_was_not_promoted_says_why(both: Inputs, template: str) -> None:
+def test_a_training_that_was_not_promoted_says_why(both: Inputs, template: Path) -> None:
     assert both.full is not None
     both.full |= {"promoted": False, "median_ic": 0.01}
     both.full["gates"][0]["passed"] = False
@@ -190,7 +192,7 @@ def test_a_training_that_was_not_promoted_says_why(both: Inputs, template: str) 
     assert "Passed" in page.text
 
 
-def test_nothing_from_outside_becomes_markup(both: Inputs, template: str) -> None:
+def test_nothing_from_outside_becomes_markup(both: Inputs, template: Path) -> None:
     assert both.preflight is not None and both.full is not None
     both.run = {**both.run, "run_id": EVIL, "region": EVIL, "revision": EVIL}
     both.error = EVIL
@@ -329,7 +331,7 @@ def test_no_result_file_however_odd_keeps_the_report_from_being_written(
         )
     )
     assert receipt["outcome"] == "failed"
-    outline(render_page(receipt, [], TEMPLATE.read_text(encoding="utf-8")))
+    outline(render_page(receipt, [], TEMPLATE))
     assert len(summary_lines(receipt, "report.html")) <= 12
 
 

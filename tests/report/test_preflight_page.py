@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from html import unescape
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,7 +31,7 @@ def inputs(run: Any, preflight: Any, no_leaks: Any, clock: Any) -> Inputs:
     )
 
 
-def page_of(inputs: Inputs, template: str) -> str:
+def page_of(inputs: Inputs, template: Path) -> str:
     return str(render_page(build_receipt(inputs), [], template))
 
 
@@ -49,7 +50,7 @@ def in_order(text: str, *parts: str) -> None:
         at = found + len(part)
 
 
-def test_failures_come_first_then_warnings_then_the_groups_in_order(inputs: Inputs, template: str) -> None:
+def test_failures_come_first_then_warnings_then_the_groups_in_order(inputs: Inputs, template: Path) -> None:
     assert inputs.preflight is not None
     inputs.preflight["checks"] = [
         check("freshness", "data", "fail", "SYM250 is 37 days old", "Bring it up to date."),
@@ -71,7 +72,7 @@ def test_failures_come_first_then_warnings_then_the_groups_in_order(inputs: Inpu
     )
 
 
-def test_a_preflight_without_failures_has_no_section_of_them(inputs: Inputs, template: str) -> None:
+def test_a_preflight_without_failures_has_no_section_of_them(inputs: Inputs, template: Path) -> None:
     text = text_of(page_of(inputs, template))
     assert "Failed" not in text
     in_order(
@@ -79,7 +80,7 @@ def test_a_preflight_without_failures_has_no_section_of_them(inputs: Inputs, tem
     )
 
 
-def test_both_tiers_say_how_long_they_took(inputs: Inputs, template: str) -> None:
+def test_both_tiers_say_how_long_they_took(inputs: Inputs, template: Path) -> None:
     text = text_of(page_of(inputs, template))
     in_order(
         text, "The account was checked before anything was launched, in 0.3 s.", "before anything trained, in 3.2 s."
@@ -87,7 +88,7 @@ def test_both_tiers_say_how_long_they_took(inputs: Inputs, template: str) -> Non
 
 
 def test_a_run_that_ended_before_the_instance_says_so_and_shows_its_checks(
-    run: Any, clock: Any, inputs: Inputs, template: str
+    run: Any, clock: Any, inputs: Inputs, template: Path
 ) -> None:
     assert inputs.preflight is not None
     failing = check("ami", "account", "fail", "ami-0abc is gone", "Choose another image.", tier="controller")
@@ -122,7 +123,7 @@ def test_a_preflight_that_failed_without_a_failed_check_points_at_the_log(inputs
     assert advice(build_receipt(inputs)).startswith("Read the log of the step")
 
 
-def test_stale_symbols_are_named_oldest_first_and_none_is_lost(inputs: Inputs, template: str) -> None:
+def test_stale_symbols_are_named_oldest_first_and_none_is_lost(inputs: Inputs, template: Path) -> None:
     stale = NAMES[::100]
     ages: dict[str, int | None] = dict.fromkeys(NAMES, 0)
     ages |= {name: 4 + number for number, name in enumerate(stale)}
@@ -138,7 +139,7 @@ def test_stale_symbols_are_named_oldest_first_and_none_is_lost(inputs: Inputs, t
     assert context["freshness"]["named"][:2] == [(stale[0], "age unknown"), (stale[-1], "53 trading days")]
 
 
-def test_the_page_of_5000_symbols_stays_small_and_names_them_all(inputs: Inputs, template: str) -> None:
+def test_the_page_of_5000_symbols_stays_small_and_names_them_all(inputs: Inputs, template: Path) -> None:
     assert inputs.preflight is not None
     small = len(page_of(inputs, template))
     inputs.preflight |= {"ages": dict.fromkeys(NAMES, 0), "symbols": 5000}
@@ -149,7 +150,7 @@ def test_the_page_of_5000_symbols_stays_small_and_names_them_all(inputs: Inputs,
     assert len(page) < LARGEST_PAGE
 
 
-def test_missing_new_and_unreadable_symbols_are_listed(inputs: Inputs, template: str) -> None:
+def test_missing_new_and_unreadable_symbols_are_listed(inputs: Inputs, template: Path) -> None:
     assert inputs.preflight is not None
     inputs.preflight |= {
         "missing": [f"GONE{number}" for number in range(14)],
@@ -164,7 +165,7 @@ def test_missing_new_and_unreadable_symbols_are_listed(inputs: Inputs, template:
     )
 
 
-def test_the_single_things_that_a_detail_leaves_out_can_be_unfolded(inputs: Inputs, template: str) -> None:
+def test_the_single_things_that_a_detail_leaves_out_can_be_unfolded(inputs: Inputs, template: Path) -> None:
     assert inputs.preflight is not None
     broken = check("pins", "software", "fail", "numpy and 1 more", "Install the lock file.")
     inputs.preflight["checks"] = [{**broken, "items": ["numpy", "scipy"]}]
@@ -173,7 +174,7 @@ def test_the_single_things_that_a_detail_leaves_out_can_be_unfolded(inputs: Inpu
     assert "All 2 entries" not in text_of(page_of(inputs, template))
 
 
-def test_a_preflight_that_reports_nothing_has_a_page(inputs: Inputs, template: str) -> None:
+def test_a_preflight_that_reports_nothing_has_a_page(inputs: Inputs, template: Path) -> None:
     assert inputs.preflight is not None
     inputs.preflight |= {"checks": [], "ages": {}}
     text = text_of(page_of(inputs, template))

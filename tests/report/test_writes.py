@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,7 +33,7 @@ def line_of(receipt: dict[str, Any]) -> str:
     return next(str(line) for line in summary_lines(receipt, "r") if line.startswith("writes"))
 
 
-def test_an_equal_digest_proves_that_nothing_was_written(passed: Inputs, digest: Writes, template: str) -> None:
+def test_an_equal_digest_proves_that_nothing_was_written(passed: Inputs, digest: Writes, template: Path) -> None:
     passed.writes = {"data_bucket": None, "evidence": "digest", "digest": digest}
     receipt = build_receipt(passed)
     assert (receipt["outcome"], receipt["notes"], receipt["writes"]["data_bucket"]) == ("passed", [], None)
@@ -59,7 +60,7 @@ def test_without_count_and_digest_the_writes_are_unknown(passed: Inputs) -> None
     assert line_of(receipt) == "writes     to the data bucket: not counted"
 
 
-def test_a_preflight_whose_digests_differ_is_not_passed(passed: Inputs, unequal: Writes, template: str) -> None:
+def test_a_preflight_whose_digests_differ_is_not_passed(passed: Inputs, unequal: Writes, template: Path) -> None:
     passed.writes = {"data_bucket": None, "evidence": "digest", "digest": unequal}
     receipt = build_receipt(passed)
     assert receipt["outcome"] == "failed"
@@ -72,7 +73,7 @@ def test_a_preflight_whose_digests_differ_is_not_passed(passed: Inputs, unequal:
     assert "Nothing was written" not in page
 
 
-def test_a_preflight_that_tried_to_write_is_not_passed(passed: Inputs, template: str) -> None:
+def test_a_preflight_that_tried_to_write_is_not_passed(passed: Inputs, template: Path) -> None:
     passed.writes = {"data_bucket": 0, "denied": 3, "evidence": "ledger"}
     receipt = build_receipt(passed)
     assert (receipt["outcome"], receipt["error"]) == (

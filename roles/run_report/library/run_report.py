@@ -196,10 +196,9 @@ def main() -> None:
     if not module.params["run"].get("run_id"):
         module.fail_json(msg="run.run_id is empty: a report belongs to a run")
     folder = Path(module.params["run_dir"])
-    try:
-        template = Path(module.params["template"]).read_text(encoding="utf-8")
-    except OSError as error:
-        module.fail_json(msg=f"The report's template cannot be read: {error}")
+    template = Path(module.params["template"])
+    if not template.is_file():
+        module.fail_json(msg=f"The report's template cannot be read: {template} is no file")
     receipt = build_receipt(gather(module.params))
     page = render_page(receipt, log_files(folder), template)
     changed = False

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.run_report_checks import one_line, read_check
-from ansible.module_utils.run_report_events import clean_text
+from ansible.module_utils.run_report_shapes import list_under, text_of, whole
 from ansible.module_utils.run_report_text import number
+from ansible.module_utils.run_report_training import shape_training
 
 #: A result file of a 5,000-symbol run is under 1 MB; what is larger than this is no result file.
 LARGEST_FILE = 32 * 1024 * 1024
@@ -72,23 +73,23 @@ def read_preflight(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
     ages = data.get("ages")
     if ages is not None and not isinstance(ages, dict):
         notes.append(f"{path.name}: ages are not an object, so there is no freshness picture")
-    known = {one_line(name): _whole(age) for name, age in ages.items()} if isinstance(ages, dict) else {}
+    known = {one_line(name): whole(age) for name, age in ages.items()} if isinstance(ages, dict) else {}
     unreadable = data.get("unreadable")
-    symbols = _whole(data.get("symbols"))
+    symbols = whole(data.get("symbols"))
     return {
         **data,
         "checks": checks,
         "symbols": len(known) if symbols is None and known else symbols,
-        "stale": [one_line(name) for name in _list(data, "stale", path, notes)],
+        "stale": [one_line(name) for name in list_under(data, "stale", path.name, notes)],
         "unreadable": {one_line(name): one_line(why) for name, why in unreadable.items()}
         if isinstance(unreadable, dict)
         else {},
-        "newest": _text(data.get("newest")),
-        "oldest": _text(data.get("oldest")),
+        "newest": text_of(data.get("newest")),
+        "oldest": text_of(data.get("oldest")),
         "ages": known,
-        "limit": _whole(data.get("limit")),
-        "missing": [one_line(name) for name in _list(data, "missing", path, notes)],
-        "new": [one_line(name) for name in _list(data, "new", path, notes)],
+        "limit": whole(data.get("limit")),
+        "missing": [one_line(name) for name in list_under(data, "missing", path.name, notes)],
+        "new": [one_line(name) for name in list_under(data, "new", path.name, notes)],
         "seconds": number(data.get("seconds")),
         "controller_seconds": number((controller or {}).get("seconds")),
     }, notes
@@ -101,37 +102,11 @@ def read_training(path: Path) -> tuple[dict[str, Any] | None, list[str]]:
         path: ``training-smoke.json`` or ``training-full.json``.
 
     Returns:
-        ``{folds, median_ic, promoted, gates, seconds, dry_run, fold_ics, skipped_folds, written, …}``, or None; and
-        notes.
+        What `shape_training` makes of it, or None; and notes.
     """
     notes: list[str] = []
     data = _object(path, notes)
-    if data is None:
-        return None, notes
-    gates = [
-        {
-            **gate,
-            "name": clean_text(gate.get("name") or "unnamed gate"),
-            "passed": gate.get("passed") if isinstance(gate.get("passed"), bool) else None,
-            "blocking": gate.get("blocking") is True,
-        }
-        for gate in _list(data, "gates", path, notes)
-        if isinstance(gate, dict)
-    ]
-    if not isinstance(data.get("promoted"), bool):
-        notes.append(f"{path.name} does not say whether the weights were promoted")
-    return {
-        **data,
-        "folds": _whole(data.get("folds")),
-        "median_ic": number(data.get("median_ic")),
-        "promoted": data.get("promoted") if isinstance(data.get("promoted"), bool) else None,
-        "gates": gates,
-        "seconds": number(data.get("seconds")),
-        "dry_run": data.get("dry_run") if isinstance(data.get("dry_run"), bool) else None,
-        "fold_ics": [fold for fold in _list(data, "fold_ics", path, notes) if isinstance(fold, dict)],
-        "skipped_folds": _list(data, "skipped_folds", path, notes),
-        "written": [clean_text(key) for key in _list(data, "written", path, notes)],
-    }, notes
+    return None if data is None else shape_training(data, path.name, notes), notes
 
 
 def _object(path: Path, notes: list[str]) -> dict[str, Any] | None:
@@ -145,7 +120,7 @@ def _object(path: Path, notes: list[str]) -> dict[str, Any] | None:
 def _checks(data: dict[str, Any], path: Path, tier: str, notes: list[str]) -> list[dict[str, Any]]:
     """Read the checks of one tier; what is none counts as failed and is noted."""
     checks = []
-    for entry in _list(data, "checks", path, notes):
+    for entry in list_under(data, "checks", path.name, notes):
         check, sound = read_check(entry, tier)
         if not sound:
             notes.append(f"{path.name}: a check without a known status was counted as failed: {check['name']}")
@@ -153,29 +128,7 @@ def _checks(data: dict[str, Any], path: Path, tier: str, notes: list[str]) -> li
     return checks
 
 
-def _list(data: dict[str, Any], key: str, path: Path, notes: list[str]) -> list[Any]:
-    """Return the list under ``key``; a missing one is empty, anything else is empty and noted."""
-    value = data.get(key)
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        notes.append(f"{path.name}: {key} is a {type(value).__name__} where a list belongs")
-        return []
-    return value
-
-
 def _finite(text: str) -> float | None:
     """Parse a float; None when it is too large for one."""
     value = float(text)
     return value if math.isfinite(value) else None
-
-
-def _text(value: Any) -> str | None:
-    """Return a cleaned string, or None for None."""
-    return None if value is None else clean_text(value)
-
-
-def _whole(value: Any) -> int | None:
-    """Return a number as an int, or None."""
-    known = number(value)
-    return None if known is None else int(known)

@@ -14,7 +14,7 @@ from typing import Any
 
 from ansible.module_utils.run_report_attempts import NEVER_RESUME, interrupted, launched
 from ansible.module_utils.run_report_attempts_page import attempts_context, attempts_fact, price, went_on
-from ansible.module_utils.run_report_charts import Row, ic_chart, timeline_rows
+from ansible.module_utils.run_report_charts import Row, timeline_rows
 from ansible.module_utils.run_report_checks import instance_tier_gap, with_status
 from ansible.module_utils.run_report_events import format_time, log_name, parse_time
 from ansible.module_utils.run_report_preflight import preflight_context
@@ -23,9 +23,10 @@ from ansible.module_utils.run_report_summary import (
     leaks_line,
     run_seconds,
 )
-from ansible.module_utils.run_report_text import UNKNOWN, counted, duration, ic, number, size, usd
+from ansible.module_utils.run_report_text import UNKNOWN, counted, duration, ic, size, usd
+from ansible.module_utils.run_report_training_page import trained, training_context
 from ansible.module_utils.run_report_writes import changes_line, kept, nothing_written, proof_line
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 #: Changed keys of the data bucket that the page lists; the receipt has what was recorded.
@@ -51,20 +52,29 @@ CHECKS_ADVICE = "Do what the failed checks below say, then repeat the preflight 
 TRAINING_ADVICE = "Read the log of the step. The live weights are untouched unless this page says promoted."
 
 
-def render_page(receipt: Mapping[str, Any], logs: Sequence[str], template: str) -> str:
+def render_page(receipt: Mapping[str, Any], logs: Sequence[str], template: Path) -> str:
     """Render the report.
 
     Args:
         receipt: the receipt.
         logs: names of the log files, relative to the page.
-        template: the template's text.
+        template: the template; what it includes lies beside it.
 
     Returns:
         One self-contained HTML page.
+
+    Raises:
+        OSError: a template cannot be read.
     """
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=FileSystemLoader(template.parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters.update(duration=duration, usd=usd, ic=ic, clock=clock, counted=counted, size=size, price=price)
-    page: str = environment.from_string(template).render(**page_context(receipt, logs))
+    page: str = environment.get_template(template.name).render(**page_context(receipt, logs))
     return page
 
 
@@ -79,8 +89,6 @@ def page_context(receipt: Mapping[str, Any], logs: Sequence[str]) -> dict[str, A
         The template's variables.
     """
     word, sign = VERDICTS[receipt["outcome"]]
-    training = receipt["training"] or receipt["smoke"]
-    threshold = _threshold(training)
     steps = timeline_rows(receipt["steps"])
     return {
         "receipt": receipt,
@@ -96,10 +104,7 @@ def page_context(receipt: Mapping[str, Any], logs: Sequence[str]) -> dict[str, A
         "attempts": attempts_context(receipt),
         "preflight": preflight_context(receipt),
         "writes": writes_context(receipt["writes"]),
-        "training": training,
-        "training_word": decision(receipt["mode"], training),
-        "threshold": threshold,
-        "ic_chart": Markup(ic_chart(training["fold_ics"], training["median_ic"], threshold)) if training else "",
+        "training": training_context(receipt),
         "missing": missing_parts(receipt),
         "logs": list(logs),
     }
@@ -129,13 +134,7 @@ def headline(receipt: Mapping[str, Any]) -> str:
     training = receipt["training"]
     if training is None:
         return "The run ended well, but no training was part of it."
-    asked = _threshold(training)
-    against = "" if asked is None else f" where {ic(asked)} is needed"
-    over = f"over {counted(training['folds'], 'fold')}: median IC {ic(training['median_ic'])}{against}"
-    if training.get("dry_run"):
-        return f"A dry run {over}. Nothing was written.{went_on(receipt)}"
-    weights = "are live" if training["promoted"] else "were not promoted"
-    return f"Trained {over}. The new weights {weights}.{went_on(receipt)}"
+    return f"{trained(training)}{went_on(receipt)}"
 
 
 def advice(receipt: Mapping[str, Any]) -> str:
@@ -245,24 +244,6 @@ def missing_parts(receipt: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def decision(mode: Any, training: Mapping[str, Any] | None) -> str:
-    """Say what became of the weights, and why."""
-    if training is None:
-        return ""
-    if training.get("dry_run"):
-        later = " The full training left no result." if mode == "both" else ""
-        return f"A dry run: it trained like the real one and wrote nothing.{later}"
-    if training.get("error"):
-        # It may have been cut off in the middle of the promotion: then the manifest still names the set before.
-        return "The training did not end, and promoted no whole set. Whoever trains next makes it whole."
-    blocking = [gate["name"] for gate in training["gates"] if gate["blocking"] and gate["passed"] is not True]
-    if training["promoted"]:
-        return "Promoted: every blocking gate passed, and the new weights are live."
-    if blocking:
-        return f"Not promoted: {', '.join(blocking)} did not pass. The live weights are untouched."
-    return "Not promoted. The live weights are untouched."
-
-
 def clock(value: Any) -> str:
     """Format a time of the receipt as date and time to the second, in UTC; what is no time stays as it is."""
     moment = parse_time(value)
@@ -296,12 +277,6 @@ def _plain(value: Any) -> str:
 def _with_svg(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Hand rows to the template, their pictures marked as markup that is already escaped."""
     return [{"label": row.label, "value": row.value, "state": row.state, "svg": Markup(row.svg)} for row in rows]
-
-
-def _threshold(training: Mapping[str, Any] | None) -> float | None:
-    """Return the threshold of the gate on the median IC, or None."""
-    gates = training["gates"] if training else []
-    return next((number(gate.get("threshold")) for gate in gates if gate["name"] == "median_ic"), None)
 
 
 def _error_log(receipt: Mapping[str, Any], logs: Sequence[str]) -> str | None:

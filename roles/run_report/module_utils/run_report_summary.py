@@ -78,6 +78,8 @@ def training_line(training: Mapping[str, Any]) -> str:
         decision = "did not end"
     elif training.get("dry_run"):
         decision = "dry run, nothing written"
+    if training["folds"] is None:
+        return decision
     return f"{counted(training['folds'], 'fold')}, median IC {ic(training['median_ic'])}, {decision}"
 
 
