@@ -129,7 +129,10 @@ def test_a_message_goes_to_the_named_topic_and_from_the_named_sender_only(server
     server.client("ses").verify_email_identity(EmailAddress="me@example.org")
     identity = f"arn:aws:ses:us-east-1:{ACCOUNT}:identity/me@example.org"
     ses = iam_user(allow("ses:SendRawEmail", identity))("ses")
-    message = {"RawMessage": {"Data": b"To: you@example.org\r\nSubject: s\r\n\r\nm"}, "Destinations": ["you@example.org"]}
+    message = {
+        "RawMessage": {"Data": b"To: you@example.org\r\nSubject: s\r\n\r\nm"},
+        "Destinations": ["you@example.org"],
+    }
     ses.send_raw_email(Source="me@example.org", **message)
     denied(lambda: ses.send_raw_email(Source="you@example.org", **message))
 

@@ -43,9 +43,7 @@ def test_the_curve_adds_up_the_daily_rank_correlations_over_the_folds() -> None:
     relative = np.tile([1.0, 2.0, 3.0, 4.0], 4)
     right, wrong = np.tile([1.0, 2.0, 3.0, 4.0], 2), np.tile([4.0, 3.0, 2.0, 1.0], 2)
 
-    curve = diagnostics.cumulative_ic(
-        _panel(4), _rows(relative), WalkForwardResult([_part(0, right), _part(8, wrong)])
-    )
+    curve = diagnostics.cumulative_ic(_panel(4), _rows(relative), WalkForwardResult([_part(0, right), _part(8, wrong)]))
 
     assert [point["date"] for point in curve] == ["2020-01-01", "2020-01-02", "2020-01-03", "2020-01-04"]
     assert [point["value"] for point in curve] == [1, 2, 1, 0]
@@ -55,9 +53,7 @@ def test_a_fold_without_a_second_layer_is_not_on_the_curve() -> None:
     relative = np.tile([1.0, 2.0, 3.0, 4.0], 2)
     unscored = _part(0, np.full(4, np.nan))
 
-    curve = diagnostics.cumulative_ic(
-        _panel(2), _rows(relative), WalkForwardResult([unscored, _part(4, relative[4:])])
-    )
+    curve = diagnostics.cumulative_ic(_panel(2), _rows(relative), WalkForwardResult([unscored, _part(4, relative[4:])]))
 
     assert curve == [{"date": "2020-01-02", "value": 1.0}]
     assert diagnostics.cumulative_ic(_panel(2), _rows(relative), WalkForwardResult([unscored])) == []

@@ -82,9 +82,7 @@ def calibration_chart(bins: Sequence[Mapping[str, Any]]) -> str:
     def x(value: float) -> float:
         return MARGIN + (100 - 2 * MARGIN) * (value - low) / (high - low)
 
-    ideal = (
-        f'<line class="ideal" x1="{x(low):.2f}%" x2="{x(high):.2f}%" y1="{scale.y(low)}" y2="{scale.y(high)}"/>'
-    )
+    ideal = f'<line class="ideal" x1="{x(low):.2f}%" x2="{x(high):.2f}%" y1="{scale.y(low)}" y2="{scale.y(high)}"/>'
     joined = "".join(
         f'<line class="curve" x1="{x(a[0]):.2f}%" x2="{x(b[0]):.2f}%" y1="{scale.y(a[1])}" y2="{scale.y(b[1])}"/>'
         for a, b in zip(known, known[1:], strict=False)

@@ -64,9 +64,7 @@ def ic_chart(
     return _chart("ic", "Information coefficient of each fold", description, bars, lines, interval)
 
 
-def difference_chart(
-    incumbent: Mapping[str, Any], folds: Sequence[Mapping[str, Any]], margin: float | None
-) -> str:
+def difference_chart(incumbent: Mapping[str, Any], folds: Sequence[Mapping[str, Any]], margin: float | None) -> str:
     """Draw by how much each fold's information coefficient exceeds the incumbent's.
 
     Args:

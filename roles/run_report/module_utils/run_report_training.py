@@ -86,9 +86,7 @@ def _diagnostics(given: Mapping[str, Any]) -> dict[str, Any]:
     spread = ("mean", "low", "high", "folds")
     shaped = {
         "cumulative_ic": entries(given.get("cumulative_ic"), texts=("date",), numbers=("value",)),
-        "calibration": entries(
-            given.get("calibration"), numbers=("forecast", "realised", "low", "high", "rows")
-        ),
+        "calibration": entries(given.get("calibration"), numbers=("forecast", "realised", "low", "high", "rows")),
         "importance": entries(given.get("importance"), texts=("model", "feature"), numbers=spread),
     }
     return {name: found for name, found in shaped.items() if name in given}
