@@ -30,7 +30,7 @@ def beats(momentum: Any, settings: dict[str, Any]) -> Callable[[], float]:
             Period=7200,
             Statistics=["Sum"],
         )
-        return sum(point["Sum"] for point in found["Datapoints"])
+        return sum(float(point["Sum"]) for point in found["Datapoints"])
 
     return total
 

@@ -90,8 +90,8 @@ def gates(median: float, promoted: bool) -> list[dict[str, Any]]:
         ("median_ic", median, 0.02 if promoted else 0.2, True, "over 12 folds"),
         ("short_history", 0.0312, 0.0, True, "volatility model +0.4312, 20-day volatility +0.4000, 812 rows"),
         ("beats_incumbent", 0.0041, 0.0, True, "the median fold is better by 0.0041"),
-        ("output_distribution", 0.0042, 0.001, False, "standard deviation of the last fold's forecasts, 61 different ones"),
-        ("triple_barrier", 0.93, 1.15, False, "IC +0.0310 with triple-barrier labels, +0.0333 with fixed ones, 840 pairs"),
+        ("output_distribution", 0.0042, 0.001, False, "standard deviation of the last forecasts, 61 different ones"),
+        ("triple_barrier", 0.93, 1.15, False, "IC +0.0310 with triple-barrier labels, +0.0333 with fixed, 840 pairs"),
     ]  # fmt: skip
     return [
         {"name": name, "value": value, "threshold": threshold, "passed": value >= threshold, "blocking": blocking,
@@ -135,11 +135,12 @@ def _bin(place: int, chance: random.Random) -> dict[str, Any]:
 
 def _shares(model: str, names: tuple[str, ...]) -> list[dict[str, Any]]:
     whole = sum(0.6**place for place in range(len(names)))
-    return [
-        {"model": model, "feature": name, "mean": round(0.6**place / whole, 6), "low": round(0.5 * 0.6**place / whole, 6),
-         "high": round(1.3 * 0.6**place / whole, 6), "folds": 12}
-        for place, name in enumerate(names)
-    ]  # fmt: skip
+    found = []
+    for place, name in enumerate(names):
+        mean = 0.6**place / whole
+        spread = {"mean": round(mean, 6), "low": round(0.5 * mean, 6), "high": round(1.3 * mean, 6)}
+        found.append({"model": model, "feature": name, **spread, "folds": 12})
+    return found
 
 
 def _revised(symbol: str) -> dict[str, Any]:

@@ -28,7 +28,7 @@ PARTS = {
     "diagnostics.calibration": ["Calibration: outcome against forecast"],
     "diagnostics.importance": ["What the models lean on", "predicted_volatility", "42% (21% to 55%)"],
     "median_ic_interval": ["interval of the median", "95% interval -0.0102 to +0.0534"],
-    "gates": ["Gates", "standard deviation of the last fold's forecasts, 61 different ones"],
+    "gates": ["Gates", "standard deviation of the last forecasts, 61 different ones"],
     "incumbent": ["Beside the set that was live", "better in 8 of 12 folds", "median difference +0.0041"],
     "data_changes": [
         "What changed in the data",
@@ -117,7 +117,7 @@ def test_an_empty_result_says_nothing_that_is_not_so(template: Path, tmp_path: P
 
 
 def test_the_headline_and_the_terminal_of_another_project_count_no_folds() -> None:
-    training = {**dict.fromkeys(("folds", "median_ic", "promoted", "seconds", "dry_run")), "gates": []}
+    training: dict[str, Any] = {**dict.fromkeys(("folds", "median_ic", "promoted", "seconds", "dry_run")), "gates": []}
 
     assert headline({"outcome": "passed", "mode": "full", "training": training, "attempts": []}) == "Trained."
     assert training_line({**training, "promoted": True}) == "promoted"

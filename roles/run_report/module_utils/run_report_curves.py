@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from html import escape
+from itertools import pairwise
 from typing import Any
 
 from ansible.module_utils.run_report_axes import BOTTOM, HEIGHT, TOP, Scale, level_labels, nice_range, picture, tick
 from ansible.module_utils.run_report_fold_charts import upright
-from ansible.module_utils.run_report_text import counted, number
+from ansible.module_utils.run_report_text import UNKNOWN, counted, number
 
 #: Sides of the inner SVG that a curve is stretched from.
 UNITS = 1000
@@ -55,7 +56,8 @@ def curve_chart(points: Sequence[Mapping[str, Any]]) -> str:
         f'<svg x="0" y="{TOP}" width="100%" height="{HEIGHT - TOP - BOTTOM}" viewBox="0 0 {UNITS} {UNITS}"'
         f' preserveAspectRatio="none"><polyline class="curve" points="{path}"/></svg>'
     )
-    return picture("curve", "Cumulative rank IC", description, scale, curve + level_labels(years))
+    drawn: str = picture("curve", "Cumulative rank IC", description, scale, curve + level_labels(years))
+    return drawn
 
 
 def calibration_chart(bins: Sequence[Mapping[str, Any]]) -> str:
@@ -80,12 +82,13 @@ def calibration_chart(bins: Sequence[Mapping[str, Any]]) -> str:
     scale = Scale.over([low, high, *(realised for _, realised, _ in known), *ends])
 
     def x(value: float) -> float:
-        return MARGIN + (100 - 2 * MARGIN) * (value - low) / (high - low)
+        share: float = (value - low) / (high - low)
+        return MARGIN + (100 - 2 * MARGIN) * share
 
     ideal = f'<line class="ideal" x1="{x(low):.2f}%" x2="{x(high):.2f}%" y1="{scale.y(low)}" y2="{scale.y(high)}"/>'
     joined = "".join(
         f'<line class="curve" x1="{x(a[0]):.2f}%" x2="{x(b[0]):.2f}%" y1="{scale.y(a[1])}" y2="{scale.y(b[1])}"/>'
-        for a, b in zip(known, known[1:], strict=False)
+        for a, b in pairwise(known)
     )
     dots = "".join(_dot(x(forecast), realised, entry, scale) for forecast, realised, entry in known)
     labels = level_labels([(x(low + step * n), _percent(low + step * n, step)) for n in range(_count(low, high, step))],
@@ -94,7 +97,9 @@ def calibration_chart(bins: Sequence[Mapping[str, Any]]) -> str:
         f"forecast {forecast:+.2%}, realised {realised:+.2%}" for forecast, realised, _ in (known[0], known[-1])
     )
     axis = scale.labels(lambda value: _percent(value, scale.step))
-    return picture("calibration", "Forecast and outcome", description, scale, ideal + joined + dots + labels, axis)
+    content = ideal + joined + dots + labels
+    drawn: str = picture("calibration", "Forecast and outcome", description, scale, content, axis)
+    return drawn
 
 
 @dataclass(frozen=True)
@@ -191,4 +196,4 @@ def _percent(value: float, step: float) -> str:
 
 def _share(value: float | None) -> str:
     """Format a share in percent."""
-    return "–" if value is None else f"{value:.0%}"
+    return UNKNOWN if value is None else f"{value:.0%}"

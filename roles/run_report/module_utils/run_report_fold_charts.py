@@ -123,9 +123,10 @@ def _chart(
     drawn, years, shown = [], [], ""
     for index, bar in enumerate(bars):
         top, bottom = sorted((scale.y(bar.value), scale.y(0)))
+        kind = "up" if bar.value >= 0 else "down"
         drawn.append(
-            f'<rect class="{"up" if bar.value >= 0 else "down"}" x="{index * slot + slot * 0.14:.3f}%" y="{top}"'
-            f' width="{slot * 0.72:.3f}%" height="{max(1.0, bottom - top):.1f}"><title>{escape(bar.title)}</title></rect>'
+            f'<rect class="{kind}" x="{index * slot + slot * 0.14:.3f}%" y="{top}" width="{slot * 0.72:.3f}%"'
+            f' height="{max(1.0, bottom - top):.1f}"><title>{escape(bar.title)}</title></rect>'
         )
         if bar.interval:
             low, high = bar.interval
@@ -139,10 +140,12 @@ def _chart(
         behind = f'<rect class="band" x="0" y="{top}" width="100%" height="{max(1.0, bottom - top):.1f}"/>'
     marks = "".join(
         f'<line class="{one}" x1="0" x2="100%" y1="{scale.y(value)}" y2="{scale.y(value)}"/>'
-        for kind, value in known
-        for one in (f"halo {kind}", kind)
+        for what, value in known
+        for one in (f"halo {what}", what)
     )
-    return picture(name, title, description, scale, behind + "".join(drawn) + marks + level_labels(years))
+    content = behind + "".join(drawn) + marks + level_labels(years)
+    chart: str = picture(name, title, description, scale, content)
+    return chart
 
 
 def upright(kind: str, place: float, top: float, bottom: float) -> str:

@@ -147,7 +147,8 @@ def gate_setting(training: Training, name: str, key: str) -> float | None:
 
 def _median(value: Any, interval: Sequence[float] | None) -> str:
     """Say the median with its interval."""
-    return ic(value) + (f", 95% interval {ic(interval[0])} to {ic(interval[1])}" if interval else "")
+    spread = f", 95% interval {ic(interval[0])} to {ic(interval[1])}" if interval else ""
+    return f"{ic(value)}{spread}"
 
 
 def _importance(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
