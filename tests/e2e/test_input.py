@@ -25,6 +25,10 @@ REFUSED = {
     "empty_url": (["-e", json.dumps({"training_source": {"git": "", "ref": "main"}})], "needs either 'path'"),
     "playbook_owned": (["-e", "spot_instance_run_id=another"], "unknown input 'spot_instance_run_id'"),
     "empty_region": (["-e", "aws_region="], "aws_region is empty"),
+    "no_sender": (["-e", '{"run_report_email_to": ["ops@example.org"]}'], "run_report_email_from no sender"),
+    "no_address": (["-e", '{"run_report_email_to": ["ops"]}'], "run_report_email_to: 'ops' is no e-mail address"),
+    "no_topic": (["-e", "run_report_sns_topic_arn=runs"], "run_report_sns_topic_arn: 'runs' is no ARN"),
+    "no_way": (["-e", "run_report_email_via=pigeon"], "run_report_email_via='pigeon' is not one of smtp, ses"),
     "no_number": (["-e", "spot_instance_volume_gb=large"], "spot_instance_volume_gb='large' is no whole number"),
 }
 

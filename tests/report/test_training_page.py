@@ -98,10 +98,10 @@ def test_the_page_of_another_project_shows_its_metrics_and_nothing_that_it_lacks
     text = text_of(page_of(rich_training.of_another_project(), template, tmp_path))
 
     for words in (
-        "Metrics",
+        "Figures",
         "accuracy 0.9123",
         "rows 1500",
-        "model random forest",
+        "Trained to accuracy 0.9123, rows 1,500. The new weights are live.",
         "Promoted: the new weights are live.",
     ):
         assert words in text, words
@@ -120,7 +120,7 @@ def test_the_headline_and_the_terminal_of_another_project_count_no_folds() -> No
     training: dict[str, Any] = {**dict.fromkeys(("folds", "median_ic", "promoted", "seconds", "dry_run")), "gates": []}
 
     assert headline({"outcome": "passed", "mode": "full", "training": training, "attempts": []}) == "Trained."
-    assert training_line({**training, "promoted": True}) == "promoted"
+    assert training_line({**training, "promoted": True}) == "no figures, promoted"
 
 
 def test_a_heartbeat_that_could_not_be_sent_stands_out(full: dict[str, Any], template: Path, tmp_path: Path) -> None:

@@ -133,6 +133,8 @@ def build_receipt(inputs: Inputs) -> dict[str, Any]:
         "run": {name: _without_credentials(inputs.run.get(name)) for name in RUN_FIELDS},
         "failed_step": None,
         "failed_task": None,
+        # Filled in by run_notify, once there is a receipt to tell of.
+        "notifications": [],
         "notes": notes,
     }
     if any(count is None for count in receipt["leaks"].values()):

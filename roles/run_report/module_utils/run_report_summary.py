@@ -15,6 +15,8 @@ from ansible.module_utils.run_report_writes import writes_line
 
 #: Longest line; a terminal of 80 columns still shows most of it after Ansible's own indentation.
 LONGEST_LINE = 160
+#: Figures of a training that are named in a line.
+NAMED_METRICS = 3
 #: The error and the story may be longer: what they name last is often what a person has to look at.
 LONGEST_ERROR = 400
 
@@ -78,9 +80,16 @@ def training_line(training: Mapping[str, Any]) -> str:
         decision = "did not end"
     elif training.get("dry_run"):
         decision = "dry run, nothing written"
-    if training["folds"] is None:
-        return decision
-    return f"{counted(training['folds'], 'fold')}, median IC {ic(training['median_ic'])}, {decision}"
+    return f"{achieved(training)}, {decision}"
+
+
+def achieved(training: Mapping[str, Any]) -> str:
+    """Say what a training came to: its folds and median IC, or of another project its own figures, or neither."""
+    if training["folds"] is not None or training["median_ic"] is not None:
+        return f"{counted(training['folds'], 'fold')}, median IC {ic(training['median_ic'])}"
+    figures = list(training.get("metrics", {}).items())
+    named = [f"{name} {value:,.4g}" for name, value in figures[:NAMED_METRICS]]
+    return ", ".join([*named, "…"] if len(figures) > NAMED_METRICS else named) or "no figures"
 
 
 def cost_line(receipt: Mapping[str, Any]) -> str:

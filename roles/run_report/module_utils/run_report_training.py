@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ansible.module_utils.run_report_checks import one_line
 from ansible.module_utils.run_report_events import clean_text
 from ansible.module_utils.run_report_shapes import (
     entries,
@@ -57,11 +58,21 @@ def shape_training(data: Mapping[str, Any], file: str, notes: list[str]) -> dict
         shaped["median_ic_interval"] = _interval(data["median_ic_interval"])
     if "left_out" in data:
         shaped["left_out"] = entries(list_under(data, "left_out", file, notes), texts=("symbol", "reason"))
+    if "metrics" in data:
+        shaped["metrics"] = _numbers(data, "metrics", file, notes)
     for key, shape in _OBJECTS.items():
         if key in data:
             found = object_under(data, key, file, notes)
             shaped[key] = None if found is None else shape(found)
     return shaped
+
+
+def _numbers(data: Mapping[str, Any], key: str, file: str, notes: list[str]) -> dict[str, float]:
+    """Keep the numbers by name under ``key``; what is no number is left out and noted."""
+    found = {one_line(name): number(entry) for name, entry in (object_under(data, key, file, notes) or {}).items()}
+    if odd := sorted(name for name, entry in found.items() if entry is None):
+        notes.append(f"{file}: {key} has values that are no numbers: {', '.join(odd)}")
+    return {name: entry for name, entry in found.items() if entry is not None}
 
 
 def _gate(gate: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,15 +138,6 @@ def _heartbeat(given: Mapping[str, Any]) -> dict[str, Any]:
     return {"sent": given.get("sent") is True, "detail": text_of(given.get("detail"))}
 
 
-def _metrics(given: Mapping[str, Any]) -> dict[str, Any]:
-    return {clean_text(name): _plain(value) for name, value in given.items()}
-
-
-def _plain(value: Any) -> Any:
-    """Keep a number or a truth; anything else as text."""
-    return value if isinstance(value, bool) or number(value) is not None else text_of(value)
-
-
 #: Objects that a result may lack, and what brings each into shape.
 _OBJECTS = {
     "diagnostics": _diagnostics,
@@ -143,5 +145,4 @@ _OBJECTS = {
     "data_changes": _data_changes,
     "promotion": _promotion,
     "heartbeat": _heartbeat,
-    "metrics": _metrics,
 }

@@ -12,6 +12,7 @@ from typing import Any
 
 from ansible.module_utils.run_report_curves import calibration_chart, curve_chart, share_rows
 from ansible.module_utils.run_report_fold_charts import difference_chart, ic_chart
+from ansible.module_utils.run_report_summary import achieved
 from ansible.module_utils.run_report_text import counted, duration, ic, number
 from markupsafe import Markup
 
@@ -71,6 +72,8 @@ def trained(training: Training) -> str:
         asked = gate_setting(training, "median_ic", "threshold")
         against = "" if asked is None else f" where {ic(asked)} is needed"
         over = f" over {counted(training['folds'], 'fold')}: median IC {ic(training['median_ic'])}{against}"
+    elif training.get("metrics"):
+        over = f" to {achieved(training)}"
     if training.get("dry_run"):
         return f"A dry run{over}. Nothing was written."
     weights = {True: " The new weights are live.", False: " The new weights were not promoted."}
@@ -99,20 +102,20 @@ def decision(mode: Any, training: Training | None) -> str:
 
 def intro(receipt: Mapping[str, Any], training: Training) -> str:
     """Say how large the training was and how long it took."""
-    took = "" if training["seconds"] is None else duration(training["seconds"])
-    if training["folds"] is None:
-        text = f"It took {took}." if took else ""
-    else:
+    if training["folds"] is not None:
         skipped = f", {len(training['skipped_folds'])} skipped" if training["skipped_folds"] else ""
-        during = f", in {took}" if took else ""
-        text = f"Walk-forward over {counted(training['folds'], 'fold')}{skipped}{during}."
+        text = _timed(training, f"Walk-forward over {counted(training['folds'], 'fold')}{skipped}")
+    else:
+        text = _timed(training, f"It came to {achieved(training)}")
     smoke = receipt["smoke"]
     if receipt["training"] and smoke and receipt["mode"] == "both":
-        before = [counted(smoke["folds"], "fold")] if smoke["folds"] is not None else []
-        before += [f"median IC {ic(smoke['median_ic'])}"] if smoke["median_ic"] is not None else []
-        before += [f"in {duration(smoke['seconds'])}"] if smoke["seconds"] is not None else []
-        text += f" The smoke training before it: {', '.join(before)}." if before else ""
-    return text.strip()
+        text += f" The smoke training before it: {_timed(smoke, achieved(smoke))}"
+    return text
+
+
+def _timed(training: Training, words: str) -> str:
+    """Put the time that a training took behind some words about it."""
+    return f"{words}." if training["seconds"] is None else f"{words}, in {duration(training['seconds'])}."
 
 
 def outcome(training: Training) -> list[tuple[str, str]]:
