@@ -96,7 +96,6 @@ def test_a_run_that_passed_is_told_by_mail_and_to_the_topic(
 def test_a_run_that_failed_is_told_by_ses_and_what_cannot_be_sent_hides_nothing(
     account: Account, topic: str, tmp_path: Path
 ) -> None:
-    before = account.client("ses").get_send_quota()["SentLast24Hours"]
     another = topic.replace(TOPIC, "another")
 
     run = account.train(
@@ -119,7 +118,9 @@ def test_a_run_that_failed_is_told_by_ses_and_what_cannot_be_sent_hides_nothing(
     assert "freshness" in run.receipt["error"]
     mail, publication = run.receipt["notifications"]
     assert mail == {"channel": "ses", "to": "ops@example.org", "sent": True, "error": None}
-    assert account.client("ses").get_send_quota()["SentLast24Hours"] == before + 1
+    (request,) = account.ledger("--action", "SendRawEmail", "--since", run.receipt["started_at"])
+    assert (request["status"], request["source"]) == (200, "controller")
+    assert request["resource"].endswith(f":identity/{SENDER}")
     # The policy allows topics of one prefix only.
     assert (publication["channel"], publication["to"], publication["sent"]) == ("sns", another, False)
     assert "is not authorized to perform: sns:Publish" in publication["error"]

@@ -72,6 +72,12 @@ def test_a_training_runs_whole_and_promotes_only_what_passed(account: Account) -
     blocking = [gate for gate in receipt["training"]["gates"] if gate["blocking"]]
     assert receipt["training"]["promoted"] == all(gate["passed"] for gate in blocking)
     assert "fold " in run.output, "no progress was shown"
+    assert receipt["training"]["heartbeat"]["sent"], receipt["training"]["heartbeat"]
+    assert receipt["smoke"]["heartbeat"] is None
+    beats = account.ledger("--action", "PutMetricData", "--since", receipt["started_at"])
+    assert [(beat["source"], beat["status"]) for beat in beats] == [(receipt["instance"]["id"], 200)]
+    assert receipt["training"]["diagnostics"]["cumulative_ic"][-1]["date"]
+    assert "Calibration: outcome against forecast" in run.page
     after = keys(account)
     assert "predictor/weights/meta/manifest.json" in after
     assert "predictor/metrics/training_summary_latest.json" in after

@@ -115,7 +115,7 @@ def test_an_instance_is_terminated_by_its_tag_only(server: Any, launch: Callable
 
 def test_a_metric_is_put_into_the_named_namespace_only(iam_user: User) -> None:
     condition = {"StringEquals": {"cloudwatch:namespace": "Mine"}}
-    cloudwatch = iam_user(allow("cloudwatch:PutMetricData", **condition))("cloudwatch")
+    cloudwatch = iam_user(allow("cloudwatch:PutMetricData", "*", **condition))("cloudwatch")
     data = [{"MetricName": "Heartbeat", "Value": 1.0}]
     cloudwatch.put_metric_data(Namespace="Mine", MetricData=data)
     denied(lambda: cloudwatch.put_metric_data(Namespace="Yours", MetricData=data))
