@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -44,10 +46,51 @@ def test_progress_can_be_read_while_the_training_runs(tmp_path: Path) -> None:
     assert [line["stage"] for line in lines] == ["read", "walk_forward"]
     told = dict(stage="walk_forward", fold=2, folds=10, ic=0.031235, resumed=False, saved=1, remaining=12.3)
     assert list(lines[1]) == [
-        *("time", "stage", "fold", "folds", "ic", "resumed", "saved", "elapsed", "remaining", "rss_mb")
+        *("time", "stage", "fold", "folds", "ic", "resumed", "saved", "elapsed", "remaining", "rss_mb", "beat")
     ]
     assert {name: lines[1][name] for name in told} == told
     assert lines[1]["rss_mb"] > 1
+
+
+def test_a_long_fold_goes_on_being_told_of(tmp_path: Path) -> None:
+    path = tmp_path / "progress.jsonl"
+    with Progress(path, beat_seconds=0.02) as progress:
+        with progress.stage("read"):
+            pass
+        progress.fold(FoldDone(Fold(2, 0, 1, 1, 2), 0.03, resumed=False, saved=True), 10, 12.3)
+        time.sleep(0.3)
+
+    told, *beats = [json.loads(line) for line in path.read_text().splitlines() if "walk_forward" in line]
+    assert len(beats) >= 5
+    assert told["beat"] is False and all(beat["beat"] for beat in beats)
+    passing = ("time", "elapsed", "remaining", "rss_mb", "beat")
+    kept = {name: value for name, value in told.items() if name not in passing}
+    assert all({name: beat[name] for name in kept} == kept for beat in beats)
+    elapsed = [line["elapsed"] for line in (told, *beats)]
+    assert elapsed == sorted(elapsed) and elapsed[-1] > elapsed[0]
+    remaining = [line["remaining"] for line in (told, *beats)]
+    assert remaining == sorted(remaining, reverse=True) and 11 < remaining[-1] < 12.3
+
+
+def test_lines_stay_whole_and_beats_end_with_the_training(tmp_path: Path) -> None:
+    path = tmp_path / "progress.jsonl"
+    before = threading.active_count()
+    with Progress(path, beat_seconds=0.0001) as progress:
+        for number in range(300):
+            progress.fold(FoldDone(Fold(number, 0, 1, 1, 2), 0.03, resumed=False, saved=True), 300, 1.0)
+
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["fold"] for line in lines if not line["beat"]] == list(range(300))
+    assert any(line["beat"] for line in lines)
+    assert threading.active_count() == before
+
+
+def test_beats_end_with_a_training_that_fails(tmp_path: Path) -> None:
+    before = threading.active_count()
+    with pytest.raises(RuntimeError, match="boom"), Progress(tmp_path / "p", beat_seconds=0.001) as progress:
+        with progress.stage("read"):
+            raise RuntimeError("boom")
+    assert threading.active_count() == before
 
 
 def test_a_stage_that_fails_is_timed_as_well(tmp_path: Path) -> None:

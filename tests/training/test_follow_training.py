@@ -41,6 +41,85 @@ def test_progress_is_told_in_a_line(facts: dict[str, Any], says: str, module: Mo
     assert module.describe(facts) == says
 
 
+@pytest.mark.parametrize(
+    ("facts", "says"),
+    [
+        ({"stage": "gates", "ic": None, "rss_mb": 400}, "gates, fold 7 of 9, last IC +0.0500, 400 MB"),
+        ({"stage": "walk_forward", "fold": 8, "ic": None}, "fold 8 of 9, last IC +0.0500"),
+        ({"stage": "walk_forward", "fold": 8, "ic": -0.01}, "fold 8 of 9, IC -0.0100"),
+        ({"stage": "mine", "ic": "n/a", "elapsed": "long", "rss_mb": True}, "mine, fold 7 of 9"),
+    ],
+)
+def test_the_last_known_ic_stays_until_there_is_another(facts: dict[str, Any], says: str, module: ModuleType) -> None:
+    assert module.describe(facts, {"fold": 7, "folds": 9, "ic": 0.05}) == says
+
+
+def test_an_ic_between_two_looks_is_not_lost(module: ModuleType) -> None:
+    look = module.Look()
+    lines = [FOLD, {**FOLD, "fold": 1, "ic": None}, {"stage": "gates", "fold": None, "ic": None, "elapsed": 70}]
+
+    look.read("\n".join(json.dumps(line) for line in lines))
+
+    assert module.describe(look.progress, look.lasting) == "gates, fold 1 of 60, last IC +0.0412, 1:10 elapsed"
+
+
+class Clock:
+    """Time as the follower sees it."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def watch(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Have looks, five seconds apart, at these progress lines; what was shown at each."""
+    clock = Clock()
+    monkeypatch.setattr(module.time, "monotonic", clock)
+
+    def run(*lines: dict[str, Any] | None) -> list[str]:
+        shown: list[str] = []
+        terminal, look = module.Terminal(lambda text: shown.append(text.strip()), 5), module.Look()
+        at_each = []
+        for line in lines:
+            look.read(json.dumps(line) if line else "")
+            terminal.show(look)
+            at_each.append(", ".join(shown))
+            shown.clear()
+            clock.now += 5
+        return at_each
+
+    return run
+
+
+def test_a_long_fold_is_told_of_every_half_minute(watch: Any) -> None:
+    beats = [{**FOLD, "beat": True, "elapsed": 61 + 5 * look, "rss_mb": 600 + look} for look in range(1, 13)]
+
+    shown = watch(FOLD, *beats)
+
+    assert [look for look, text in enumerate(shown) if text] == [0, 6, 12]
+    assert shown[6] == "fold 0 of 60, IC +0.0412, 1:31 elapsed, 60:00 left, 606 MB"
+
+
+def test_a_training_that_tells_nothing_new_is_seen_to_run(watch: Any) -> None:
+    said = {"stage": "mine", "ic": 0.05, "rss_mb": 900, "remaining": 5}
+
+    shown = watch(*[None] * 7, said, *[None] * 7)
+
+    assert {look: text for look, text in enumerate(shown) if text} == {
+        6: "training, 0:30 elapsed",
+        7: "mine, IC +0.0500, 0:05 left, 900 MB",
+        13: "mine, IC +0.0500, 1:05 elapsed",
+    }
+
+
+def test_each_fold_is_shown_at_the_look_that_sees_it(watch: Any) -> None:
+    shown = watch(*({**FOLD, "fold": fold, "elapsed": fold} for fold in range(3)))
+
+    assert [text.split(",")[0] for text in shown] == ["fold 0 of 60", "fold 1 of 60", "fold 2 of 60"]
+
+
 def test_a_look_takes_in_both_files(module: ModuleType) -> None:
     look = module.Look()
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import shlex
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +21,8 @@ module: follow_training
 short_description: Follow a detached training and show its progress
 description:
   - Polls an asynchronous job over short sessions, so that neither the time-out of a command nor that of a connection
-    bears on the training, and shows the last line of its progress file each time it has changed.
+    bears on the training, and shows how far it is at each look at which it is further, and every 30 s in any case. An IC is
+    shown until there is a newer one.
   - Shows what C(spot_watch.py) has noticed of EC2, and returns it as C(interruption). A training that then ends with
     exit code 75 was interrupted.
   - Brings the result file to the controller, that of a failed training too where there is one.
@@ -61,22 +64,38 @@ INTERRUPTED, OVER_LIMIT = 75, 124
 NOTICE_FIELDS = ("kind", "noticed_at", "reclaim_at")
 SPOT = "spot"
 MARK = "notice:"
+# A terminal that is silent for longer looks dead.
+SILENT_SECONDS = 30
+# So many lines of progress are read at a look: more than are written between two, unless folds take milliseconds.
+LINES = 40
+# What holds until something newer is said.
+LASTING = ("fold", "folds", "ic", "saved")
+# What a beat, a line that says no more than that the training goes on, has of its own.
+PASSING = ("time", "beat", "elapsed", "remaining", "rss_mb")
 
 
 @dataclass
 class Look:
-    """What the instance's files said last: the last line of progress, and the notice."""
+    """What the instance's files said last: the last line of progress, what lasts of those before it, and the notice."""
 
     progress: dict[str, Any] = field(default_factory=dict)
+    lasting: dict[str, Any] = field(default_factory=dict)
     notice: dict[str, Any] | None = None
 
     def read(self, text: str) -> None:
-        """Take in the last line of progress and, below a line ``MARK``, the notice; what is missing changes nothing."""
+        """Take in lines of progress and, below a line ``MARK``, the notice; what is missing changes nothing."""
         lines = [line.strip() for line in text.splitlines()]
         mark = lines.index(MARK) if MARK in lines else len(lines)
-        self.progress = _last_object(lines[:mark]) or self.progress
-        if notice := _last_object(lines[mark + 1 :]):
+        for facts in _objects(lines[:mark]):
+            self.progress = facts
+            self.lasting.update({name: facts[name] for name in LASTING if facts.get(name) is not None})
+        for notice in _objects(lines[mark + 1 :]):
             self.notice = {name: notice.get(name) for name in NOTICE_FIELDS}
+
+    @property
+    def step(self) -> dict[str, Any]:
+        """The last line without what changes as time goes by: a new one means that the training is further."""
+        return {name: value for name, value in self.progress.items() if name not in PASSING}
 
     @property
     def end(self) -> dict[str, Any] | None:
@@ -84,33 +103,44 @@ class Look:
         return self.notice if self.notice is not None and self.notice["kind"] == SPOT else None
 
 
-def _last_object(lines: list[str]) -> dict[str, Any]:
-    """The JSON object in the last line that has one; empty where there is none, as in a line that is half written."""
-    for line in reversed(lines):
+def _objects(lines: list[str]) -> Iterator[dict[str, Any]]:
+    """The JSON objects in lines; a line that has none, as one that is half written, is passed over."""
+    for line in lines:
         try:
             facts = json.loads(line)
         except ValueError:
             continue
         if isinstance(facts, dict):
-            return facts
-    return {}
+            yield facts
 
 
-def describe(facts: dict[str, Any]) -> str:
-    """One progress line as a person reads it."""
-    parts = [str(facts.get("stage", ""))]
+def describe(facts: dict[str, Any], lasting: dict[str, Any] | None = None) -> str:
+    """One progress line as a person reads it.
+
+    Args:
+        facts: The line. What is no number where there should be one is left out: any project may have written it.
+        lasting: What earlier lines said that still holds.
+    """
+    known = {**(lasting or {}), **{name: value for name, value in facts.items() if value is not None}}
+    parts = [str(facts.get("stage") or "")]
     if facts.get("fold") is not None:
-        parts = [f"fold {facts['fold']} of {facts.get('folds', '?')}"]
+        parts = [f"fold {facts['fold']} of {known.get('folds', '?')}"]
+    elif lasting and lasting.get("fold") is not None:
+        parts.append(f"fold {lasting['fold']} of {known.get('folds', '?')}")
     if facts.get("resumed"):
         parts.append("resumed")
-    if facts.get("ic") is not None:
-        parts.append(f"IC {facts['ic']:+.4f}")
+    if _is_number(known.get("ic")):
+        parts.append(f"{'IC' if facts.get('ic') is not None else 'last IC'} {known['ic']:+.4f}")
     for name, word in (("elapsed", "elapsed"), ("remaining", "left")):
-        if facts.get(name) is not None:
+        if _is_number(facts.get(name)):
             parts.append(f"{_clock(facts[name])} {word}")
-    if facts.get("rss_mb") is not None:
+    if _is_number(facts.get("rss_mb")):
         parts.append(f"{facts['rss_mb']:.0f} MB")
     return ", ".join(part for part in parts if part)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def announce(notice: dict[str, Any]) -> str:
@@ -141,6 +171,44 @@ def _clock(seconds: float) -> str:
     return f"{minutes}:{rest:02d}"
 
 
+class Terminal:
+    """What a person sees of the looks: each step of the training, a notice once, and never a long silence."""
+
+    def __init__(self, display: Callable[[str], None], every: float) -> None:
+        """Nothing is shown yet.
+
+        Args:
+            display: Shows a line.
+            every: Seconds between two looks.
+        """
+        self._display = display
+        self._every = every
+        self._began = self._shown_at = time.monotonic()
+        self._step: dict[str, Any] = {}
+        self._progress: dict[str, Any] = {}
+        self._notice: dict[str, Any] | None = None
+
+    def show(self, look: Look) -> None:
+        """Show what is worth it of a look."""
+        now = time.monotonic()
+        # Before the silence is too long, not at the look after.
+        silent = now - self._shown_at + self._every > SILENT_SECONDS
+        if look.step != self._step or (silent and look.progress != self._progress):
+            self._line(describe(look.progress, look.lasting), now)
+        elif silent:
+            # It tells nothing new by itself: then the time is all there is to tell.
+            step = look.step or {"stage": "training"}
+            self._line(describe({**step, "elapsed": now - self._began}, look.lasting), now)
+        self._step, self._progress = look.step, look.progress
+        if look.notice is not None and look.notice != self._notice:
+            self._line(announce(look.notice), now)
+            self._notice = look.notice
+
+    def _line(self, text: str, now: float) -> None:
+        self._display(f"    {text}")
+        self._shown_at = now
+
+
 class ActionModule(ActionBase):  # type: ignore[misc]
     """See ``DOCUMENTATION``."""
 
@@ -158,12 +226,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             if look.end is None:
                 raise
             gone = f"; it does not answer any more ({error})"
-            message = interrupted(look.end, look.progress) + gone
+            message = interrupted(look.end, look.lasting) + gone
             return {**result, "failed": True, "msg": message, "interruption": look.end}
         output = {"stdout": job.get("stdout", ""), "stderr": job.get("stderr", ""), "rc": job.get("rc")}
         result.update(output, changed=False, interruption=look.notice)
         if job.get("rc") == INTERRUPTED and look.end is not None:
-            result.update(failed=True, msg=interrupted(look.end, look.progress))
+            result.update(failed=True, msg=interrupted(look.end, look.lasting))
         elif job.get("rc") == OVER_LIMIT:
             result.update(failed=True, msg=f"the training was ended at its limit of {self._task.args['limit']} s")
         elif job.get("rc") != 0:
@@ -176,29 +244,26 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def _follow(self, look: Look, task_vars: dict[str, Any]) -> dict[str, Any]:
         """Show what is new at each look until the job has ended; the job as it ended."""
         limit, every = int(self._task.args["limit"]), int(self._task.args.get("every", 5))
+        terminal = Terminal(self._display.display, every)
         deadline = time.monotonic() + limit + GRACE_SECONDS
         while True:
-            self._show(look)
+            self._look(look, terminal)
             job = self._job(str(self._task.args["jid"]), task_vars)
             if job.get("finished"):
-                self._show(look)
+                self._look(look, terminal)
                 return job
             if time.monotonic() > deadline:
                 raise AnsibleActionFail(f"the training did not end within its limit of {limit} s")
             time.sleep(every)
 
-    def _show(self, look: Look) -> None:
-        """Look, and show what has changed."""
-        before = (look.progress, look.notice)
+    def _look(self, look: Look, terminal: Terminal) -> None:
+        """Look, and show what is worth it."""
         progress, notice = (shlex.quote(str(self._task.args[name])) for name in ("progress", "notice"))
         answer = self._low_level_execute_command(
-            f"tail -n 1 {progress} 2>/dev/null; echo; echo {MARK}; cat {notice} 2>/dev/null || true"
+            f"tail -n {LINES} {progress} 2>/dev/null; echo; echo {MARK}; cat {notice} 2>/dev/null || true"
         )
         look.read(answer["stdout"])
-        if look.progress != before[0]:
-            self._display.display(f"    {describe(look.progress)}")
-        if look.notice is not None and look.notice != before[1]:
-            self._display.display(f"    {announce(look.notice)}")
+        terminal.show(look)
 
     def _bring(self, task_vars: dict[str, Any]) -> bool:
         """Bring the result file to the controller; whether there is one."""

@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from predictor import interrupt
 from predictor.errors import Interrupted
 from predictor.training.walk_forward import FoldDone
 
 
+#: Seconds between two beats.
+BEAT_SECONDS = 10.0
+
+
 class Progress:
     """JSON lines, one a stage and one a fold, each flushed: `time`, `stage`, `fold`, `folds`, `ic`, `resumed`, `saved`,
-    `elapsed`, `remaining` (seconds, None while unknown), `rss_mb`.
+    `elapsed`, `remaining` (seconds, None while unknown), `rss_mb`, `beat`.
 
-    `folds` and `saved` (how many folds are saved) are on every line from the first fold on.
+    `folds` and `saved` (how many folds are saved) are on every line from the first fold on. In between come beats, lines
+    with `beat` true: the last line once more, with time and memory as they are now.
     """  # noqa: D205
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, beat_seconds: float = BEAT_SECONDS) -> None:
         """Start a new file.
 
         Args:
             path: Where; its folder is made if need be.
+            beat_seconds: Time between two beats.
 
         Raises:
             OSError: It cannot be written.
@@ -35,18 +43,27 @@ class Progress:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("w", encoding="utf-8")
         self._started = time.monotonic()
+        self._beat_seconds = beat_seconds
+        self._last: dict[str, Any] = {}
+        self._written = self._started
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._beats = threading.Thread(target=self._beat, name="progress", daemon=True)
         self._folds: int | None = None
         self._saved: int | None = None
         self.stages: dict[str, float] = {}
 
     def __enter__(self) -> Self:
-        """Itself."""
+        """Itself, beating."""
+        self._beats.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the file."""
+        """End the beats and close the file."""
+        self._closing.set()
+        self._beats.join()
         self._file.close()
 
     @contextmanager
@@ -84,19 +101,43 @@ class Progress:
 
     def _write(self, stage: str, done: FoldDone | None = None, remaining: float | None = None) -> None:
         line = {
-            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "stage": stage,
             "fold": None if done is None else done.fold.number,
             "folds": self._folds,
             "ic": None if done is None or done.ic is None else round(done.ic, 6),
             "resumed": None if done is None else done.resumed,
             "saved": self._saved,
-            "elapsed": round(time.monotonic() - self._started, 2),
+            "elapsed": None,
             "remaining": None if remaining is None else round(remaining, 1),
-            "rss_mb": memory_mb(),
+            "rss_mb": None,
+            "beat": False,
         }
-        self._file.write(json.dumps(line) + "\n")
+        with self._lock:
+            self._last = line
+            self._put(line)
+
+    def _beat(self) -> None:
+        """Write a beat every so often until the file is closed; a full disk is the next line's to report."""
+        while not self._closing.wait(self._beat_seconds):
+            with self._lock, contextlib.suppress(OSError):
+                if self._last:
+                    self._put({**self._last, "beat": True, "remaining": self._remaining_now()})
+
+    def _put(self, line: dict[str, Any]) -> None:
+        """Write a line, with what is true of this moment. The lock is held: lines stay whole."""
+        now = time.monotonic()
+        if not line["beat"]:
+            self._written = now
+        told_at = {"time": datetime.now(UTC).isoformat(timespec="milliseconds")}
+        moment = {"elapsed": round(now - self._started, 2), "rss_mb": memory_mb()}
+        self._file.write(json.dumps({**told_at, **line, **moment}) + "\n")
         self._file.flush()
+
+    def _remaining_now(self) -> float | None:
+        """What the last line expected, less what has passed since."""
+        if self._last["remaining"] is None:
+            return None
+        return round(max(0.0, float(self._last["remaining"]) - (time.monotonic() - self._written)), 1)
 
 
 def memory_mb() -> float | None:
