@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import string
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 import yaml
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local_aws import control
+from local_aws import control, substitutions
 from local_aws.state import LocalAwsError, Reservation
 
 _NAMED = ("roles", "buckets", "security_groups", "images")
@@ -127,12 +126,11 @@ class _Seeder:
     def _policy(self, name: str) -> str:
         """A policy document with the description's ``substitutions``; IAM's own variables stay as they are."""
         text = (self._base / name).read_text()
-        text = string.Template(text).safe_substitute(self._wanted.get("substitutions", {}))
         try:
-            json.loads(text)
+            document = json.loads(text)
         except ValueError as error:
             raise LocalAwsError(f"{self._base / name} is no JSON: {error}") from error
-        return text
+        return json.dumps(substitutions.fill(document, self._wanted.get("substitutions", {})))
 
     def _policies(self) -> Iterator[str]:
         if "controller_policy" in self._wanted:

@@ -24,6 +24,7 @@ SETTINGS: dict[str, Any] = {
     "data_bucket": DATA_BUCKET,
     "transport_bucket": TRANSPORT_BUCKET,
     "arctic_prefix": "arcticdb",
+    "artefact_prefixes": ["predictor/", "health/", "data_manifest/"],
     "expiry_role": "spot-train-expiry",
 }
 # Prints what the checks found and by how many seconds the clock is off; the settings are its argument.

@@ -47,6 +47,7 @@ ARGUMENTS: dict[str, Any] = {
     "data_bucket": "data",
     "transport_bucket": "transport",
     "arctic_prefix": "arcticdb",
+    "artefact_prefixes": ["predictor/", "health/", "data_manifest/"],
     "expiry_role": "spot-train-expiry",
 }
 ACCOUNT = "123456789012"

@@ -47,11 +47,17 @@ def run_module(account: EmbeddedAccount, name: str, environment: dict[str, str],
     return result
 
 
-def account_without_prices(folder: Path) -> Path:
-    """The project's own account, which loads no prices: most tests here need none, and it takes seconds."""
+def account_without_prices(folder: Path, **substitutions: Any) -> Path:
+    """The project's own account, which loads no prices: most tests here need none, and it takes seconds.
+
+    Args:
+        folder: Where its description is written.
+        substitutions: What is different in its policies.
+    """
     source = ROOT / "inventory" / "local" / "account.yml"
     account = yaml.safe_load(source.read_text())
     del account["prices"]
+    account["substitutions"].update(substitutions)
     policies = [account, *account["roles"].values()]
     account["controller_policy"] = str((source.parent / account["controller_policy"]).resolve())
     for role in policies[1:]:

@@ -22,8 +22,7 @@ AGENT = Question(
     )
 )
 WRITES = ("s3:PutObject", "s3:DeleteObject")
-# A simulation asks about one key, not about all: these stand for the places that a policy might leave open.
-PLACES = ("", "predictor/", "health/", "data_manifest/")
+# A simulation asks about one key, not about all: this one stands for each prefix.
 KEY = "spot-train-check"
 
 
@@ -37,27 +36,28 @@ def run(context: Context) -> Finding:
         findings += _policies(context, role["Arn"])
     except ClientError as error:
         findings.append(("warn", f"what role {role['RoleName']} may do cannot be asked: {one_line(error)}"))
-    cannot = "cannot write to the data bucket" if settings.preflight else "can write predictor/"
+    writes = f"can write {', '.join(settings.artefact_prefixes)}"
+    cannot = "cannot write to the data bucket" if settings.preflight else writes
     return worst(findings, f"{settings.profile}: role {role['RoleName']} reads the data bucket, {cannot}")
 
 
 def _policies(context: Context, role: str) -> list[tuple[Status, str]]:
     settings = context.settings
     data = settings.data_bucket
-    prefixes = [f"{settings.arctic_prefix}/", "predictor/"]
+    prices, artefacts = f"{settings.arctic_prefix}/", settings.artefact_prefixes
     needed = [
         AGENT,
         Question(("s3:ListBucket",), (context.bucket_arn(data),)),
-        Question(("s3:GetObject",), [context.bucket_arn(data, prefix + KEY) for prefix in prefixes]),
+        Question(("s3:GetObject",), [context.bucket_arn(data, prefix + KEY) for prefix in (prices, *artefacts)]),
     ]
     if not settings.preflight:
-        needed.append(Question(("s3:PutObject",), (context.bucket_arn(data, f"predictor/{KEY}"),)))
+        needed.append(Question(("s3:PutObject",), [context.bucket_arn(data, prefix + KEY) for prefix in artefacts]))
     lacking = denied(context, role, needed)
     findings: list[tuple[Status, str]] = []
     if lacking:
         findings.append(("fail", f"the role may not {_told(lacking)}"))
     if settings.preflight:
-        places = dict.fromkeys((f"{settings.arctic_prefix}/", *PLACES))
+        places = dict.fromkeys((prices, "", *artefacts))
         asked = Question(WRITES, [context.bucket_arn(data, place + KEY) for place in places])
         if could := allowed(context, role, [asked]):
             findings.append(("fail", f"a preflight must not be able to write, and the role may {_told(could)}"))

@@ -85,6 +85,7 @@ class Settings:
     data_bucket: str
     transport_bucket: str
     arctic_prefix: str
+    artefact_prefixes: tuple[str, ...]
     expiry_role: str
 
     @classmethod
@@ -112,6 +113,7 @@ class Settings:
             data_bucket=str(arguments["data_bucket"]),
             transport_bucket=str(arguments["transport_bucket"]),
             arctic_prefix=str(arguments["arctic_prefix"]),
+            artefact_prefixes=tuple(map(str, arguments["artefact_prefixes"])),
             expiry_role=str(arguments["expiry_role"]),
         )
 

@@ -38,6 +38,11 @@ options:
   data_bucket: {description: Bucket that holds the data., type: str, required: true}
   transport_bucket: {description: Bucket of the SSM connection., type: str, required: true}
   arctic_prefix: {description: Path prefix of ArcticDB in the data bucket., type: str, required: true}
+  artefact_prefixes:
+    description: Key prefixes of the data bucket that the training writes below.
+    type: list
+    elements: str
+    required: true
   expiry_role: {description: Role of the expiry schedule; empty for none., type: str, required: true}
 """
 
