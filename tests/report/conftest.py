@@ -212,6 +212,7 @@ def training() -> dict[str, Any]:
         "symbols": 3,
         "rows": 24939,
         "stages": {"read": 1.0},
+        "metrics": {},
     }
 
 

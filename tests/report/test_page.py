@@ -102,6 +102,25 @@ def test_the_page_of_a_full_run_shows_every_part(both: Inputs, template: Path) -
     assert page.links == ["receipt.json", "logs/deps.log"]
 
 
+def test_the_page_of_another_project_shows_its_own_figures_and_no_folds(
+    both: Inputs, template: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "training-full.json"
+    path.write_text('{"metrics": {"r2": 0.91234, "rmse": 12}, "promoted": true}', encoding="utf-8")
+    both.full, both.smoke = read_training(path)[0], None
+    assert both.preflight is not None
+    both.preflight |= {"symbols": None, "ages": {}, "limit": None}
+    receipt = build_receipt(both)
+    page = outline(render_page(receipt, [], template))
+    words = " ".join(page.text.split())
+    assert "Trained to r2 0.9123, rmse 12. The new weights are live." in words
+    assert "Figures" in words
+    assert not {"median IC", "fold", "symbol"} & {word for word in ("median IC", "fold", "symbol") if word in words}
+    lines = summary_lines(receipt, "report.html")
+    assert "training   r2 0.9123, rmse 12, promoted" in lines
+    assert [line for line in lines if "symbol" in line] == []
+
+
 def test_the_page_tells_every_attempt_and_what_all_of_them_cost(both: Inputs, attempts: Any, template: Path) -> None:
     attempts[1]["cells"].insert(
         0, {"market": "spot", "type": "m5.large", "error": "PriceAboveCap", "price_usd_hour": 9}

@@ -193,6 +193,30 @@ def test_credentials_in_an_address_stay_out_of_the_receipt(passed: Inputs) -> No
     assert receipt["run"]["training_source"]["url"] == "https://example.org/model.git"
 
 
+def test_a_password_with_an_at_sign_stays_out_too(passed: Inputs) -> None:
+    passed.run = {**passed.run, "training_source": {"git": "https://user:s3@cr3t@example.org/a@b.git"}}
+    assert build_receipt(passed)["run"]["training_source"] == {"git": "https://example.org/a@b.git"}
+
+
+def test_what_the_gate_noted_is_in_the_receipt(passed: Inputs) -> None:
+    passed.run = {**passed.run, "notes": ["the training source is dirty"]}
+    assert build_receipt(passed)["notes"][0] == "the training source is dirty"
+    assert build_receipt(passed)["outcome"] == "passed"
+
+
+def test_figures_of_a_training_are_numbers_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "training-full.json"
+    path.write_text('{"promoted": true, "metrics": {"r2": 0.5, "n": 3, "name": "x", "odd": NaN}}', encoding="utf-8")
+    result, notes = read_training(path)
+    assert result is not None
+    assert result["metrics"] == {"r2": 0.5, "n": 3.0}
+    assert notes == ["training-full.json: metrics has values that are no numbers: name, odd"]
+    path.write_text('{"promoted": true, "metrics": [1]}', encoding="utf-8")
+    result, notes = read_training(path)
+    assert (result or {})["metrics"] == {}
+    assert notes == ["training-full.json: metrics is a list where an object belongs"]
+
+
 def test_what_is_no_circumstance_stays_out_of_the_receipt(passed: Inputs) -> None:
     passed.run = {**passed.run, "token": "s3cr3t"}
     assert "s3cr3t" not in json.dumps(build_receipt(passed))

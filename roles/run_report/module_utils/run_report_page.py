@@ -127,10 +127,8 @@ def headline(receipt: Mapping[str, Any]) -> str:
         warned = sum(check["status"] == "warn" for check in preflight["checks"])
         extra = f", {counted(warned, 'warning')}" if warned else ""
         wrote = " Nothing was written." if nothing_written(receipt["writes"]) else ""
-        return (
-            f"All {counted(len(preflight['checks']), 'check')} passed{extra}; "
-            f"{counted(preflight['symbols'], 'symbol')} examined.{wrote}"
-        )
+        symbols = f"; {counted(preflight['symbols'], 'symbol')} examined" if preflight["symbols"] is not None else ""
+        return f"All {counted(len(preflight['checks']), 'check')} passed{extra}{symbols}.{wrote}"
     training = receipt["training"]
     if training is None:
         return "The run ended well, but no training was part of it."
@@ -220,8 +218,8 @@ def circumstances(receipt: Mapping[str, Any]) -> list[tuple[str, str]]:
         "inventory": "Inventory",
         "data_bucket": "Data bucket",
         "training_source": "Training source",
-        "revision": "Revision",
-        "git_revision": "Revision",
+        "revision": "Revision of the source",
+        "git_revision": "Revision of spot-train",
         "controller": "Controller",
         "ansible_version": "ansible-core",
         "amazon_aws_version": "amazon.aws",

@@ -9,7 +9,6 @@ nothing is left running, no check failed, and a preflight wrote nothing.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -26,6 +25,7 @@ from ansible.module_utils.run_report_attempts import (
 )
 from ansible.module_utils.run_report_bill import bill
 from ansible.module_utils.run_report_checks import instance_tier_ran
+from ansible.module_utils.run_report_credentials import without_credentials
 from ansible.module_utils.run_report_events import (
     CLOSING_STEPS,
     Failure,
@@ -57,15 +57,13 @@ TRAINING_MODES = ("smoke", "full", "both")
 WRITE_NOTHING = {"preflight": "preflight", "smoke": "smoke training"}
 TRAINING_STEPS = ("training", "smoke", "full")
 
-_CREDENTIALS = re.compile(r"(\w+://)[^/@\s]+@")
-
 
 @dataclass
 class Inputs:
     """Everything that a receipt is made of.
 
     Attributes:
-        run: ``run_id``, ``mode``, ``started_at`` and the circumstances (see `RUN_FIELDS`).
+        run: ``run_id``, ``mode``, ``started_at``, ``notes`` and the circumstances (see `RUN_FIELDS`).
         events: the recorded events, oldest first.
         instance: the last attempt's instance as it is known at the end, or None when none was ever asked for.
         attempts: the attempts as they were recorded, in order; empty for a run that recorded none.
@@ -106,7 +104,7 @@ def build_receipt(inputs: Inputs) -> dict[str, Any]:
     Returns:
         The receipt, ready for JSON. What is unknown is null, and said in ``notes`` where a person would miss it.
     """
-    notes = list(inputs.notes)
+    notes = [*map(clean_text, inputs.run.get("notes") or []), *inputs.notes]
     mode = inputs.run.get("mode")
     known_failed = inputs.outcome == "failed" or bool(inputs.error)
     steps = finished_steps(summarise_steps(inputs.events, known_failed))
@@ -130,7 +128,7 @@ def build_receipt(inputs: Inputs) -> dict[str, Any]:
         "cost": bill(attempts, inputs.cost or {}, notes),
         "leaks": {name: count_of((inputs.leaks or {}).get(name)) for name in LEAK_FIELDS},
         "api_calls": dict(sorted((inputs.api_calls or {}).items())),
-        "run": {name: _without_credentials(inputs.run.get(name)) for name in RUN_FIELDS},
+        "run": {name: without_credentials(inputs.run.get(name)) for name in RUN_FIELDS},
         "failed_step": None,
         "failed_task": None,
         # Filled in by run_notify, once there is a receipt to tell of.
@@ -270,15 +268,6 @@ def _cut_short(step: dict[str, Any], failed_step: str | None) -> dict[str, Any]:
     """Turn the step that an interruption made fail into an interrupted one."""
     hit = step["name"] == failed_step and step["status"] == "failed" and failed_step not in CLOSING_STEPS
     return {**step, "status": "interrupted"} if hit else step
-
-
-def _without_credentials(value: Any) -> Any:
-    """Take user and password out of every address in a value: a training source may be a private repository."""
-    if isinstance(value, Mapping):
-        return {key: _without_credentials(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_credentials(entry) for entry in value]
-    return _CREDENTIALS.sub(r"\1", value) if isinstance(value, str) else value
 
 
 def _finished_at(inputs: Inputs) -> str | None:

@@ -62,9 +62,11 @@ def run_seconds(receipt: Mapping[str, Any]) -> float | None:
 def preflight_line(receipt: Mapping[str, Any]) -> str:
     """Count the checks of both tiers by status, and the symbols by freshness."""
     preflight = receipt["preflight"]
-    checks = tally(preflight["checks"])
+    checks: str = tally(preflight["checks"])
     if gap := instance_tier_gap(receipt):
         return f"{checks}; {gap}"
+    if preflight["symbols"] is None and not preflight["stale"]:
+        return checks  # a project that has no symbols
     symbols = f"{counted(preflight['symbols'], 'symbol')}, {len(preflight['stale']):,} stale"
     if preflight["stale"]:
         symbols += f" ({_named_stale(preflight)})"
