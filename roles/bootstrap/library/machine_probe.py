@@ -15,6 +15,12 @@ options:
     description: Python for the training, a command or a path.
     type: str
     required: true
+  version:
+    description:
+      - The version that it must have, as in C(3.12). If O(python) is another, C(python<version>) is looked for. Empty
+        for any.
+    type: str
+    default: ""
   commands:
     description: Commands that must be there.
     type: list
@@ -73,13 +79,22 @@ FAMILIES = {
 VERSION = "import sys, venv, ensurepip; print('%d.%d.%d' % sys.version_info[:3])"
 
 
-def find_python(name: str) -> tuple[str, str]:
-    """Path and version of a Python that can make environments; empty texts where there is none."""
-    path = shutil.which(name) or ""
-    if not path:
-        return "", ""
-    answer = subprocess.run([path, "-c", VERSION], capture_output=True, text=True, check=False)
-    return (path, answer.stdout.strip()) if answer.returncode == 0 else ("", "")
+def find_python(name: str, wanted: str) -> tuple[str, str]:
+    """Path and version of a Python that can make environments; empty texts where there is none.
+
+    Args:
+        name: Its command or path.
+        wanted: The version that it must have, as in ``3.12``; then ``python3.12`` will do, too. Empty for any.
+    """
+    for command in (name, "python" + wanted) if wanted else (name,):
+        path = shutil.which(command) or ""
+        if not path:
+            continue
+        answer = subprocess.run([path, "-c", VERSION], capture_output=True, text=True, check=False)
+        version = answer.stdout.strip()
+        if answer.returncode == 0 and (not wanted or version.startswith(wanted + ".")):
+            return path, version
+    return "", ""
 
 
 def has_library(name: str) -> bool:
@@ -117,13 +132,15 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "python": {"type": "str", "required": True},
+            "version": {"type": "str", "default": ""},
             "commands": {"type": "list", "elements": "str", "default": []},
             "libraries": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
-    python, version = find_python(module.params["python"])
-    missing = [] if python else ["a Python {} with venv".format(module.params["python"])]
+    wanted = module.params["version"]
+    python, version = find_python(module.params["python"], wanted)
+    missing = [] if python else ["a Python {} with venv".format(wanted or module.params["python"])]
     missing += ["command " + name for name in module.params["commands"] if not shutil.which(name)]
     missing += ["library " + name for name in module.params["libraries"] if not has_library(name)]
     module.exit_json(
