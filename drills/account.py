@@ -9,12 +9,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from local_aws.state import reserve
 
 ROOT = Path(__file__).resolve().parents[1]
 LONGEST_COMMAND_SECONDS = 900
 DATA_BUCKET = "spot-train-data"
 TRANSPORT_BUCKET = "spot-train-transport"
+
+
+def training_source(folder: Path, program: str = "predictor", **parts: Any) -> dict[str, Any]:
+    """The default training source, taken from another folder.
+
+    Args:
+        folder: Where it is.
+        program: What preflight and training are started with.
+        parts: What else is different.
+    """
+    default = yaml.safe_load((ROOT / "group_vars" / "all.yml").read_text())["training_source"]
+    commands = {name: [program, *default[name][1:]] for name in ("preflight_command", "train_command")}
+    return {**default, **commands, "path": str(folder), **parts}
 
 
 @dataclass

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from drills.account import ROOT, EmbeddedAccount
+from drills.account import ROOT, EmbeddedAccount, training_source
 from drills.cloud import LIVE, Cloud, Instance, Inventory
 from drills.playbook import Playbook, Stuck
 from drills.waiting import happens
@@ -137,13 +137,7 @@ class Stage:
         shutil.copytree(PRACTICE, folder, ignore=shutil.ignore_patterns("__pycache__"))
         config = folder / "config" / "default.json"
         config.write_text(json.dumps({**json.loads(config.read_text()), **settings}))
-        return {
-            "path": str(folder),
-            "lock": "requirements.lock",
-            "config": "config/default.json",
-            "preflight_command": ["practice", "preflight"],
-            "train_command": ["practice", "train"],
-        }
+        return training_source(folder, config="config/default.json", program="practice", imports=["practice"])
 
     # who stands by
 

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 
-from drills.account import DATA_BUCKET, ROOT
+from drills.account import DATA_BUCKET, ROOT, training_source
 from drills.catalogue.signals import PHASES, TRAINING
 from drills.drill import Drill, Expected, Seen
 from drills.playbook import Playbook
@@ -76,14 +76,7 @@ def _source(stage: Stage) -> tuple[str, ...]:
         lenient = text.replace("threshold: 0.02", "threshold: -1.0")
         assert lenient != text, "the configuration has another gate than this drill knows"
         config.write_text(lenient)
-    source = {
-        "path": str(folder),
-        "lock": "requirements.lock",
-        "config": "config/default.yaml",
-        "preflight_command": ["predictor", "preflight"],
-        "train_command": ["predictor", "train"],
-    }
-    return ("-e", json.dumps({"training_source": source}))
+    return ("-e", json.dumps({"training_source": training_source(folder)}))
 
 
 def _undisturbed(stage: Stage) -> dict[str, str]:

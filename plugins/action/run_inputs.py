@@ -10,9 +10,19 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import ansible.module_utils
 import yaml
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
+
+# Module utilities are found by modules only; an action plugin has to say where they are.
+PROJECT = Path(__file__).resolve().parents[2]
+for utils in (PROJECT / "plugins" / "module_utils", PROJECT / "roles" / "run_report" / "module_utils"):
+    if str(utils) not in ansible.module_utils.__path__:
+        ansible.module_utils.__path__.append(str(utils))
+
+from ansible.module_utils import run_source
+from ansible.module_utils.run_report_credentials import without_credentials
 
 DOCUMENTATION = r"""
 module: run_inputs
@@ -21,7 +31,9 @@ description:
   - Refuses an extra variable (C(-e)) that no role's argument spec knows, a value of the wrong type, a choice that
     is none, and a date that is none, each with one line.
   - Text is converted here and nowhere else. C(true), C(false), C(yes), C(no) are booleans; everything else is refused.
-  - Returns C(run), which the rest of the run reads as a fact.
+  - Asks a git repository which commit the training source is. User and password of its URL are in nothing that is
+    returned.
+  - Returns C(run), which the rest of the run reads as a fact, and warns of a folder that is not as committed.
 options:
   spec:
     description: Role whose C(meta/argument_specs.yml) describes the inputs of the playbook itself.
@@ -88,6 +100,8 @@ def convert(name: str, value: Any, spec: Spec) -> Any:
     """
     kind = spec.get("type", "str")
     converted = _CONVERTERS[kind](name, value)
+    if kind == "list" and spec.get("elements") == "str":
+        converted = [_text(f"{name}[{number}]", entry) for number, entry in enumerate(converted)]
     choices = spec.get("choices")
     if choices and converted not in choices:
         raise InputError(f"{name}={value!r} is not one of {', '.join(map(str, choices))}")
@@ -167,24 +181,54 @@ def check_date(name: str, value: Any) -> str:
         raise InputError(f"{name}={text!r} is no date: write it as YYYY-MM-DD, for example 2026-01-31") from error
 
 
-def check_source(source: Any) -> None:
-    """Check the training source: a folder that is there, or a git URL with a ref.
+def check_source(source: Any, options: Mapping[str, Spec]) -> tuple[dict[str, Any], list[str]]:
+    """Check the training source, and find out which commit it is.
+
+    Args:
+        source: What was asked for.
+        options: The argument specs of its parts.
+
+    Returns:
+        The source with its defaults, `revision` and, of a folder, `dirty` and `unpushed`, its URL without user and
+        password; and sentences that a person should read.
 
     Raises:
-        InputError: Neither, both, an empty URL, or a missing folder or file.
+        InputError: It cannot be used.
     """
-    if not isinstance(source, Mapping):
-        raise InputError("training_source takes a mapping: pass it in a file (-e @file.yml) or as JSON")
-    folder, url = source.get("path"), source.get("git")
-    if bool(folder) == bool(url):
-        raise InputError("training_source needs either 'path' (a folder) or 'git' (a URL) with 'ref', and not both")
-    if url:
-        if not source.get("ref"):
-            raise InputError(f"training_source.git={url!r} needs a ref: a branch, a tag or a commit")
-        return
-    for name in ("", source.get("lock", ""), source.get("config", "")):
-        if not (Path(str(folder)) / str(name)).exists():
-            raise InputError(f"training_source: {Path(str(folder)) / str(name)} is not there")
+    try:
+        run_source.check_origin(source)
+        checked = _parts("training_source", source, options)
+        run_source.check_parts(checked)
+        if url := checked.get("git"):
+            known: dict[str, Any] = {"revision": run_source.resolve(url, checked["ref"])}
+            known["git"], notes = without_credentials(url), []
+        else:
+            run_source.check_folder(checked)
+            known, notes = run_source.look_at(Path(checked["path"]))
+    except run_source.SourceError as error:
+        raise InputError(str(error)) from error
+    return {**checked, **known}, notes
+
+
+def _parts(name: str, given: Mapping[str, Any], options: Mapping[str, Spec]) -> dict[str, Any]:
+    """The parts of a mapping, converted; those with a default are always there.
+
+    Raises:
+        InputError: An unknown one, one that is missing, or one of the wrong type.
+    """
+    for part in given:
+        if part not in options:
+            near = difflib.get_close_matches(str(part), options, n=1)
+            hint = f"did you mean {near[0]!r}" if near else f"there is {', '.join(options)}"
+            raise InputError(f"unknown input '{name}.{part}' ({hint})")
+    parts = {}
+    for part, spec in options.items():
+        value = given.get(part, spec.get("default"))
+        if value is not None and value != "":
+            parts[part] = convert(f"{name}.{part}", value, spec)
+        elif spec.get("required"):
+            raise InputError(f"{name}.{part} is not set: {_first_line(spec)}")
+    return parts
 
 
 def name_run(now: datetime) -> str:
@@ -207,6 +251,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 result["inputs"] = self._given(only)
             else:
                 result["run"] = self._run_facts(variables)
+                result["warnings"] = [f"{note[0].upper()}{note[1:]}." for note in result["run"]["notes"]]
         except InputError as error:
             return {**result, "failed": True, "msg": f"{error}. Nothing was started."}
         result["changed"] = False
@@ -236,12 +281,15 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             if spec.get("required") and values[name] in ("", None):
                 raise InputError(f"{name} is empty: {_first_line(spec)}")
         values["run_date"] = check_date("run_date", values["run_date"])
-        check_source(values["training_source"])
         if values["data_bucket"] == values["transport_bucket"]:
             raise InputError(
                 f"transport_bucket and data_bucket are both {values['data_bucket']!r}: files on their way to the "
                 "instance must never be written to the bucket that holds the data; give transport_bucket another"
             )
+        # Last, because it may have to ask another machine.
+        values["training_source"], notes = check_source(
+            values["training_source"], own["training_source"].get("options") or {}
+        )
         now = datetime.now(UTC)
         run_id = name_run(now)
         return {
@@ -252,6 +300,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             "started_at": now.isoformat(timespec="seconds").replace("+00:00", "Z"),
             "region": values["aws_region"],
             "extra": sorted(extra),
+            "revision": values["training_source"]["revision"],
+            "git_revision": run_source.look_at(PROJECT)[0]["revision"],
+            "notes": notes,
             **self._task.args.get("describe", {}),
         }
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from drills.account import DATA_BUCKET, ROOT, EmbeddedAccount
+from drills.account import DATA_BUCKET, ROOT, EmbeddedAccount, training_source
 
 NO_LEAKS = {
     "instances": 0,
@@ -86,15 +86,9 @@ def project_copy(folder: Path) -> Path:
 
 
 def source_options(folder: Path, command: str) -> list[str]:
-    """The options that have the playbook take the training project from a folder."""
-    training = {
-        "path": str(folder),
-        "lock": "requirements.lock",
-        "config": "config/default.yaml",
-        "preflight_command": [command, "preflight"],
-        "train_command": ["predictor", "train"],
-    }
-    return ["-e", json.dumps({"training_source": training})]
+    """The options that have the playbook take the training project from a folder, its preflight from a command."""
+    source = training_source(folder, command)
+    return ["-e", json.dumps({"training_source": source})]
 
 
 def keys(account: Account) -> dict[str, str]:

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
+from drills.account import ROOT, training_source
 from tests.e2e.conftest import NO_LEAKS, Account
+
+
+def source(**parts: Any) -> list[str]:
+    """The options of a run whose training source is the default one but for these parts."""
+    return ["-e", json.dumps({"training_source": training_source(ROOT / "files" / "predictor", **parts)})]
+
 
 REFUSED = {
     "misspelt": (["-e", "preflight_onyl=true"], "unknown input 'preflight_onyl' (did you mean 'preflight_only')"),
@@ -22,6 +30,18 @@ REFUSED = {
         ["-e", json.dumps({"training_source": {"git": "https://example.org/x.git", "lock": "l", "config": "c"}})],
         "needs a ref",
     ),
+    "repository_not_there": (
+        source(path=None, git="file:///nowhere", ref="main"),
+        "does not appear to be a git repository",
+    ),
+    "ref_not_there": (source(path=None, git=f"file://{ROOT}", ref="no-such-branch"), "has no branch and no tag"),
+    "placeholder": (
+        source(train_command=["predictor", "train", "--bucket={bucket}"]),
+        "training_source.train_command: {bucket} stands for nothing there; there is arctic_prefix, ",
+    ),
+    "source_part": (source(comand=["x"]), "unknown input 'training_source.comand' (did you mean"),
+    "no_lock": (source(lock="none.lock"), "none.lock is not there"),
+    "source_number": (source(imports="predictor"), "training_source.imports takes a list"),
     "empty_url": (["-e", json.dumps({"training_source": {"git": "", "ref": "main"}})], "needs either 'path'"),
     "playbook_owned": (["-e", "spot_instance_run_id=another"], "unknown input 'spot_instance_run_id'"),
     "empty_region": (["-e", "aws_region="], "aws_region is empty"),

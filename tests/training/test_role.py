@@ -31,7 +31,9 @@ PLAY = """
         training_data_bucket: prices
         training_run_date: "2022-12-29"
         training_region: us-east-1
-        training_command: [trainer, learn]
+        training_command: [trainer, learn, --output, "{output}", --progress, "{progress}", "--at={run_date}/{region}"]
+        training_smoke_arguments: [--dry-run]
+        training_full_arguments: [--state-prefix, "{state_prefix}"]
         training_poll_seconds: 1
 
 - hosts: localhost
@@ -122,6 +124,7 @@ def play(tmp_path: Path, service: Any) -> Play:
     (tmp_path / "play.yml").write_text(PLAY)
     (tmp_path / "ansible.cfg").write_text(
         f"[defaults]\nhome = {tmp_path / 'ansible'}\nroles_path = {ROOT / 'roles'}\nnocolor = true\n"
+        f"filter_plugins = {ROOT / 'plugins' / 'filter'}\n"
         f"localhost_warning = false\ninterpreter_python = {sys.executable}\n"
     )
     return made
@@ -137,6 +140,7 @@ def test_both_steps_run_watched_and_only_the_full_one_may_save_its_folds(play: P
     assert play.code == 0, play.output
     smoke, full = play.arguments()
     assert smoke[0] == full[0] == "learn"
+    assert smoke[5] == full[5] == "--at=2022-12-29/us-east-1"
     assert ("--dry-run" in smoke, "--state-prefix" in smoke) == (True, False)
     assert ("--dry-run" in full, full[full.index("--state-prefix") + 1]) == (False, "runs/folds")
     assert (play.result("smoke"), play.result("full")) == ({"dry_run": True}, {"dry_run": False})

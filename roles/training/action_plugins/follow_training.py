@@ -21,8 +21,8 @@ module: follow_training
 short_description: Follow a detached training and show its progress
 description:
   - Polls an asynchronous job over short sessions, so that neither the time-out of a command nor that of a connection
-    bears on the training, and shows how far it is at each look at which it is further, and every 30 s in any case. An IC is
-    shown until there is a newer one.
+    bears on the training, and shows how far it is at each look at which it is further, and every 30 s in any case. An
+    IC is shown until there is a newer one.
   - Shows what C(spot_watch.py) has noticed of EC2, and returns it as C(interruption). A training that then ends with
     exit code 75 was interrupted.
   - Brings the result file to the controller, that of a failed training too where there is one.

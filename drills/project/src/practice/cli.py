@@ -75,5 +75,6 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--run-id", required=True)
     train.add_argument("--progress", type=Path, required=True)
     train.add_argument("--dry-run", action="store_true")
-    train.add_argument("--state-prefix")
+    for name in ("--state-prefix", "--lock", "--revision", "--preflight"):
+        train.add_argument(name)
     return parser

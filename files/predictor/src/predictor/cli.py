@@ -83,10 +83,10 @@ def _preflight(options: argparse.Namespace) -> int:
 
 
 def _symbols(source: Path | None) -> list[str] | None:
-    """The symbols in a file, one a line; `-` is standard input. None without a file.
+    """The symbols in a file, one a line; `-` is standard input. None where nothing is expected.
 
     Raises:
-        PredictorError: It cannot be read, or names no symbol.
+        PredictorError: It cannot be read, or is a file that names no symbol.
     """
     if source is None:
         return None
@@ -96,9 +96,11 @@ def _symbols(source: Path | None) -> list[str] | None:
         raise PredictorError(f"the list of expected symbols {source} cannot be read: {error}") from error
     lines = (line.partition("#")[0].strip() for line in text.splitlines())
     symbols = sorted({line for line in lines if line})
-    if not symbols:
-        raise PredictorError(f"the list of expected symbols {source} is empty: leave the option out to expect nothing")
-    return symbols
+    if symbols:
+        return symbols
+    if str(source) == "-":
+        return None  # whoever starts it has no list
+    raise PredictorError(f"the list of expected symbols {source} is empty: leave the option out to expect nothing")
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -243,7 +245,7 @@ def _parser() -> argparse.ArgumentParser:
         "--expected-symbols",
         type=Path,
         metavar="FILE",
-        help="symbols the universe must hold, one a line; - reads stdin",
+        help="symbols the universe must hold, one a line; - reads stdin, where none expects nothing",
     )
     preflight.add_argument(
         "--work-dir", type=Path, default=Path(), metavar="DIR", help="folder whose disk must have room (this one)"

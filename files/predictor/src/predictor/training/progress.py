@@ -17,7 +17,6 @@ from predictor import interrupt
 from predictor.errors import Interrupted
 from predictor.training.walk_forward import FoldDone
 
-
 #: Seconds between two beats.
 BEAT_SECONDS = 10.0
 
@@ -26,8 +25,8 @@ class Progress:
     """JSON lines, one a stage and one a fold, each flushed: `time`, `stage`, `fold`, `folds`, `ic`, `resumed`, `saved`,
     `elapsed`, `remaining` (seconds, None while unknown), `rss_mb`, `beat`.
 
-    `folds` and `saved` (how many folds are saved) are on every line from the first fold on. In between come beats, lines
-    with `beat` true: the last line once more, with time and memory as they are now.
+    `folds` and `saved` (how many folds are saved) are on every line from the first fold on. In between come beats,
+    lines with `beat` true: the last line once more, with time and memory as they are now.
     """  # noqa: D205
 
     def __init__(self, path: Path, beat_seconds: float = BEAT_SECONDS) -> None:
