@@ -1,0 +1,1 @@
+"""How many ice creams are sold on a day."""
