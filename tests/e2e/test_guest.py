@@ -241,8 +241,8 @@ def test_a_module_that_does_not_import_fails_the_preflight_with_its_name_and_the
 def test_a_folder_that_is_not_as_committed_is_told_in_the_terminal_and_in_the_receipt(
     dirty: Run, repository: Repository
 ) -> None:
-    words = f"raining source {repository.folder} is dirty: 1 file differs from its commit {repository.commit[:12]}"
-    assert f"[WARNING]: T{words} (icecream/extra.py)." in dirty.output
+    words = f"training source {repository.folder} is dirty: 1 file differs from its commit {repository.commit[:12]}"
+    assert f"[WARNING]: The {words} (icecream/extra.py)." in dirty.output
     assert [note for note in dirty.receipt["notes"] if words in note] != []
     source = dirty.receipt["run"]["training_source"]
     assert (source["revision"], source["dirty"], source["unpushed"]) == (repository.commit, True, None)

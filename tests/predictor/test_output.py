@@ -87,9 +87,12 @@ def test_lines_stay_whole_and_beats_end_with_the_training(tmp_path: Path) -> Non
 
 def test_beats_end_with_a_training_that_fails(tmp_path: Path) -> None:
     before = threading.active_count()
-    with pytest.raises(RuntimeError, match="boom"), Progress(tmp_path / "p", beat_seconds=0.001) as progress:
-        with progress.stage("read"):
-            raise RuntimeError("boom")
+    with (
+        pytest.raises(RuntimeError, match="boom"),
+        Progress(tmp_path / "p", beat_seconds=0.001) as progress,
+        progress.stage("read"),
+    ):
+        raise RuntimeError("boom")
     assert threading.active_count() == before
 
 
