@@ -50,6 +50,10 @@ soak-training: ## Kill N trainings at moments that chance decides, and resume th
 bench-preflight: ## Measure the preflight beside the origin's way (ARGS="--sizes 500")
 	@scripts/bench_preflight.sh $(ARGS)
 
+.PHONY: bench-train
+bench-train: ## Measure the training beside a plain one and LightGBM alone (ARGS="--sizes 500x2520")
+	@scripts/bench_train.sh $(ARGS)
+
 .PHONY: lint
 lint: ## ansible-lint, yamllint, ruff, mypy, ShellCheck
 	@scripts/lint.sh

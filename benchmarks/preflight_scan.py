@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import signal
 import sys
 import tempfile
@@ -19,11 +18,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from benchmarks import embedded, preflights, scans, verdict
+from benchmarks import embedded, machine, preflights, scans, verdict
 from benchmarks.scans import ROOT, BenchmarkError
 from local_aws.state import LocalAwsError
 
 PARTS = ("scan", "preflight", "playbook")
+PACKAGES = ("arcticdb", "boto3", "moto", "werkzeug", "ansible-core")
 POLICY = ROOT / "files/iam/preflight_instance.json"
 
 
@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     # For the writing; what is measured gets an environment of its own. Read when ArcticDB is imported.
     os.environ.setdefault(scans.IO_THREADS_VARIABLE, "16")
     report: dict[str, Any] = {
-        "machine": _machine(),
+        "machine": machine.describe({name: metadata.version(name) for name in PACKAGES}),
         "settings": {
             "sizes": options.sizes,
             "latencies_ms": options.latencies,
@@ -103,26 +103,6 @@ def _universes(options: argparse.Namespace, server: embedded.Embedded, folder: P
             if "preflight" in options.parts and size == whole:
                 _say(f"running every check over {size} symbols at {latency:g} ms")
                 report["preflight"].append({**point, **preflights.checks(server, config, folder / "report.json")})
-
-
-def _machine() -> dict[str, Any]:
-    return {
-        "cores": os.cpu_count(),
-        "system": f"{platform.system()} {platform.release()}",
-        "processor": _processor(),
-        "python": platform.python_version(),
-        "versions": {
-            name: metadata.version(name) for name in ("arcticdb", "boto3", "moto", "werkzeug", "ansible-core")
-        },
-    }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.machine()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -47,7 +47,7 @@ def tables(report: Mapping[str, Any]) -> Iterator[str]:
     settings = report["settings"]
     if report["scans"]:
         yield "Freshness scan"
-        yield from _columns(_scan_rows(report["scans"]))
+        yield from columns(_scan_rows(report["scans"]))
         yield f"Times are the best of {settings['repeats']}, memory the highest; the three ways were measured in turn,"
         threads = report["scans"][0]["ours"]["io_threads"]
         yield f"each in a process of its own, ours and the floor with {threads} requests under way at once."
@@ -57,13 +57,13 @@ def tables(report: Mapping[str, Any]) -> Iterator[str]:
     for one in report["preflight"]:
         yield ""
         yield f"predictor preflight, {one['symbols']} symbols, {one['latency_ms']:g} ms: {one['seconds']:.2f} s"
-        yield from _columns([(each["name"], each["status"], f"{each['seconds']:.2f} s") for each in one["checks"]])
+        yield from columns([(each["name"], each["status"], f"{each['seconds']:.2f} s") for each in one["checks"]])
     if one := report["playbook"]:
         yield ""
         yield f"ansible-playbook train.yml -e preflight_only=true: {one['outcome']}"
         boot = f"beside {one['boot_seconds']:.1f} s to request and boot the instance"
         yield f"  {one['seconds_without_boot']:.1f} s in all, {boot}"
-        yield from _columns([(each["name"], each["status"], f"{each['seconds'] or 0:.1f} s") for each in one["steps"]])
+        yield from columns([(each["name"], each["status"], f"{each['seconds'] or 0:.1f} s") for each in one["steps"]])
 
 
 def _scan_rows(scans: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, ...]]:
@@ -94,7 +94,7 @@ def _verdict(required: Mapping[str, Any]) -> Iterator[str]:
         yield f"Required at {where}, and met: {wanted}."
 
 
-def _columns(rows: Iterator[tuple[str, ...]] | Sequence[tuple[str, ...]]) -> Iterator[str]:
+def columns(rows: Iterator[tuple[str, ...]] | Sequence[tuple[str, ...]]) -> Iterator[str]:
     """Rows as lines; figures to the right, words to the left."""
     rows = list(rows)
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]

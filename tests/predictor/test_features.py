@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from predictor.training import features
 from predictor.training.features import compute
 
@@ -26,6 +28,24 @@ def test_every_feature_is_known_once_its_window_is_full(walks: Any, name: str) -
 
     assert np.isnan(values[0]).all()
     assert np.isfinite(values[252:]).all()
+
+
+@given(st.integers(2, 398), st.integers(0, 2**32 - 1), st.floats(0, 0.3))
+@settings(max_examples=30, deadline=None)
+def test_no_change_after_any_day_moves_a_feature_up_to_it(day: int, seed: int, missing: float) -> None:
+    """Whatever the future becomes: other prices, other gaps, or nothing at all."""
+    random = np.random.default_rng(seed)
+    closes = 100 * np.exp(np.cumsum(random.normal(0, 0.02, (400, 3)), axis=0))
+    closes[random.random(closes.shape) < missing] = np.nan
+    changed = closes.copy()
+    changed[day:] *= random.uniform(0.1, 10, changed[day:].shape)
+    changed[day:][random.random(changed[day:].shape) < missing] = np.nan
+
+    whole, other, cut = compute(closes), compute(changed), compute(closes[:day])
+
+    for name in features.ALL:
+        np.testing.assert_array_equal(whole[name][:day], other[name][:day], err_msg=name)
+        np.testing.assert_array_equal(whole[name][:day], cut[name], err_msg=name)
 
 
 def test_one_symbol_does_not_touch_another(walks: Any) -> None:

@@ -59,3 +59,58 @@ def test_centred_ranks_span_a_day_and_put_the_unknown_in_the_middle() -> None:
 def test_pearson_of_something_that_does_not_vary_is_nothing() -> None:
     assert ic.pearson(np.ones(9), np.arange(9.0)) == 0.0
     assert ic.pearson(np.arange(9.0), np.arange(9.0) * 2) == pytest.approx(1.0)
+
+
+def test_the_interval_of_a_mean_is_newey_and_wests_by_the_letter() -> None:
+    values = np.array([0.1, 0.3, -0.2, 0.05, 0.2])
+    away = values - values.mean()
+    covariance = [sum(away[t] * away[t - lag] for t in range(lag, 5)) / 5 for lag in range(3)]
+    variance = (covariance[0] + 2 * (2 / 3 * covariance[1] + 1 / 3 * covariance[2])) / 5
+    factor = 1.96 + 2.9694 * 0.6 + 0.4160 * 0.6**2 - 0.5324 * 0.6**3
+
+    low, high = ic.interval(values, lag=2)
+
+    assert (high + low) / 2 == pytest.approx(values.mean())
+    assert (high - low) / 2 == pytest.approx(factor * np.sqrt(variance))
+
+
+@pytest.mark.parametrize(("days", "share", "with_196"), [(60, 0.81, 0.65), (126, 0.88, 0.80), (500, 0.89, 0.87)])
+def test_how_often_the_interval_holds_the_mean_where_21_days_overlap(days: int, share: float, with_196: float) -> None:
+    """Not 95 times in 100: the weights halve what distant days share. It is known, and the docstring says so."""
+    random = np.random.default_rng(days)
+    sums = np.cumsum(np.pad(random.normal(0, 0.3, (2000, days + 20)), ((0, 0), (1, 0))), axis=1)
+    series = 0.02 + (sums[:, 21:] - sums[:, :-21]) / 21
+    half = np.array([ic.interval(one, 20)[1] for one in series]) - series.mean(axis=1)
+    away = np.abs(series.mean(axis=1) - 0.02)
+    overlap = 21 / days
+    factor = (1.96 + 2.9694 * overlap + 0.4160 * overlap**2 - 0.5324 * overlap**3) / 1.96
+
+    assert np.mean(away <= half) == pytest.approx(share, abs=0.02)
+    assert np.mean(away <= half / factor) == pytest.approx(with_196, abs=0.02)
+
+
+def test_the_interval_holds_the_mean_of_independent_days_95_times_in_100() -> None:
+    series = np.random.default_rng(1).normal(0.02, 0.3, (2000, 126))
+
+    held = np.mean([low <= 0.02 <= high for low, high in (ic.interval(one, 0) for one in series)])
+
+    assert held == pytest.approx(0.95, abs=0.015)
+
+
+def test_the_interval_ends_at_1_and_one_day_says_nothing() -> None:
+    assert ic.interval(np.array([0.4]), 20) == (-1.0, 1.0)
+    assert ic.interval(np.array([0.9, 1.0, 0.2]), 20)[1] <= 1.0
+    assert ic.interval(np.full(9, 0.25), 2) == (0.25, 0.25)
+
+
+@pytest.mark.parametrize(("count", "place"), [(6, 0), (8, 0), (9, 1), (15, 3), (61, 22)])
+def test_the_interval_of_the_median_is_that_of_the_binomial_tables(count: int, place: int) -> None:
+    values = np.random.default_rng(count).permutation(np.arange(count)).tolist()
+
+    assert ic.median_interval(values) == (place, count - 1 - place)
+    assert stats.binom.cdf(place, count, 0.5) <= 0.025 < stats.binom.cdf(place + 1, count, 0.5)
+
+
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_fewer_than_six_folds_have_no_interval(count: int) -> None:
+    assert ic.median_interval([0.1] * count) is None

@@ -7,11 +7,15 @@ from typing import Any
 import lightgbm
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from predictor.config import Config
-from predictor.training import boosting, features, ic, labels, rows
+from predictor.training import boosting, features, ic, labels, meta, rows
 from predictor.training.layer1 import RESEARCH, Buckets, Layer1, momentum_score
 from predictor.training.meta import MetaModel
 from predictor.training.rows import Rows
+from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import Ridge
 
 
 @pytest.fixture
@@ -34,13 +38,17 @@ def test_an_unknown_part_of_the_momentum_score_is_neutral() -> None:
     assert momentum_score(np.array([0.05]), unknown, unknown, unknown)[0] == pytest.approx(0.02)
 
 
-def test_the_same_rows_give_the_same_model_on_one_thread_and_two(data: Rows, config: Config) -> None:
+def test_the_same_rows_give_the_same_model_on_one_thread_and_two(walks: Any, config: Config) -> None:
+    """LightGBM makes blocks of 1,024 rows: with fewer, two threads would be one."""
+    closes = walks(400, 60, seed=5)
+    data = rows.build(features.compute(closes), labels.compute(closes, 21, 0.25), [features.VOLATILITY])
     texts = []
-    for threads in (1, 2):
+    for threads in (1, 2, 3):
         settings = replace(config, run=replace(config.run, threads=threads))
         texts.append(boosting.to_text(Layer1.fit(data, len(data), [], settings).volatility))
 
-    assert texts[0] == texts[1]
+    assert len(data) > 20_000
+    assert len(set(texts)) == 1
 
 
 def test_a_model_read_back_from_its_text_predicts_the_same(data: Rows, config: Config) -> None:
@@ -128,3 +136,54 @@ def test_the_documents_say_all_that_a_forecast_needs() -> None:
         np.interp(score, isotonic["scores"], isotonic["forecasts"]), model.calibrate(model.score(inputs))
     )
     assert ic.pearson(score, inputs[:, 0]) > 0.9
+
+
+@given(st.lists(st.tuples(st.integers(-4, 4), st.integers(-5, 5)), min_size=1, max_size=30))
+def test_the_calibrator_is_scikit_learns_with_ties_and_without(points: list[tuple[int, int]]) -> None:
+    scores, target = np.array(points, dtype=float).T
+
+    knots, values = meta.isotonic(scores, target)
+    theirs = IsotonicRegression(out_of_bounds="clip").fit(scores, target)
+
+    asked = np.linspace(-5, 5, 41)
+    np.testing.assert_allclose(np.interp(asked, knots, values), theirs.predict(asked), atol=1e-12)
+
+
+@pytest.mark.parametrize("cuts", [[], [1], [100, 350]])
+def test_ridge_is_scikit_learns_however_the_rows_are_cut(cuts: list[int]) -> None:
+    random = np.random.default_rng(4)
+    inputs = random.uniform(-0.5, 0.5, (500, 4)) + np.array([0, 1, 0, 0])
+    target = inputs @ [0.1, 0.0, -0.05, 0.02] + random.normal(0.3, 0.1, 500)
+
+    coefficients, intercept = meta.ridge(np.split(inputs, cuts), np.split(target, cuts), alpha=2.0)
+    theirs = Ridge(alpha=2.0).fit(inputs, target)
+
+    np.testing.assert_allclose(coefficients, theirs.coef_, atol=1e-12)
+    assert intercept == pytest.approx(theirs.intercept_, abs=1e-12)
+
+
+def test_the_shares_of_the_features_add_up_to_1_and_name_the_one_that_matters(data: Rows, config: Config) -> None:
+    told = replace(data, relative=np.nan_to_num(data.features["research.view"]), move=data.features["rv60"])
+    told = replace(told, move=np.nan_to_num(told.move))
+
+    shares = Layer1.fit(told, len(told), ["research.view"], config).importance()
+
+    assert list(shares) == ["volatility", "research"]
+    assert shares["research"] == {"research.view": 1.0}
+    assert set(shares["volatility"]) == set(features.VOLATILITY)
+    assert sum(shares["volatility"].values()) == pytest.approx(1.0)
+    assert shares["volatility"]["rv60"] > 0.9
+
+
+def test_a_model_that_never_split_and_bucket_means_have_no_shares(data: Rows, config: Config) -> None:
+    flat = replace(data, move=np.zeros(len(data)))
+    few = replace(config, research=replace(config.research, min_rows=10**6))
+
+    assert Layer1.fit(flat, len(flat), ["research.view"], few).importance() == {"volatility": {}, "research": {}}
+
+
+def test_the_meta_models_shares_are_of_the_absolute_coefficients() -> None:
+    model = MetaModel(np.array([0.3, -0.1, 0.0]), 0.0, np.zeros(1), np.zeros(1))
+
+    assert model.importance(["a", "b", "c"]) == pytest.approx({"a": 0.75, "b": 0.25, "c": 0.0})
+    assert MetaModel(np.zeros(2), 0.0, np.zeros(1), np.zeros(1)).importance(["a", "b"]) == {}

@@ -12,13 +12,14 @@ from predictor.training.saved_folds import decode, encode
 from predictor.training.walk_forward import FoldResult, FoldRows
 
 FOLD = Fold(3, 0, 400, 421, 481)
+SHARES = {"volatility": {"rv60": 1 / 3, "rv5": 2 / 3}, "meta": {}}
 ODD = np.array([0.1, -0.0, np.nan, np.inf, 5e-324, 1 / 3, np.nextafter(1, 2)])
 
 
 def _result() -> FoldResult:
     # Not in alphabetical order: it is the order of layer 2's inputs.
     outputs = {"momentum_score": ODD, "predicted_volatility": ODD[::-1].copy(), "a_third": ODD * 3}
-    part = FoldRows(FOLD, 70, 77, outputs, np.column_stack([ODD, ODD]), ODD, ODD / 7)
+    part = FoldRows(FOLD, 70, 77, outputs, np.column_stack([ODD, ODD]), ODD, ODD / 7, SHARES)
     return FoldResult(part, {"fold": 3, "train_rows": 70, "ic": 0.1 + 0.2, "seconds": 1.234}, None)
 
 
@@ -29,7 +30,8 @@ def _bits(result: FoldResult) -> object:
         return result.scored, result.skipped
     arrays = [part.inputs, part.score, part.calibrated, *part.outputs.values()]
     shown = [(array.dtype.str, array.shape, array.tobytes()) for array in arrays]
-    return result.scored, result.skipped, part.fold, part.start, part.stop, list(part.outputs), shown
+    names = (list(part.outputs), part.importance)
+    return result.scored, result.skipped, part.fold, part.start, part.stop, names, shown
 
 
 def test_every_bit_comes_back() -> None:

@@ -16,6 +16,7 @@ TARGETS = {
     "preflight",
     "test",
     "bench-preflight",
+    "bench-train",
     "drill",
     "soak",
     "soak-training",

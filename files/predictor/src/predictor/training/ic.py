@@ -108,7 +108,9 @@ def interval(values: Vector, lag: int) -> tuple[float, float]:
     Heteroskedasticity and Autocorrelation Consistent Covariance Matrix", Econometrica 55 (1987), pages 703-708: with
     the weights `1 - l / (lag + 1)`. Where the lag is no small share of the series, 1.96 of its roots cover too little;
     the factor is that of N. M. Kiefer and T. J. Vogelsang, "A New Asymptotic Theory for Heteroskedasticity-
-    Autocorrelation Robust Tests", Econometric Theory 21 (2005), pages 1130-1164, table 1 (Bartlett, 97.5 %).
+    Autocorrelation Robust Tests", Econometric Theory 21 (2005), pages 1130-1164, table 1 (Bartlett, 97.5 %). Where all
+    correlation comes from labels that overlap by `lag` days, the weights still take too much of it away: with 21 days
+    the interval then holds the mean 88 times in 100 over 126 days, and 81 times over 60.
 
     Args:
         values: Shape (N,), N > 0: daily coefficients, in order.

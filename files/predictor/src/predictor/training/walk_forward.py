@@ -90,8 +90,8 @@ class WalkForwardResult:
 
     Attributes:
         parts: Out-of-sample rows of each fold that trained a layer 1, in order.
-        folds: `{fold, train_start, …, ic, ic_low, ic_high, seconds}` of each fold with an IC; days are indices into the
-            panel.
+        folds: `{fold, train_start, …, ic, ic_low, ic_high, seconds}` of each fold with an IC; days are indices into
+            the panel.
         skipped: `{fold, reason}` of the others.
     """
 
