@@ -151,7 +151,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
                 points.append(bench.compare(symbols, days, options.repeats if judged else 1))
         if "growth" in options.parts:
             growth = bench.growth()
-    one = (points[0]["ours"] if points else growth[0]) if points or growth else {"versions": {}, "threads": 0}
+    one: dict[str, Any] = points[0]["ours"] if points else growth[0]
     return {
         "machine": machine.describe(one["versions"]),
         "settings": {

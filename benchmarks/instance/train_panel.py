@@ -6,6 +6,7 @@ It is written to one file before anything is measured, so that making it costs n
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from predictor.training import features
@@ -39,7 +40,7 @@ def write(path: Path, symbols: int, days: int, seed: int = 1) -> None:
     # Calm and wild years, for the volatility model to tell apart.
     level = 0.018 * np.exp(0.4 * np.sin(np.arange(days) / 120)[:, None] + 0.3 * random.normal(size=(1, symbols)))
     close = 100 * np.exp(np.cumsum(market + own + level * random.normal(size=(days, symbols)), axis=0))
-    columns = {}
+    columns: dict[str, Any] = {}
     for number in range(RESEARCH_COLUMNS):
         # The first ones know a little, the last ones nothing.
         values = own * 4000 / (number + 1) + random.normal(size=(days, symbols))

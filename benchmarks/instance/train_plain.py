@@ -157,7 +157,7 @@ def _momentum(rows: pd.DataFrame) -> pd.Series:
 
 def _layer1(train: pd.DataFrame, names: list[str], config: Config, threads: int, watch: Watch) -> tuple[Any, Any]:
     size = config.lightgbm
-    parameters = {
+    parameters: dict[str, Any] = {
         "n_estimators": size.trees,
         "num_leaves": size.leaves,
         "learning_rate": size.learning_rate,
