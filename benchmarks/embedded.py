@@ -13,7 +13,7 @@ from typing import Any
 
 import boto3
 
-from local_aws import control
+from local_aws import control, substitutions
 from local_aws.state import AccessKey, Reservation
 
 BUCKET = "bench-data"
@@ -122,7 +122,8 @@ def _prepare(reservation: Reservation, policy: Path) -> AccessKey:
     session.client("s3", endpoint_url=reservation.endpoint).create_bucket(Bucket=BUCKET)
     iam = session.client("iam", endpoint_url=reservation.endpoint)
     iam.create_user(UserName=READER)
-    document = policy.read_text(encoding="utf-8").replace("${data_bucket}", BUCKET)
+    values = {"data_bucket": BUCKET, "data_prefixes": [f"{PREFIX}/"], "artefact_prefixes": ["predictor/"]}
+    document = json.dumps(substitutions.fill(json.loads(policy.read_text(encoding="utf-8")), values))
     iam.put_user_policy(UserName=READER, PolicyName="preflight", PolicyDocument=document)
     made = iam.create_access_key(UserName=READER)["AccessKey"]
     return AccessKey(READER, made["AccessKeyId"], made["SecretAccessKey"])

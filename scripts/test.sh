@@ -52,7 +52,7 @@ fi
 
 # shellcheck disable=SC2086  # Lists of paths.
 if [ -n "$predictor_tests" ]; then
-    run_pytest .venv-predictor/bin/python -m pytest $predictor_tests "$@"
+    run_pytest .venv-predictor/bin/python -m pytest -n 2 --dist loadfile $predictor_tests "$@"
 fi
 if [ -n "${lint:-}" ]; then
     wait "$lint" || failed=1
@@ -60,9 +60,9 @@ if [ -n "${lint:-}" ]; then
 fi
 # shellcheck disable=SC2086
 if [ -n "$main_tests" ]; then
-    # Three workers for two cores, as most of these tests wait for a run; the tests of a file stay together, as they share
+    # Four workers for two cores, as most of these tests wait for a run; the tests of a file stay together, as they share
     # what is expensive. In the order given: xdist's own would put the files with few tests last, which here are the
     # longest.
-    run_pytest .venv/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $main_tests "$@"
+    run_pytest .venv/bin/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $main_tests "$@"
 fi
 exit "$failed"

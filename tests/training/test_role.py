@@ -142,7 +142,7 @@ def test_both_steps_run_watched_and_only_the_full_one_may_save_its_folds(play: P
     assert smoke[0] == full[0] == "learn"
     assert smoke[5] == full[5] == "--at=2022-12-29/us-east-1"
     assert ("--dry-run" in smoke, "--state-prefix" in smoke) == (True, False)
-    assert ("--dry-run" in full, full[full.index("--state-prefix") + 1]) == (False, "runs/folds")
+    assert ("--dry-run" in full, full[full.index("--state-prefix") + 1]) == (False, "runs/r1")
     assert (play.result("smoke"), play.result("full")) == ({"dry_run": True}, {"dry_run": False})
     assert (play.folder / "training-full.json").stat().st_mode & 0o777 == 0o640
     assert "    fold 1 of 9, resumed\n" in play.output
