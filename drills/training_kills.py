@@ -33,6 +33,8 @@ PYTHON = ROOT / ".venv-predictor" / "bin" / "python"
 RUN_DATE = "2022-12-29"
 MANIFEST = "predictor/weights/meta/manifest.json"
 LOOK_SECONDS = 0.02
+#: Between two readings of the live set, so that the reader leaves the trainings some of the machine.
+READ_SECONDS = 0.05
 LONGEST_SECONDS = 600.0
 SMALL = {"walk_forward": {"test_days": 756}, "lightgbm": {"trees": 20}, "gates": {"median_ic": {"threshold": -1.0}}}
 
@@ -152,6 +154,7 @@ class Reader(threading.Thread):
                 self.torn.append(f"{type(error).__name__}: {error}")
             else:
                 self.sets[version] = self.sets.get(version, 0) + 1
+            self._told_to_end.wait(READ_SECONDS)
 
     def read_once(self) -> str:
         """Read the live set once; its version.
