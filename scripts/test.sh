@@ -63,6 +63,6 @@ if [ -n "$main_tests" ]; then
     # Four workers for two cores, as most of these tests wait for a run; the tests of a file stay together, as they share
     # what is expensive. In the order given: xdist's own would put the files with few tests last, which here are the
     # longest.
-    run_pytest .venv/bin/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $main_tests "$@"
+    run_pytest .venv/bin/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --durations 20 $main_tests "$@"
 fi
 exit "$failed"
