@@ -348,6 +348,8 @@ NOT_SIMULATED = {
     "servicequotas:GetServiceQuota",
     "ssm:DescribeInstanceInformation",
     "ssm:GetParameters",
+    # No part of a run: for playbooks/rollback.yml.
+    "sts:AssumeRole",
 }
 
 
