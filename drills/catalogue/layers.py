@@ -14,7 +14,7 @@ from drills.stage import Stage
 WITHOUT_GUARD = ("-e", "run_guard=false")
 WITHOUT_SCHEDULE = ("-e", "spot_instance_expiry_role=")
 #: In minutes: a lease that lasts until a run is in a phase, on a loaded machine too; and one that outlasts every drill.
-SHORT = {"request": 1, "preflight": 1, "training": 2}
+SHORT = {"request": 1, "preflight": 2, "training": 2}
 LONG = 120
 #: After the lease: until a layer that looks now and then sees it, and the end of the machine.
 AFTER_LEASE_SECONDS = 20.0
