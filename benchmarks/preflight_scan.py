@@ -6,21 +6,18 @@ Exit codes: 0 done, 1 failed or a requirement not met (one line on standard erro
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import signal
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-from benchmarks import embedded, machine, preflights, scans, verdict
-from benchmarks.scans import ROOT, BenchmarkError
-from local_aws.state import LocalAwsError
+from benchmarks import command, embedded, machine, preflights, scans, verdict
+from benchmarks.command import positive, say, some_of
+from benchmarks.scans import ROOT
 
 PARTS = ("scan", "preflight", "playbook")
 PACKAGES = ("arcticdb", "boto3", "moto", "werkzeug", "ansible-core")
@@ -30,23 +27,14 @@ POLICY = ROOT / "files/iam/preflight_instance.json"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; return the exit code."""
     options = _parser().parse_args(arguments)
-    for number in embedded.STOPS:
-        signal.signal(number, _stop)
-    try:
-        report = run(options)
-    except (BenchmarkError, LocalAwsError, OSError) as error:
-        return _fail(str(error))
-    except KeyboardInterrupt:
-        return _fail("interrupted")
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    for line in verdict.tables(report):
-        print(line)
-    print(f"\n{options.output}")
-    if failures := report["required"]["failures"]:
-        point = verdict.POINT
-        return _fail(f"at {point['symbols']} symbols and {point['latency_ms']} ms: {'; '.join(failures)}")
-    return 0
+    point = verdict.POINT
+    return command.carry_out(
+        "bench-preflight",
+        lambda: run(options),
+        options.output,
+        verdict.tables,
+        f"{point['symbols']} symbols and {point['latency_ms']} ms",
+    )
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
@@ -79,7 +67,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             with embedded.running(folder / "aws", POLICY) as server:
                 _universes(options, server, folder, report)
         if "playbook" in options.parts:
-            _say("running the playbook's preflight")
+            say("running the playbook's preflight")
             report["playbook"] = preflights.playbook(folder / "playbook")
     report["required"] = verdict.judge(report["scans"])
     report["seconds"] = round(time.monotonic() - started, 1)
@@ -92,16 +80,16 @@ def _universes(options: argparse.Namespace, server: embedded.Embedded, folder: P
     scanner = scans.Scanner(server, config, folder, options.sample, options.io_threads)
     whole = verdict.POINT["symbols"] if verdict.POINT["symbols"] in options.sizes else options.sizes[-1]
     for before, size in zip([0, *options.sizes], options.sizes, strict=False):
-        scans.grow(server, before, size, _say)
+        scans.grow(server, before, size, say)
         for latency in options.latencies:
             server.set_latency(latency)
             point = {"symbols": size, "latency_ms": latency}
             if "scan" in options.parts:
-                _say(f"scanning {size} symbols at {latency:g} ms")
+                say(f"scanning {size} symbols at {latency:g} ms")
                 measured = scanner.measure(options.repeats)
                 report["scans"].append({**point, **measured, **verdict.ratios(measured)})
             if "preflight" in options.parts and size == whole:
-                _say(f"running every check over {size} symbols at {latency:g} ms")
+                say(f"running every check over {size} symbols at {latency:g} ms")
                 report["preflight"].append({**point, **preflights.checks(server, config, folder / "report.json")})
 
 
@@ -110,24 +98,20 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bench-preflight", description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--sizes", type=_sizes, default=[500, 5000, 20000], help="symbols (500,5000,20000)")
     parser.add_argument("--latencies", type=_latencies, default=[0.0, 20.0], help="added milliseconds (0,20)")
-    parser.add_argument("--repeats", type=_positive, default=3, help="measurements of each (3); the best one counts")
-    parser.add_argument("--sample", type=_positive, default=200, help="symbols that the origin's way reads (200)")
-    parser.add_argument("--io-threads", type=_positive, help="ArcticDB's threads in our scan (the predictor's number)")
-    parser.add_argument("--parts", type=_parts, default=list(PARTS), help=f"what to measure ({','.join(PARTS)})")
+    parser.add_argument("--repeats", type=positive, default=3, help="measurements of each (3); the best one counts")
+    parser.add_argument("--sample", type=positive, default=200, help="symbols that the origin's way reads (200)")
+    parser.add_argument("--io-threads", type=positive, help="ArcticDB's threads in our scan (the predictor's number)")
+    parser.add_argument(
+        "--parts", type=some_of(PARTS), default=list(PARTS), help=f"what to measure ({','.join(PARTS)})"
+    )
     parser.add_argument(
         "--output", type=Path, default=ROOT / ".cache/bench-preflight.json", help="report (.cache/bench-preflight.json)"
     )
     return parser
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
-    return int(text)
-
-
 def _sizes(text: str) -> list[int]:
-    return sorted({_positive(part) for part in text.split(",")})
+    return sorted({positive(part) for part in text.split(",")})
 
 
 def _latencies(text: str) -> list[float]:
@@ -138,27 +122,6 @@ def _latencies(text: str) -> list[float]:
     if not all(0 <= value < 60_000 for value in values):
         raise argparse.ArgumentTypeError(f"{text!r} must be of 0 to 60000 milliseconds")
     return values
-
-
-def _parts(text: str) -> list[str]:
-    parts = text.split(",")
-    if unknown := sorted(set(parts) - set(PARTS)):
-        raise argparse.ArgumentTypeError(f"unknown part {unknown[0]!r}, known are {', '.join(PARTS)}")
-    return parts
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    # As Ctrl-C does it: what was started is ended on the way out.
-    raise KeyboardInterrupt
-
-
-def _say(what: str) -> None:
-    print(f"… {what}", file=sys.stderr, flush=True)
-
-
-def _fail(message: str) -> int:
-    print(f"bench-preflight: {' '.join(message.split())}", file=sys.stderr)
-    return 1
 
 
 if __name__ == "__main__":

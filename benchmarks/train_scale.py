@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import signal
 import subprocess
 import sys
 import tempfile
@@ -16,13 +15,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
 import yaml
 
-from benchmarks import embedded, machine, train_verdict
+from benchmarks import command, machine, train_verdict
+from benchmarks.command import positive, say, some_of
 from benchmarks.scans import PYTHON, ROOT, BenchmarkError
 
 PARTS = ("compare", "growth")
@@ -112,23 +111,14 @@ class Bench:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; return the exit code."""
     options = _parser().parse_args(arguments)
-    for number in embedded.STOPS:
-        signal.signal(number, _stop)
-    try:
-        report = run(options)
-    except (BenchmarkError, OSError) as error:
-        return _fail(str(error))
-    except KeyboardInterrupt:
-        return _fail("interrupted")
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    for line in train_verdict.tables(report):
-        print(line)
-    print(f"\n{options.output}")
-    if failures := report["required"]["failures"]:
-        point = train_verdict.POINT
-        return _fail(f"at {point['symbols']} x {point['days']}: {'; '.join(failures)}")
-    return 0
+    point = train_verdict.POINT
+    return command.carry_out(
+        "bench-train",
+        lambda: run(options),
+        options.output,
+        train_verdict.tables,
+        f"{point['symbols']} x {point['days']}",
+    )
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
@@ -202,20 +192,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--sizes", type=_sizes, default=[(500, 2520), (2000, 2520)], help="symbols x days (500x2520,2000x2520)"
     )
-    parser.add_argument("--repeats", type=_positive, default=3, help="measurements at the required size (3)")
-    parser.add_argument("--trees", type=_positive, help="trees of each LightGBM model (the shipped configuration's)")
-    parser.add_argument("--leaves", type=_positive, help="leaves of each tree (the shipped configuration's)")
-    parser.add_argument("--parts", type=_parts, default=list(PARTS), help=f"what to measure ({','.join(PARTS)})")
+    parser.add_argument("--repeats", type=positive, default=3, help="measurements at the required size (3)")
+    parser.add_argument("--trees", type=positive, help="trees of each LightGBM model (the shipped configuration's)")
+    parser.add_argument("--leaves", type=positive, help="leaves of each tree (the shipped configuration's)")
+    parser.add_argument(
+        "--parts", type=some_of(PARTS), default=list(PARTS), help=f"what to measure ({','.join(PARTS)})"
+    )
     parser.add_argument(
         "--output", type=Path, default=ROOT / ".cache/bench-train.json", help="report (.cache/bench-train.json)"
     )
     return parser
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
-    return int(text)
 
 
 def _sizes(text: str) -> list[tuple[int, int]]:
@@ -226,28 +212,6 @@ def _sizes(text: str) -> list[tuple[int, int]]:
             raise argparse.ArgumentTypeError(f"{part!r} is no size as 500x2520 (symbols x days)")
         sizes.append((int(match[1]), int(match[2])))
     return sizes
-
-
-def _parts(text: str) -> list[str]:
-    parts = text.split(",")
-    if unknown := sorted(set(parts) - set(PARTS)):
-        raise argparse.ArgumentTypeError(f"unknown part {unknown[0]!r}, known are {', '.join(PARTS)}")
-    return parts
-
-
-def say(what: str) -> None:
-    """Tell what is being done."""
-    print(f"… {what}", file=sys.stderr, flush=True)
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    # As Ctrl-C does it: what was started is ended on the way out.
-    raise KeyboardInterrupt
-
-
-def _fail(message: str) -> int:
-    print(f"bench-train: {' '.join(message.split())}", file=sys.stderr)
-    return 1
 
 
 if __name__ == "__main__":
