@@ -10,6 +10,8 @@ TESTS ?=
 N ?=
 SEED ?= 1
 export PYTHON TESTS
+# A run is a hundred processes that import boto3 or Ansible: to compile those anew each time costs a fifth of it.
+unexport PYTHONDONTWRITEBYTECODE
 
 # As `. .venv/bin/activate` does it, and with this folder's ansible.cfg whatever the environment says.
 in_venv := PATH="$(CURDIR)/.venv/bin:$$PATH" ANSIBLE_CONFIG="$(CURDIR)/ansible.cfg"

@@ -49,6 +49,15 @@ def test_every_target_is_phony_so_that_no_file_of_its_name_stops_it(root: Path) 
     assert set(re.findall(r"^\.PHONY: (\S+)$", text, re.MULTILINE)) == TARGETS
 
 
+def test_what_it_starts_may_keep_compiled_code(root: Path, clean_environ: dict[str, str], tmp_path: Path) -> None:
+    extra = tmp_path / "extra.mk"
+    extra.write_text("shown:\n\t@env\n")
+    environ = {**clean_environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUTF8": "1"}
+    shown = make(root, environ, "-f", "Makefile", "-f", str(extra), "shown").stdout.splitlines()
+    assert "PYTHONUTF8=1" in shown
+    assert not [line for line in shown if line.startswith("PYTHONDONTWRITEBYTECODE=")]
+
+
 def test_preflight_is_the_training_playbook_with_one_variable_more(root: Path, clean_environ: dict[str, str]) -> None:
     train = make(root, clean_environ, "-n", "train", "ARGS=-e training_mode=smoke").stdout
     preflight = make(root, clean_environ, "-n", "preflight", "ARGS=-e training_mode=smoke").stdout
