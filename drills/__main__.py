@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
+import itertools
 import json
 import os
 import queue
@@ -65,9 +66,14 @@ def run(drills: Iterable[Drill], jobs: int) -> list[Row]:
     groups: dict[str, list[Drill]] = {}
     for drill in drills:
         groups.setdefault(drill.group or drill.name, []).append(drill)
-    # Those that wait for a lease, and those that train, first: no other should wait for one of them at the end.
-    for together in sorted(groups.values(), key=lambda group: -sum(_patience(drill) for drill in group)):
-        waiting.put(together)
+    # Those that train, and those that wait for a lease, early: no other should wait for one of them at the end. In turn
+    # with those that never wait, as a drill that waits leaves its processor to another.
+    patient = sorted(groups.values(), key=lambda group: -sum(_patience(drill) for drill in group))
+    half = (len(patient) + 1) // 2
+    for pair in itertools.zip_longest(patient[:half], reversed(patient[half:])):
+        for together in pair:
+            if together:
+                waiting.put(together)
     with tempfile.TemporaryDirectory(prefix="drills-") as folder, ThreadPoolExecutor(jobs) as pool:
         works = [pool.submit(_work, Path(folder) / str(number), waiting) for number in range(min(jobs, len(groups)))]
         try:
@@ -138,7 +144,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m drills", description=__doc__, allow_abbrev=False)
     parser.add_argument("only", nargs="*", metavar="NAME", help="only these drills; * and ? stand for anything")
     parser.add_argument("--fast", action="store_true", help="only those that `make test` runs")
-    parser.add_argument("--jobs", type=int, default=4, metavar="N", help="so many at a time (4)")
+    parser.add_argument("--jobs", type=int, default=5, metavar="N", help="so many at a time (5)")
     parser.add_argument("--json", type=Path, default=Path(".cache/drills.json"), metavar="FILE", help="rows as JSON")
     parser.add_argument("--list", action="store_true", help="show what there is, run nothing")
     return parser

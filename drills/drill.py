@@ -11,11 +11,10 @@ from typing import Any
 
 from drills.playbook import LONGEST_RUN_SECONDS, Playbook, Stuck
 from drills.stage import Stage
+from drills.waiting import looks
 
 #: How long the guard, or whoever closes a run in its place, may take to write the receipt and to sweep.
 CLOSING_SECONDS = 90.0
-#: How exactly the end of an instance is timed while the run goes on: each look is work for the embedded AWS.
-GONE_LOOK_SECONDS = 0.5
 FAILED = (2, 4)
 _ERROR = re.compile(r"^\[ERROR\]: (?:Task failed: )?(.*)$", re.MULTILINE)
 
@@ -134,11 +133,11 @@ def finish(run: Playbook, stage: Stage) -> Seen:
     """
     since = last = time.monotonic()
 
-    deadline = since + LONGEST_RUN_SECONDS
-    while run.code is None and time.monotonic() < deadline:
+    for _ in looks(LONGEST_RUN_SECONDS):
         if stage.instances():
             last = time.monotonic()
-        time.sleep(GONE_LOOK_SECONDS)
+        if run.code is not None:
+            break
     run.wait(1)
     return Seen(run, gone_after=round(last - since, 1))
 
@@ -172,7 +171,7 @@ def _judge(drill: Drill, stage: Stage, seen: Seen, started: float) -> Row:
         seen.check(gone is not None, "the instance lives on")
 
     def closed() -> bool:
-        return not any(stage.left().values()) and (expected.outcome is None or bool(seen.receipt()))
+        return (expected.outcome is None or bool(seen.receipt())) and not any(stage.left().values())
 
     stage.wait_until(closed, CLOSING_SECONDS)
     left, receipt = stage.left(), seen.receipt()

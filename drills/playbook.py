@@ -78,13 +78,13 @@ class Playbook:
         path = self.folder / "receipt.json" if self.folder else None
         return dict(json.loads(path.read_text())) if path and path.exists() else {}
 
-    def events(self) -> Iterator[dict[str, Any]]:
-        """What was recorded so far, whole lines only."""
+    def events(self, text: str = "") -> Iterator[dict[str, Any]]:
+        """What was recorded so far, whole lines only, and only those that hold `text`."""
         path = self.folder / "events.jsonl" if self.folder else None
-        text = path.read_text(errors="replace") if path and path.exists() else ""
-        for line in text.splitlines(keepends=True):
+        recorded = path.read_text(errors="replace") if path and path.exists() else ""
+        for line in recorded.splitlines(keepends=True):
             with suppress(ValueError):
-                if line.endswith("\n"):
+                if line.endswith("\n") and text in line:
                     yield json.loads(line)
 
     def wait_for(self, what: str, happened: Callable[[], bool], seconds: float = LONGEST_RUN_SECONDS) -> None:
@@ -109,7 +109,8 @@ class Playbook:
         """
 
         def begun() -> bool:
-            started = (event for event in self.events() if event["event"] == "task_started")
+            # The text first: most lines are of other events, and are not worth parsing ten times a second.
+            started = self.events('"task_started"')
             return any(event.get("step") == step and text in str(event.get("task")) for event in started)
 
         self.wait_for(f"a task {text!r} of the step {step} began", begun)

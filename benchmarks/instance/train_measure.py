@@ -43,11 +43,17 @@ SAMPLE = 1000
 
 
 class Watch:
-    """Sums up the time of stages."""
+    """Sums up the time of stages.
+
+    Attributes:
+        seconds: Of each stage, in all.
+        longest: Of each stage, the longest time that it took at once.
+    """
 
     def __init__(self) -> None:
         """Start with none."""
         self.seconds: dict[str, float] = {}
+        self.longest: dict[str, float] = {}
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -56,7 +62,9 @@ class Watch:
         try:
             yield
         finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
+            took = time.perf_counter() - started
+            self.seconds[name] = self.seconds.get(name, 0.0) + took
+            self.longest[name] = max(self.longest.get(name, 0.0), took)
 
     def over(self, place: Any, name: str, stage: str) -> None:
         """Time every call of a function of a module, or of a class."""
@@ -213,6 +221,7 @@ def _plain(panel: Panel, research: Research, settings: Config, watch: Watch) -> 
         **measured,
         "rows": len(found["rows"]),
         "folds": len(found["ics"]) + 1,
+        "features_once": watch.longest[train_plain.FEATURES],
         "median_ic": float(np.median(found["ics"])),
         "predictions": {
             "volatility": scored["predicted_volatility"].to_numpy(),

@@ -69,6 +69,8 @@ def test_the_stages_add_up_to_the_whole(finished: tuple[str, dict[str, Any], Pat
         assert sum(point[way]["stages"].values()) == pytest.approx(point[way]["seconds"], abs=0.05)
     assert set(point["ours"]["stages"]) == STAGES
     assert set(point["floor"]["stages"]) == {"LightGBM: binning", "LightGBM: training"}
+    # Two folds and the final models: plain computes its features five times.
+    assert 0 < point["plain"]["features_once"] < point["plain"]["stages"]["features"] / 2
 
 
 def test_the_report_names_the_machine_and_judges_nothing_at_another_size(
@@ -88,9 +90,14 @@ def point(ours: float = 11.0, mib: float = 500.0) -> dict[str, Any]:
     measured = {
         "ours": {"seconds": ours, "peak_mib": mib + 190, "import_mib": 190.0, "rows": rows},
         "floor": {"seconds": 10.0},
-        "plain": {"seconds": 24.0},
+        "plain": {"seconds": 24.0, "stages": {"features": 6.0}, "features_once": 2.0},
     }
     return {**train_verdict.POINT, **measured, **train_verdict.ratios(measured)}
+
+
+def test_it_also_says_what_one_gains_over_a_rival_that_computes_its_features_once() -> None:
+    assert point(ours=10.0)["ours_to_plain"] == pytest.approx(10 / 24, abs=1e-4)
+    assert point(ours=10.0)["ours_to_plain_once"] == pytest.approx(0.5)
 
 
 def test_the_feature_matrix_is_20_numbers_of_8_bytes_a_row() -> None:
