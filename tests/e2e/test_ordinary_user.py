@@ -82,10 +82,11 @@ def test_make_preflight_passes_from_nothing_and_writes_nothing(account: Account)
 
 
 def test_a_training_passes(account: Account) -> None:
-    run = account.train("-e", "training_mode=full")
+    # The smoke training: detached and followed as the full one, which takes an ordinary user no other way.
+    run = account.train("-e", "training_mode=smoke")
 
     assert run.code == 0, run.output
     assert run.receipt["outcome"] == "passed"
-    assert run.receipt["training"]["folds"] >= 10
+    assert "smoke" in {step["name"] for step in run.receipt["steps"] if step["status"] == "passed"}
     assert run.receipt["leaks"] == NO_LEAKS
     account.assert_nothing_left()
