@@ -120,6 +120,16 @@ class Playbook:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)
 
+    def end_workers(self) -> None:
+        """End what a killed playbook has left: its workers are sessions of their own, which no signal to it reaches.
+
+        Where there is a guard, it does so. Without one they wait for ever to tell the playbook what they did.
+        """
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):
+                if f"runs_dir={self.runs}".encode() in path.read_bytes().split(b"\0"):
+                    os.kill(int(path.parent.name), signal.SIGKILL)
+
     def wait(self, seconds: float = LONGEST_RUN_SECONDS) -> int:
         """Wait for its end and return its exit code.
 

@@ -126,6 +126,7 @@ class Stage:
             if run.code is None:
                 run.kill(signal.SIGKILL)
                 run.wait(60)
+            run.end_workers()
         self._runs.clear()
         if left := [instance.id for instance in self.instances()]:
             self.cloud.ec2.terminate_instances(InstanceIds=left)
