@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ import yaml
 from local_aws.state import reserve
 
 ROOT = Path(__file__).resolve().parents[1]
+PRACTICE = ROOT / "drills" / "project"
 LONGEST_COMMAND_SECONDS = 900
 DATA_BUCKET = "spot-train-data"
 TRANSPORT_BUCKET = "spot-train-transport"
@@ -30,6 +32,19 @@ def training_source(folder: Path, program: str = "predictor", **parts: Any) -> d
     default = yaml.safe_load((ROOT / "group_vars" / "all.yml").read_text())["training_source"]
     commands = {name: [program, *default[name][1:]] for name in ("preflight_command", "train_command")}
     return {**default, **commands, "path": str(folder), **parts}
+
+
+def practice_source(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """The practice project as training source: it needs no library, and does nothing but wait.
+
+    Args:
+        folder: Where a copy is made.
+        settings: What is different in its configuration.
+    """
+    shutil.copytree(PRACTICE, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    config = folder / "config" / "default.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), **settings}))
+    return training_source(folder, config="config/default.json", program="practice", imports=["practice"])
 
 
 @dataclass

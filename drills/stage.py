@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from drills.account import ROOT, EmbeddedAccount, training_source
+from drills.account import EmbeddedAccount, practice_source
 from drills.cloud import LIVE, Cloud, Instance, Inventory
 from drills.playbook import Playbook, Stuck
 from drills.waiting import happens
@@ -18,7 +17,6 @@ from drills.waiting import happens
 KINDS = ("instances", "volumes", "spot_requests", "launch_templates", "schedules", "transport_keys")
 PAST = "2026-01-01T00:00:00Z"
 LONG_PAST_RUN = "20260101T000000Z-abcdef"
-PRACTICE = ROOT / "drills" / "project"
 
 
 class Stage:
@@ -62,7 +60,8 @@ class Stage:
             runs: Folder for this run's folder.
         """
         self._plays += 1
-        source = ["-e", json.dumps({"training_source": self._practice(settings)})] if settings else []
+        practice = self.folder / f"practice-{self._plays}"
+        source = ["-e", json.dumps({"training_source": practice_source(practice, settings)})] if settings else []
         runs = runs or self.folder / f"runs-{self._plays}"
         # Not in the folder of the runs, whose disk a drill may fill.
         log = self.folder / f"output-{self._plays}.txt"
@@ -132,13 +131,6 @@ class Stage:
             self.cloud.ec2.terminate_instances(InstanceIds=left)
             if not self.wait_until(lambda: not self.instances(), 30):
                 raise Stuck(f"the embedded AWS does not end {', '.join(left)}")
-
-    def _practice(self, settings: dict[str, Any]) -> dict[str, Any]:
-        folder = self.folder / f"practice-{self._plays}"
-        shutil.copytree(PRACTICE, folder, ignore=shutil.ignore_patterns("__pycache__"))
-        config = folder / "config" / "default.json"
-        config.write_text(json.dumps({**json.loads(config.read_text()), **settings}))
-        return training_source(folder, config="config/default.json", program="practice", imports=["practice"])
 
     # who stands by
 

@@ -73,7 +73,7 @@ def _open_request(stage: Stage) -> Seen:
 
 DRILLS = [
     Drill("terminate-refused-twice", "TerminateInstances is refused twice, then works", "termination",
-          Expected("passed", (0,), gone_within=60), _refused_twice, fast=True),
+          Expected("passed", (0,), gone_within=60), _refused_twice),
     Drill("terminate-refused-for-ever", "TerminateInstances is refused for ever", "termination",
           Expected("failed", FAILED, says="UnauthorizedOperation", gone_within=LEASE_MINUTES * 60 + 20),
           _refused_for_ever, layer="dead-man switch"),

@@ -34,7 +34,7 @@ DRILLS = [
           functools.partial(_with, (("capacity", f"code={_CAPACITY}", "count=2"),), 2)),
     Drill("no-capacity", "no capacity anywhere", "request",
           Expected("no_capacity", (64,), says=_CAPACITY, attempts=0),
-          functools.partial(_with, (("capacity", f"code={_CAPACITY}"),), 6), fast=True),
+          functools.partial(_with, (("capacity", f"code={_CAPACITY}"),), 6)),
     Drill("capacity-after-launch", "the launch is refused, and happens all the same", "request",
           Expected("passed", (0,), attempts=1),
           functools.partial(_with, (("error", "service=ec2", "action=RunInstances", f"code={_CAPACITY}", "status=400",

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from drills.account import DATA_BUCKET, ROOT, EmbeddedAccount, training_source
+from drills.account import DATA_BUCKET, ROOT, EmbeddedAccount, practice_source, training_source
 
 NO_LEAKS = {
     "instances": 0,
@@ -89,6 +89,11 @@ def source_options(folder: Path, command: str) -> list[str]:
     """The options that have the playbook take the training project from a folder, its preflight from a command."""
     source = training_source(folder, command)
     return ["-e", json.dumps({"training_source": source})]
+
+
+def practice_options(folder: Path) -> list[str]:
+    """The options that have the playbook take the practice project: for tests of what is around the training."""
+    return ["-e", json.dumps({"training_source": practice_source(folder, {})})]
 
 
 def keys(account: Account) -> dict[str, str]:

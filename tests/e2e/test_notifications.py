@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from drills.account import ROOT
-from tests.e2e.conftest import Account
+from tests.e2e.conftest import Account, practice_options
 from tests.report import mail_server
 from tests.report.mail_server import PASSWORD, USER, MailServer
 
@@ -59,6 +59,7 @@ def test_a_run_that_passed_is_told_by_mail_and_to_the_topic(
     run = account.train(
         "-e",
         "preflight_only=true",
+        *practice_options(tmp_path / "practice"),
         *inputs(
             tmp_path,
             email_to=["ops@example.org"],
@@ -102,7 +103,7 @@ def test_a_run_that_failed_is_told_by_ses_and_what_cannot_be_sent_hides_nothing(
         "-e",
         "preflight_only=true",
         "-e",
-        "run_date=2023-02-01",
+        "data_bucket=not-there",
         *inputs(
             tmp_path,
             email_to=["ops@example.org"],
@@ -115,7 +116,7 @@ def test_a_run_that_failed_is_told_by_ses_and_what_cannot_be_sent_hides_nothing(
 
     assert run.code == 2, run.output
     assert run.receipt["outcome"] == "failed"
-    assert "freshness" in run.receipt["error"]
+    assert "not-there" in run.receipt["error"]
     mail, publication = run.receipt["notifications"]
     assert mail == {"channel": "ses", "to": "ops@example.org", "sent": True, "error": None}
     (request,) = account.ledger("--action", "SendRawEmail", "--since", run.receipt["started_at"])
@@ -125,5 +126,5 @@ def test_a_run_that_failed_is_told_by_ses_and_what_cannot_be_sent_hides_nothing(
     assert (publication["channel"], publication["to"], publication["sent"]) == ("sns", another, False)
     assert "is not authorized to perform: sns:Publish" in publication["error"]
     assert f"NOT SENT to {another} by sns" in " ".join(run.output.split())
-    assert any("did not pass: preflight failed" in line for line in run.errors), run.output
+    assert any("not-there" in line for line in run.errors), run.output
     account.assert_nothing_left()

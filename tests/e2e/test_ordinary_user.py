@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from drills.account import ROOT
-from tests.e2e.conftest import NO_LEAKS, Account, Run
+from tests.e2e.conftest import NO_LEAKS, Account, Run, practice_options
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="only root can make an ordinary user")
 
@@ -82,11 +82,11 @@ def test_make_preflight_passes_from_nothing_and_writes_nothing(account: Account)
 
 
 def test_a_training_passes(account: Account) -> None:
-    # The smoke training: detached and followed as the full one, which takes an ordinary user no other way.
-    run = account.train("-e", "training_mode=smoke")
+    # The practice project's, which is started and followed as any other.
+    run = account.train(*practice_options(account.folder / "practice"))
 
     assert run.code == 0, run.output
-    assert run.receipt["outcome"] == "passed"
-    assert "smoke" in {step["name"] for step in run.receipt["steps"] if step["status"] == "passed"}
+    assert (run.receipt["mode"], run.receipt["outcome"]) == ("both", "passed")
+    assert run.receipt["training"]["folds"] == 3
     assert run.receipt["leaks"] == NO_LEAKS
     account.assert_nothing_left()
