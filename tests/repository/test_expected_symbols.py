@@ -35,25 +35,34 @@ def receipt(runs: Path, run_id: str, symbols: list[str], outcome: str = "passed"
     (folder / "receipt.json").write_text(json.dumps(content))
 
 
-DATA = {"data_bucket": "data", "arctic_prefix": "arcticdb"}
+COMMAND = ["predictor", "preflight", "--data-bucket={data_bucket}"]
+SAME = {
+    "data_bucket": "data",
+    "arctic_prefix": "arcticdb",
+    "training_source": {"preflight_command": COMMAND, "config": ""},
+}
 
 
-def test_the_newest_run_that_passed_on_the_same_data_says_what_is_expected(module: ModuleType, tmp_path: Path) -> None:
+def test_the_newest_run_that_passed_and_asked_the_same_says_what_is_expected(module: ModuleType, tmp_path: Path) -> None:
     receipt(tmp_path, "20260101T000000Z-aaaaaa", ["OLD"])
-    receipt(tmp_path, "20260102T000000Z-bbbbbb", ["B", "A"], arctic_prefix="arcticdb")
+    receipt(tmp_path, "20260102T000000Z-bbbbbb", ["B", "A"], training_source={"preflight_command": COMMAND, "path": "here"})
     receipt(tmp_path, "20260103T000000Z-cccccc", ["FAILED"], outcome="failed")
     receipt(tmp_path, "20260104T000000Z-dddddd", ["OTHER"], data_bucket="other")
     receipt(tmp_path, "20260105T000000Z-eeeeee", ["PREFIX"], arctic_prefix="other")
+    another = {"preflight_command": ["practice", *COMMAND[1:]]}
+    receipt(tmp_path, "20260105T000001Z-eeeeee", ["PROJECT"], training_source=another)
+    configured = {"preflight_command": COMMAND, "config": "config/small.yaml"}
+    receipt(tmp_path, "20260105T000002Z-eeeeee", ["CONFIGURATION"], training_source=configured)
     receipt(tmp_path, "20260106T000000Z-ffffff", [])
     (tmp_path / "20260107T000000Z-000000").mkdir()
     (tmp_path / "20260107T000000Z-000000" / "receipt.json").write_text("{cut sho")
     (tmp_path / "latest").symlink_to("20260106T000000Z-ffffff")
 
-    assert module.from_receipts(tmp_path, DATA) == (["A", "B"], "20260102T000000Z-bbbbbb")
+    assert module.from_receipts(tmp_path, SAME) == (["A", "B"], "20260102T000000Z-bbbbbb")
 
 
 def test_without_such_a_run_nothing_is_expected(module: ModuleType, tmp_path: Path) -> None:
-    assert module.from_receipts(tmp_path / "nowhere", DATA) == ([], "")
+    assert module.from_receipts(tmp_path / "nowhere", SAME) == ([], "")
 
 
 def test_a_file_has_one_symbol_a_line(module: ModuleType, tmp_path: Path) -> None:

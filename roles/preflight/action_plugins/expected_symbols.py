@@ -18,7 +18,7 @@ description:
 options:
   source:
     description:
-      - V(last) for the symbols of the newest receipt in O(runs_dir) of a run that passed on the same data, V(none) to
+      - V(last) for the symbols of the newest receipt in O(runs_dir) of a run that passed and asked the same, V(none) to
         expect nothing, else a file with one symbol a line; C(#) begins a comment.
     type: str
     required: true
@@ -26,8 +26,10 @@ options:
     description: Folder with a folder for each run.
     type: path
     required: true
-  data:
-    description: What the receipt's C(run) must say for its data to be the same, for example C(data_bucket).
+  same:
+    description:
+      - What the receipt's C(run) must say for its symbols to be those to expect, for example C(data_bucket). In a
+        dictionary in it, likewise. What the receipt does not say is no difference.
     type: dict
     required: true
 """
@@ -61,19 +63,25 @@ def from_file(path: Path) -> list[str]:
     return symbols
 
 
-def from_receipts(runs: Path, data: Mapping[str, Any]) -> tuple[list[str], str]:
-    """The symbols that the newest run that passed on the same data saw.
+def from_receipts(runs: Path, same: Mapping[str, Any]) -> tuple[list[str], str]:
+    """The symbols that the newest run saw that passed and asked the same: the same data, by the same preflight.
 
     Returns:
         The symbols and the run's id; both empty where there is no such run.
     """
     for receipt in _receipts(runs):
         ages = (receipt.get("preflight") or {}).get("ages") or {}
-        about = receipt.get("run") or {}
-        same = all(about.get(name) in (value, None) for name, value in data.items())
-        if receipt.get("outcome") == "passed" and ages and same and isinstance(ages, dict):
+        alike = _agrees(receipt.get("run"), same)
+        if receipt.get("outcome") == "passed" and ages and alike and isinstance(ages, dict):
             return sorted(ages), str(receipt.get("run_id"))
     return [], ""
+
+
+def _agrees(said: Any, wanted: Any) -> bool:
+    """Whether a part of a receipt says what is wanted of it, or nothing."""
+    if isinstance(wanted, Mapping) and isinstance(said, Mapping):
+        return all(_agrees(said.get(name), value) for name, value in wanted.items())
+    return said in (wanted, None)
 
 
 def _receipts(runs: Path) -> Iterator[dict[str, Any]]:
@@ -93,7 +101,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     """See ``DOCUMENTATION``."""
 
     TRANSFERS_FILES = False
-    _VALID_ARGS = frozenset(("source", "runs_dir", "data"))
+    _VALID_ARGS = frozenset(("source", "runs_dir", "same"))
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Look the symbols up."""
@@ -102,8 +110,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         symbols: list[str] = []
         origin = "nothing is expected"
         if source == "last":
-            symbols, run_id = from_receipts(runs, dict(self._task.args["data"]))
-            origin = f"the receipt of run {run_id}" if run_id else "no earlier run on this data has passed"
+            symbols, run_id = from_receipts(runs, dict(self._task.args["same"]))
+            origin = f"the receipt of run {run_id}" if run_id else "no earlier run that asked the same has passed"
         elif source != "none":
             symbols, origin = from_file(Path(source).expanduser()), source
         return {**result, "changed": False, "symbols": symbols, "origin": origin}
