@@ -18,7 +18,8 @@ hit, then each n-th after it. With ``seconds`` an ``error`` or ``throttle`` ends
 
 One-off events, not kept in the list: ``cut`` (drop the session sockets of an instance), ``interrupt`` (spot
 interruption notice, then reclaim after ``seconds``), ``rebalance`` (recommendation only), ``unreachable`` (network
-partition, for ever) and ``vanish`` (the hardware fails).
+partition, for ever; with ``torn`` in the middle of the next long line that a session prints) and ``vanish`` (the
+hardware fails).
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ EVENTS: dict[str, dict[str, type]] = {
     "cut": {"instance": str},
     "interrupt": {"instance": str, "seconds": float},
     "rebalance": {"instance": str},
-    "unreachable": {"instance": str},
+    "unreachable": {"instance": str, "torn": bool},
     "vanish": {"instance": str},
 }
 

@@ -170,6 +170,14 @@ class Fleet:
         """
         self._running(instance_id, spot=True).rebalance = datetime.now(UTC)
 
+    def require_running(self, instance_id: str) -> None:
+        """Refuse an instance that does not run.
+
+        Raises:
+            AwsError: There is no such running instance.
+        """
+        self._running(instance_id)
+
     def isolate(self, instance_id: str) -> None:
         """Have SSM lose an instance for ever, while it goes on running.
 

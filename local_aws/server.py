@@ -179,6 +179,11 @@ class LocalAws:
         if kind == "rebalance":
             self._fleet.recommend_rebalance(instance)
             return {"recommended": instance}
+        if values.get("torn"):
+            self._fleet.require_running(instance)
+            # An instance that is gone by then needs no isolation: its sessions have ended with it.
+            self._sessions.server.isolate_in_mid_line(instance, lambda: self._fleet.isolate(instance))
+            return {"unreachable": instance}
         self._fleet.isolate(instance)
         self._sessions.server.isolate(instance)
         if kind == "unreachable":

@@ -40,11 +40,19 @@ def _starts(folder: object) -> int:
         return len(file.read().splitlines()) if file else 0
 
 
-def _gone(event: str, stage: Stage) -> Seen:
+def _gone(event: str, stage: Stage, *parameters: str) -> Seen:
     run = PHASES["preflight"].start(stage, *IMPATIENT)
     instance = stage.wait_for_instance(run)
-    stage.fault(event, f"instance={instance.id}")
+    stage.fault(event, f"instance={instance.id}", *parameters)
     return finish(run, stage)
+
+
+def _torn(stage: Stage) -> Seen:
+    seen = _gone("unreachable", stage, "torn=true")
+    assert seen.run is not None and seen.run.folder is not None
+    guard = (seen.run.folder / "guard.log").read_text()
+    seen.check("nothing has moved in an SSM session" in guard, "the connection did not hang, as it was to")
+    return seen
 
 
 def _hung(stage: Stage) -> Seen:
@@ -75,6 +83,8 @@ DRILLS = [
           Expected("failed", FAILED, gone_within=90), lambda stage: _gone("vanish", stage), fast=True),
     Drill("unreachable", "the network to the instance is gone for ever", "preflight",
           Expected("failed", FAILED, gone_within=150), lambda stage: _gone("unreachable", stage)),
+    Drill("unreachable-in-mid-line", "the network to the instance is gone for ever, in the middle of a line",
+          "preflight", Expected("failed", FAILED, gone_within=150), _torn),
     Drill("hung-command", "a remote command never ends", "preflight",
           Expected("failed", FAILED, gone_within=90), _hung),
     Drill("s3-503", "S3 answers 503 for 30 s", "deps", Expected("passed", (0,)), _s3_fails),

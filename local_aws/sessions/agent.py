@@ -39,6 +39,7 @@ from local_aws.sessions.terminal import Terminal
 AGENT_VERSION = "3.3.0.0"  # new enough for every feature that clients ask a version for
 SESSION_TYPE = "Standard_Stream"
 INPUT_LIMIT = 16 * 1024 * 1024  # more than AWS's client holds for resending; beyond it nothing is acknowledged
+LONG_PIECE = 128  # bytes of output: no prompt and no marker, but what a command says
 DRAIN_PATIENCE = 2.0  # seconds without any acknowledgement after which a client is not waited for at the end
 
 log = logging.getLogger("local_aws.sessions")
@@ -112,6 +113,7 @@ class AgentSession:
         self._link: Link | None = None
         self._paused = False
         self._isolated = False  # the network between the service and the machine is gone, for ever
+        self._on_torn: Callable[[], None] | None = None
         self._changed = asyncio.Event()  # an acknowledgement, a socket more or less, or haste
         self._in_haste = False
         self._ending: asyncio.Task[None] | None = None
@@ -166,9 +168,17 @@ class AgentSession:
 
     def isolate(self) -> None:
         """Let no frame pass any more, in either direction; the client's socket stays, and the shell goes on."""
-        self._isolated = True
-        if self._link is not None:
+        if self._link is not None and not self._isolated:
             self._link.muted = True
+        self._isolated = True
+
+    def isolate_in_mid_line(self, on_torn: Callable[[], None]) -> None:
+        """Be isolated when half of the next long piece of output has passed, without an end of line behind it.
+
+        Args:
+            on_torn: Called when that is done.
+        """
+        self._on_torn = on_torn
 
     async def terminate(self, output: str = "", *, machine_gone: bool = False) -> None:
         """End at once: kill the shell, tell the client, close. Returns when that is done.
@@ -313,8 +323,16 @@ class AgentSession:
                 log.warning("session %s: its shell could not be killed", self.id, exc_info=True)
 
     def _send_output(self, data: bytes) -> None:
+        if self._on_torn is not None and self._link is not None and len(data) >= LONG_PIECE:
+            self._tear(self._link, data[: len(data) // 2].rstrip(b"\r\n"), self._on_torn)
+            return
         self._send(PayloadType.OUTPUT, data)
         self._adjust_reading()
+
+    def _tear(self, link: Link, data: bytes, on_torn: Callable[[], None]) -> None:
+        self._isolated, self._on_torn = True, None
+        link.put_last(self._output.send(PayloadType.OUTPUT, data, self._loop.time()))
+        on_torn()
 
     def _send(self, payload_type: PayloadType, payload: bytes) -> None:
         frame = self._output.send(payload_type, payload, self._loop.time())

@@ -24,6 +24,7 @@ class Link:
         self.was_cut = False
         self.muted = False
         """Nothing passes: what is put in is lost, and the connection stays."""
+        self._last: bytes | None = None
 
     @property
     def idle(self) -> bool:
@@ -32,8 +33,13 @@ class Link:
 
     def put(self, frame: Frame) -> None:
         """Queue a frame."""
-        if not self.muted:
+        if not self.muted and self._last is None:
             self._queue.put_nowait(frame.pack())
+
+    def put_last(self, frame: Frame) -> None:
+        """Queue a frame and let nothing pass that comes after it."""
+        self._last = frame.pack()
+        self._queue.put_nowait(self._last)
 
     def drop(self) -> None:
         """Give the connection up, without a word if it is still there."""
@@ -52,3 +58,4 @@ class Link:
             while (data := await self._queue.get()) is not None:
                 if not self.muted:
                     await self._connection.send(data)
+                self.muted = self.muted or data is self._last

@@ -54,6 +54,7 @@ class SessionServer:
         self._host = host
         self._grace = grace
         self._sessions: dict[str, AgentSession] = {}  # touched on the loop only
+        self._mid_line: dict[str, Callable[[], None]] = {}  # likewise: instances that are yet to be isolated
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._port = 0
@@ -144,11 +145,31 @@ class SessionServer:
         """Let no frame of an instance's sessions pass any more; their sockets stay open."""
 
         async def isolate() -> None:
-            for session in self._sessions.values():
-                if session.instance_id == instance_id:
-                    session.isolate()
+            for session in self._of(instance_id):
+                session.isolate()
 
         self._call(isolate())
+
+    def isolate_in_mid_line(self, instance_id: str, on_isolated: Callable[[], None]) -> None:
+        """Isolate an instance when half of the next long piece of output of one of its sessions has passed.
+
+        Args:
+            instance_id: The instance.
+            on_isolated: Called when that is done, in the server's thread.
+        """
+
+        def torn() -> None:
+            if self._mid_line.pop(instance_id, None) is not None:
+                on_isolated()
+            for session in self._of(instance_id):
+                session.isolate()
+
+        async def prepare() -> None:
+            self._mid_line[instance_id] = torn
+            for session in self._of(instance_id):
+                session.isolate_in_mid_line(torn)
+
+        self._call(prepare())
 
     def cut(self, target: str) -> int:
         """Drop the sockets of an instance or of a session without notice; return how many there were."""
@@ -187,7 +208,12 @@ class SessionServer:
 
         session = AgentSession(session_id, instance_id, owner, self._open_shell, self._grace, forget)
         self._sessions[session_id] = session
+        if instance_id in self._mid_line:
+            session.isolate_in_mid_line(self._mid_line[instance_id])
         return self._answer(session)
+
+    def _of(self, instance_id: str) -> list[AgentSession]:
+        return [session for session in self._sessions.values() if session.instance_id == instance_id]
 
     async def _renew(self, session_id: str) -> dict[str, str]:
         session = self._sessions.get(session_id)

@@ -24,6 +24,8 @@ description:
   - V(started) starts a process in a session of its own that waits for the end of this C(ansible-playbook). Where the
     run is not closed by then, whatever signal ended the playbook, it ends what carries the tags of the run and has
     C(playbooks/terminate.yml) write receipt and report. It writes to C(guard.log) in the folder of the run.
+  - It ends an SSM session in which nothing moves for twice the time that C(ansible_aws_ssm_timeout) gives a command;
+    the connection plugin would wait for it for ever, and so would the playbook.
   - V(closed) says that the run has ended and reported by itself, and lets the process go.
   - Reads the fact C(run). It lives as long as the machine, and so does not outlive a container that is removed.
 options:
@@ -40,6 +42,8 @@ attributes:
 PROJECT = Path(__file__).resolve().parents[2]
 PROGRAM = PROJECT / "roles" / "run_open" / "files" / "run_guard.py"
 START_SECONDS = 30.0
+SSM_TIMEOUT = 60
+"""Default of amazon.aws.aws_ssm, seconds."""
 
 
 def main_process() -> int:
@@ -91,9 +95,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             self._close(folder)
             return {**result, "changed": True}
         at_most = int(self._templar.template(variables.get("spot_instance_end_at_most", 3)))
-        return {**result, "changed": True, "pid": self._start(folder, run, at_most), "run_dir": str(folder)}
+        patience = 2 * float(self._templar.template(variables.get("ansible_aws_ssm_timeout", SSM_TIMEOUT)))
+        return {**result, "changed": True, "pid": self._start(folder, run, at_most, patience), "run_dir": str(folder)}
 
-    def _start(self, folder: Path, run: Mapping[str, Any], at_most: int) -> int:
+    def _start(self, folder: Path, run: Mapping[str, Any], at_most: int, session_seconds: float) -> int:
         """Start the program and wait until it watches; its process id."""
         pid = main_process()
         settings = {
@@ -111,6 +116,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             },
             "report_command": report_command(run),
             "config": constants.CONFIG_FILE,
+            "session_seconds": session_seconds,
         }
         log = folder / "guard.log"
         with log.open("ab") as output:

@@ -43,9 +43,10 @@ SAME = {
 }
 
 
-def test_the_newest_run_that_passed_and_asked_the_same_says_what_is_expected(module: ModuleType, tmp_path: Path) -> None:
+def test_the_newest_run_that_passed_and_asked_the_same_is_asked(module: ModuleType, tmp_path: Path) -> None:
     receipt(tmp_path, "20260101T000000Z-aaaaaa", ["OLD"])
-    receipt(tmp_path, "20260102T000000Z-bbbbbb", ["B", "A"], training_source={"preflight_command": COMMAND, "path": "here"})
+    here = {"preflight_command": COMMAND, "path": "here"}
+    receipt(tmp_path, "20260102T000000Z-bbbbbb", ["B", "A"], training_source=here)
     receipt(tmp_path, "20260103T000000Z-cccccc", ["FAILED"], outcome="failed")
     receipt(tmp_path, "20260104T000000Z-dddddd", ["OTHER"], data_bucket="other")
     receipt(tmp_path, "20260105T000000Z-eeeeee", ["PREFIX"], arctic_prefix="other")

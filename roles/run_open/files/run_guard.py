@@ -7,6 +7,9 @@ the main process. If the run was not closed by then (a file ``closed`` in its fo
 until no worker of the dead run lives that could still launch something, and has playbooks/terminate.yml report on the
 run. Started by the action plugin ``run_guard``; what it does is in ``guard.log`` in the folder of the run.
 A playbook that still runs seconds after Ctrl-C, of which the callback ``run_interrupt`` leaves a note, it kills first.
+
+It also ends SSM sessions that hang. The connection plugin reads a line of output without a limit, and waits without
+one for a session to close: a network that is gone in the middle of a line would hold the playbook for ever.
 """
 
 from __future__ import annotations
@@ -35,6 +38,7 @@ TROUBLE_SECONDS = 600.0
 TROUBLE_PAUSES = (2.0, 5.0, 10.0, 20.0, 40.0, 60.0)
 LATE_SECONDS = 2.0
 REPORT_SECONDS = 300.0
+HUNG_LOOK_SECONDS = 2.0
 PIDFD = hasattr(os, "pidfd_open")
 
 
@@ -50,6 +54,8 @@ class Settings:
     wanted: dict[str, Any]
     report_command: list[str]
     config: str | None
+    session_seconds: float
+    """So long a worker with an SSM session may be in one and the same system call."""
 
 
 def start_time(pid: int) -> int | None:
@@ -108,6 +114,10 @@ class Watched:
         found = (int(path.name) for path in Path("/proc").glob("[0-9]*") if path.name != str(os.getpid()))
         return [pid for pid in found if (fields := stat_of(pid)) and fields[0] != "Z" and fields[2] in groups]
 
+    def workers(self) -> list[int]:
+        """The workers that were seen last."""
+        return list(self._workers)
+
     def _open(self) -> int | None:
         if not PIDFD:
             return None
@@ -118,17 +128,75 @@ class Watched:
 
     def _remember(self) -> None:
         now = time.monotonic()
-        self._workers.update(dict.fromkeys(self._children(), now))
+        self._workers.update(dict.fromkeys(children(self.pid), now))
         self._workers = {pid: seen for pid, seen in self._workers.items() if now - seen < REMEMBER_SECONDS}
 
-    def _children(self) -> list[int]:
-        found: list[int] = []
-        for path in Path(f"/proc/{self.pid}/task").glob("*/children"):
-            try:
-                found += map(int, path.read_text().split())
-            except OSError:
-                continue  # the thread has ended
-        return found
+
+class HungSessions:
+    """SSM sessions whose worker does not do anything any more, not even look whether there is something to do.
+
+    While the connection plugin waits for a command it looks for output each second. Where it has begun to read a line,
+    or waits for the session to close, it does not: then none of its threads gives up the processor of its own accord
+    any more, which is what is counted here (voluntary_ctxt_switches, proc_pid_status(5)).
+    """
+
+    def __init__(self, seconds: float) -> None:
+        """Nothing is known yet; ``seconds`` is how long a worker may stand still."""
+        self._seconds = seconds
+        self._seen: dict[int, tuple[int, float]] = {}
+        self._next = 0.0
+
+    def find(self, workers: list[int]) -> list[int]:
+        """Processes of the sessions that hang; looks every HUNG_LOOK_SECONDS at most."""
+        now = time.monotonic()
+        if now < self._next:
+            return []
+        self._next = now + HUNG_LOOK_SECONDS
+        seen, hung = {}, []
+        for worker in workers:
+            sessions = [pid for pid in children(worker) if is_session(pid)]
+            switches = switches_of(worker)
+            if not sessions or switches is None:
+                continue
+            before, since = self._seen.get(worker, (None, now))
+            seen[worker] = (switches, since if switches == before else now)
+            if now - seen[worker][1] > self._seconds:
+                hung += sessions
+        self._seen = seen
+        return hung
+
+
+def children(pid: int) -> list[int]:
+    """The processes that the threads of a process have started; empty where nobody can say."""
+    found: list[int] = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            found += map(int, path.read_text().split())
+        except OSError:
+            continue  # the thread has ended
+    return found
+
+
+def is_session(pid: int) -> bool:
+    """Whether a process is a session-manager-plugin: its second or third argument says so."""
+    try:
+        return b"\0StartSession\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def switches_of(pid: int) -> int | None:
+    """How often the threads of a process have waited for something; None where it has gone or was stopped (Ctrl-Z)."""
+    total = 0
+    for path in Path(f"/proc/{pid}/task").glob("*/status"):
+        try:
+            said = dict(line.split(":", 1) for line in path.read_text(errors="replace").splitlines() if ":" in line)
+        except OSError:
+            continue  # the thread has ended
+        if said["State"].strip()[:1] in "Tt":
+            return None
+        total += int(said["voluntary_ctxt_switches"])
+    return total or None
 
 
 class Guard:
@@ -146,6 +214,7 @@ class Guard:
         self._closed = Path(settings.run_dir) / "closed"
         self._note = Path(settings.run_dir) / "interrupted"
         self._interrupted: float | None = None
+        self._hung = HungSessions(settings.session_seconds)
 
     def watch(self) -> None:
         """Wait for the end of the playbook, and end the run if nobody has."""
@@ -157,7 +226,11 @@ class Guard:
         self._report()
 
     def _look(self) -> None:
-        """Kill a playbook that was told to stop and does not; the callback ``run_interrupt`` leaves the note."""
+        """Kill a playbook that was told to stop and does not (``run_interrupt`` leaves the note); end hung sessions."""
+        for pid in self._hung.find(self._watched.workers()):
+            say(f"nothing has moved in an SSM session for {self._settings.session_seconds:.0f} s: ending it ({pid})")
+            with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+                os.kill(pid, signal.SIGTERM)
         if self._interrupted is None:
             self._interrupted = time.monotonic() if self._note.exists() else None
         elif time.monotonic() - self._interrupted > INTERRUPTED_SECONDS:

@@ -100,3 +100,24 @@ def test_a_cut_in_the_middle_of_a_command_runs_it_once_and_gives_its_output(sess
     cutter.join(10)
     assert cuts == [1]
     assert (sessions.home / "record").read_text() == "ran\n"
+
+
+def test_a_network_that_is_gone_in_the_middle_of_a_line_holds_the_connection_until_its_plugin_is_ended(
+    sessions: Any, connection: Any, eventually: Callable[[Callable[[], object]], None]
+) -> None:
+    """Why the guard of a run ends sessions: the limit of the stock connection does not hold there."""
+    isolated = threading.Event()
+    outcome: list[tuple[int, str]] = []
+
+    connection.set_option("ssm_timeout", 2)
+    connection._connect()
+    sessions.server.isolate_in_mid_line("i-1", isolated.set)
+    waiting = threading.Thread(target=lambda: outcome.append(run(connection, f"echo {'x' * 3000}")), daemon=True)
+    waiting.start()
+    assert isolated.wait(10)
+    waiting.join(5)
+    assert outcome == [], "the connection plugin reads with a limit now: the guard need not end sessions"
+    connection.session_manager.session.terminate()
+    eventually(lambda: outcome)  # of its second attempt, in a session of its own
+    assert outcome == [(0, "x" * 3000)]
+    assert len(sessions.shells) == 2
