@@ -106,6 +106,63 @@ def test_an_import_that_hangs_ends(module: Path, monkeypatch: pytest.MonkeyPatch
     assert isolated_import.attempt("candidate") == "its import has not ended after 1 s"
 
 
+def test_what_imports_is_told_from_what_does_not_in_few_interpreters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All are imported from one interpreter that has the libraries; only what fails gets one of its own, to say why."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    for case, (code, _) in FAILING.items():
+        (tmp_path / f"module_{case}.py").write_text(code + "\n")
+    (tmp_path / "module_ends_well.py").write_text("import os; os._exit(0)\n")
+    (tmp_path / "module_first.py").write_text(
+        "import sys; assert 'module_second' not in sys.modules and 'json' in sys.modules\n"
+    )
+    (tmp_path / "module_second.py").write_text("import sys; assert 'module_first' not in sys.modules\n")
+    names = sorted(path.stem for path in tmp_path.glob("*.py"))
+    alone: list[str] = []
+    attempt = isolated_import.attempt
+
+    def note(name: str) -> str:
+        alone.append(name)
+        return attempt(name)
+
+    monkeypatch.setattr(isolated_import, "attempt", note)
+
+    found = isolated_import.attempt_all(names, ["json", "pandas"])
+
+    assert list(found) == names
+    assert [name for name, why in found.items() if not why] == ["module_first", "module_second"]
+    assert all(says in found[f"module_{case}"] for case, (_, says) in FAILING.items())
+    assert found["module_ends_well"] == "its interpreter ended with 0: it said nothing"
+    assert sorted(alone) == [name for name, why in found.items() if why]
+
+
+@pytest.mark.parametrize("code", ["raise ImportError('gone')", "open('/tmp/written', 'w')", "import os; os._exit(0)"])
+def test_where_a_library_fails_each_module_is_looked_at_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / "a_library.py").write_text(code + "\n")
+    (tmp_path / "uses_it.py").write_text("import a_library\n")
+    (tmp_path / "does_not.py").write_text("import json\n")
+
+    found = isolated_import.attempt_all(["does_not", "uses_it"], ["a_library"])
+
+    assert found["does_not"] == ""
+    assert found["uses_it"] != ""
+
+
+def test_a_module_that_hangs_does_not_hold_up_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(isolated_import, "SECONDS", 1)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / "hangs.py").write_text("import time; time.sleep(60)\n")
+    (tmp_path / "does_not.py").write_text("import json\n")
+
+    found = isolated_import.attempt_all(["hangs", "does_not"], ["json"])
+
+    assert found == {"hangs": "its import has not ended after 1 s", "does_not": ""}
+
+
 def test_every_module_is_found_without_importing_any(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = isolated_import.modules_of(predictor)
 

@@ -1,7 +1,11 @@
-"""Run as a program: import one module where the network and file writes are refused, and say what came of it.
+"""Run as a program: import modules where the network and file writes are refused, and say what came of it.
 
-Usage: python -P import_guard.py MODULE SCRATCH. Writes SCRATCH/verdict.json: `error` (empty if the module imports) and
+Usage: python -P import_guard.py SCRATCH MODULE. Writes SCRATCH/verdict.json: `error` (empty if the module imports) and
 `refused` (what it, or something it imports, tried and was not allowed to do, even if it swallowed the refusal).
+
+Usage: python -P import_guard.py SCRATCH --each SECONDS LIBRARIES MODULES, both lists separated by commas. Imports the
+libraries, and then each module in a process forked off. Writes SCRATCH/passed.json, the list of the modules that
+import and tried nothing. Fails where a library does not, which then has to be found out with the other way.
 
 An audit hook (PEP 578) refuses what Python code does. Where the kernel lets it (root, or user namespaces), compiled
 code is held back too: the interpreter moves into a network namespace without any interface and a mount namespace in
@@ -15,7 +19,9 @@ import ctypes
 import importlib
 import json
 import os
+import signal
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWNET = 0x00020000, 0x10000000, 0x40000000
@@ -60,6 +66,9 @@ PROGRAMS = {
     "pty.spawn",
     "subprocess.Popen",
 }
+PASSED = 86
+"""Exit code of a forked process whose module imports: none that a module would end with."""
+
 HARMLESS_FILES = ("/dev/null", "/dev/tty")
 
 
@@ -177,24 +186,51 @@ def _set_mount(libc: Any, path: bytes, flags: int, attributes: _MountAttributes)
     return bool(libc.syscall(SYS_MOUNT_SETATTR, AT_FDCWD, path, flags, ctypes.byref(attributes), size) == 0)
 
 
-def main(module: str, scratch: str) -> None:
-    """Import `module` under the guard."""
+def attempt(guard: Guard, module: str) -> str:
+    """Import `module` under the guard; why it failed, empty if it did not."""
+    guard.active = True
+    try:
+        importlib.import_module(module)
+    except BaseException as caught:  # an import may fail in any way, SystemExit and KeyboardInterrupt among them
+        return f"{type(caught).__name__}: {' '.join(str(caught).split())}"[:300]
+    finally:
+        guard.active = False
+    return ""
+
+
+def passes(guard: Guard, module: str, seconds: int) -> bool:
+    """Whether a module imports in a process forked off, within so many seconds."""
+    child = os.fork()
+    if child == 0:
+        signal.alarm(seconds)
+        os._exit(1 if attempt(guard, module) or guard.refused else PASSED)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == PASSED
+
+
+def main(scratch: str, arguments: Sequence[str]) -> int:
+    """Close in, import, and write what came of it; returns the exit code."""
     close_in(scratch)
     # The folder was opened before it became a mount of its own.
     os.chdir(scratch)
     guard = Guard(scratch)
-    error = ""
-    sys.addaudithook(guard)
-    try:
-        importlib.import_module(module)
-    except BaseException as caught:  # an import may fail in any way, SystemExit and KeyboardInterrupt among them
-        error = f"{type(caught).__name__}: {' '.join(str(caught).split())}"[:300]
     guard.active = False
-    with open(os.path.join(scratch, "verdict.json"), "w", encoding="utf-8") as file:
-        json.dump({"error": error, "refused": guard.refused}, file)
+    sys.addaudithook(guard)
+    if arguments[0] != "--each":
+        _write(scratch, "verdict.json", {"error": attempt(guard, arguments[0]), "refused": guard.refused})
+        return 0
+    seconds, libraries, modules = int(arguments[1]), arguments[2].split(","), arguments[3].split(",")
+    if any(attempt(guard, library) for library in libraries) or guard.refused:
+        return 1
+    _write(scratch, "passed.json", [module for module in modules if passes(guard, module, seconds)])
+    return 0
+
+
+def _write(scratch: str, name: str, content: object) -> None:
+    with open(os.path.join(scratch, name), "w", encoding="utf-8") as file:
+        json.dump(content, file)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2])
+    code = main(sys.argv[1], sys.argv[2:])
     # Not the module's exit handlers: what they do is no import.
-    os._exit(0)
+    os._exit(code)
