@@ -44,6 +44,13 @@ def test_a_preflight_writes_nothing_to_the_data_and_nothing_from_the_instance(pr
     assert account.ledger(*since, "--source", receipt["instance"]["id"], "--bucket", DATA_BUCKET) != []
 
 
+def test_what_was_checked_is_launched_without_another_look(preflight: Run, account: Account) -> None:
+    since = ["--since", preflight.receipt["started_at"], "--until", preflight.receipt["finished_at"]]
+
+    for action in ("DescribeImages", "DescribeSubnets", "DescribeSecurityGroups", "GetInstanceProfile"):
+        assert len(account.ledger(*since, "--action", action)) == 1, action
+
+
 def test_a_preflight_runs_no_task_of_the_training_role(preflight: Run) -> None:
     assert "training :" not in preflight.output
     assert all(

@@ -122,8 +122,12 @@ def make_tools(python: str, tools: str) -> list[str]:
 
 def pip_index(pip: list[str]) -> dict[str, str]:
     """The package index that pip is configured for on this machine, as uv's variable; empty for the default."""
-    answer = subprocess.run([*pip, "config", "get", "global.index-url"], capture_output=True, text=True, check=False)
-    url = os.environ.get("PIP_INDEX_URL") or (answer.stdout.strip() if answer.returncode == 0 else "")
+    url = os.environ.get("PIP_INDEX_URL", "")
+    if not url:
+        # Its configuration is the machine's: without --python, for which pip starts itself a second time.
+        command = [*pip[:3], "config", "get", "global.index-url"]
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+        url = answer.stdout.strip() if answer.returncode == 0 else ""
     return {"UV_DEFAULT_INDEX": url} if url else {}
 
 

@@ -85,6 +85,20 @@ class Context:
         return self._once("group", "security_group", self._group)
 
     @property
+    def place(self) -> dict[str, Any]:
+        """What a launch needs of it, in the words of the amazon.aws modules."""
+        return {
+            "image_id": self.image_id,
+            "root_device_name": self.image["RootDeviceName"],
+            "profile_arn": self.profile["Arn"],
+            "group_id": self.group["GroupId"],
+            "subnets": [
+                {"subnet_id": subnet["SubnetId"], "availability_zone": subnet["AvailabilityZone"]}
+                for subnet in self.subnets
+            ],
+        }
+
+    @property
     def prices(self) -> dict[tuple[str, str], float]:
         """Current spot price in USD an hour by type and zone, for the cells of the matrix that have one."""
         return self._once("prices", "price", self._prices)

@@ -64,6 +64,12 @@ caller:
   description: ARN of who asked; empty where AWS did not say.
   returned: always
   type: str
+place:
+  description:
+    - What was looked at and a launch needs, C(image_id), C(root_device_name), C(profile_arn), C(group_id) and
+      C(subnets), each of these with C(subnet_id) and C(availability_zone). Empty where one of them is not there.
+  returned: always
+  type: dict
 """
 
 FOLDER = Path(__file__).resolve().parents[1] / "account_checks"
@@ -108,11 +114,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             caller = context.caller["Arn"]
         except base.Unavailable:
             caller = ""
+        try:
+            place = context.place
+        except base.Unavailable:
+            place = {}  # the check whose business it is says so, and fails the run
         return {
             **result,
             "changed": False,
             "checks": checks,
             "seconds": round(time.monotonic() - started, 3),
             "caller": caller,
+            "place": place,
             "clock_offset": round(context.clock_offset or 0.0, 1),
         }

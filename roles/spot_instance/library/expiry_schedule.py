@@ -54,6 +54,10 @@ name:
   description: Name of the schedule, in the group C(default).
   returned: always
   type: str
+first:
+  description: Whether there was none before, so that nothing of the run was ever described or launched.
+  returned: always
+  type: bool
 """
 
 import contextlib
@@ -112,13 +116,15 @@ def main() -> None:
     try:
         arn = module.client("iam").get_role(RoleName=role)["Role"]["Arn"]
         scheduler, wanted = module.client("scheduler"), schedule(project, run_id, at, arn)
+        first = True
         try:
             scheduler.create_schedule(**wanted)
         except scheduler.exceptions.ConflictException:
+            first = False
             scheduler.update_schedule(**wanted)
     except (BotoCoreError, ClientError) as error:
         module.fail_json_aws(error, msg=f"The schedule {project}-{run_id} cannot be made with the role {role}")
-    module.exit_json(changed=True, name=wanted["Name"])
+    module.exit_json(changed=True, name=wanted["Name"], first=first)
 
 
 if __name__ == "__main__":
