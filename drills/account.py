@@ -34,6 +34,26 @@ def training_source(folder: Path, program: str = "predictor", **parts: Any) -> d
     return {**default, **commands, "path": str(folder), **parts}
 
 
+def project_copy(folder: Path, changes: dict[str, str] | None = None) -> Path:
+    """A copy of the default training project, to be spoilt or made smaller.
+
+    Args:
+        folder: Where to.
+        changes: What the default configuration says, and what it says in the copy.
+
+    Raises:
+        AssertionError: The configuration does not say what is to be changed.
+    """
+    shutil.copytree(ROOT / "files" / "predictor", folder, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    config = folder / "config" / "default.yaml"
+    text = config.read_text()
+    for default, instead in (changes or {}).items():
+        assert default in text, f"the configuration has no {default!r}, which is to be changed"
+        text = text.replace(default, instead)
+    config.write_text(text)
+    return folder
+
+
 def practice_source(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
     """The practice project as training source: it needs no library, and does nothing but wait.
 

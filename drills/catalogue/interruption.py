@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import functools
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 
-from drills.account import DATA_BUCKET, ROOT, training_source
+from drills.account import DATA_BUCKET, project_copy, training_source
 from drills.catalogue.signals import PHASES, TRAINING
 from drills.drill import Drill, Expected, Seen
 from drills.playbook import Playbook
@@ -70,15 +69,7 @@ def _source(stage: Stage) -> tuple[str, ...]:
     """The default training project, smaller, and with a gate that everything passes, so that something is promoted."""
     folder = stage.folder / "lenient"
     if not folder.exists():
-        shutil.copytree(
-            ROOT / "files" / "predictor", folder, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
-        )
-        config = folder / "config" / "default.yaml"
-        text = config.read_text()
-        for default, instead in LENIENT.items():
-            assert default in text, f"the configuration has no {default!r}, which this drill changes"
-            text = text.replace(default, instead)
-        config.write_text(text)
+        project_copy(folder, LENIENT)
     return ("-e", json.dumps({"training_source": training_source(folder)}))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from drills.account import DATA_BUCKET, ROOT, EmbeddedAccount, practice_source, training_source
+from drills.account import DATA_BUCKET, EmbeddedAccount, practice_source, training_source
 
 NO_LEAKS = {
     "instances": 0,
@@ -77,12 +76,6 @@ class Account(EmbeddedAccount):
         assert status["volumes"] == []
         assert [r for r in status["spot_requests"] if r["state"] in ("open", "active")] == []
         assert status["sessions"] == []
-
-
-def project_copy(folder: Path) -> Path:
-    """A copy of the default training project, to be spoilt."""
-    shutil.copytree(ROOT / "files" / "predictor", folder, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-    return folder
 
 
 def source_options(folder: Path, command: str) -> list[str]:

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from drills.account import DATA_BUCKET
+from drills.account import DATA_BUCKET, project_copy
 from local_aws.state import reserve
-from tests.e2e.conftest import NO_LEAKS, Account, Run, keys, project_copy, source_options, start
+from tests.e2e.conftest import NO_LEAKS, Account, Run, keys, source_options, start
 
 END = date(2022, 12, 28)
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.conftest import NO_LEAKS, Account, Run, project_copy, source_options, start
+from drills.account import project_copy
+from tests.e2e.conftest import NO_LEAKS, Account, Run, source_options, start
 
 TAMPERED = '''"""Change the installed environment, then run the preflight as the project's own command."""
 
