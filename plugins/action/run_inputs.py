@@ -261,9 +261,7 @@ def leave_out(parts: Collection[str], preflight_only: bool) -> tuple[list[str], 
         InputError: With the input, nothing is left to be done.
     """
     if preflight_only and "preflight" not in parts:
-        raise InputError(
-            "preflight_only=true leaves out the training, and the tags the preflight: there is nothing to do"
-        )
+        raise InputError("preflight_only=true leaves out the training, the tags the preflight: there is nothing to do")
     said = "the preflight on the instance is left out: nothing checks software, machine and data before the training"
     left_out = [part for part in run_tags.PARTS if part not in parts]
     return left_out, [said] if "preflight" in left_out else []

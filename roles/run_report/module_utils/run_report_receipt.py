@@ -185,7 +185,14 @@ def with_left_out(steps: list[dict[str, Any]], names: Sequence[str]) -> list[dic
         later = [*TRAINING_STEPS, "terminate"] if name == "preflight" else ["terminate"]
         places = [place for place, step in enumerate(found) if step["name"] in later]
         if places and not any(step["name"] == name for step in found):
-            step = {"name": name, "status": "skipped", "seconds": 0.0, "started_at": None, "finished_at": None, "spans": []}
+            step = {
+                "name": name,
+                "status": "skipped",
+                "seconds": 0.0,
+                "started_at": None,
+                "finished_at": None,
+                "spans": [],
+            }
             found.insert(places[0], step)
     return found
 
