@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """List the runs of a folder, the newest first, and refresh the page of all runs: `make runs`.
 
-Whatever lies there is one line: a run that goes on, one that was cut off, a damaged receipt, a folder of something else.
+Whatever lies there is one line: a run that goes on, one that was cut off, a damaged receipt, a folder of no run.
 """
 
 from __future__ import annotations

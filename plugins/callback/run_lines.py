@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +86,7 @@ class Lines(Stock):  # type: ignore[misc]  # ansible-core is not typed
         self._group: Group | None = None
         self._task: Task | None = None
         self._task_began: dict[str, float] = {}
+        self._items: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
         self._progress = ""
         self._told = Told()
         self._play_name = ""
@@ -134,9 +136,6 @@ class Lines(Stock):  # type: ignore[misc]  # ansible-core is not typed
         """Show that a clean-up runs."""
         self.v2_playbook_on_task_start(task, False)
 
-    def v2_runner_on_start(self, host: Any, task: Task) -> None:
-        """Show nothing more."""
-
     def v2_runner_on_ok(self, result: CallbackTaskResult) -> None:
         """Count a task; show what it has to say to a person."""
         self._handle_warnings(result.result)
@@ -165,7 +164,7 @@ class Lines(Stock):  # type: ignore[misc]  # ansible-core is not typed
             group = self._group_of(result)
             group.ok += 1
             word = "ignored" if ignore_errors else "dealt with"
-            self._note(group, [f"{word}: {clean(result.task.get_name())}: {failure_lines(result.result)[0]}"])
+            self._note(group, [f"{word}: {clean(result.task.get_name())}: {self._words(result)[0]}"])
             return
         self._fail(result, "FAILED")
 
@@ -181,15 +180,6 @@ class Lines(Stock):  # type: ignore[misc]  # ansible-core is not typed
         self._progress = f"attempt {told.get('attempts')} of {told.get('retries')} did not do"
         self._screen.draw()
 
-    def v2_runner_on_async_poll(self, result: CallbackTaskResult) -> None:
-        """Show nothing: the time goes on by itself."""
-
-    def v2_runner_on_async_ok(self, result: CallbackTaskResult) -> None:
-        """Show nothing."""
-
-    def v2_runner_on_async_failed(self, result: CallbackTaskResult) -> None:
-        """Show nothing: the failure itself follows."""
-
     def v2_runner_item_on_ok(self, result: CallbackTaskResult) -> None:
         """Show which item of a loop is done; what one has to say is its own."""
         self._handle_warnings(result.result)
@@ -199,17 +189,9 @@ class Lines(Stock):  # type: ignore[misc]  # ansible-core is not typed
             self._note(self._group_of(result), self._said(result))
 
     def v2_runner_item_on_failed(self, result: CallbackTaskResult) -> None:
-        """Wait for the end of the loop."""
+        """Keep it for the end of the loop, which itself does not say which item failed."""
         self._handle_warnings(result.result)
-
-    def v2_runner_item_on_skipped(self, result: CallbackTaskResult) -> None:
-        """Show nothing."""
-
-    def v2_playbook_on_include(self, included_file: Any) -> None:
-        """Show nothing."""
-
-    def v2_playbook_on_notify(self, handler: Any, host: Any) -> None:
-        """Show nothing."""
+        self._items.setdefault((result.task._uuid, result.host.get_name()), []).append(result.result)
 
     def v2_playbook_on_no_hosts_matched(self) -> None:
         """Show that a play has nobody to play for."""
@@ -242,6 +224,12 @@ class Lines(Stock):  # type: ignore[misc]  # ansible-core is not typed
             for host, values in sorted(stats.custom.items()):
                 self._say("stats", f"{host}: {self._dump_results(values, indent=1).strip()}", None)
         self._screen.close()
+
+    def _nothing(self, *arguments: Any, **options: Any) -> None:
+        """Show nothing: what `default` says here is in the lines already, or of no use to a person."""
+
+    v2_runner_on_start = v2_runner_item_on_skipped = v2_playbook_on_include = v2_playbook_on_notify = _nothing
+    v2_runner_on_async_poll = v2_runner_on_async_ok = v2_runner_on_async_failed = _nothing
 
     def _place(self, task: Task) -> tuple[str, tuple[str, ...]]:
         """Name the group of a task."""
@@ -338,11 +326,17 @@ class Lines(Stock):  # type: ignore[misc]  # ansible-core is not typed
             # What a play does around its steps: the step itself has not failed.
             self._close()
             self._say(word, name, constants.COLOR_ERROR)
-        texts = self._told.new(failure_lines(result.result))
+        texts = self._told.new(self._words(result))
         place = "/".join((result.task.get_path() or "").split("/")[-4:])
         for text in [*texts, f"on {self.host_label(result)}" + (f", at {place}" if place else "")]:
             self._below(text, None)
         self._screen.draw()
+
+    def _words(self, result: CallbackTaskResult) -> list[str]:
+        """Return what a failure has to say."""
+        items = self._items.pop((result.task._uuid, result.host.get_name()), [])
+        texts: list[str] = failure_lines(result.result, items)
+        return texts
 
     def _task_line(self, result: CallbackTaskResult, state: str) -> None:
         """With -v, show a task."""

@@ -18,21 +18,18 @@ LEAST_KNOWN = 30
 SEEN = "(as above)"
 
 
-def failure_lines(result: Mapping[str, Any]) -> list[str]:
+def failure_lines(result: Mapping[str, Any], items: Sequence[Mapping[str, Any]] = ()) -> list[str]:
     """Return what a failed result has to say, each text on lines of its own.
 
     Args:
         result: The result as callbacks get it.
+        items: Results of the items that failed, of a loop, which itself only says that some did.
     """
-    items = result.get("results")
-    if isinstance(items, list) and "censored" not in result:
-        failed = [
-            item for item in items if isinstance(item, Mapping) and (item.get("failed") or item.get("unreachable"))
-        ]
-        texts = [text for item in failed[:ITEMS] for text in _told(item, item_prefix(item))]
-        more = len(failed) - ITEMS
-        return [*texts, *([f"and {more} more items failed"] if more > 0 else [])] or _told(result)
-    return _told(result)
+    if not items or "censored" in result:
+        return _told(result)
+    texts = [text for item in items[:ITEMS] for text in _told(item, item_prefix(item))]
+    more = len(items) - ITEMS
+    return [*texts, *([f"and {more} more items failed"] if more > 0 else [])]
 
 
 def _told(result: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -4,19 +4,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from html import escape
 from itertools import pairwise
 
-from ansible.module_utils.run_report_axes import Scale, level_labels, nice_range, picture
+from ansible.module_utils.run_report_axes import Scale, level_labels, picture
 from ansible.module_utils.run_report_fold_charts import upright
 from ansible.module_utils.run_report_index import Entry
-from ansible.module_utils.run_report_text import counted, ic
+from ansible.module_utils.run_report_text import counted, duration, ic, usd
 
 #: So many of the newest runs are drawn: more have no room side by side on a screen.
 DRAWN = 120
 #: Places in a picture are for no fewer runs than this, so that one alone is no wall.
 LEAST_PLACES = 6
+#: Units of times, and how many seconds each has.
+UNITS = (("hours", 3600), ("minutes", 60), ("seconds", 1))
 #: Room of a day's label in percent, and where the last may begin, on a telephone.
 LABEL_GAP = 26
 LAST_LABEL = 78
@@ -50,41 +52,54 @@ def ic_trend(runs: Sequence[Entry]) -> str:
     return chart
 
 
-def bars_trend(
-    name: str, title: str, runs: Sequence[Entry], value: Callable[[Entry], float | None], text: Callable[[float], str]
-) -> str:
+def cost_trend(runs: Sequence[Entry]) -> str:
+    """Draw what each run cost, in dollars; the oldest first."""
+    return _bars("cost-trend", "Cost of each run in dollars", [(run, run.usd, usd(run.usd)) for run in runs])
+
+
+def time_trend(runs: Sequence[Entry]) -> tuple[str, str]:
+    """Draw how long each run took.
+
+    Args:
+        runs: the oldest first.
+
+    Returns:
+        The unit of the picture, which fits the longest run, and two SVGs side by side.
+    """
+    longest = max((run.seconds or 0.0 for run in runs), default=0.0)
+    unit, seconds = next((unit, size) for unit, size in UNITS if longest >= 2 * size or size == 1)
+    values = [(run, None if run.seconds is None else run.seconds / seconds, duration(run.seconds)) for run in runs]
+    return unit, _bars("time-trend", f"Duration of each run in {unit}", values)
+
+
+def _bars(name: str, title: str, values: Sequence[tuple[Entry, float | None, str]]) -> str:
     """Draw one bar a run.
 
     Args:
         name: prefix of the ids of the picture's words.
         title: what it shows.
-        runs: the oldest first.
-        value: what is drawn of each; None for nothing.
-        text: how a person reads it.
+        values: runs, the oldest first, each with its value and how a person reads that.
 
     Returns:
         Two SVGs side by side, or an empty string when no run has a value.
     """
-    drawn = [(run, found) for run in runs if (found := value(run)) is not None][-DRAWN:]
+    drawn = [(run, value, text) for run, value, text in values if value is not None][-DRAWN:]
     if not drawn:
         return ""
-    values = [found for _, found in drawn]
-    scale = Scale(*nice_range([0.0, *values]))
+    scale = Scale.over([0.0, *(value for _, value, _ in drawn)])
     slot, bars = _slot(len(drawn)), []
-    for place, (run, found) in enumerate(drawn):
-        top = scale.y(found)
-        words = f"{when(run)}, {run.mode or 'unknown mode'}, {run.state.replace('_', ' ')}: {text(found)}"
+    for place, (run, value, text) in enumerate(drawn):
+        top = scale.y(value)
+        words = f"{when(run)}, {run.mode or 'unknown mode'}, {run.state.replace('_', ' ')}: {text}"
         left, width, height = (place + 0.14) * slot, 0.72 * slot, max(1.0, scale.y(0) - top)
         bars.append(
             f'<rect class="bar {escape(run.state)}" x="{left:.3f}%" y="{top}" width="{width:.3f}%"'
             f' height="{height:.1f}"><title>{escape(words)}</title></rect>'
         )
-    description = (
-        f"{counted(len(drawn), 'run')}, oldest first; newest {text(values[-1])}; most {text(max(values))}; least "
-        f"{text(min(values))}"
-    )
-    content = "".join(bars) + level_labels(_days([run for run, _ in drawn], slot))
-    chart: str = picture(name, title, description, scale, content, scale.labels(text))
+    most, least = max(drawn, key=lambda entry: entry[1]), min(drawn, key=lambda entry: entry[1])
+    description = f"{counted(len(drawn), 'run')}, oldest first; newest {drawn[-1][2]}; most {most[2]}; least {least[2]}"
+    content = "".join(bars) + level_labels(_days([run for run, _, _ in drawn], slot))
+    chart: str = picture(name, title, description, scale, content)
     return chart
 
 
@@ -123,6 +138,8 @@ def _threshold(runs: Sequence[Entry], slot: float, scale: Scale) -> str:
             steps[-1] = (steps[-1][0], right, run.threshold)
         else:
             steps.append((left, right, run.threshold))
+    if steps and runs[-1].threshold is not None:
+        steps[-1] = (steps[-1][0], 100.0, steps[-1][2])
     level = "".join(
         f'<line class="threshold" x1="{left:.3f}%" x2="{right:.3f}%" y1="{scale.y(asked)}" y2="{scale.y(asked)}"/>'
         for left, right, asked in steps

@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible.module_utils.run_report_files import write_atomically
 from ansible.module_utils.run_report_index import OUTCOMES, Entry, read_runs
-from ansible.module_utils.run_report_index_charts import DRAWN, bars_trend, ic_trend, when
+from ansible.module_utils.run_report_index_charts import DRAWN, cost_trend, ic_trend, time_trend, when
 from ansible.module_utils.run_report_text import UNKNOWN, counted, duration, ic, usd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -63,7 +63,7 @@ def render_index(runs: Sequence[Entry], templates: Path) -> str:
         loader=FileSystemLoader(templates), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters.update(duration=duration, usd=usd, ic=ic)
+    environment.filters.update(ic=ic)
     page: str = environment.get_template(TEMPLATE).render(**index_context(runs))
     return page
 
@@ -74,6 +74,7 @@ def index_context(runs: Sequence[Entry]) -> dict[str, Any]:
     trainings = [run for run in oldest_first if run.median_ic is not None]
     finished = [run for run in oldest_first if run.mode != "rollback" and run.state in OUTCOMES]
     asked = [run.threshold for run in trainings if run.threshold is not None]
+    unit, time_chart = time_trend(finished)
     return {
         "headline": headline(runs),
         "rows": [row(run) for run in runs],
@@ -81,10 +82,9 @@ def index_context(runs: Sequence[Entry]) -> dict[str, Any]:
         "ic_note": _drawn(len(trainings), "training"),
         "threshold": asked[-1] if asked else None,
         "spread": any(run.ic_low is not None for run in trainings),
-        "cost_chart": Markup(bars_trend("cost-trend", "Cost of each run", finished, lambda run: run.usd, usd)),
-        "time_chart": Markup(
-            bars_trend("time-trend", "Duration of each run", finished, lambda run: run.seconds, duration)
-        ),
+        "cost_chart": Markup(cost_trend(finished)),
+        "time_chart": Markup(time_chart),
+        "time_unit": unit,
         "runs_note": _drawn(len(finished), "run"),
         "states": sorted({run.state for run in finished if run.state not in ("passed", "no_capacity")}),
     }
