@@ -132,10 +132,6 @@ class Lines(Stock):  # type: ignore[misc]  # ansible-core is not typed
         """Show that a handler runs."""
         self.v2_playbook_on_task_start(task, False)
 
-    def v2_playbook_on_cleanup_task_start(self, task: Task) -> None:
-        """Show that a clean-up runs."""
-        self.v2_playbook_on_task_start(task, False)
-
     def v2_runner_on_ok(self, result: CallbackTaskResult) -> None:
         """Count a task; show what it has to say to a person."""
         self._handle_warnings(result.result)
@@ -177,7 +173,7 @@ class Lines(Stock):  # type: ignore[misc]  # ansible-core is not typed
         """Show in place that something is tried again."""
         self._group_of(result).retries += 1
         told = result.result
-        self._progress = f"attempt {told.get('attempts')} of {told.get('retries')} did not do"
+        self._progress = f"not yet, {max(0, told.get('retries', 0) - told.get('attempts', 0))} tries left"
         self._screen.draw()
 
     def v2_runner_item_on_ok(self, result: CallbackTaskResult) -> None:
@@ -256,7 +252,8 @@ class Lines(Stock):  # type: ignore[misc]  # ansible-core is not typed
         if not self._left_out(group, seconds):
             state, colour = group.state
             self._line(state, colour, group.name, "" if state == "skipped" else duration(seconds), group.detail)
-            self._shown.add(group.key)
+            if group.key[0] == "step":
+                self._shown.add(group.key)
         for text, colour in group.lines:
             self._below(text, colour)
 
@@ -267,9 +264,11 @@ class Lines(Stock):  # type: ignore[misc]  # ansible-core is not typed
         if group.key[0] == "step":
             again = group.key in self._shown
             return (again if group.changed or not group.ok else True) and seconds < WORTH_A_LINE
-        # What a play does before a step begins is the way there; a play without steps is all there is to see.
-        before_step = self._task is not None and step_of(self._task) is not None
-        return not group.ok if group.key[0] == "role" else not group.ok or (before_step and seconds < WORTH_A_LINE)
+        if group.key[0] == "role":
+            return not group.ok
+        # What a play does around steps is the way from one to the next; without steps it is all there is to see.
+        among_steps = bool(self._shown) or (self._task is not None and step_of(self._task) is not None)
+        return not group.ok or (among_steps and seconds < WORTH_A_LINE)
 
     def _line(self, state: str, colour: str | None, name: str, took: str, detail: str) -> None:
         """Show one line of the table."""
@@ -318,7 +317,7 @@ class Lines(Stock):  # type: ignore[misc]  # ansible-core is not typed
 
     def _fail(self, result: CallbackTaskResult, word: str) -> None:
         """Show a failure: whose it is, and below that its words, whole."""
-        name, group = clean(result.task.get_name()), self._group
+        name, group = clean(result.task.get_name()).rpartition(" : ")[2], self._group
         if group is not None and (step_of(result.task) is not None or group.key[0] != "step"):
             group.failed, group.note = word, name
             self._close()
@@ -326,9 +325,11 @@ class Lines(Stock):  # type: ignore[misc]  # ansible-core is not typed
             # What a play does around its steps: the step itself has not failed.
             self._close()
             self._say(word, name, constants.COLOR_ERROR)
-        texts = self._told.new(self._words(result))
-        place = "/".join((result.task.get_path() or "").split("/")[-4:])
-        for text in [*texts, f"on {self.host_label(result)}" + (f", at {place}" if place else "")]:
+        words = self._told.new(self._words(result))
+        # The checks that failed have been shown one by one, which reads better than their message.
+        texts = [] if plain(result.task.action) == VERDICT and group is not None and group.lines else words
+        path = (result.task.get_path() or "").removeprefix(f"{Path.cwd()}{os.sep}")
+        for text in [*texts, f"on {self.host_label(result)}" + (f", at {path}" if path else "")]:
             self._below(text, None)
         self._screen.draw()
 
@@ -367,10 +368,9 @@ class Lines(Stock):  # type: ignore[misc]  # ansible-core is not typed
         """Take what actions print by themselves: of the checks only warnings stay, of a training the newest line."""
         action = plain(self._task.action) if self._task is not None else ""
         if action == VERDICT and self._group is not None:
-            if colour == constants.COLOR_WARN and text.strip():
-                self._group.lines.append((clean_edges(text), constants.COLOR_WARN))
-            # Failed checks are in the message of the failure.
-            return colour in (constants.COLOR_WARN, constants.COLOR_ERROR, None)
+            if colour is not None and text.strip():
+                self._group.lines.append((clean_edges(text), colour))
+            return True
         if action == FOLLOW and colour is None and text.startswith("    "):
             self._progress = text.strip()
             if self._screen.live:

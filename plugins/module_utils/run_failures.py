@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible.module_utils.run_screen import LABEL
 from ansible.module_utils.run_tasks import clean, item_prefix, message_of
 
 #: Last lines of a command's output that a failure shows; the log of the step has all of them.
@@ -58,17 +59,25 @@ class Told:
     def new(self, texts: Sequence[str]) -> list[str]:
         """Return the texts that were not shown before, and take them as shown."""
         found = [self.shortened(text) for text in texts]
-        self._messages += [flat for text in texts if len(flat := " ".join(text.split())) >= LEAST_KNOWN]
+        for text in texts:
+            flat = " ".join(text.split())
+            # A playbook repeats the output of a command without what the module says before it.
+            self._messages += [part for part in (flat, flat.partition(": ")[2]) if len(part) >= LEAST_KNOWN]
+        self._messages.sort(key=len, reverse=True)
         return found
 
     def shortened(self, text: str) -> str:
         """Return a text with a reference in the place of a message that was shown before."""
         flat = " ".join(text.split())
         for message in self._messages:
-            if message in flat:
-                return flat.replace(message, SEEN)
-            # The end of a run may cut it.
             start = flat.find(message[:LEAST_KNOWN])
-            if start >= 0 and flat.endswith("…") and message.startswith(flat[start:-1]):
-                return flat[:start] + SEEN
+            if start < 0:
+                continue
+            # The end of a run may cut it.
+            cut_off = flat.endswith("…") and message.startswith(flat[start:-1])
+            if not cut_off and message not in flat:
+                continue
+            rest = flat[:start] + SEEN + ("" if cut_off else flat[start + len(message) :])
+            label = LABEL.match(text)
+            return label[0] + rest.removeprefix(label[0].strip()).lstrip() if label else rest
         return text

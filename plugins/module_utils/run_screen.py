@@ -10,6 +10,7 @@ process that is killed leaves at worst one line half drawn.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import re
@@ -146,11 +147,14 @@ class Screen:
         self._original = self._display.display
         self._display.display = self._show
         self._ended = threading.Event()
+        # For the end that no callback hears of: Ctrl-C, or an error of Ansible's own.
+        atexit.register(self.close)
         if self.live:
             threading.Thread(target=self._tick, args=(self._ended,), daemon=True).start()
 
     def close(self) -> None:
         """Clear the live line, and let everything be shown as if this had never been."""
+        atexit.unregister(self.close)
         self._ended.set()
         with self._lock:
             self._clear()
@@ -200,8 +204,8 @@ class Screen:
 
     def _clear(self) -> None:
         if self._drawn:
-            self._drawn = False
             self._write(CLEAR)
+            self._drawn = False
 
     def _draw(self) -> None:
         if not self.live or self._ended.is_set():
@@ -209,8 +213,9 @@ class Screen:
         text = self._line()
         if text:
             # One column less than there is: in the last one, some terminals begin a new line.
-            self._write(CLEAR + cut(text, self.columns - 1))
+            # Noted before it is true: Ctrl-C may come in between.
             self._drawn = True
+            self._write(CLEAR + cut(text, self.columns - 1))
         else:
             self._clear()
 
