@@ -103,7 +103,6 @@ class Lines(Stock):  # type: ignore[misc]  # ansible-core is not typed
 
     def v2_playbook_on_play_start(self, play: Play) -> None:
         """Begin a play; a step may go on in it."""
-        self._play = play
         self._play_name = play.get_name().strip() or "play"
         # Hosts that do not wait for each other are in different roles at once.
         self._apart = str(play.strategy).rpartition(".")[2] in ("free", "host_pinned")
@@ -142,15 +141,14 @@ class Lines(Stock):  # type: ignore[misc]  # ansible-core is not typed
         group.changed += bool(result.is_changed())
         if action == VERDICT:
             group.note = message_of(result.result)
-        if action == "debug" and "censored" not in result.result:
+        if action == "debug" and not {"censored", "results"} & set(result.result):
             self._note(group, self._said(result))
         self._task_line(result, "changed" if result.is_changed() else "ok")
 
     def v2_runner_on_skipped(self, result: CallbackTaskResult) -> None:
         """Count a task that was left out."""
         self._handle_warnings(result.result)
-        group = self._group_of(result)
-        group.skipped += 1
+        self._group_of(result).skipped += 1
 
     def v2_runner_on_failed(self, result: CallbackTaskResult, ignore_errors: bool = False) -> None:
         """Show a failure whole, unless a role deals with it."""
@@ -281,7 +279,8 @@ class Lines(Stock):  # type: ignore[misc]  # ansible-core is not typed
         """Return a name as wide as its column, which is wider for names of plays."""
         room = max(NAME, min(30, self._screen.columns - STATE - TIME - 20))
         columns = NAME if len(name) < NAME else min(room, len(name) + 1)
-        return padded(cut(name, columns - 1), columns)
+        named: str = padded(cut(name, columns - 1), columns)
+        return named
 
     def _say(self, state: str, text: str, colour: str | None) -> None:
         """Show a line that is of no group."""
@@ -385,7 +384,7 @@ def _compact() -> bool:
     """Say whether this process shows lines."""
     terminal = bool(getattr(sys.stdout, "isatty", bool)())
     asks = bool((context.CLIARGS or {}).get("step")) or bool(constants.config.get_config_value("ENABLE_TASK_DEBUGGER"))
-    return compact_wanted(os.environ, terminal, int(Display().verbosity), asks)
+    return bool(compact_wanted(os.environ, terminal, int(Display().verbosity), asks))
 
 
 _BASE = Lines if _compact() else Stock

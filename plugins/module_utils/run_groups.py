@@ -62,7 +62,7 @@ class Group:
 def clean_edges(text: str) -> str:
     """Return a text without control characters and what is empty at its end."""
     lead = len(text) - len(text.lstrip(" "))
-    return " " * lead + clean(text)
+    return f"{' ' * lead}{clean(text)}"
 
 
 def plain(action: object) -> str:

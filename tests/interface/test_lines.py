@@ -56,6 +56,9 @@ QUIET = """\
   tasks:
     - name: Tell
       ansible.builtin.debug: {msg: [one, two]}
+    - name: Tell each
+      ansible.builtin.debug: {msg: "this is {{ item }}"}
+      loop: [three, four]
     - name: Set
       ansible.builtin.set_fact: {colour: blue}
     - name: Fail
@@ -152,6 +155,8 @@ def test_v_adds_the_tasks(tmp_path: Path) -> None:
     shown = play(tmp_path, QUIET, "-v")
     assert any(line.startswith("  ok") and line.endswith("Set [localhost]") for line in shown.lines), shown.text
     assert "TASK [" not in shown.text
+    assert [line.strip() for line in shown.lines if "this is" in line] == ["this is three", "this is four"]
+    assert "All items" not in shown.text
 
 
 def test_vv_is_what_ansible_shows(tmp_path: Path) -> None:

@@ -124,15 +124,15 @@ def read_rollback(path: Path) -> Entry:
         result = _read(path)
     except (OSError, Unreadable) as error:
         return Entry(name, mode="rollback", state="damaged", started_at=started, note=f"{path.name}: {_why(error)}")
-    error = result.get("error")
+    failed = result.get("error")
     return Entry(
         name,
         mode="rollback",
-        state="failed" if error else "passed",
+        state="failed" if failed else "passed",
         started_at=started,
         run_date=_text(result.get("run_date")),
-        promoted=None if error else bool(result.get("changed")),
-        note=_line(error or result.get("detail") or ""),
+        promoted=None if failed else bool(result.get("changed")),
+        note=_line(failed or result.get("detail") or ""),
     )
 
 
@@ -210,7 +210,8 @@ def _threshold(gates: object) -> float | None:
     """Find what the gate on the median IC asks for."""
     for gate in gates if isinstance(gates, list) else []:
         if isinstance(gate, Mapping) and gate.get("name") == "median_ic":
-            return number(gate.get("threshold"))
+            asked: float | None = number(gate.get("threshold"))
+            return asked
     return None
 
 

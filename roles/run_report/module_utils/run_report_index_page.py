@@ -126,11 +126,13 @@ def row(run: Entry) -> dict[str, Any]:
 
 def weights(run: Entry) -> str:
     """Say what became of the live weights."""
-    if run.mode == "rollback":
-        return {True: "put live", False: "was live", None: UNKNOWN}[run.promoted]
     if run.dry_run:
         return "dry run"
-    return {True: "promoted", False: "not promoted", None: UNKNOWN}[run.promoted]
+    if run.promoted is None:
+        return str(UNKNOWN)
+    if run.mode == "rollback":
+        return "put live" if run.promoted else "was live"
+    return "promoted" if run.promoted else "not promoted"
 
 
 def _drawn(count: int, what: str) -> str:
