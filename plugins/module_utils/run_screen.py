@@ -88,6 +88,9 @@ def wrapped(text: str, columns: int, indent: int) -> list[str]:
     """
     lines: list[str] = []
     for line in text.expandtabs(4).splitlines() or [""]:
+        if indent + width_of(line) <= columns:
+            lines.append(" " * indent + line.rstrip() if line.strip() else "")
+            continue
         label = LABEL.match(line)
         own = len(line) - len(line.lstrip())
         most = max(0, columns - LEAST_COLUMNS)
@@ -194,8 +197,15 @@ class Screen:
             return
         with self._lock:
             self._clear()
-            original(msg, color, *arguments, **options)
-            self._draw()
+            if msg.startswith("[") and "\x1b" not in msg and len(arguments) < 2 and not options.get("screen_only"):
+                # A warning or an error of Ansible's: wrapped where a person reads it, whole in the log.
+                shown = "\n".join(wrapped(msg, self.columns, 0))
+                original(shown, color, *arguments, **{**options, "screen_only": True})
+                original(msg, color, *arguments, **{**options, "log_only": True})
+            else:
+                original(msg, color, *arguments, **options)
+            if options.get("newline", True):  # else it is a question, whose answer follows on its line
+                self._draw()
 
     def _tick(self, ended: threading.Event) -> None:
         """Let the time in the live line go on."""

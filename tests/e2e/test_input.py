@@ -183,6 +183,7 @@ def test_a_training_without_the_preflight_at_a_terminal(account: Account, tmp_pa
     assert "14 checks passed" in next(line for line in shown.lines if line.split()[:2] == ["ok", "open"])
     assert "fold " in shown.raw and not any(line.lstrip().startswith(("fold ", "…")) for line in shown.lines)
     assert "PASSED  smoke" in shown.text
-    assert shown.widest <= 100
+    # The path of the report is a word of its own length, for the terminal to break.
+    assert max(len(line) for line in shown.lines if "report.html" not in line) <= 100
     assert (runs / "index.html").is_file()
     account.assert_nothing_left()
