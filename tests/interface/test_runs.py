@@ -222,6 +222,7 @@ def test_nothing_from_outside_becomes_markup(tmp_path: Path) -> None:
         {"outcome": "passed", "training": [], "cost": 3, "leaks": "x", "run": None, "mode": 7, "started_at": 5},
         {"outcome": "passed", "training": {"median_ic": "x", "median_ic_interval": [1], "gates": {}, "promoted": 1}},
         {"outcome": "passed", "cost": {"usd": True}, "finished_at": "2020", "started_at": "2026-01-01T00:00:00Z"},
+        {"outcome": "failed", "started_at": "0001-01-01T00:00:00+14:00", "leaks": {"instances": "many"}},
         {"outcome": []},
     ],
 )

@@ -233,8 +233,11 @@ def _touched(path: Path) -> datetime | None:
 
 
 def _iso(moment: datetime | None) -> str | None:
-    """Write a time as ISO 8601 in UTC, to the second."""
-    return None if moment is None else moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    """Write a time as ISO 8601 in UTC, to the second; what is beyond the calendar there is none."""
+    try:
+        return None if moment is None else moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    except OverflowError:
+        return None
 
 
 def _why(error: Exception) -> str:

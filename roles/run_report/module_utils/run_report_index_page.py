@@ -19,6 +19,8 @@ INDEX = "index.html"
 TEMPLATE = "index.html.j2"
 #: So many of the newest runs are on the page.
 LISTED = 500
+#: Longest line on what went wrong.
+LONGEST_NOTE = 400
 
 WORDS = {
     "passed": "passed",
@@ -120,7 +122,7 @@ def row(run: Entry) -> dict[str, Any]:
         "seconds": duration(run.seconds),
         "left": UNKNOWN if run.left_over is None else str(run.left_over),
         "leaks": bool(run.left_over),
-        "note": "" if run.state == "passed" and run.mode != "rollback" else run.note,
+        "note": "" if run.state == "passed" and run.mode != "rollback" else _cut(run.note),
     }
 
 
@@ -133,6 +135,11 @@ def weights(run: Entry) -> str:
     if run.mode == "rollback":
         return "put live" if run.promoted else "was live"
     return "promoted" if run.promoted else "not promoted"
+
+
+def _cut(note: str) -> str:
+    """Cut what went wrong; the report has all of it."""
+    return note if len(note) <= LONGEST_NOTE else note[: LONGEST_NOTE - 1].rstrip() + "…"
 
 
 def _drawn(count: int, what: str) -> str:

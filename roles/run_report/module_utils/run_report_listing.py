@@ -15,6 +15,8 @@ COLUMNS = ("started (UTC)", "mode", "outcome", "IC", "weights", "cost", "took", 
 RIGHT = {"IC", "cost", "took", "left"}
 COLOURS = {"passed": "32", "failed": "31", "damaged": "31", "foreign": "90"}
 OTHER_COLOUR = "33"
+#: What went wrong may be a page long; the report has all of it.
+LONGEST_NOTE = 160
 
 
 def listing(runs: Sequence[Entry], width: int | None, colour: bool) -> list[str]:
@@ -51,6 +53,8 @@ def listing(runs: Sequence[Entry], width: int | None, colour: bool) -> list[str]
 def row(run: Entry) -> tuple[str, ...]:
     """Put one run into the words of the columns; what went wrong is behind its name."""
     problem = run.note if run.state not in ("passed", "running") or run.mode == "rollback" else ""
+    if len(problem) > LONGEST_NOTE:
+        problem = problem[: LONGEST_NOTE - 1].rstrip() + "…"
     return (
         when(run) if run.started_at else UNKNOWN,
         run.mode or UNKNOWN,
