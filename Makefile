@@ -32,6 +32,10 @@ train: setup ## Rent, check, train, promote, terminate, report (ARGS="-e trainin
 preflight: setup ## The same up to the training; writes nothing
 	@$(in_venv) ansible-playbook train.yml -e preflight_only=true $(ARGS)
 
+.PHONY: runs
+runs: setup ## List the runs, refresh the page of all of them (ARGS="--last 10 --mode full")
+	@.venv/bin/python scripts/runs.py $(ARGS)
+
 .PHONY: test
 test: ## Set up everything, lint, run all tests (TESTS=tests/repository ARGS="-k help")
 	@scripts/test.sh $(ARGS)

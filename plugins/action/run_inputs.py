@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ for utils in (PROJECT / "plugins" / "module_utils", PROJECT / "roles" / "run_rep
     if str(utils) not in ansible.module_utils.__path__:
         ansible.module_utils.__path__.append(str(utils))
 
-from ansible.module_utils import run_source
+from ansible.module_utils import run_source, run_tags
 from ansible.module_utils.run_report_credentials import without_credentials
 
 DOCUMENTATION = r"""
@@ -33,6 +33,8 @@ description:
   - Text is converted here and nowhere else. C(true), C(false), C(yes), C(no) are booleans; everything else is refused.
   - Asks a git repository which commit the training source is. User and password of its URL are in nothing that is
     returned.
+  - C(--tags) and C(--skip-tags) are inputs too. Without the training a run is a preflight, however that was said;
+    without the preflight its receipt says so. A tag that the playbook does not have is refused.
   - Returns C(run), which the rest of the run reads as a fact, and warns of a folder that is not as committed.
 options:
   spec:
@@ -231,6 +233,40 @@ def _parts(name: str, given: Mapping[str, Any], options: Mapping[str, Spec]) -> 
     return parts
 
 
+def chosen_parts(variables: Mapping[str, Any], parts: Collection[str]) -> set[str]:
+    """Return which of the parts of a playbook `--tags` and `--skip-tags` leave to be done.
+
+    Raises:
+        InputError: A tag that the playbook does not have, or tags that leave nothing to do.
+    """
+    asked, unwanted = variables.get("ansible_run_tags") or ("all",), variables.get("ansible_skip_tags") or ()
+    try:
+        chosen: set[str] = run_tags.chosen_parts(list(asked), list(unwanted), parts)
+    except run_tags.TagError as error:
+        raise InputError(str(error)) from error
+    return chosen
+
+
+def leave_out(parts: Collection[str], preflight_only: bool) -> tuple[list[str], list[str]]:
+    """Say what the tags leave out of a run.
+
+    Args:
+        parts: What they leave to be done.
+        preflight_only: The input of that name.
+
+    Returns:
+        The parts that are left out, and sentences that a person should read.
+
+    Raises:
+        InputError: With the input, nothing is left to be done.
+    """
+    if preflight_only and "preflight" not in parts:
+        raise InputError("preflight_only=true leaves out the training, the tags the preflight: there is nothing to do")
+    said = "the preflight on the instance is left out: nothing checks software, machine and data before the training"
+    left_out = [part for part in run_tags.PARTS if part not in parts]
+    return left_out, [said] if "preflight" in left_out else []
+
+
 def name_run(now: datetime) -> str:
     """A run id: UTC time to the second and six random hexadecimal digits; sorts by time."""
     return f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
@@ -247,10 +283,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         result: dict[str, Any] = super().run(tmp, task_vars)
         variables = task_vars or {}
         try:
+            parts = chosen_parts(variables, () if self._task.args.get("only") else run_tags.PARTS)
             if only := self._task.args.get("only"):
                 result["inputs"] = self._given(only)
             else:
-                result["run"] = self._run_facts(variables)
+                result["run"] = self._run_facts(variables, parts)
                 result["warnings"] = [f"{note[0].upper()}{note[1:]}." for note in result["run"]["notes"]]
         except InputError as error:
             return {**result, "failed": True, "msg": f"{error}. Nothing was started."}
@@ -267,7 +304,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         known = known_inputs(roles, known_of(roles / "run_open"))
         return check_extra(load_extra_vars(self._loader), {name: known.get(name, {"type": "str"}) for name in only})
 
-    def _run_facts(self, variables: dict[str, Any]) -> dict[str, Any]:
+    def _run_facts(self, variables: dict[str, Any], parts: set[str]) -> dict[str, Any]:
         roles = self._roles()
         own = known_of(roles / self._task.args.get("spec", "run_open"))
         extra = check_extra(load_extra_vars(self._loader), known_inputs(roles, own))
@@ -280,6 +317,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         for name, spec in own.items():
             if spec.get("required") and values[name] in ("", None):
                 raise InputError(f"{name} is empty: {_first_line(spec)}")
+        left_out, said = leave_out(parts, bool(values["preflight_only"]))
+        values["preflight_only"] = "training" not in parts or values["preflight_only"]
         values["run_date"] = check_date("run_date", values["run_date"])
         if values["data_bucket"] == values["transport_bucket"]:
             raise InputError(
@@ -300,9 +339,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             "started_at": now.isoformat(timespec="seconds").replace("+00:00", "Z"),
             "region": values["aws_region"],
             "extra": sorted(extra),
+            "skipped": left_out,
             "revision": values["training_source"]["revision"],
             "git_revision": run_source.look_at(PROJECT)[0]["revision"],
-            "notes": notes,
+            "notes": [*said, *notes],
             **self._task.args.get("describe", {}),
         }
 

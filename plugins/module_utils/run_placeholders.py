@@ -24,7 +24,7 @@ COMMON = {
     "work_dir": "Folder on the instance that holds source, environment and results.",
     "training_seconds": "Time limit of the training.",
     "revision": "Commit of the project; empty where it is in no git repository.",
-    "preflight_output": "The preflight's result on the instance (JSON).",
+    "preflight_output": "The preflight's result on the instance (JSON). Not there in a run without preflight.",
 }
 #: In the training's command, too.
 TRAINING = {

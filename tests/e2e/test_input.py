@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from drills.account import ROOT, training_source
-from tests.e2e.conftest import NO_LEAKS, Account
+from tests.e2e.conftest import NO_LEAKS, Account, practice_options
+from tests.interface.terminal import at_terminal
 
 
 def source(**parts: Any) -> list[str]:
@@ -103,3 +105,85 @@ def test_a_missing_bucket_fails_before_anything_is_launched(account: Account) ->
     assert run.receipt["outcome"] == "failed"
     assert run.receipt["leaks"] == NO_LEAKS
     assert account.launches() == before
+
+
+@pytest.mark.parametrize(
+    ("playbook", "options", "words"),
+    [
+        ("train.yml", ["--skip-tags", "always"], "--skip-tags always: what is tagged always also ends the instance"),
+        ("train.yml", ["--limit", "localhost"], "--limit localhost would leave out"),
+        ("playbooks/terminate.yml", ["--tags", "end"], "--tags end: this playbook has no tags"),
+    ],
+)
+def test_options_that_play_half_of_it_are_one_line_and_play_nothing(
+    account: Account, playbook: str, options: list[str], words: str
+) -> None:
+    answer = account.command("ansible-playbook", playbook, *options, check=False)
+
+    assert answer.returncode == 5
+    assert answer.stderr.startswith(f"[ERROR]: {words}")
+    assert "Nothing was started." in answer.stderr
+    assert answer.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("inputs.yml", "training_mod: smoke\n", "unknown input 'training_mod' (did you mean 'training_mode')"),
+        ("inputs.json", '{"training_mode": "fast"}', "training_mode='fast' is not one of"),
+    ],
+)
+def test_inputs_of_a_file_are_checked_like_any(
+    account: Account, tmp_path: Path, name: str, text: str, words: str
+) -> None:
+    (tmp_path / name).write_text(text)
+
+    run = account.train("-e", f"@{tmp_path / name}")
+
+    assert run.code == 2
+    assert any(words in line for line in run.errors), run.output
+    assert run.folder is None
+
+
+def test_without_the_training_a_run_is_a_preflight(account: Account) -> None:
+    run = account.train("--check", "--skip-tags", "training")
+
+    assert run.code == 0, run.output
+    assert ": preflight, data as of" in run.output
+    assert "spot-train-preflight" in run.output
+
+
+def test_a_training_without_the_preflight_at_a_terminal(account: Account, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    options = ["--skip-tags", "preflight", "-e", "training_mode=smoke", "-e", f"runs_dir={runs}"]
+    plain = {"ANSIBLE_NOCOLOR", "COLUMNS", "NO_COLOR"}
+    environment = {name: value for name, value in account.variables().items() if name not in plain}
+
+    shown = at_terminal(
+        ["ansible-playbook", "train.yml", *options, *practice_options(tmp_path / "practice")],
+        account.project,
+        {**environment, "TERM": "xterm"},
+        columns=100,
+    )
+
+    assert shown.code == 0, shown.text
+    receipt = json.loads((runs / "latest" / "receipt.json").read_text())
+    assert (receipt["mode"], receipt["outcome"], receipt["run"]["skipped"]) == ("smoke", "passed", ["preflight"])
+    assert [(step["name"], step["status"]) for step in receipt["steps"]][3:6] == [
+        ("deps", "passed"),
+        ("preflight", "skipped"),
+        ("smoke", "passed"),
+    ]
+    assert {check["tier"] for check in receipt["preflight"]["checks"]} == {"controller"}
+    assert any("the preflight on the instance is left out" in note for note in receipt["notes"])
+    # One line a step; how far the training is, in place.
+    ended = [line.split()[1] for line in shown.lines if line.startswith("ok ")]
+    steps = ["open", "bootstrap", "deps", "smoke"]
+    assert [name for name in ended if name in steps] == steps
+    assert "14 checks passed" in next(line for line in shown.lines if line.split()[:2] == ["ok", "open"])
+    assert "fold " in shown.raw and not any(line.lstrip().startswith(("fold ", "…")) for line in shown.lines)
+    assert "PASSED  smoke" in shown.text
+    # The path of the report is a word of its own length, for the terminal to break.
+    assert max(len(line) for line in shown.lines if "report.html" not in line) <= 100
+    assert (runs / "index.html").is_file()
+    account.assert_nothing_left()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -195,8 +196,12 @@ def test_a_run_without_any_evidence_still_has_a_page(template: Path) -> None:
 
 @pytest.mark.parametrize("outcome", ["passed", "failed", "interrupted", "no_capacity"])
 @pytest.mark.parametrize("mode", ["preflight", "smoke", "full", "both", None])
-def test_every_outcome_has_a_headline_and_every_bad_one_an_advice(outcome: str, mode: str | None) -> None:
-    receipt = build_receipt(Inputs(run={"run_id": "r1", "mode": mode}, outcome=outcome, writes={"data_bucket": 0}))
+def test_every_outcome_has_a_headline_and_every_bad_one_an_advice(
+    outcome: str, mode: str | None, training: dict[str, Any]
+) -> None:
+    trained = training if outcome == "passed" and mode in ("smoke", "full", "both") else None
+    inputs = Inputs(run={"run_id": "r1", "mode": mode}, outcome=outcome, writes={"data_bucket": 0})
+    receipt = build_receipt(replace(inputs, smoke=trained, full=trained))
     assert receipt["outcome"] == outcome
     assert headline(receipt).endswith(".")
     assert bool(advice(receipt)) == (outcome != "passed")

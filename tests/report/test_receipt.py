@@ -12,7 +12,7 @@ from ansible.module_utils.run_report_evidence import read_preflight, read_traini
 from ansible.module_utils.run_report_receipt import Inputs, build_receipt
 from ansible.module_utils.run_report_summary import LONGEST_ERROR, LONGEST_LINE, summary_lines
 
-from tests.report.conftest import ROOT
+from tests.report.conftest import ROOT, Clock
 
 PRICES = {"market_price_usd_hour": 0.036, "on_demand_price_usd_hour": 0.126}
 
@@ -299,3 +299,28 @@ def test_a_long_error_is_one_line_of_the_summary(run: Any) -> None:
     assert len(lines[1]) == LONGEST_ERROR
     assert all(len(line) <= LONGEST_LINE for line in lines[2:-1])
     assert lines[-1].endswith("long/" * 50)
+
+
+@pytest.mark.parametrize("mode", ["smoke", "full", "both"])
+def test_a_run_that_was_to_train_and_did_not_has_not_passed(
+    mode: str, run: dict[str, Any], clock: Clock, no_leaks: dict[str, int]
+) -> None:
+    events = [*clock.step("open", 1), *clock.step("terminate", 1), clock.event("playbook_finished")]
+    receipt = build_receipt(Inputs(run={**run, "mode": mode}, events=events, leaks=no_leaks, writes={"data_bucket": 0}))
+    assert (receipt["outcome"], receipt["error"]) == ("failed", f"nothing was trained in a run of mode {mode}")
+
+
+def test_what_the_tags_left_out_is_a_skipped_step_in_its_place(run: dict[str, Any], clock: Clock) -> None:
+    events = [event for name in ("open", "deps", "smoke", "full", "terminate") for event in clock.step(name, 1)]
+    events.append(clock.event("playbook_finished"))
+    receipt = build_receipt(Inputs(run={**run, "mode": "both", "skipped": ["preflight"]}, events=events))
+    told = [(step["name"], step["status"]) for step in receipt["steps"]]
+    assert told == [("open", "passed"), ("deps", "passed"), ("preflight", "skipped"), ("smoke", "passed"),
+                    ("full", "passed"), ("terminate", "passed")]  # fmt: skip
+    assert receipt["run"]["skipped"] == ["preflight"]
+
+
+def test_a_run_that_ended_before_it_left_nothing_out_by_its_tags(run: dict[str, Any], clock: Clock) -> None:
+    events = clock.step("open", 1, "task_failed", msg="no bucket")
+    receipt = build_receipt(Inputs(run={**run, "skipped": ["training"]}, events=events))
+    assert [step["name"] for step in receipt["steps"]] == ["open"]

@@ -81,6 +81,7 @@ def test_a_passed_run_has_receipt_page_and_link(reporting: Any) -> None:
     page = (reporting.runs / "r1" / "report.html").read_text(encoding="utf-8")
     assert "all match" in page and "logs/preflight.log" in page
     assert "PASSED  preflight  r1" in done.stdout
+    assert 'href="r1/report.html"' in (reporting.runs / "index.html").read_text(encoding="utf-8")
     assert {path.name for path in (reporting.runs / "r1").iterdir()} == {
         *("events.jsonl", "logs", "preflight.json", "receipt.json", "report.html"),
     }
@@ -88,8 +89,11 @@ def test_a_passed_run_has_receipt_page_and_link(reporting: Any) -> None:
 
 def test_a_failed_run_has_both_too_and_ends_non_zero(reporting: Any) -> None:
     reporting.write("roles/preflight/tasks/main.yml", CHECK_THAT_FAILS)
+    (reporting.runs / "index.html").mkdir(parents=True)
     done = reporting.play()
     assert done.returncode == 2
+    # The page of all runs is no part of this one: that it cannot be written is a warning.
+    assert "index.html, could not be written" in done.stderr
     receipt = receipt_of(reporting)
     assert (receipt["outcome"], receipt["failed_step"]) == ("failed", "preflight")
     assert receipt["error"].startswith('preflight failed at "Check everything": ')

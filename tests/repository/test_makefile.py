@@ -14,6 +14,7 @@ TARGETS = {
     "setup",
     "train",
     "preflight",
+    "runs",
     "test",
     "bench-preflight",
     "bench-train",

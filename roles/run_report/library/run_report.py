@@ -11,7 +11,8 @@ short_description: Write the receipt and the report page of a training run
 description:
   - Assembles C(receipt.json) and C(report.html) in the run's folder from what the playbook knows and from the files
     that the run left there (C(events.jsonl), C(preflight-controller.json), C(preflight.json), C(training-smoke.json),
-    C(training-full.json) and C(logs/*.log)), and points the link C(latest) beside that folder at it.
+    C(training-full.json) and C(logs/*.log)), points the link C(latest) beside that folder at it, and refreshes
+    C(index.html) there, the page of all runs. What keeps that page from being written is a warning.
   - Runs on the controller. A missing part is null in the receipt and named on the page; a damaged file becomes a note.
     A failed run has both files too.
   - The verdict is drawn from the evidence. A run is passed only if no step failed, nothing is left behind, no check
@@ -145,7 +146,9 @@ from ansible.module_utils.run_report_receipt import Inputs, build_receipt
 from ansible.module_utils.run_report_summary import summary_lines
 
 try:
+    from ansible.module_utils.run_report_index_page import write_index
     from ansible.module_utils.run_report_page import log_files, render_page
+    from jinja2 import TemplateError
 except ImportError:
     JINJA_ERROR: str | None = traceback.format_exc()
 else:
@@ -188,6 +191,14 @@ def gather(parameters: dict[str, Any]) -> Inputs:
     )
 
 
+def refresh_index(module: AnsibleModule, runs: Path, templates: Path) -> None:
+    """Write the page that lists all runs; whatever keeps it from being written is a warning, for the run has ended."""
+    try:
+        write_index(runs, templates)
+    except (OSError, TemplateError) as error:
+        module.warn(f"The page that lists all runs, {runs / 'index.html'}, could not be written: {error}")
+
+
 def main() -> None:
     """Write the report of one run."""
     module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
@@ -214,6 +225,7 @@ def main() -> None:
             changed = moved or changed
             if note:
                 module.warn(note)
+            refresh_index(module, folder.parent, template.parent)
     except OSError as error:
         module.fail_json(msg=f"The report cannot be written: {error}", receipt=receipt)
     module.exit_json(

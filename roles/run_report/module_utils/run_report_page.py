@@ -130,7 +130,7 @@ def headline(receipt: Mapping[str, Any]) -> str:
         symbols = f"; {counted(preflight['symbols'], 'symbol')} examined" if preflight["symbols"] is not None else ""
         return f"All {counted(len(preflight['checks']), 'check')} passed{extra}{symbols}.{wrote}"
     training = receipt["training"]
-    if training is None:
+    if training is None:  # of a mode that nobody knows: any other that passed has trained
         return "The run ended well, but no training was part of it."
     return f"{trained(training)}{went_on(receipt)}"
 
@@ -223,6 +223,7 @@ def circumstances(receipt: Mapping[str, Any]) -> list[tuple[str, str]]:
         "controller": "Controller",
         "ansible_version": "ansible-core",
         "amazon_aws_version": "amazon.aws",
+        "skipped": "Left out by its tags",
     }
     run = receipt["run"]
     return [(label, _plain(run[name])) for name, label in names.items() if run.get(name)]
@@ -266,6 +267,8 @@ def _writes_fact(writes: Mapping[str, Any], bucket: Any) -> tuple[str, str, str]
 
 def _plain(value: Any) -> str:
     """Say a circumstance in a few words: of a training source, where it comes from."""
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
     if not isinstance(value, Mapping):
         return str(value)
     where = [str(value[key]) for key in ("url", "path", "ref", "revision") if value.get(key)]

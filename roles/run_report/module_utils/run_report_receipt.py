@@ -50,6 +50,7 @@ RUN_FIELDS = (
     "controller",
     "ansible_version",
     "amazon_aws_version",
+    "skipped",
 )
 LEAK_FIELDS = ("instances", "volumes", "spot_requests", "launch_templates", "schedules", "transport_keys")
 TRAINING_MODES = ("smoke", "full", "both")
@@ -108,6 +109,7 @@ def build_receipt(inputs: Inputs) -> dict[str, Any]:
     mode = inputs.run.get("mode")
     known_failed = inputs.outcome == "failed" or bool(inputs.error)
     steps = finished_steps(summarise_steps(inputs.events, known_failed))
+    steps = with_left_out(steps, inputs.run.get("skipped") or [])
     finished_at = _finished_at(inputs)
     attempts = shape_attempts(inputs.attempts, inputs.instance)
     training = inputs.smoke if mode == "smoke" else inputs.full
@@ -165,6 +167,34 @@ def finished_steps(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
         omitted.add("training")
     kept = [step for step in steps if step["name"] not in omitted or step["status"] in ("failed", "interrupted")]
     return [{**step, "status": "interrupted"} if step["status"] == "running" else step for step in kept]
+
+
+def with_left_out(steps: list[dict[str, Any]], names: Sequence[str]) -> list[dict[str, Any]]:
+    """Add the parts of a run that its tags left out: Ansible tells nobody of a task that it never looks at.
+
+    Args:
+        steps: the steps that were recorded.
+        names: parts that were left out, ``preflight`` or ``training``.
+
+    Returns:
+        The same with these as skipped, each before the first step that comes after it in a run.
+    """
+    found = list(steps)
+    for name in names:
+        # Of a run that ended before it would have been its turn, nothing was left out.
+        later = [*TRAINING_STEPS, "terminate"] if name == "preflight" else ["terminate"]
+        places = [place for place, step in enumerate(found) if step["name"] in later]
+        if places and not any(step["name"] == name for step in found):
+            step = {
+                "name": name,
+                "status": "skipped",
+                "seconds": 0.0,
+                "started_at": None,
+                "finished_at": None,
+                "spans": [],
+            }
+            found.insert(places[0], step)
+    return found
 
 
 def judge(receipt: Mapping[str, Any], inputs: Inputs, failure: Failure | None) -> tuple[str, str | None]:
@@ -245,8 +275,11 @@ def breach_of(receipt: Mapping[str, Any]) -> str | None:
     # A step that passed without its result proves nothing: once a training trained nothing, successfully.
     if statuses.get("preflight") == "passed" and not instance_tier_ran(receipt["preflight"]):
         return "the preflight step passed but left no result"
-    if mode in TRAINING_MODES and receipt["training"] is None and _passed_any(statuses, TRAINING_STEPS):
-        return "the training step passed but left no result"
+    if mode in TRAINING_MODES and receipt["training"] is None:
+        if _passed_any(statuses, TRAINING_STEPS):
+            return "the training step passed but left no result"
+        if "interrupted" not in statuses.values():
+            return f"nothing was trained in a run of mode {mode}"
     return None
 
 

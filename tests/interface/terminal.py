@@ -1,0 +1,105 @@
+"""A terminal: a program that is started in one, what it draws there, and what a person then sees."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import select
+import struct
+import termios
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+LONGEST_SECONDS = 300.0
+ESCAPE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+
+
+@dataclass
+class Shown:
+    """What a program did in a terminal.
+
+    Attributes:
+        code: Its exit code.
+        raw: All that it wrote.
+        columns: How wide the terminal was.
+    """
+
+    code: int
+    raw: str
+    columns: int
+
+    @property
+    def lines(self) -> list[str]:
+        """What stands in the terminal at the end, were it long enough for all of it."""
+        lines, column = [""], 0
+        for part in re.split(r"(\r|\n|\x1b\[K)", re.sub(r"\x1b\[[0-9;]*m", "", self.raw)):
+            if part == "\r":
+                column = 0
+            elif part == "\n":
+                lines.append("")
+                column = 0
+            elif part == "\x1b[K":
+                lines[-1] = lines[-1][:column]
+            else:
+                assert not ESCAPE.search(part), part
+                lines[-1] = lines[-1][:column].ljust(column) + part + lines[-1][column + len(part) :]
+                column += len(part)
+        return [line.rstrip() for line in lines]
+
+    @property
+    def text(self) -> str:
+        """The same as one text."""
+        return "\n".join(self.lines)
+
+    @property
+    def widest(self) -> int:
+        """The width of the widest line that was ever drawn, also of those that were drawn over."""
+        return max(len(line) for line in re.split(r"[\r\n]+", ESCAPE.sub("", self.raw)))
+
+
+def at_terminal(
+    command: Sequence[str],
+    cwd: Path,
+    environment: Mapping[str, str],
+    columns: int = 80,
+    interrupt_after: str = "",
+) -> Shown:
+    """Run a program in a terminal of its own.
+
+    Args:
+        command: Program and arguments.
+        cwd: Where it is started.
+        environment: Its whole environment.
+        columns: How wide the terminal is.
+        interrupt_after: Once this was written, Ctrl-C is typed, once.
+    """
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(cwd)
+        fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+        os.execvpe(command[0], list(command), dict(environment))
+    written, typed, deadline = b"", not interrupt_after, time.monotonic() + LONGEST_SECONDS
+    try:
+        while time.monotonic() < deadline:
+            if not select.select([terminal], [], [], 1.0)[0]:
+                continue
+            try:
+                read = os.read(terminal, 65536)
+            except OSError:  # Linux: everybody has closed the other end
+                break
+            if not read:
+                break
+            written += read
+            if not typed and interrupt_after.encode() in written:
+                os.write(terminal, b"\x03")
+                typed = True
+        else:
+            os.kill(pid, 9)
+    finally:
+        _, status = os.waitpid(pid, 0)
+        os.close(terminal)
+    return Shown(os.waitstatus_to_exitcode(status), written.decode(errors="replace").replace("\r\n", "\n"), columns)
