@@ -1,4 +1,4 @@
-"""What a finished site must be: whole by itself. Every link inside leads somewhere, and nothing is fetched from elsewhere."""
+"""What a finished site must be: every link inside leads somewhere, and nothing is fetched from elsewhere."""
 
 from __future__ import annotations
 

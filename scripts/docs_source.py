@@ -1,9 +1,9 @@
 """The site's sources: the project's Markdown pages, laid out as Sphinx wants them.
 
-The pages are written for a repository browser, with relative links to each other and to files beside them. Here a page gets
-its place in the site, every link is turned to where its target is there, and a file or folder that a page links to becomes
-a page that shows it. The navigation is read from `docs/index.md`: each of its sections is a part of it, and the pages linked in a
-section are its entries, in that order.
+The pages are written for a repository browser, with relative links to each other and to files beside them. Here a page
+gets its place in the site, every link is turned to where its target is there, and a file or folder that a page links to
+becomes a page that shows it. The navigation is read from `docs/index.md`: each of its sections is a part of it, and the
+pages linked in a section are its entries, in that order.
 """
 
 from __future__ import annotations
