@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from scripts.docs_check import bad_addresses, problems
 from scripts.docs_source import REST, BrokenLinkError, Layout
 
+#: Sphinx leaves it in every site.
+MARK = ".buildinfo"
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -32,15 +36,21 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
     bad = [f"{', '.join(sorted(layout.external[each]))}: {each}" for each in bad_addresses(sorted(layout.external))]
     if bad:
         return _failed([f"{line} is no address that a browser could open" for line in bad])
-    site: Path = options.output
-    work = site.parent / f"{site.name}-work"
-    layout.write(work / "source")
-    # As a program of its own, with warnings as errors: it says them all before it fails.
-    command = [sys.executable, "-m", "sphinx", "--quiet", "--fail-on-warning", "--builder", "html"]
-    command += ["--conf-dir", str(ROOT / "docs"), "--doctree-dir", str(work / "doctrees")]
-    code = subprocess.run([*command, str(work / "source"), str(site)], check=False).returncode
-    if code:
-        return _failed([f"Sphinx ended with code {code}"])
+    site: Path = options.output.resolve()
+    if site.exists() and any(site.iterdir()) and not (site / MARK).is_file():
+        return _failed([f"{site} holds something else than a site: choose another folder"])
+    # All of it anew, in seconds: what is left of an older site would be neither right nor checked.
+    shutil.rmtree(site, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="docs-") as work:
+        sources = Path(work) / "source"
+        layout.write(sources)
+        # As a program of its own, with warnings as errors: it says them all before it fails.
+        command = [sys.executable, "-m", "sphinx", "--quiet", "--fail-on-warning", "--builder", "html"]
+        command += ["--conf-dir", str(ROOT / "docs"), "--doctree-dir", f"{work}/doctrees", str(sources), str(site)]
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    if answer.returncode:
+        lines = (answer.stdout + answer.stderr).splitlines()
+        return _failed([layout.told(sources, line) for line in lines] or ["Sphinx failed and said nothing"])
     wrong = problems(site)
     if wrong:
         return _failed(wrong)

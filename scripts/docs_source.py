@@ -17,6 +17,8 @@ from pathlib import Path
 INDEX = "docs/index.md"
 #: Pages of `docs/` that no section of the index links to: they are in the site all the same.
 REST = "More"
+#: Tells Sphinx that a page is in no navigation on purpose.
+ORPHAN = "---\norphan: true\n---\n\n"
 # Code, which holds no links: fenced blocks, then pieces in a line.
 CODE = re.compile(r"(^ *```.*?^ *```[^\n]*$|`[^`\n]+`)", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(?<=\]\()[^)\s]+(?=\))")
@@ -52,8 +54,6 @@ def place(path: str) -> str:
         path: The page's path in the project, with slashes.
     """
     stem = path.removesuffix(".md")
-    if path in ("README.md", INDEX):
-        return "index"
     if stem.endswith("/README"):
         return stem.removesuffix("/README")
     if stem.startswith("docs/"):
@@ -68,6 +68,7 @@ class Layout:
         root: The project's folder.
         own: The pages in `docs/`, as paths in the project.
         pages: Text of each page of the site, by its name there without its ending.
+        origins: Of each page that is one of the project's, its path there.
         pictures: Pictures by their name in the site.
         external: Addresses outside the project that the pages link to, with the pages that do.
     """
@@ -80,6 +81,7 @@ class Layout:
         """
         self.root = root
         self.pages: dict[str, str] = {}
+        self.origins: dict[str, str] = {}
         self.pictures: dict[str, Path] = {}
         self.external: dict[str, set[str]] = {}
         self.own = sorted(f"docs/{path.name}" for path in (root / "docs").glob("*.md"))
@@ -89,9 +91,9 @@ class Layout:
             self._add(self._waiting.pop(0))
         sections = self.sections()
         entries = {name for names in sections.values() for name in names}
-        for name in self.pages:
-            if name not in entries and name != "index":
-                self.pages[name] = "---\norphan: true\n---\n\n" + self.pages[name]
+        self._orphans = self.pages.keys() - entries - {"index"}
+        for name in self._orphans:
+            self.pages[name] = ORPHAN + self.pages[name]
         self.pages["index"] += "".join(_toctree(caption, names) for caption, names in sections.items() if names)
 
     def sections(self) -> dict[str, list[str]]:
@@ -111,20 +113,30 @@ class Layout:
         return sections
 
     def write(self, folder: Path) -> None:
-        """Write all pages and pictures, those that changed, and remove what is no longer there."""
+        """Write all pages and pictures into a folder."""
         wanted = {f"{name}.md": text.encode() for name, text in self.pages.items()}
         wanted |= {name: path.read_bytes() for name, path in self.pictures.items()}
-        for path in [path for path in folder.rglob("*") if path.is_file()]:
-            if path.relative_to(folder).as_posix() not in wanted:
-                path.unlink()
         for name, content in wanted.items():
             path = folder / name
-            if not path.is_file() or path.read_bytes() != content:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+
+    def told(self, folder: Path, line: str) -> str:
+        """A line that names a page of the site by file and line, naming it as it is in the project.
+
+        Args:
+            folder: Where the pages were written.
+            line: For example a warning of Sphinx's.
+        """
+        match = re.match(rf"{re.escape(str(folder))}/(.+?)\.md:(\d+):", line)
+        if match is None or match[1] not in self.origins:
+            return line
+        number = int(match[2]) - (ORPHAN.count("\n") if match[1] in self._orphans else 0)
+        return f"{self.origins[match[1]]}:{number}:{line[match.end() :]}"
 
     def _add(self, path: str) -> None:
         text = (self.root / path).read_text(encoding="utf-8")
+        self.origins[place(path)] = path
         self.pages[place(path)] = turn(text, lambda target: self._target(path, target))
 
     def _target(self, page: str, target: str) -> str:
@@ -143,7 +155,7 @@ class Layout:
     def _name(self, path: str) -> str:
         """The name in the site, with its ending, of something in the project, which is put there if it is not yet."""
         if path.endswith(".md"):
-            if path not in self._begun and path != "README.md":
+            if path not in self._begun:
                 self._begun.add(path)
                 self._waiting.append(path)
             return f"{place(path)}.md"

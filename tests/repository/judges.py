@@ -13,6 +13,8 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 
+from click import ClickException
+
 from local_aws.faults import EVENTS, PARAMETERS
 from tests.repository.shown import SHELL_WORDS
 
@@ -81,8 +83,8 @@ def _playbook(root: Path, arguments: list[str]) -> str | None:
 
 def _module(name: str, arguments: list[str]) -> str | None:
     if name == "local_aws.substitutions":
-        wrong = [word for word in arguments if not re.match(r"\w+=", word)]
-        return f"no NAME=VALUE: {', '.join(wrong)}" if wrong else None
+        others = [word for word in arguments if not re.match(r"\w+=", word)]
+        return f"no NAME=VALUE: {', '.join(others)}" if others else None
     if name == "json.tool":
         return None
     if name not in WITH_PARSER:
@@ -112,8 +114,8 @@ def _scenario(root: Path, arguments: list[str]) -> str | None:
         return f"molecule has no command {command}"
     try:
         options = main.commands[command].make_context(command, rest).params
-    except Exception as error:  # click's own, whose base is not one of its public names in every version
-        return f"molecule {command}: {error}"
+    except ClickException as error:
+        return f"molecule {command}: {error.format_message()}"
     names = options.get("scenario_name") or []
     missing = [
         name for name in ([names] if isinstance(names, str) else names) if not (root / "molecule" / name).is_dir()

@@ -116,7 +116,7 @@ def test_a_page_that_the_index_does_not_name_is_in_the_site_all_the_same(project
 
 def test_links_lead_to_where_their_targets_are_in_the_site(project: Path) -> None:
     layout = Layout(project)
-    assert links(layout.pages["one"]) == ["source/part/x.json.md", "source/part/index.md", "index.md"]
+    assert links(layout.pages["one"]) == ["source/part/x.json.md", "source/part/index.md", "readme.md"]
     assert links(layout.pages["part"]) == ["one.md"]
     assert links(layout.pages["other"]) == ["one.md#one"]
     assert "`[no](link.md)`" in layout.pages["one"]
@@ -146,19 +146,32 @@ def test_an_address_that_cannot_be_right_fails_before_anything_is_built(
     assert "docs/one.md: htps://example.org is no address" in capsys.readouterr().err
 
 
-def test_a_broken_anchor_fails_the_build(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_broken_anchor_fails_the_build_and_is_named_where_it_was_written(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (project / "docs/other.md").write_text("# Other\n\n[one](one.md#two)\n", encoding="utf-8")
+    # In no navigation: it is linked from a page alone.
+    (project / "part/more.md").write_text("# More\n\n[one](../docs/one.md#three)\n", encoding="utf-8")
+    (project / "part/README.md").write_text("# Part\n\n[more](more.md)\n", encoding="utf-8")
     assert build_docs.main(["--output", str(project / "site")], project) == 1
-    assert "two" in capfd.readouterr().err
+    said = capsys.readouterr().err
+    assert re.search(r"^docs/other\.md:3: WARNING: .*'two'", said, re.MULTILINE), said
+    assert re.search(r"^part/more\.md:3: WARNING: .*'three'", said, re.MULTILINE), said
 
 
-def test_what_is_no_longer_there_leaves_the_sources(project: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "sources"
-    Layout(project).write(folder)
+def test_a_second_build_begins_anew_and_spares_what_is_no_site(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = project / "site"
+    assert build_docs.main(["--output", str(site)], project) == 0
     (project / "docs/other.md").unlink()
-    Layout(project).write(folder)
-    assert not (folder / "other.md").exists()
-    assert (folder / "one.md").is_file()
+    assert build_docs.main(["--output", str(site)], project) == 0
+    assert not (site / "other.html").exists()
+    assert "Other" not in (site / "one.html").read_text(encoding="utf-8")
+
+    assert build_docs.main(["--output", str(project / "part")], project) == 1
+    assert "holds something else than a site" in capsys.readouterr().err
+    assert (project / "part/x.json").is_file()
 
 
 def test_a_turned_page_keeps_everything_but_its_links() -> None:
