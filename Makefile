@@ -74,7 +74,7 @@ lint: ## ansible-lint, yamllint, ruff, mypy, ShellCheck
 
 .PHONY: docs
 docs: setup ## Build the documentation as a site, check its links
-	@.venv/bin/python -m scripts.build_docs $(ARGS)
+	@.venv/bin/python -m scripts.documentation $(ARGS)
 
 .PHONY: docs-roles
 docs-roles: setup ## Write the inputs into each role's README

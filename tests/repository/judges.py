@@ -26,8 +26,10 @@ WITH_PARSER = {
     "drills.soak",
     "drills.training_kills",
     "local_aws",
-    "scripts.build_docs",
+    "scripts.documentation",
 }
+#: Those of them that are started by their `__main__`.
+PACKAGES = {"drills", "local_aws", "scripts.documentation"}
 #: What else takes the options that are listed, and no other.
 OPTIONS = {
     "scripts/clean.sh": set[str](),
@@ -89,7 +91,7 @@ def _module(name: str, arguments: list[str]) -> str | None:
         return None
     if name not in WITH_PARSER:
         return f"nobody knows the options of python -m {name}: see {__name__}"
-    module = import_module(f"{name}.__main__" if name in ("drills", "local_aws") else name)
+    module = import_module(f"{name}.__main__" if name in PACKAGES else name)
     wrong = _parsed(module._parser().parse_args, arguments)
     if wrong is None and name == "local_aws" and arguments[:1] == ["fault"] and arguments[1] != "clear":
         known = {**PARAMETERS, **EVENTS}.get(arguments[1], {})

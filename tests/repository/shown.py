@@ -68,9 +68,9 @@ RUN_BY: dict[str, tuple[str, tuple[str, ...]]] = {
         "tests/benchmarks/test_bench_train.py::test_the_three_ways_are_measured_on_the_same_rows_and_folds",
         ("-m", "benchmarks.train_scale"),
     ),
-    "python -m scripts.build_docs": (
+    "python -m scripts.documentation": (
         "tests/repository/test_site.py::test_the_site_is_built_without_a_warning",
-        ("scripts", "build_docs"),
+        ("-m", "scripts.documentation"),
     ),
     "scripts/test.sh": (".ci/run", ("make test",)),
     "scripts/lint.sh": ("scripts/test.sh", ("scripts/lint.sh",)),

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts import build_docs, docs_check
-from scripts.docs_source import BrokenLinkError, Layout, links, turn
+from scripts.documentation import __main__ as build_docs
+from scripts.documentation import check as docs_check
+from scripts.documentation.source import BrokenLinkError, Layout, links, turn
 
 ROOT = Path(__file__).resolve().parents[2]
 SECTIONS = ["Start", "Run", "A real account", "Operate", "Reference", "Project"]
@@ -22,7 +23,7 @@ SECTIONS = ["Start", "Run", "A real account", "Operate", "Reference", "Project"]
 def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
     """The site, and what was said while it was built."""
     site = tmp_path_factory.mktemp("docs") / "site"
-    command = [sys.executable, "-m", "scripts.build_docs", "--output", str(site), "--external"]
+    command = [sys.executable, "-m", "scripts.documentation", "--output", str(site), "--external"]
     # Nothing may be asked of anyone: a proxy that is not there answers whoever tries.
     proxies = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
     environ = {**os.environ, **proxies}

@@ -10,12 +10,12 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from scripts.docs_check import bad_addresses, problems
-from scripts.docs_source import REST, BrokenLinkError, Layout
+from scripts.documentation.check import bad_addresses, problems
+from scripts.documentation.source import REST, BrokenLinkError, Layout
 
 #: Sphinx leaves it in every site.
 MARK = ".buildinfo"
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m scripts.build_docs", description=__doc__, allow_abbrev=False)
+    parser = argparse.ArgumentParser(prog="python -m scripts.documentation", description=__doc__, allow_abbrev=False)
     parser.add_argument(
         "--output", type=Path, default=ROOT / ".cache" / "site", metavar="DIR", help="where the site goes (.cache/site)"
     )
