@@ -13,6 +13,8 @@ from pathlib import Path
 REAL_ACCOUNT = "real-account"
 #: What an outer make tells its children, these tests among them, and is not meant for the commands.
 OUTER = ("ARGS", "MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS", "TESTS")
+#: A page whose commands, all of them in order, are run by one test says so once.
+WHOLE_PAGE = re.compile(r"^<!-- test of all commands: (.+?) -->$", re.MULTILINE)
 FENCE = re.compile(r"^(?:<!-- test: (?P<marker>.+?) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S)
 SHELLS = ("sh", "bash", "shell", "console", "zsh")
 #: A piece of code in a line of text is a command if it begins with one of these and says what to do.
@@ -91,6 +93,14 @@ RUN_BY: dict[str, tuple[str, tuple[str, ...]]] = {
         "tests/molecule/test_scenarios.py::test_the_scenario_passes_and_leaves_no_instance",
         ("molecule", '"test"'),
     ),
+    "molecule create": (
+        "tests/molecule/test_scenarios.py::test_what_create_makes_lives_until_destroy",
+        ("molecule", '"create"'),
+    ),
+    "molecule destroy": (
+        "tests/molecule/test_scenarios.py::test_what_create_makes_lives_until_destroy",
+        ("molecule", '"destroy"'),
+    ),
 }
 
 #: What takes no long time: a block of nothing else is run as it stands.
@@ -104,6 +114,10 @@ CHEAP = (
 )
 
 
+class UnknownTargetError(Exception):
+    """A page shows a target that the Makefile does not have."""
+
+
 @dataclass(frozen=True)
 class Block:
     """A fenced block of commands.
@@ -112,7 +126,7 @@ class Block:
         page: Path of its page in the project.
         line: Number of its first line there.
         language: What its fence says.
-        marker: What the comment before it says, if there is one.
+        marker: What the comment before it says, or that of the whole page, if there is one.
         text: The commands.
     """
 
@@ -140,11 +154,12 @@ def blocks(root: Path, pages: list[Path]) -> list[Block]:
             page.relative_to(root).as_posix(),
             text.count("\n", 0, match.start("text")) + 1,
             match["language"],
-            match["marker"] or "",
+            match["marker"] or whole,
             match["text"],
         )
         for page in pages
         for text in [page.read_text(encoding="utf-8")]
+        for whole in ["".join(WHOLE_PAGE.findall(text))]
         for match in FENCE.finditer(text)
         if match["language"] in SHELLS
     ]
@@ -195,7 +210,7 @@ def resolved(root: Path, words: list[str]) -> list[list[str]]:
     """What a command comes down to: the recipe behind a target of make, the program behind a script.
 
     Raises:
-        AssertionError: make does not know the target.
+        UnknownTargetError: make does not know the target.
     """
     program, *rest = words
     program = program.removeprefix(".venv/bin/").replace("python3", "python")
@@ -203,7 +218,8 @@ def resolved(root: Path, words: list[str]) -> list[list[str]]:
         environ = {name: value for name, value in os.environ.items() if name not in OUTER}
         dry = ["make", "--no-print-directory", "--dry-run", *rest]
         answer = subprocess.run(dry, cwd=root, env=environ, capture_output=True, text=True, check=False)
-        assert answer.returncode == 0, f"{shlex.join(words)}: {answer.stderr.strip()}"
+        if answer.returncode != 0:
+            raise UnknownTargetError(f"{shlex.join(words)}: {answer.stderr.strip()}")
         recipe = [found for line in answer.stdout.splitlines() for found in commands(line)]
         # What a target stands on is set up by every one of them.
         wanted = [found for found in recipe if found != ["scripts/setup.sh", "controller"]] or recipe
