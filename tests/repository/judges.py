@@ -34,10 +34,8 @@ PACKAGES = {"drills", "local_aws", "scripts.documentation"}
 OPTIONS = {
     "scripts/clean.sh": set[str](),
     "scripts/help.sh": set[str](),
-    "scripts/inputs_doc.py": {"--check"},
     "scripts/lint.sh": set[str](),
     "scripts/lock.sh": {"--upgrade"},
-    "scripts/role_docs.py": {"--check"},
     "scripts/setup.sh": {"controller", "core-2.21", "predictor"},
     "scripts/stop.sh": set[str](),
 }
@@ -51,7 +49,7 @@ def complaint(root: Path, words: list[str]) -> str | None:
         words: The command as it came down to, as `shown.resolved` returns it.
     """
     program, *rest = words
-    if program in SHELL_WORDS or program == "aws":
+    if program in SHELL_WORDS or program == "aws" or words[:2] == ["python", "-c"]:
         return None
     if program == "ansible-playbook":
         return _playbook(root, rest)
@@ -66,7 +64,9 @@ def complaint(root: Path, words: list[str]) -> str | None:
         return _parsed(_pytest().parse_known_args, rest)
     if program == "molecule":
         return _scenario(root, rest)
-    return _named_in_help(root, program, rest)
+    if (root / program).is_file() and program.endswith(".py"):
+        return _named_in_help(root, ["python", program], rest)
+    return _named_in_help(root, [program], rest)
 
 
 def _playbook(root: Path, arguments: list[str]) -> str | None:
@@ -87,8 +87,8 @@ def _module(name: str, arguments: list[str]) -> str | None:
     if name == "local_aws.substitutions":
         others = [word for word in arguments if not re.match(r"\w+=", word)]
         return f"no NAME=VALUE: {', '.join(others)}" if others else None
-    if name == "json.tool":
-        return None
+    if name == "pytest":
+        return _parsed(_pytest().parse_known_args, arguments)
     if name not in WITH_PARSER:
         return f"nobody knows the options of python -m {name}: see {__name__}"
     module = import_module(f"{name}.__main__" if name in PACKAGES else name)
@@ -104,6 +104,8 @@ def _pytest() -> argparse.ArgumentParser:
     """The options of pytest that pages show."""
     parser = argparse.ArgumentParser(prog="pytest", allow_abbrev=False)
     parser.add_argument("-k")
+    parser.add_argument("-p")
+    parser.add_argument("-q", action="store_true")
     parser.add_argument("-x", action="store_true")
     return parser
 
@@ -125,21 +127,21 @@ def _scenario(root: Path, arguments: list[str]) -> str | None:
     return f"there is no scenario {', '.join(missing)}" if missing else None
 
 
-def _named_in_help(root: Path, program: str, arguments: list[str]) -> str | None:
-    """For any other program of `.venv`: each option is in its help, or in that of its subcommand."""
-    found = shutil.which(program, path=str(root / ".venv" / "bin"))
+def _named_in_help(root: Path, program: list[str], arguments: list[str]) -> str | None:
+    """For any other program of `.venv` or script: each option is in its help, or in that of its subcommand."""
+    found = shutil.which(program[0], path=str(root / ".venv" / "bin"))
     if found is None:
-        return f"{program} is no program of .venv"
-    subcommand = [word for word in arguments[:1] if not word.startswith("-")]
-    text = _help(found, *subcommand)
+        return f"{program[0]} is no program of .venv"
+    subcommand = [word for word in arguments[:1] if re.fullmatch(r"[a-z][a-z-]*", word)]
+    text = _help(root, found, *program[1:], *subcommand)
     options = [word.partition("=")[0] for word in arguments if word.startswith("-")]
     unknown = [option for option in options if not re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", text)]
-    return f"{program} does not take {', '.join(unknown)}" if unknown else None
+    return f"{program[-1]} does not take {', '.join(unknown)}" if unknown else None
 
 
 @cache
-def _help(*command: str) -> str:
-    answer = subprocess.run([*command, "--help"], capture_output=True, text=True, check=False, timeout=60)
+def _help(root: Path, *command: str) -> str:
+    answer = subprocess.run([*command, "--help"], cwd=root, capture_output=True, text=True, check=False, timeout=60)
     return answer.stdout + answer.stderr
 
 

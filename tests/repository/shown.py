@@ -23,8 +23,12 @@ PROGRAM = re.compile(
     r"\.venv/bin/\w+|scripts/\w+\.sh)(?= )|make$"
 )
 #: Words of the shell itself, and programs that need no judge: what they are given is read where it is run.
-SHELL_WORDS = {".", "source", "cd", "eval", "export", "ls", "cat", "head", "mkdir", "cp", "mv", "rm", "echo", "true"}
-KEYWORDS = {"do", "then", "else", "!", "{", "time"}
+SHELL_WORDS = {
+    *(".", "cd", "echo", "eval", "export", "false", "source", "test", "true", "unset"),
+    *("awk", "cat", "cp", "grep", "head", "ls", "mkdir", "mktemp", "mv", "rm", "sort", "tail", "wc"),
+}
+SUBSTITUTION = re.compile(r"\$\(([^()]+)\)")
+KEYWORDS = {"do", "then", "else", "if", "elif", "while", "!", "{", "time"}
 
 #: What takes long is run by a test of its own: the command as it comes down to, and the test. The test, its module or
 #: what that imports holds each of the words.
@@ -108,6 +112,7 @@ CHEAP = (
     r"python -m local_aws (status|log|console|fault|env|stop|start)\b",
     r"python -m local_aws\.substitutions\b",
     r"python -m drills --list$",
+    r"python -c ",
     r"python scripts/(role_docs|inputs_doc)\.py( --check)?$",
     r"scripts/help\.sh$",
     r"towncrier build --draft$",
@@ -180,12 +185,22 @@ def commands(text: str) -> Iterator[list[str]]:
     """The simple commands of a piece of shell: no keywords, assignments, redirections and comments."""
     assigned: dict[str, str] = {}
     text = re.sub(r"<([a-z][\w.-]*)>", r"PLACEHOLDER", text.replace("\\\n", " "))
+    for inside in SUBSTITUTION.findall(text):
+        yield from commands(inside)
+    text = SUBSTITUTION.sub("SUBSTITUTED", text)
+    open_quote = ""
     for line in text.splitlines():
-        lexer = shlex.shlex(line, posix=True, punctuation_chars=";|&<>")
+        lexer = shlex.shlex(open_quote + line, posix=True, punctuation_chars=";|&<>")
         lexer.whitespace_split = True
         lexer.commenters = "#"
+        try:
+            found = [*lexer, ";"]
+        except ValueError:  # a quotation that another line closes
+            open_quote += f"{line}\n"
+            continue
+        open_quote = ""
         words: list[str] = []
-        tokens = iter([*lexer, ";"])
+        tokens = iter(found)
         for token in tokens:
             if re.fullmatch(r"[<>]+&?", token):
                 next(tokens)
@@ -195,7 +210,7 @@ def commands(text: str) -> Iterator[list[str]]:
                 while words and (words[0] in KEYWORDS or re.match(r"\w+=", words[0])):
                     name, _, value = words.pop(0).partition("=")
                     assigned[name] = value
-                if words and words[0] not in ("for", "while", "if", "done", "fi"):
+                if words and words[0] not in ("for", "done", "fi"):
                     yield [part for word in words for part in _expanded(word, assigned)]
                 words = []
 
@@ -240,8 +255,8 @@ def essence(words: list[str]) -> str:
         kept += [word for word in rest if word == "--check"]
         kept += ["-e preflight_only=true" for word in rest if word == "preflight_only=true"]
         return " ".join([program, *kept])
-    if program == "python" and rest[:1] == ["-m"]:
-        return " ".join([program, *rest[:2]])
+    if program == "python":
+        return " ".join([program, *rest[: 2 if rest[:1] == ["-m"] else 1]])
     return " ".join([program, *rest[:1]]) if program == "molecule" else program
 
 

@@ -99,6 +99,7 @@ def test_what_is_said_to_run_a_command_is_there_and_has_its_words(key: str) -> N
         (".venv/bin/python -m local_aws log --wirtes", "unrecognized arguments: --wirtes"),
         ("python -m local_aws fault capacity typ=c5.large", "fault capacity does not take typ=c5.large"),
         ("python -m local_aws fault capacitor", "fault capacitor does not take"),
+        (".venv/bin/python scripts/inputs_doc.py --chek", "inputs_doc.py does not take --chek"),
         ("molecule test -s bootstarp", "there is no scenario bootstarp"),
         ("molecule tset", "molecule has no command tset"),
         (".venv/bin/towncrier build --drfat", "towncrier does not take --drfat"),
@@ -131,13 +132,21 @@ for name in one two; do
 done
 A=1 make x ARGS="-k 'a b'" && ls | head -3
 ansible-playbook site.yml $options -e id=<id>
+if eval "$(python -m tool env)"; then false; fi
+python -c '
+a = 1  # no comment of a shell
+' >> log
 """
     assert list(shown.commands(text)) == [
+        ["python", "-m", "tool", "env"],
         [".venv/bin/python", "-m", "tool", "x=1", "y=2"],
         ["make", "x", "ARGS=-k 'a b'"],
         ["ls"],
         ["head", "-3"],
         ["ansible-playbook", "site.yml", "-e", "a=1", "-e", "b=2", "-e", "id=PLACEHOLDER"],
+        ["eval", "SUBSTITUTED"],
+        ["false"],
+        ["python", "-c", "\na = 1  # no comment of a shell\n"],
     ]
 
 
