@@ -18,7 +18,7 @@ from click import ClickException
 from local_aws.faults import EVENTS, PARAMETERS
 from tests.repository.shown import SHELL_WORDS
 
-#: Modules whose parser is `_parser()`.
+#: Modules whose parser is `_parser()`; of others the help is read.
 WITH_PARSER = {
     "benchmarks.preflight_scan",
     "benchmarks.train_scale",
@@ -54,7 +54,7 @@ def complaint(root: Path, words: list[str]) -> str | None:
     if program == "ansible-playbook":
         return _playbook(root, rest)
     if program == "python" and rest[:1] == ["-m"]:
-        return _module(rest[1], rest[2:])
+        return _module(root, rest[1], rest[2:])
     if program == "python" and rest:
         program, *rest = rest
     if program in OPTIONS:
@@ -83,14 +83,14 @@ def _playbook(root: Path, arguments: list[str]) -> str | None:
     return f"there is no {', '.join(missing)}" if missing else None
 
 
-def _module(name: str, arguments: list[str]) -> str | None:
+def _module(root: Path, name: str, arguments: list[str]) -> str | None:
     if name == "local_aws.substitutions":
         others = [word for word in arguments if not re.match(r"\w+=", word)]
         return f"no NAME=VALUE: {', '.join(others)}" if others else None
     if name == "pytest":
         return _parsed(_pytest().parse_known_args, arguments)
     if name not in WITH_PARSER:
-        return f"nobody knows the options of python -m {name}: see {__name__}"
+        return _named_in_help(root, ["python", "-m", name], arguments)
     module = import_module(f"{name}.__main__" if name in PACKAGES else name)
     wrong = _parsed(module._parser().parse_args, arguments)
     if wrong is None and name == "local_aws" and arguments[:1] == ["fault"] and arguments[1] != "clear":

@@ -30,8 +30,8 @@ SHELL_WORDS = {
 SUBSTITUTION = re.compile(r"\$\(([^()]+)\)")
 KEYWORDS = {"do", "then", "else", "if", "elif", "while", "!", "{", "time"}
 
-#: What takes long is run by a test of its own: the command as it comes down to, and the test. The test, its module or
-#: what that imports holds each of the words.
+#: What takes long is run by a test of its own: the command as it comes down to, and the test, or the file of several. It,
+#: its module or what that imports holds each of the words.
 RUN_BY: dict[str, tuple[str, tuple[str, ...]]] = {
     "ansible-playbook train.yml": (
         "tests/e2e/test_runs.py::test_a_training_runs_whole_and_promotes_only_what_passed",
@@ -93,18 +93,9 @@ RUN_BY: dict[str, tuple[str, tuple[str, ...]]] = {
         "tests/repository/test_makefile.py::test_stop_finds_the_embedded_aws_where_its_variable_says",
         ("make", '"stop"'),
     ),
-    "molecule test": (
-        "tests/molecule/test_scenarios.py::test_the_scenario_passes_and_leaves_no_instance",
-        ("molecule", '"test"'),
-    ),
-    "molecule create": (
-        "tests/molecule/test_scenarios.py::test_what_create_makes_lives_until_destroy",
-        ("molecule", '"create"'),
-    ),
-    "molecule destroy": (
-        "tests/molecule/test_scenarios.py::test_what_create_makes_lives_until_destroy",
-        ("molecule", '"destroy"'),
-    ),
+    "molecule test": ("tests/molecule/test_scenarios.py", ('"molecule"', '"test"')),
+    "molecule create": ("tests/molecule/test_scenarios.py", ('"molecule"', '"create"')),
+    "molecule destroy": ("tests/molecule/test_scenarios.py", ('"molecule"', '"destroy"')),
 }
 
 #: What takes no long time: a block of nothing else is run as it stands.
