@@ -19,6 +19,7 @@ FENCE = re.compile(r"^(?:<!-- test: (?P<marker>.+?) -->\n)?^```(?P<language>\w*)
 SHELLS = ("sh", "bash", "shell", "console", "zsh")
 #: A piece of code in a line of text is a command if it begins with one of these and says what to do.
 PROGRAM = re.compile(
+    r"(?:\. \.venv/bin/activate && )?"
     r"(?:make|ansible-(?:playbook|builder|galaxy|runner|navigator|vault)|molecule|towncrier|(?:\.venv/bin/)?python|"
     r"\.venv/bin/\w+|scripts/\w+\.sh)(?= )|make$"
 )
@@ -30,8 +31,8 @@ SHELL_WORDS = {
 SUBSTITUTION = re.compile(r"\$\(([^()]+)\)")
 KEYWORDS = {"do", "then", "else", "if", "elif", "while", "!", "{", "time"}
 
-#: What takes long is run by a test of its own: the command as it comes down to, and the test, or the file of several. It,
-#: its module or what that imports holds each of the words.
+#: What takes long is run by a test of its own: the command as it comes down to, and the test, or the file of several.
+#: It, its module or what that imports holds each of the words.
 RUN_BY: dict[str, tuple[str, tuple[str, ...]]] = {
     "ansible-playbook train.yml": (
         "tests/e2e/test_runs.py::test_a_training_runs_whole_and_promotes_only_what_passed",
@@ -94,8 +95,6 @@ RUN_BY: dict[str, tuple[str, tuple[str, ...]]] = {
         ("make", '"stop"'),
     ),
     "molecule test": ("tests/molecule/test_scenarios.py", ('"molecule"', '"test"')),
-    "molecule create": ("tests/molecule/test_scenarios.py", ('"molecule"', '"create"')),
-    "molecule destroy": ("tests/molecule/test_scenarios.py", ('"molecule"', '"destroy"')),
 }
 
 #: What takes no long time: a block of nothing else is run as it stands.

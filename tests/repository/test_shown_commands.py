@@ -86,6 +86,12 @@ def test_what_is_said_to_run_a_command_is_there_and_has_its_words(key: str) -> N
     assert lacking(test, words) == []
 
 
+def test_nothing_is_said_to_be_run_that_is_not_shown() -> None:
+    every = [words for block in BLOCKS for words in block.commands] + [shlex.split(command) for _, command in INLINE]
+    shown_ones = {shown.essence(words) for command in every for words in shown.resolved(ROOT, command)}
+    assert RUN_BY.keys() - shown_ones == set()
+
+
 @pytest.mark.parametrize(
     ("command", "says"),
     [
