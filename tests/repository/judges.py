@@ -61,7 +61,7 @@ def complaint(root: Path, words: list[str]) -> str | None:
         unknown = sorted(set(rest) - OPTIONS[program])
         return f"{program} does not take {', '.join(unknown)}" if unknown else None
     if program == "scripts/test.sh":
-        return _parsed(_pytest().parse_known_args, rest)
+        return _parsed(_pytest().parse_args, rest)
     if program == "molecule":
         return _scenario(root, rest)
     if (root / program).is_file() and program.endswith(".py"):
@@ -88,7 +88,7 @@ def _module(root: Path, name: str, arguments: list[str]) -> str | None:
         others = [word for word in arguments if not re.match(r"\w+=", word)]
         return f"no NAME=VALUE: {', '.join(others)}" if others else None
     if name == "pytest":
-        return _parsed(_pytest().parse_known_args, arguments)
+        return _parsed(_pytest().parse_args, arguments)
     if name not in WITH_PARSER:
         return _named_in_help(root, ["python", "-m", name], arguments)
     module = import_module(f"{name}.__main__" if name in PACKAGES else name)
@@ -107,6 +107,7 @@ def _pytest() -> argparse.ArgumentParser:
     parser.add_argument("-p")
     parser.add_argument("-q", action="store_true")
     parser.add_argument("-x", action="store_true")
+    parser.add_argument("paths", nargs="*")
     return parser
 
 

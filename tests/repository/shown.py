@@ -241,7 +241,7 @@ def essence(words: list[str]) -> str:
     """A command without what makes no other command of it: its key in `RUN_BY`."""
     program, *rest = words
     if program == "ansible-playbook":
-        kept = [word for word in rest if word.endswith(".yml") and "/" not in word.partition("playbooks/")[0]][:1]
+        kept = [word for word in rest if re.fullmatch(r"(playbooks/)?\w+\.yml", word)][:1]
         kept += [word for word in rest if word == "--check"]
         kept += ["-e preflight_only=true" for word in rest if word == "preflight_only=true"]
         return " ".join([program, *kept])

@@ -48,6 +48,8 @@ def test_a_block_of_commands_is_run_or_says_who_runs_it(block: Block) -> None:
     assert block.language == "sh", "blocks of commands are marked sh"
     assert block.commands, "a block without a command"
     if block.marker == REAL_ACCOUNT:
+        every = [words for command in block.commands for words in shown.resolved(ROOT, command)]
+        assert any(shown.is_for_a_real_account(words) for words in every), "nothing in it goes to a real account"
         return
     if block.marker:
         assert lacking(block.marker, ()) == []
@@ -100,6 +102,7 @@ def test_nothing_is_said_to_be_run_that_is_not_shown() -> None:
         ("make soak N=ten", "invalid int value: 'ten'"),
         ("make drill ARGS=--lots", "unrecognized arguments: --lots"),
         ("make bench-train ARGS='--sizes 500'", "argument --sizes"),
+        ("make test ARGS=--kk", "unrecognized arguments: --kk"),
         ("make lock ARGS=--newest", "does not take --newest"),
         ("ansible-playbook playbooks/trian.yml", "there is no playbooks/trian.yml"),
         (".venv/bin/python -m local_aws log --wirtes", "unrecognized arguments: --wirtes"),
