@@ -55,7 +55,7 @@ def test_every_input_named_in_the_pages_exists(root: Path, pages: list[Path]) ->
     named = set()
     for page in pages:
         if page.is_relative_to(root / "roles") or HISTORY.match(str(page.relative_to(root))):
-            continue  # of roles generated from the argument specs, with what the playbooks pass on
+            continue  # a role's is generated from the argument specs, with what the playbooks pass on
         for code in code_of(page):
             for name in re.findall(r"-e '?\{?\"?([a-z]\w+)[=\"]", code):
                 named.add((str(page.relative_to(root)), name))
