@@ -1,12 +1,16 @@
-# The ways in. Anything longer than a line or two lives in scripts/.
+# The ways in. Anything longer than a line or two lives in scripts/. `make` alone shows the manual: scripts/help.sh makes
+# it of the lines below that begin with `##@` (a group of targets), of `target: ## what it does`, and of `##= VARIABLE`.
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 
-# PYTHON=<interpreter> for setup; ARGS for the command behind a target; TESTS=<files> for test.
+##= ARGS      More arguments for the command behind the target. Default: none.
+##= PYTHON    The Python of .venv, 3.11 to 3.13, a command or a path. Default: that of .venv, else the first found.
+##= TESTS     test: the files or folders with the tests to run, without linters. Default: everything.
+##= N         soak, soak-training: how many runs. Default: 50 and 20.
+##= SEED      soak, soak-training: what decides their ends. Default: 1.
 PYTHON ?=
 ARGS ?=
 TESTS ?=
-# For soak and soak-training: how many runs (50, 20), and what decides their ends.
 N ?=
 SEED ?= 1
 export PYTHON TESTS
@@ -16,16 +20,14 @@ unexport PYTHONDONTWRITEBYTECODE
 # As `. .venv/bin/activate` does it, and with this folder's ansible.cfg whatever the environment says.
 in_venv := PATH="$(CURDIR)/.venv/bin:$$PATH" ANSIBLE_CONFIG="$(CURDIR)/ansible.cfg"
 
-.PHONY: help
-help: ## Show this list
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
+##@ Run
 
 .PHONY: setup
-setup: ## Make .venv from the lock file (PYTHON=… picks the interpreter)
+setup: ## Make .venv from the lock file, where it is not up to date
 	@scripts/setup.sh controller
 
 .PHONY: train
-train: setup ## Rent, check, train, promote, terminate, report (ARGS="-e training_mode=smoke")
+train: setup ## Rent, check, train, promote, terminate, report
 	@$(in_venv) ansible-playbook train.yml $(ARGS)
 
 .PHONY: preflight
@@ -33,49 +35,69 @@ preflight: setup ## The same up to the training; writes nothing
 	@$(in_venv) ansible-playbook train.yml -e preflight_only=true $(ARGS)
 
 .PHONY: runs
-runs: setup ## List the runs, refresh the page of all of them (ARGS="--last 10 --mode full")
+runs: setup ## List the runs, refresh the page of all of them
 	@.venv/bin/python scripts/runs.py $(ARGS)
-
-.PHONY: test
-test: ## Set up everything, lint, run all tests (TESTS=tests/repository ARGS="-k help")
-	@scripts/test.sh $(ARGS)
-
-.PHONY: drill
-drill: ## Break runs in every known way, show what came of each (ARGS="reclaim-* --jobs 2")
-	@scripts/drill.sh drills $(ARGS)
-
-.PHONY: soak
-soak: ## Kill N preflights in a row at moments that chance decides (N=50 SEED=1)
-	@scripts/drill.sh drills.soak --runs $(or $(N),50) --seed $(SEED) $(ARGS)
-
-.PHONY: soak-training
-soak-training: ## Kill N trainings at moments that chance decides, and resume them (N=20 SEED=1)
-	@scripts/drill.sh drills.training_kills --runs $(or $(N),20) --seed $(SEED) $(ARGS)
-
-.PHONY: bench-preflight
-bench-preflight: ## Measure the preflight beside the origin's way (ARGS="--sizes 500")
-	@scripts/bench_preflight.sh $(ARGS)
-
-.PHONY: bench-train
-bench-train: ## Measure the training beside a plain one and LightGBM alone (ARGS="--sizes 500x2520")
-	@scripts/bench_train.sh $(ARGS)
-
-.PHONY: lint
-lint: ## ansible-lint, yamllint, ruff, mypy, ShellCheck
-	@scripts/lint.sh
-
-.PHONY: lock
-lock: setup ## Regenerate all lock files (ARGS=--upgrade for newer versions)
-	@scripts/lock.sh $(ARGS)
-
-.PHONY: docs-roles
-docs-roles: setup ## Write the inputs into each role's README
-	@.venv/bin/python scripts/role_docs.py
 
 .PHONY: stop
 stop: ## Stop the embedded AWS
 	@scripts/stop.sh
 
+##@ Break it
+
+.PHONY: drill
+drill: ## Break runs in every known way, show what came of each
+	@scripts/drill.sh drills $(ARGS)
+
+.PHONY: soak
+soak: ## Kill N preflights, each at a random moment
+	@scripts/drill.sh drills.soak --runs $(or $(N),50) --seed $(SEED) $(ARGS)
+
+.PHONY: soak-training
+soak-training: ## Kill N trainings, each at a random moment; resume them
+	@scripts/drill.sh drills.training_kills --runs $(or $(N),20) --seed $(SEED) $(ARGS)
+
+##@ Measure it
+
+.PHONY: bench-preflight
+bench-preflight: ## Measure the preflight beside the origin's way
+	@scripts/bench_preflight.sh $(ARGS)
+
+.PHONY: bench-train
+bench-train: ## Measure the training beside LightGBM alone
+	@scripts/bench_train.sh $(ARGS)
+
+##@ Change it
+
+.PHONY: test
+test: ## Set up everything, lint, run all tests
+	@scripts/test.sh $(ARGS)
+
+.PHONY: lint
+lint: ## ansible-lint, yamllint, ruff, mypy, ShellCheck
+	@scripts/lint.sh
+
+.PHONY: docs
+docs: setup ## Build the documentation as a site, check its links
+	@.venv/bin/python -m scripts.documentation $(ARGS)
+
+.PHONY: docs-roles
+docs-roles: setup ## Write the inputs into each role's README
+	@.venv/bin/python scripts/role_docs.py
+
+.PHONY: changelog
+changelog: setup ## Show what the fragments in changelog.d/ add up to
+	@.venv/bin/towncrier build --draft $(ARGS)
+
+.PHONY: lock
+lock: setup ## Regenerate all lock files
+	@scripts/lock.sh $(ARGS)
+
 .PHONY: clean
-clean: stop ## Stop, then remove environments, state and caches (runs/ is kept)
+clean: stop ## Stop; remove environments, state, caches; keep runs/
 	@scripts/clean.sh
+
+##@ Look it up
+
+.PHONY: help
+help: ## Show this manual
+	@scripts/help.sh

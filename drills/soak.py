@@ -65,11 +65,7 @@ def strike(stage: Stage, hit: Hit) -> list[str]:
 
 def main() -> int:
     """Run a soak; 1 if anything was left, or a bystander touched."""
-    parser = argparse.ArgumentParser(prog="python -m drills.soak", description=__doc__, allow_abbrev=False)
-    parser.add_argument("--runs", type=int, default=50, metavar="N", help="so many runs (50)")
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="decides signals and moments (1)")
-    parser.add_argument("--jobs", type=int, default=2, metavar="N", help="rows of runs side by side (2)")
-    options = parser.parse_args()
+    options = _parser().parse_args()
     # So that every embedded AWS is stopped; and a shell that runs this in the background has it ignore SIGINT, which
     # the playbooks would inherit.
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -86,6 +82,14 @@ def main() -> int:
         failed = sum(pool.map(row, range(options.jobs)))
     print(f"{options.runs - failed} of {options.runs} runs left nothing and touched nobody (seed {options.seed})")
     return 1 if failed else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m drills.soak", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--runs", type=int, default=50, metavar="N", help="so many runs (50)")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="decides signals and moments (1)")
+    parser.add_argument("--jobs", type=int, default=2, metavar="N", help="rows of runs side by side (2)")
+    return parser
 
 
 if __name__ == "__main__":

@@ -231,10 +231,7 @@ def strike(kill: Kill, start: Callable[[str], Training], reader: Reader, known: 
 
 def main() -> int:
     """Kill trainings; 1 if one ended otherwise than it should have, or a torn set was seen."""
-    parser = argparse.ArgumentParser(prog="python -m drills.training_kills", description=__doc__, allow_abbrev=False)
-    parser.add_argument("--runs", type=int, default=20, metavar="N", help="so many trainings (20)")
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="decides the moments (1)")
-    options = parser.parse_args()
+    options = _parser().parse_args()
     # So that the embedded AWS is stopped.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="training-kills-") as scratch:
@@ -299,6 +296,13 @@ def _environment(account: EmbeddedAccount) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": reservation.operator.secret_access_key,
         "AWS_EC2_METADATA_DISABLED": "true",
     }
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m drills.training_kills", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--runs", type=int, default=20, metavar="N", help="so many trainings (20)")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="decides the moments (1)")
+    return parser
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -23,7 +24,9 @@ TARGETS = {
     "soak-training",
     "lint",
     "lock",
+    "docs",
     "docs-roles",
+    "changelog",
     "stop",
     "clean",
 }
@@ -34,15 +37,61 @@ def make(folder: Path, environ: dict[str, str], *arguments: str) -> subprocess.C
     return subprocess.run(["make", *arguments], cwd=folder, env=environ, capture_output=True, text=True, check=False)
 
 
+SECTIONS = ["NAME", "SYNOPSIS", "TARGETS", "VARIABLES", "EXAMPLES", "FILES", "ENVIRONMENT", "EXIT STATUS", "SEE ALSO"]
+
+
+def section(manual: str, name: str) -> list[str]:
+    """The lines of one section of the manual."""
+    return re.split(r"^[A-Z][A-Z -]+\n", manual.partition(f"\n{name}\n")[2], flags=re.MULTILINE)[0].splitlines()
+
+
 def test_help_is_the_default_and_lists_every_target_on_an_aligned_line(
     root: Path, clean_environ: dict[str, str]
 ) -> None:
     answer = make(root, clean_environ)
-    assert answer.returncode == 0, answer.stderr
-    lines = answer.stdout.splitlines()
-    listed = [re.fullmatch(r"  make ([a-z-]+) +\S.*", line) for line in lines]
-    assert {match.group(1) for match in listed if match} == TARGETS
-    assert len({len(re.match(r"  make [a-z-]+ +", line).group()) for line in lines}) == 1  # type: ignore[union-attr]
+    assert (answer.returncode, answer.stderr) == (0, "")
+    listed = [re.match(r"    make ([a-z-]+) +(?=\S)", line) for line in section(answer.stdout, "TARGETS")]
+    assert {match[1] for match in listed if match} == TARGETS
+    assert len({len(match[0]) for match in listed if match}) == 1
+
+
+def test_help_is_a_manual_that_fits_a_terminal(root: Path, clean_environ: dict[str, str]) -> None:
+    manual = make(root, clean_environ, "help").stdout
+    assert re.findall(r"^[A-Z][A-Z ]+$", manual, re.MULTILINE) == SECTIONS
+    assert all(section(manual, name) for name in SECTIONS)
+    assert [line for line in manual.splitlines() if len(line) > 80] == []
+
+
+def test_help_names_the_groups_and_every_variable_with_its_default(root: Path, clean_environ: dict[str, str]) -> None:
+    manual = make(root, clean_environ, "help").stdout
+    text = (root / "Makefile").read_text(encoding="utf-8")
+    groups = re.findall(r"^##@ (.+)$", text, re.MULTILINE)
+    assert [line.strip() for line in section(manual, "TARGETS") if re.match(r"  \S", line)] == groups
+    variables = " ".join(line.strip() for line in section(manual, "VARIABLES"))
+    for name in re.findall(r"^([A-Z]+) \?=", text, re.MULTILINE):
+        assert re.search(rf"\b{name} [^=]*?Default: [^.]+\.", variables), name
+
+
+def test_help_shows_a_target_that_is_added_with_its_text_alone_and_wraps_it(
+    bare_clone: Path, clean_environ: dict[str, str]
+) -> None:
+    with (bare_clone / "Makefile").open("a", encoding="utf-8") as makefile:
+        makefile.write("\n##@ New\n.PHONY: added\nadded: setup stop ## " + "many words " * 12 + "\n\t@true\n")
+    lines = section(make(bare_clone, clean_environ).stdout, "TARGETS")
+    place = lines.index("  New")
+    assert re.fullmatch(r"    make added +many words .*", lines[place + 1])
+    assert " ".join(" ".join(lines[place + 1 :]).split()) == "make added " + "many words " * 11 + "many words"
+
+
+def test_the_examples_of_help_are_commands_that_make_understands(root: Path, clean_environ: dict[str, str]) -> None:
+    examples = [line.strip() for line in section(make(root, clean_environ).stdout, "EXAMPLES") if "make " in line]
+    assert len(examples) > 4
+    for example in examples:
+        command = shlex.split(example)
+        answer = make(root, clean_environ, "-n", *command[1:])
+        assert answer.returncode == 0, example
+        given = [word.partition("=")[2] for word in command if re.match(r"ARGS=", word)]
+        assert [value for value in given if value not in answer.stdout] == [], example
 
 
 def test_every_target_is_phony_so_that_no_file_of_its_name_stops_it(root: Path) -> None:

@@ -121,6 +121,28 @@ def test_uv_follows_the_configuration_of_pip(clone: Path, offline: dict[str, str
     assert installer.read_text(encoding="utf-8").strip() == "uv"
 
 
+def test_make_lock_pins_what_there_is_with_its_hash_and_upgrades_when_asked(
+    clone: Path, offline: dict[str, str], root: Path
+) -> None:
+    (clone / ".venv/bin").mkdir(parents=True)
+    (clone / ".venv/bin/uv").symlink_to(root / ".venv/bin/uv")
+    names = ["requirements", "files/predictor/requirements", "files/predictor/requirements-dev"]
+    (clone / "files/predictor").mkdir(parents=True)
+    for name in names:
+        (clone / f"{name}.in").write_text("tiny\n", encoding="utf-8")
+    environ = {**offline, "UV_FIND_LINKS": offline["PIP_FIND_LINKS"], "UV_NO_INDEX": "1"}
+
+    for arguments, version in (([], "1.0"), (["--upgrade"], "1.1")):
+        command = ["scripts/lock.sh", *arguments]
+        answer = subprocess.run(command, cwd=clone, env=environ, capture_output=True, text=True, check=False)
+        assert answer.returncode == 0, answer.stderr
+        assert [Path(name) for name in answer.stdout.split()] == [Path(f"{name}.lock") for name in names]
+        pinned = (clone / "requirements.lock").read_text(encoding="utf-8")
+        lock(clone, version, "expected")
+        assert (clone / "expected").read_text(encoding="utf-8") in pinned
+        assert str(clone) not in pinned
+
+
 def test_an_unknown_environment_is_an_error(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert environments.main(["controler"], tmp_path) == 1
     assert "unknown environment 'controler'" in capsys.readouterr().err
