@@ -37,7 +37,9 @@ class Job:
     Attributes:
         playbook: Relative to the project.
         inventory: An inventory source of the project, relative to it; taken up as an inventory update does.
-        extra_vars: What the survey and the template give, with the types that they have there.
+        extra_vars: What the survey and whoever launches give, with the types that they have there. AWX marks every
+            text in them as unsafe, which ansible-core 2.19 then reads as YAML does: `true` is no text any more.
+        template_vars: The variables of the job template itself, which AWX hands on as they are. `extra_vars` win.
         limit: Pattern of hosts.
         job_tags: Tags to play, separated by commas.
         skip_tags: Tags to skip.
@@ -61,6 +63,7 @@ class Job:
     timeout: int = 0
     environment: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
+    template_vars: Mapping[str, Any] = field(default_factory=dict)
     check: bool = False
     id: int = 1
 

@@ -110,10 +110,9 @@ def write(job: Job, folder: Path, execution: Path, revision: str) -> None:
     """
     env = folder / "env"
     env.mkdir(mode=0o700, exist_ok=True)
-    extra = {**job.extra_vars, **meta_variables(job, revision)}
     settings = {"job_timeout": job.timeout, "suppress_ansible_output": True, "suppress_output_file": True}
     contents = {
-        "extravars": yaml.dump(extra, Dumper=UnsafeDumper, default_flow_style=False),
+        "extravars": extra_variables(job, revision),
         "cmdline": shlex.join(arguments(job)),
         "settings": json.dumps(settings),
         **{credential_file(name): content for name, content in job.files.items()},
@@ -124,6 +123,16 @@ def write(job: Job, folder: Path, execution: Path, revision: str) -> None:
     (folder / "inventory").mkdir(mode=0o700, exist_ok=True)
     script = f"#! /usr/bin/env python3\n# -*- coding: utf-8 -*-\nprint({json.dumps(listed)!r})\n"
     _write_private(folder / "inventory" / "hosts", script, 0o700)
+
+
+def extra_variables(job: Job, revision: str) -> str:
+    """The file of extra variables: what the template has itself is trusted, and everything else is marked."""
+    dumped = []
+    for name, value in {**job.template_vars, **job.extra_vars, **meta_variables(job, revision)}.items():
+        trusted = name in job.template_vars and job.template_vars[name] == value
+        dumper = yaml.SafeDumper if trusted else UnsafeDumper
+        dumped.append(yaml.dump({name: value}, Dumper=dumper, default_flow_style=False))
+    return "".join(dumped)
 
 
 def read_inventory(job: Job, project: Path, execution: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -12,9 +13,21 @@ from typing import Any
 import pytest
 
 from awx_check.jobs import Job, Result, run_job
-from drills.account import ROOT, EmbeddedAccount, practice_source
+from drills.account import DATA_BUCKET, ROOT, TRANSPORT_BUCKET, EmbeddedAccount, practice_source
 from drills.stage import Stage
 from local_aws.state import reserve
+
+#: What group_vars/local.yml says where the inventory is local, and a template has to say where it is not. The endpoint
+#: of the transport bucket goes beside it.
+AS_ON_AWS = {
+    "data_bucket": DATA_BUCKET,
+    "transport_bucket": TRANSPORT_BUCKET,
+    "run_date": "2022-12-29",
+    "spot_instance_subnet_filters": {"default-for-az": "true"},
+    "bootstrap_python": str(Path(sys.executable).resolve()),
+    "ansible_aws_ssm_plugin": str(Path(sys.executable).parent / "session-manager-plugin"),
+    "ansible_aws_ssm_s3_addressing_style": "path",
+}
 
 
 @dataclass
@@ -58,13 +71,13 @@ class Jobs:
             survey: What was answered.
             settings: Of the practice project.
             cancel: See `run_job`.
-            contained: See `run_job`.
+            contained: See `run_job`. Then the account is one on AWS to it: from a container none is started or stopped.
             parts: Of the job, beside playbook, inventory and credential.
         """
         self._started += 1
         source = practice_source(self.stage.folder / f"practice-{self._started}", settings or {})
         template = {"training_source": source, "runs_dir": str(self.runs)}
-        return self.run("train.yml", {**template, **survey}, cancel, contained, **parts)
+        return self.run("train.yml", survey, cancel, contained, template_vars=template, **parts)
 
     def run(
         self,
@@ -72,11 +85,17 @@ class Jobs:
         extra_vars: dict[str, Any],
         cancel: Callable[[], bool] | None = None,
         contained: bool = False,
+        template_vars: dict[str, Any] | None = None,
         **parts: Any,
     ) -> Result:
         """Run the job of a playbook."""
         self.events.clear()
-        job = Job(playbook, "inventory/local", extra_vars, environment=self.credential(), **parts)
+        credential, template = self.credential(), dict(template_vars or {})
+        if contained:
+            endpoint = {"ansible_aws_ssm_bucket_endpoint_url": credential["AWS_ENDPOINT_URL"]}
+            template = {**AS_ON_AWS, **endpoint, **template}
+        inventory = "inventory/aws" if contained else "inventory/local"
+        job = Job(playbook, inventory, extra_vars, environment=credential, template_vars=template, **parts)
         folder = self.stage.folder / f"job-{self._started}-{Path(playbook).stem}"
         return run_job(job, folder, ROOT, cancel, contained=contained, on_event=self.events.append)
 
