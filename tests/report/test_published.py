@@ -34,6 +34,19 @@ def test_a_run_that_got_no_instance_publishes_what_is_known(run: Any) -> None:
     assert (told["median_ic"], told["promoted"], told["instance_type"]) == (None, None, None)
 
 
+def test_what_one_job_publishes_passes_the_input_gate_of_the_next_and_is_documented() -> None:
+    gate = (ROOT / "plugins" / "action" / "run_inputs.py").read_text(encoding="utf-8")
+    passed = set(re.findall(r'"(\w+)"', gate.partition("PUBLISHED = ")[2].partition("\n")[0]))
+    tasks = [path for folder in ("roles", "playbooks") for path in (ROOT / folder).rglob("*.yml")]
+    stats = [task.split("set_stats:", 1)[1] for path in tasks for task in path.read_text().split("- name: ")
+             if "set_stats:" in task]  # fmt: skip
+    names = {name for text in stats for name in re.findall(r"^ +data:\n +(\w+):", text, re.MULTILINE)}
+
+    assert names == passed
+    page = (ROOT / "docs" / "receipt.md").read_text(encoding="utf-8").partition("## What is published")[2]
+    assert [name for name in names if f"`{name}`" not in page] == []
+
+
 def test_every_published_field_is_documented(run: Any) -> None:
     told = published(build_receipt(Inputs(run=run)), "r/receipt.json", "r/report.html")
     section = (ROOT / "docs" / "receipt.md").read_text(encoding="utf-8").partition("## What is published")[2]

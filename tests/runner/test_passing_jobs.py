@@ -101,6 +101,16 @@ def test_a_training_job_shows_its_folds_and_publishes_what_it_trained(jobs: Jobs
     assert jobs.stage.left() == NO_LEAKS
 
 
+def test_a_failed_job_publishes_why_it_failed(jobs: Jobs) -> None:
+    failed = jobs.train({"preflight_only": "true", "data_bucket": "not-there"})
+
+    assert (failed.status, failed.rc) == ("failed", 2)
+    published = failed.stats["spot_train_run"]
+    assert (published["outcome"], published["failed_step"], published["attempts"]) == ("failed", "open", 0)
+    assert "not-there" in published["error"]
+    assert published["leaks"] == NO_LEAKS
+
+
 def test_a_text_where_a_boolean_belongs_is_refused_in_one_line_and_is_no_template(jobs: Jobs) -> None:
     before, trap = len(jobs.account.ledger("--action", "RunInstances")), jobs.stage.folder / "trap"
     answer = f"{{{{ lookup('pipe', 'touch {trap}') }}}}"
