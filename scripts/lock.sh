@@ -20,5 +20,6 @@ lock() {
 
 uv=$PWD/.venv/bin/uv
 lock . requirements "$@"
+lock . requirements-controller --constraints requirements.lock "$@"
 lock files/predictor requirements "$@"
 lock files/predictor requirements-dev "$@"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import secrets
 from collections.abc import Collection, Mapping
@@ -55,6 +56,8 @@ options:
 
 # What Ansible, AWX and Tower put among the extra variables themselves.
 PASSED_BY_ENGINES = re.compile(r"^(ansible_|awx_|tower_)")
+# What the playbooks publish with set_stats; AWX makes it extra variables of the next jobs of a workflow.
+PUBLISHED = frozenset(("spot_train_run", "spot_train_ended", "spot_train_reaped", "spot_train_rollback"))
 BOOLEANS = {"true": True, "yes": True, "false": False, "no": False}
 Spec = Mapping[str, Any]
 
@@ -84,7 +87,7 @@ def check_extra(extra: Mapping[str, Any], known: Mapping[str, Spec]) -> dict[str
     """
     values = {}
     for name, value in extra.items():
-        if PASSED_BY_ENGINES.match(name):
+        if PASSED_BY_ENGINES.match(name) or name in PUBLISHED:
             continue
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
@@ -207,6 +210,7 @@ def check_source(source: Any, options: Mapping[str, Spec]) -> tuple[dict[str, An
         else:
             run_source.check_folder(checked)
             known, notes = run_source.look_at(Path(checked["path"]))
+            known["revision"] = known["revision"] or revision_of(Path(checked["path"]))
     except run_source.SourceError as error:
         raise InputError(str(error)) from error
     return {**checked, **known}, notes
@@ -265,6 +269,17 @@ def leave_out(parts: Collection[str], preflight_only: bool) -> tuple[list[str], 
     said = "the preflight on the instance is left out: nothing checks software, machine and data before the training"
     left_out = [part for part in run_tags.PARTS if part not in parts]
     return left_out, [said] if "preflight" in left_out else []
+
+
+def revision_of(folder: Path) -> str | None:
+    """The commit that a folder is of; None where nobody knows.
+
+    AWX copies a project without what git knows of it, and says in the environment which commit it is.
+    """
+    revision: str | None = run_source.look_at(folder)[0]["revision"]
+    if revision is None and folder.resolve().is_relative_to(PROJECT):
+        return os.environ.get("PROJECT_REVISION") or None
+    return revision
 
 
 def name_run(now: datetime) -> str:
@@ -341,7 +356,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             "extra": sorted(extra),
             "skipped": left_out,
             "revision": values["training_source"]["revision"],
-            "git_revision": run_source.look_at(PROJECT)[0]["revision"],
+            "git_revision": revision_of(PROJECT),
             "notes": [*said, *notes],
             **self._task.args.get("describe", {}),
         }

@@ -39,6 +39,8 @@ TROUBLE_PAUSES = (2.0, 5.0, 10.0, 20.0, 40.0, 60.0)
 LATE_SECONDS = 2.0
 REPORT_SECONDS = 300.0
 HUNG_LOOK_SECONDS = 2.0
+SHOWN_BY = ("ANSIBLE_CALLBACK_PLUGINS", "ANSIBLE_FORCE_COLOR", "AWX_ISOLATED_DATA_DIR", "ORIGINAL_STDOUT_CALLBACK")
+"""How ansible-runner has a playbook shown: by callbacks of its own, which hide in the text what they tell it."""
 PIDFD = hasattr(os, "pidfd_open")
 
 
@@ -272,8 +274,8 @@ class Guard:
     def _report(self) -> None:
         """Have the receipt and the report written, by the playbook that a person would use."""
         config = {"ANSIBLE_CONFIG": self._settings.config} if self._settings.config else {}
-        # Whoever started the playbook may have had its own way to show it (ansible-runner has).
-        environment = {**os.environ, **config, "ANSIBLE_STDOUT_CALLBACK": "default", "ANSIBLE_NOCOLOR": "1"}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(SHOWN_BY)}
+        environment = {**kept, **config, "ANSIBLE_STDOUT_CALLBACK": "default", "ANSIBLE_NOCOLOR": "1"}
         try:
             done = subprocess.run(
                 self._settings.report_command, env=environment, timeout=REPORT_SECONDS, stdin=subprocess.DEVNULL
