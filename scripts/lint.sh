@@ -25,7 +25,7 @@ check() {
 
 # The Python files that run in .venv.
 python_sources() {
-    find benchmarks drills local_aws plugins roles scripts tests -name '*.py' \
+    find awx_check benchmarks drills local_aws plugins roles scripts tests -name '*.py' \
         -not -path 'tests/predictor/*' -not -path 'benchmarks/instance/*' 2>/dev/null
 }
 
