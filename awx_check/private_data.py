@@ -131,10 +131,20 @@ def read_inventory(job: Job, project: Path, execution: Path) -> dict[str, Any]:
         text=True,
         check=True,
     )
-    listed: dict[str, Any] = json.loads(answer.stdout)
+    listed: dict[str, Any] = without_marks(json.loads(answer.stdout))
+    listed["_meta"].pop("profile", None)
     for number, variables in enumerate(listed["_meta"]["hostvars"].values(), start=1):
         variables.update({"remote_tower_enabled": "true", "remote_tower_id": number})
     return listed
+
+
+def without_marks(value: Any) -> Any:
+    """Take the marks off that ansible-core 2.19 puts on each text that is no template."""
+    if isinstance(value, dict):
+        if value.keys() == {"__ansible_unsafe"}:
+            return value["__ansible_unsafe"]
+        return {name: without_marks(part) for name, part in value.items()}
+    return [without_marks(part) for part in value] if isinstance(value, list) else value
 
 
 def parameters(job: Job, folder: Path, execution: Path) -> dict[str, Any]:
