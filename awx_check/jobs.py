@@ -119,11 +119,13 @@ def run_job(
         if not (project / name).exists():
             raise FileNotFoundError(f"{name} is not in the project {project}")
     controller, execution = folder.absolute() / "controller", folder.absolute() / "worker"
-    private_data.copy_project(project, controller / "project")
-    private_data.write(job, controller, execution)
+    revision = private_data.copy_project(project, controller / "project")
+    private_data.write(job, controller, execution, revision)
     payload = folder / "payload"
+    parameters = private_data.parameters(job, controller, execution, revision)
     with payload.open("wb") as packed:
-        ansible_runner.run(streamer="transmit", _output=packed, **private_data.parameters(job, controller, execution))
+        # Without a callback, ansible-runner would put its own in the place of this process's signal handlers.
+        ansible_runner.run(streamer="transmit", _output=packed, cancel_callback=lambda: False, **parameters)
     collector = _Collector(on_event)
     with payload.open("rb") as packed, (folder / "worker.log").open("wb") as log:
         worker = subprocess.Popen(
@@ -148,7 +150,6 @@ def run_job(
             ident=str(job.id),
             event_handler=collector.take_event,
             status_handler=collector.take_status,
-            # Without one, ansible-runner would put its own in the place of this process's signal handlers.
             cancel_callback=lambda: False,
         )
         worker.wait()

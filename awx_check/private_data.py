@@ -72,8 +72,15 @@ class UnsafeDumper(yaml.SafeDumper):
         return super().represent_data(data)
 
 
-def copy_project(source: Path, target: Path) -> None:
-    """Copy what AWX would have of a project: the files that git has or would take, and not its .git."""
+def copy_project(source: Path, target: Path) -> str:
+    """Copy what AWX would have of a project: the files that git has or would take, and not its .git.
+
+    Returns:
+        The commit that is checked out.
+
+    Raises:
+        subprocess.CalledProcessError: It is no git repository, or has no commit.
+    """
     listed = subprocess.run(
         ["git", "-C", str(source), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         capture_output=True,
@@ -85,22 +92,25 @@ def copy_project(source: Path, target: Path) -> None:
         if path.is_symlink() or path.exists():  # one that was removed and not yet committed is not copied
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(path, target / name, follow_symlinks=False)
+    head = ["git", "-C", str(source), "rev-parse", "HEAD"]
+    return subprocess.run(head, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def write(job: Job, folder: Path, execution: Path) -> None:
+def write(job: Job, folder: Path, execution: Path, revision: str) -> None:
     """Write everything but the project.
 
     Args:
         job: The job.
         folder: AWX's private data directory.
         execution: The worker's.
+        revision: Commit of the project.
 
     Raises:
         subprocess.CalledProcessError: The inventory cannot be read.
     """
     env = folder / "env"
     env.mkdir(mode=0o700, exist_ok=True)
-    extra = {**job.extra_vars, **meta_variables(job)}
+    extra = {**job.extra_vars, **meta_variables(job, revision)}
     settings = {"job_timeout": job.timeout, "suppress_ansible_output": True, "suppress_output_file": True}
     contents = {
         "extravars": yaml.dump(extra, Dumper=UnsafeDumper, default_flow_style=False),
@@ -147,7 +157,7 @@ def without_marks(value: Any) -> Any:
     return [without_marks(part) for part in value] if isinstance(value, list) else value
 
 
-def parameters(job: Job, folder: Path, execution: Path) -> dict[str, Any]:
+def parameters(job: Job, folder: Path, execution: Path, revision: str) -> dict[str, Any]:
     """What AWX calls ansible-runner with."""
     return {
         "ident": str(job.id),
@@ -156,12 +166,12 @@ def parameters(job: Job, folder: Path, execution: Path) -> dict[str, Any]:
         "inventory": str(folder / "inventory" / "hosts"),
         "passwords": PROMPTS,
         "suppress_env_files": True,
-        "envvars": environment(job, folder / "project", execution),
+        "envvars": environment(job, folder / "project", execution, revision),
         "fact_cache_type": "",
     }
 
 
-def environment(job: Job, project: Path, execution: Path) -> dict[str, str]:
+def environment(job: Job, project: Path, execution: Path, revision: str) -> dict[str, str]:
     """The environment of ``ansible-playbook``, beside what the execution environment has itself."""
     configured = _search_paths(project / "ansible.cfg")
     paths = {
@@ -172,7 +182,7 @@ def environment(job: Job, project: Path, execution: Path) -> dict[str, str]:
         **ALWAYS,
         **paths,
         "JOB_ID": str(job.id),
-        "PROJECT_REVISION": "",
+        "PROJECT_REVISION": revision,
         "AWX_PRIVATE_DATA_DIR": str(execution),
         "ANSIBLE_SSH_CONTROL_PATH_DIR": str(execution / "cp"),
         **credentials(job, execution),
@@ -222,14 +232,14 @@ def arguments(job: Job) -> list[str]:
     ]
 
 
-def meta_variables(job: Job) -> Mapping[str, Any]:
+def meta_variables(job: Job, revision: str) -> Mapping[str, Any]:
     """What AWX adds to the extra variables of every job, under both of its names."""
     known = {
         "job_id": job.id,
         "job_launch_type": "manual",
         "inventory_id": 1,
         "inventory_name": job.inventory,
-        "project_revision": "",
+        "project_revision": revision,
         "project_scm_branch": "main",
         "job_template_id": 1,
         "job_template_name": Path(job.playbook).stem,

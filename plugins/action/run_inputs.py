@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import secrets
 from collections.abc import Mapping
@@ -53,6 +54,8 @@ options:
 
 # What Ansible, AWX and Tower put among the extra variables themselves.
 PASSED_BY_ENGINES = re.compile(r"^(ansible_|awx_|tower_)")
+# What the playbooks publish with set_stats; AWX makes it extra variables of the next jobs of a workflow.
+PUBLISHED = frozenset(("spot_train_run", "spot_train_ended", "spot_train_reaped", "spot_train_rollback"))
 BOOLEANS = {"true": True, "yes": True, "false": False, "no": False}
 Spec = Mapping[str, Any]
 
@@ -82,7 +85,7 @@ def check_extra(extra: Mapping[str, Any], known: Mapping[str, Spec]) -> dict[str
     """
     values = {}
     for name, value in extra.items():
-        if PASSED_BY_ENGINES.match(name):
+        if PASSED_BY_ENGINES.match(name) or name in PUBLISHED:
             continue
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
@@ -205,6 +208,7 @@ def check_source(source: Any, options: Mapping[str, Spec]) -> tuple[dict[str, An
         else:
             run_source.check_folder(checked)
             known, notes = run_source.look_at(Path(checked["path"]))
+            known["revision"] = known["revision"] or revision_of(Path(checked["path"]))
     except run_source.SourceError as error:
         raise InputError(str(error)) from error
     return {**checked, **known}, notes
@@ -229,6 +233,17 @@ def _parts(name: str, given: Mapping[str, Any], options: Mapping[str, Spec]) -> 
         elif spec.get("required"):
             raise InputError(f"{name}.{part} is not set: {_first_line(spec)}")
     return parts
+
+
+def revision_of(folder: Path) -> str | None:
+    """The commit that a folder is of; None where nobody knows.
+
+    AWX copies a project without what git knows of it, and says in the environment which commit it is.
+    """
+    revision: str | None = run_source.look_at(folder)[0]["revision"]
+    if revision is None and folder.resolve().is_relative_to(PROJECT):
+        return os.environ.get("PROJECT_REVISION") or None
+    return revision
 
 
 def name_run(now: datetime) -> str:
@@ -301,7 +316,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             "region": values["aws_region"],
             "extra": sorted(extra),
             "revision": values["training_source"]["revision"],
-            "git_revision": run_source.look_at(PROJECT)[0]["revision"],
+            "git_revision": revision_of(PROJECT),
             "notes": notes,
             **self._task.args.get("describe", {}),
         }

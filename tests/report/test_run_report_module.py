@@ -97,6 +97,15 @@ def test_a_failed_run_has_both_too_and_ends_non_zero(reporting: Any) -> None:
     assert "AAPL is 30 trading days old" in (reporting.runs / "r1" / "report.html").read_text(encoding="utf-8")
 
 
+def test_a_run_of_which_nothing_was_recorded_is_not_called_passed(reporting: Any) -> None:
+    reporting.write("roles/preflight/tasks/main.yml", CHECK_THAT_WRITES_A_RESULT)
+    done = reporting.play(environment={"ANSIBLE_CALLBACK_PLUGINS": str(reporting.folder)})
+    assert done.returncode == 2
+    receipt = receipt_of(reporting)
+    assert receipt["outcome"] == "failed"
+    assert receipt["error"].startswith("nothing was recorded of what the run did")
+
+
 def test_check_mode_returns_a_receipt_and_writes_nothing(reporting: Any) -> None:
     reporting.write("roles/preflight/tasks/main.yml", "- ansible.builtin.debug: {msg: looked}\n")
     done = reporting.play("--check")

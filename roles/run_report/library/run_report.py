@@ -124,6 +124,10 @@ report_path:
   description: Where the page is.
   returned: always
   type: str
+published:
+  description: The parts of the receipt that are published to workflows, see docs/receipt.md.
+  returned: always
+  type: dict
 summary:
   description: The run in at most 12 short lines, for a terminal.
   returned: always
@@ -141,6 +145,7 @@ from ansible.module_utils.run_report_attempts import read_attempts
 from ansible.module_utils.run_report_events import read_events
 from ansible.module_utils.run_report_evidence import read_preflight, read_training
 from ansible.module_utils.run_report_files import point_latest, write_atomically
+from ansible.module_utils.run_report_published import published
 from ansible.module_utils.run_report_receipt import Inputs, build_receipt
 from ansible.module_utils.run_report_summary import summary_lines
 
@@ -150,6 +155,10 @@ except ImportError:
     JINJA_ERROR: str | None = traceback.format_exc()
 else:
     JINJA_ERROR = None
+
+
+#: A failure is known by its event alone, so a run without events is not known to have had none.
+NOT_RECORDED = "nothing was recorded of what the run did: is the callback run_events enabled, and found?"
 
 
 def argument_spec() -> dict[str, dict[str, Any]]:
@@ -169,14 +178,16 @@ def argument_spec() -> dict[str, dict[str, Any]]:
     }
 
 
-def gather(parameters: dict[str, Any]) -> Inputs:
-    """Collect what the receipt is made of from the parameters and from the run's folder."""
+def gather(parameters: dict[str, Any], check_mode: bool) -> Inputs:
+    """Collect what the receipt is made of from the parameters and from the run's folder; a check records nothing."""
     folder = Path(parameters["run_dir"])
     events, notes = read_events(folder / "events.jsonl")
     recorded, attempt_notes = read_attempts(folder)
     preflight, preflight_notes = read_preflight(folder)
     smoke, smoke_notes = read_training(folder / "training-smoke.json")
     full, full_notes = read_training(folder / "training-full.json")
+    if not events and not check_mode:
+        parameters = {**parameters, "error": parameters["error"] or NOT_RECORDED}
     return Inputs(
         events=events,
         preflight=preflight,
@@ -199,7 +210,7 @@ def main() -> None:
     template = Path(module.params["template"])
     if not template.is_file():
         module.fail_json(msg=f"The report's template cannot be read: {template} is no file")
-    receipt = build_receipt(gather(module.params))
+    receipt = build_receipt(gather(module.params, module.check_mode))
     page = render_page(receipt, log_files(folder), template)
     changed = False
     try:
@@ -216,14 +227,16 @@ def main() -> None:
                 module.warn(note)
     except OSError as error:
         module.fail_json(msg=f"The report cannot be written: {error}", receipt=receipt)
+    receipt_path, report_path = str(folder / "receipt.json"), str(folder / "report.html")
     module.exit_json(
         changed=changed,
         outcome=receipt["outcome"],
         error=receipt["error"],
         receipt=receipt,
-        receipt_path=str(folder / "receipt.json"),
-        report_path=str(folder / "report.html"),
-        summary=summary_lines(receipt, str(folder / "report.html")),
+        receipt_path=receipt_path,
+        report_path=report_path,
+        published=published(receipt, receipt_path, report_path),
+        summary=summary_lines(receipt, report_path),
     )
 
 
