@@ -1,0 +1,127 @@
+"""Jobs that AWX ends in mid-training: what ends the instance then, and within how long."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from awx_check.jobs import CONTAINER, GRACE_SECONDS, Result
+from drills.waiting import happens
+from tests.e2e.conftest import NO_LEAKS
+from tests.runner.conftest import Jobs
+
+LONG = {"folds": 600, "fold_seconds": 1}
+SURVEY = {"preflight_only": "false", "training_mode": "full"}
+#: Until ansible-runner looks whether it was cancelled (5 s at most), the guard's sweep, and the end of the machine.
+GUARD_SECONDS = GRACE_SECONDS + 30.0
+#: As in drills/catalogue/layers.py: a lease that lasts until a run trains, on a loaded machine too, and not much longer.
+LEASE_MINUTES = 3
+AFTER_LEASE_SECONDS = 20.0
+REPORT_SECONDS = 120.0
+
+
+class Cancelling:
+    """Presses "cancel" once a job shows the folds of its training, and remembers when."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        """Nothing is pressed yet."""
+        self._jobs = jobs
+        self.at: float | None = None
+
+    def __call__(self) -> bool:
+        """Whether it is pressed."""
+        if self.at is None and self._jobs.in_training():
+            self.at = time.monotonic()
+        return self.at is not None
+
+
+def guard_log(jobs: Jobs) -> str:
+    return (jobs.left_folder() / "guard.log").read_text()
+
+
+def ended_by_guard(jobs: Jobs) -> None:
+    """Wait until the guard has ended and reported the run; then nothing is left, and the receipt says why it ended."""
+    assert happens(lambda: "reported" in guard_log(jobs), within=REPORT_SECONDS), guard_log(jobs)
+    receipt = jobs.receipt()
+    assert receipt["outcome"] == "interrupted"
+    assert "ended by the guard" in receipt["error"]
+    assert receipt["leaks"] == NO_LEAKS
+    assert jobs.stage.left() == NO_LEAKS
+
+
+def test_a_cancelled_job_leaves_nothing_because_its_guard_outlives_it(jobs: Jobs) -> None:
+    cancel = Cancelling(jobs)
+
+    cancelled = jobs.train(SURVEY, LONG, cancel, skip_tags="preflight")
+
+    assert (cancelled.status, cancelled.rc, cancelled.stats) == ("canceled", 254, {})
+    assert cancel.at is not None
+    jobs.seconds_until_gone(cancel.at, GUARD_SECONDS)
+    ended_by_guard(jobs)
+
+
+def test_a_job_that_runs_into_its_time_limit_leaves_nothing_either(jobs: Jobs) -> None:
+    since = time.monotonic()
+    limit = 150
+
+    late = jobs.train(SURVEY, LONG, skip_tags="preflight", timeout=limit)
+
+    assert (late.status, late.rc, late.stats) == ("timeout", 254, {})
+    assert jobs.in_training(), "the limit is too short for a machine this slow"
+    jobs.seconds_until_gone(since + limit, GUARD_SECONDS)
+    ended_by_guard(jobs)
+
+
+@pytest.fixture(scope="module")
+def killed(jobs: Jobs) -> tuple[Result, float]:
+    """A job whose container was killed in mid-training, guard and all, and when."""
+    cancel = Cancelling(jobs)
+    lease = {"spot_instance_lease_minutes": LEASE_MINUTES, "spot_instance_dead_man_minutes": LEASE_MINUTES}
+    result = jobs.train({**SURVEY, **lease}, LONG, cancel, contained=True, skip_tags="preflight")
+    assert cancel.at is not None
+    return result, cancel.at
+
+
+def test_a_container_that_is_killed_takes_the_guard_with_it(jobs: Jobs, killed: tuple[Result, float]) -> None:
+    result, _ = killed
+
+    assert (result.status, result.rc) == ("canceled", None)
+    assert [line for line in jobs.account.processes() if "run_guard" in line] == []
+    assert "has ended" not in guard_log(jobs)
+
+
+def test_after_that_the_lease_ends_the_instance_and_the_reaper_sweeps_the_rest(
+    jobs: Jobs, killed: tuple[Result, float]
+) -> None:
+    _, since = killed
+    jobs.seconds_until_gone(since, LEASE_MINUTES * 60 + AFTER_LEASE_SECONDS)
+
+    reaped = jobs.run("playbooks/reap.yml", {})
+
+    assert reaped.status == "successful", reaped.stdout
+    published = reaped.stats["spot_train_reaped"]
+    assert published["error"] is None
+    assert published["ended"]["launch_templates"], published
+    assert jobs.stage.left() == NO_LEAKS
+
+
+def test_the_account_alone_is_enough_to_end_a_run_whose_folder_is_lost(
+    jobs: Jobs, killed: tuple[Result, float]
+) -> None:
+    run_id = jobs.left_folder().name
+
+    ended = jobs.run("playbooks/terminate.yml", {"run_id": run_id, "runs_dir": str(jobs.stage.folder / "lost")})
+
+    assert ended.status == "successful", ended.stdout
+    published: dict[str, Any] = ended.stats["spot_train_ended"]
+    assert (published["run_id"], published["error"]) == (run_id, None)
+    assert not any(published["left"].values())
+    assert "spot_train_run" not in ended.stats
+
+
+def test_the_container_of_these_tests_is_one_that_dies_as_a_whole() -> None:
+    assert "--pid" in CONTAINER and "--kill-child=SIGKILL" in CONTAINER
+    assert json.dumps(CONTAINER)
