@@ -56,6 +56,10 @@ bench-preflight: ## Measure the preflight beside the origin's way (ARGS="--sizes
 bench-train: ## Measure the training beside a plain one and LightGBM alone (ARGS="--sizes 500x2520")
 	@scripts/bench_train.sh $(ARGS)
 
+.PHONY: awx-check
+awx-check: setup ## Apply awx/ twice to a stand-in for AWX, run what its schedules start (ARGS=--practice)
+	@$(in_venv) python -m awx_check $(ARGS)
+
 .PHONY: lint
 lint: ## ansible-lint, yamllint, ruff, mypy, ShellCheck
 	@scripts/lint.sh

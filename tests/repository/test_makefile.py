@@ -20,6 +20,7 @@ TARGETS = {
     "drill",
     "soak",
     "soak-training",
+    "awx-check",
     "lint",
     "lock",
     "docs-roles",
