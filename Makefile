@@ -72,6 +72,10 @@ bench-train: ## Measure the training beside LightGBM alone
 test: ## Set up everything, lint, run all tests
 	@scripts/test.sh $(ARGS)
 
+.PHONY: awx-check
+awx-check: setup ## Apply awx/ twice to a stand-in for AWX, run its schedules
+	@$(in_venv) python -m awx_check $(ARGS)
+
 .PHONY: lint
 lint: ## ansible-lint, yamllint, ruff, mypy, ShellCheck
 	@scripts/lint.sh

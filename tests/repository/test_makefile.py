@@ -22,6 +22,7 @@ TARGETS = {
     "drill",
     "soak",
     "soak-training",
+    "awx-check",
     "lint",
     "lock",
     "docs",

@@ -1,0 +1,106 @@
+"""The data of awx/, applied with the playbook itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+LONGEST_SECONDS = 600
+_RECAP = re.compile(r"^localhost\s*:.*\bchanged=(\d+)\s.*\bfailed=(\d+)", re.MULTILINE)
+
+#: An organisation that there is not, with all that it can give. The addresses are those that are reserved for examples.
+EXAMPLE: Mapping[str, Any] = {
+    "controller_organization": "Example",
+    "controller_scm_url": "https://git.example.com/example/spot-train.git",
+    "controller_scm_branch": "main",
+    "controller_image": "registry.example.com/example/spot-train:1.0",
+    "controller_role_arn": "arn:aws:iam::123456789012:role/spot-train-awx",
+    "controller_role_external_id": "example",
+    "controller_access_key_id": "AKIAIOSFODNN7EXAMPLE",
+    "controller_secret_access_key": "example",
+    "controller_variables": {"data_bucket": "spot-train-data", "transport_bucket": "spot-train-transport"},
+    "controller_email": {
+        "host": "smtp.example.com",
+        "port": 587,
+        "use_tls": True,
+        "sender": "spot-train@example.com",
+        "recipients": ["on-call@example.com"],
+    },
+    "controller_slack": {"token": "example", "channels": ["#spot-train"]},
+}
+
+
+@dataclass(frozen=True)
+class Applied:
+    """How applying went.
+
+    Attributes:
+        code: Exit code of `ansible-playbook`.
+        output: What it printed.
+        changed: How many tasks changed something; None where it did not get that far.
+    """
+
+    code: int
+    output: str
+    changed: int | None
+
+
+@dataclass(frozen=True)
+class Ansible:
+    """Which Ansible applies.
+
+    Attributes:
+        binaries: `bin` of its environment; that of this Python by default.
+        home: Its home, where it looks for collections; that of `ansible.cfg` by default.
+    """
+
+    binaries: Path = Path(sys.executable).parent
+    home: Path | None = None
+
+
+def apply(
+    project: Path, url: str, token: str, given: Mapping[str, Any], *options: str, ansible: Ansible | None = None
+) -> Applied:
+    """Run `playbooks/awx.yml`.
+
+    Args:
+        project: The project's folder.
+        url: The controller's address; empty for none.
+        token: Its token; empty for none.
+        given: What the organisation gives.
+        options: Further options of `ansible-playbook`.
+        ansible: Which Ansible does it; this Python's by default.
+    """
+    ansible = ansible or Ansible()
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "ANSIBLE_", "CONTROLLER_"))
+    }
+    answer = subprocess.run(
+        [ansible.binaries / "ansible-playbook", "playbooks/awx.yml", "-e", json.dumps(dict(given)), *options],
+        cwd=project,
+        env={
+            **kept,
+            "PATH": f"{ansible.binaries}:{os.environ['PATH']}",
+            "ANSIBLE_CONFIG": str(project / "ansible.cfg"),
+            "ANSIBLE_HOME": str(ansible.home or project / ".ansible"),
+            "ANSIBLE_NOCOLOR": "1",
+            "COLUMNS": "1000",
+            "CONTROLLER_HOST": url,
+            "CONTROLLER_OAUTH_TOKEN": token,
+        },
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=LONGEST_SECONDS,
+        check=False,
+    )
+    output = answer.stdout + answer.stderr
+    recap = _RECAP.search(output)
+    return Applied(answer.returncode, output, int(recap[1]) if recap else None)

@@ -1,0 +1,227 @@
+"""Credential types and credentials: what AWX takes, and what a job gets of them.
+
+A type of one's own has inputs (fields of a form) and injectors: templates, in AWX's Jinja, of environment variables,
+files and extra variables.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import jinja2
+from jinja2 import sandbox
+from jsonschema import Draft4Validator
+
+#: What stands for a secret in every answer of the API.
+ENCRYPTED = "$encrypted$"
+
+#: Environment variables that no credential may set, beside everything that begins with ANSIBLE_.
+BLOCKED = frozenset(
+    [
+        "VIRTUAL_ENV",
+        "PATH",
+        "PYTHONPATH",
+        "JOB_ID",
+        "INVENTORY_ID",
+        "INVENTORY_SOURCE_ID",
+        "INVENTORY_UPDATE_ID",
+        "AD_HOC_COMMAND_ID",
+        "REST_API_URL",
+        "REST_API_TOKEN",
+        "MAX_EVENT_RES",
+        "CALLBACK_QUEUE",
+        "CALLBACK_CONNECTION",
+        "CACHE",
+        "JOB_CALLBACK_DEBUG",
+        "INVENTORY_HOSTVARS",
+        "AWX_HOST",
+        "PROJECT_REVISION",
+        "SUPERVISOR_CONFIG_PATH",
+    ]
+)
+_VARIABLE = "^[a-zA-Z_]+[a-zA-Z0-9_]*$"
+_INPUTS = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "required": {"type": "array", "items": {"type": "string"}},
+        "fields": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["id", "label"],
+                "properties": {
+                    "id": {"type": "string", "pattern": _VARIABLE},
+                    "type": {"enum": ["string", "boolean"]},
+                    "format": {"enum": ["ssh_private_key", "url"]},
+                    "choices": {"type": "array", "minItems": 1, "items": {"type": "string"}, "uniqueItems": True},
+                    "label": {"type": "string"},
+                    "help_text": {"type": "string"},
+                    "multiline": {"type": "boolean"},
+                    "secret": {"type": "boolean"},
+                    "ask_at_runtime": {"type": "boolean"},
+                    "default": {},
+                },
+            },
+        },
+    },
+}
+_INJECTORS = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "file": {
+            "type": "object",
+            "additionalProperties": False,
+            "patternProperties": {r"^template(\.[a-zA-Z_]+[a-zA-Z0-9_]*)?$": {"type": "string"}},
+        },
+        "env": {
+            "type": "object",
+            "additionalProperties": False,
+            "patternProperties": {_VARIABLE: {"type": "string", "pattern": "^[\x00-\x7f]*$"}},
+        },
+        "extra_vars": {
+            "type": "object",
+            "additionalProperties": False,
+            "patternProperties": {"^[a-zA-Z_{}]+[a-zA-Z0-9_{}]*$": {"type": "string"}},
+        },
+    },
+}
+
+
+@dataclass(frozen=True)
+class Injected:
+    """What a credential gives a job; `{{ tower.filename.NAME }}` stands for the path of the file NAME."""
+
+    environment: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    extra_vars: dict[str, Any] = field(default_factory=dict)
+
+
+def problem_of_inputs(inputs: Mapping[str, Any]) -> str:
+    """What AWX has against the inputs of a type; empty where it takes them. A field without a type becomes a text."""
+    for error in Draft4Validator(_INPUTS).iter_errors(inputs):
+        return str(error.message)
+    seen = set()
+    for one in inputs.get("fields", []):
+        one.setdefault("type", "string")
+        name = one["id"]
+        if name == "tower":
+            return '"tower" is a reserved field name'
+        if name in seen:
+            return f"field IDs must be unique ({name})"
+        seen.add(name)
+        if one.get("ask_at_runtime"):
+            return "'ask_at_runtime' is not supported for custom credentials."
+        if "default" in one and type(one["default"]) is not {"string": str, "boolean": bool}[one["type"]]:
+            return f"{one['default']} is not a {one['type']}"
+        for key in ("choices", "multiline", "format", "secret"):
+            if key in one and one["type"] != "string":
+                return f"{key} not allowed for {one['type']} type ({name})"
+    if unknown := set(inputs.get("required", [])) - seen:
+        # AWX keeps such a type, and then no credential of it can be made complete.
+        return f"'{min(unknown)}' is required and is no field"
+    return ""
+
+
+def problem_of_injectors(injectors: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
+    """What AWX has against the injectors of a type; empty where it takes them."""
+    for error in Draft4Validator(_INJECTORS).iter_errors(injectors):
+        return str(error.message)
+    for name in injectors.get("env", {}):
+        if name.startswith("ANSIBLE_"):
+            return f"Environment variable {name} may affect Ansible configuration, so a credential may not set it."
+        if name in BLOCKED:
+            return f"Environment variable {name} is not allowed to be used in credentials."
+    names = list(injectors.get("file", {}))
+    if "template" in names and len(names) > 1:
+        return "Must use multi-file syntax when injecting multiple files"
+    values: dict[str, Any] = {one["id"]: "EXAMPLE" for one in inputs.get("fields", [])}
+    values["tower"] = _tower(names)
+    environment = sandbox.ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined)
+    for kind, templates in injectors.items():
+        for name, template in templates.items():
+            try:
+                environment.from_string(template).render(values)
+            except jinja2.UndefinedError as error:
+                return f"{name} uses an undefined field ({error})"
+            except jinja2.TemplateSyntaxError as error:
+                return f"Syntax error rendering template for {name} inside of {kind} ({error})"
+    return ""
+
+
+def problems_of_credential(
+    inputs: Mapping[str, Any], type_inputs: Mapping[str, Any], new: bool
+) -> dict[str, list[str]]:
+    """What AWX has against a credential's inputs, by field.
+
+    Args:
+        inputs: The values.
+        type_inputs: The inputs of its type.
+        new: Whether it is not there yet: then nothing can be kept.
+    """
+    known = {one["id"]: one for one in type_inputs.get("fields", [])}
+    found = {}
+    for name, value in inputs.items():
+        one = known.get(name)
+        if one is None:
+            found[name] = [f"Additional properties are not allowed ('{name}' was unexpected)"]
+        elif (one["type"] == "boolean") is not isinstance(value, bool) or not isinstance(value, str | bool):
+            found[name] = [f"{value!r} is not of type '{one['type']}'"]
+        elif one.get("secret") and value == ENCRYPTED and new:
+            found[name] = [f"{ENCRYPTED} is a reserved keyword, and cannot be used for {name}."]
+        elif one.get("choices") and value not in one["choices"]:
+            found[name] = [f"{value!r} is not one of {one['choices']}"]
+    for name in type_inputs.get("required", []):
+        if not inputs.get(name):
+            # AWX keeps an incomplete credential, and refuses the job that uses it.
+            found[name] = ["This field is required."]
+    return found
+
+
+def secret_inputs(type_inputs: Mapping[str, Any]) -> set[str]:
+    """The names of the inputs that are kept encrypted."""
+    return {one["id"] for one in type_inputs.get("fields", []) if one.get("secret")}
+
+
+def inject(injectors: Mapping[str, Any], type_inputs: Mapping[str, Any], inputs: Mapping[str, Any]) -> Injected:
+    """What a job gets of a credential.
+
+    An input that is empty is not defined in a template, and a boolean that is not given is false: as AWX does it.
+
+    Args:
+        injectors: The injectors of its type.
+        type_inputs: The inputs of its type.
+        inputs: The credential's own, secrets in the clear.
+    """
+    values: dict[str, Any] = {one["id"]: False for one in type_inputs.get("fields", []) if one["type"] == "boolean"}
+    values |= {name: value for name, value in inputs.items() if isinstance(value, bool) or value}
+    templates = injectors.get("file", {})
+    values["tower"] = _tower(list(templates), placeholders=True)
+    environment = sandbox.ImmutableSandboxedEnvironment()
+
+    def rendered(kind: str) -> dict[str, str]:
+        return {name: environment.from_string(text).render(values) for name, text in injectors.get(kind, {}).items()}
+
+    files = {_file_name(label): text for label, text in rendered("file").items()}
+    return Injected(rendered("env"), files, rendered("extra_vars"))
+
+
+def _file_name(label: str) -> str:
+    return label.partition(".")[2] or "template"
+
+
+def _tower(labels: list[str], placeholders: bool = False) -> Mapping[str, Any]:
+    """The names that a template knows as `tower`: the paths of the files."""
+
+    def path(name: str) -> str:
+        return f"{{{{ tower.filename.{name} }}}}" if placeholders else "EXAMPLE_FILENAME"
+
+    if labels == ["template"]:
+        return {"filename": path("template")}
+    names = [_file_name(label) for label in labels if re.fullmatch(r"template\.\w+", label)]
+    return {"filename": {name: path(name) for name in names}} if names else {}

@@ -1,0 +1,190 @@
+"""Notification templates: what AWX takes as the configuration of each kind, and as messages."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jinja2
+from jinja2 import sandbox
+
+EVENTS = ("started", "success", "error", "workflow_approval")
+TYPES: Mapping[str, type] = {"string": str, "int": int, "bool": bool, "list": list, "password": str, "object": dict}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting of a kind of notification."""
+
+    type: str
+    default: Any = None
+    has_default: bool = False
+
+
+def _with_default(kind: str, default: Any) -> Setting:
+    return Setting(kind, default, has_default=True)
+
+
+#: The kinds that awx/ offers. The others of AWX are not described here, and are refused.
+KINDS: Mapping[str, Mapping[str, Setting]] = {
+    "email": {
+        "host": Setting("string"),
+        "port": Setting("int"),
+        "username": Setting("string"),
+        "password": Setting("password"),
+        "use_tls": Setting("bool"),
+        "use_ssl": Setting("bool"),
+        "sender": Setting("string"),
+        "recipients": Setting("list"),
+        "timeout": _with_default("int", 30),
+    },
+    "slack": {"token": Setting("password"), "channels": Setting("list")},
+    "webhook": {
+        "url": Setting("string"),
+        "http_method": _with_default("string", "POST"),
+        "disable_ssl_verification": _with_default("bool", False),
+        "username": _with_default("string", ""),
+        "password": _with_default("password", ""),
+        "headers": Setting("object"),
+    },
+}
+#: Beside its settings a Slack notification may have a colour.
+MORE = {"slack": {"hex_color"}}
+
+#: What a message may name of a job, and beside it.
+_JOB = dict.fromkeys(
+    [
+        "allow_simultaneous",
+        "artifacts",
+        "controller_node",
+        "created",
+        "custom_virtualenv",
+        "description",
+        "diff_mode",
+        "elapsed",
+        "execution_node",
+        "failed",
+        "finished",
+        "force_handlers",
+        "forks",
+        "id",
+        "job_explanation",
+        "job_slice_count",
+        "job_slice_number",
+        "job_tags",
+        "job_type",
+        "launch_type",
+        "limit",
+        "modified",
+        "name",
+        "playbook",
+        "scm_branch",
+        "scm_revision",
+        "skip_tags",
+        "start_at_task",
+        "started",
+        "status",
+        "timeout",
+        "type",
+        "url",
+        "use_fact_cache",
+        "verbosity",
+    ],
+    "",
+)
+CONTEXT: Mapping[str, Any] = {
+    "job": {**_JOB, "artifacts": {}, "host_status_counts": {}, "summary_fields": {}},
+    "job_friendly_name": "Job",
+    "url": "https://awx.invalid/#/jobs/playbook/1",
+    "job_metadata": "{}",
+    "approval_status": "",
+    "approval_node_name": "",
+    "workflow_url": "",
+}
+
+
+def problems(kind: str, configuration: Mapping[str, Any]) -> list[str]:
+    """What AWX has against a configuration; empty where it takes it. What has a default and is left out is put in."""
+    if kind not in KINDS:
+        return [f"The stand-in does not know the notification type {kind}, only {', '.join(KINDS)}."]
+    settings = KINDS[kind]
+    found, missing = [], []
+    for name, setting in settings.items():
+        if name not in configuration:
+            if not setting.has_default:
+                missing.append(name)
+            continue
+        value = configuration[name]
+        if type(value) is not TYPES[setting.type]:
+            found.append(f"Configuration field '{name}' incorrect type, expected {setting.type}.")
+        elif setting.type == "list" and not value:
+            found.append(f"No values specified for field '{name}'")
+    if missing:
+        found.insert(0, f"Missing required fields for Notification Configuration: {missing}.")
+    if unknown := set(configuration) - set(settings) - MORE.get(kind, set()):
+        found.append(f"Unknown field '{min(unknown)}' in the configuration of {kind}.")
+    return found
+
+
+def completed(kind: str, configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration with the defaults of its kind."""
+    given = {name: setting.default for name, setting in KINDS[kind].items() if setting.has_default}
+    return {**given, **configuration}
+
+
+def password_settings(kind: str) -> set[str]:
+    """The settings that are kept encrypted."""
+    return {name for name, setting in KINDS[kind].items() if setting.type == "password"}
+
+
+def message_problems(messages: Any) -> list[str]:
+    """What AWX has against messages; empty where it takes them."""
+    if messages is None:
+        return []
+    found = []
+    for event, texts in messages.items():
+        if event not in EVENTS:
+            found.append(
+                f"Event '{event}' invalid, must be one of 'started', 'success', 'error', or 'workflow_approval'"
+            )
+            continue
+        if texts is None or event == "workflow_approval":
+            continue
+        if not isinstance(texts, dict):
+            found.append(f"Expected dict for event '{event}', found {type(texts).__name__}")
+            continue
+        for name, text in texts.items():
+            found += _problems_of_text(event, name, text)
+    return found
+
+
+def _problems_of_text(event: str, name: str, text: Any) -> list[str]:
+    if name not in ("message", "body"):
+        return [f"Message type '{name}' invalid, must be either 'message' or 'body'"]
+    if text is None:
+        return []
+    if not isinstance(text, str):
+        return [f"Expected string for '{name}', found {type(text).__name__}, "]
+    if name == "message" and "\n" in text:
+        return [f"Messages cannot contain newlines (found newline in {event} event)"]
+    try:
+        sandbox.ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined).from_string(text).render(**CONTEXT)
+    except jinja2.TemplateSyntaxError as error:
+        return [f"Unable to render message '{text}': {error.message}"]
+    except jinja2.UndefinedError as error:
+        return [f"Field unavailable: {error.message}"]
+    return []
+
+
+def merged(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The messages after a change: an event that is left empty keeps its old text, and every event is there."""
+    if old is None or new is None:
+        return copy.deepcopy(dict(new)) if new is not None else None
+    kept = copy.deepcopy(dict(new))
+    for event in EVENTS:
+        if not kept.get(event) and old.get(event):
+            kept[event] = old[event]
+        kept.setdefault(event, None)
+    return kept
