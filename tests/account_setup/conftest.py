@@ -9,17 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 from drills.account import ROOT, EmbeddedAccount
 from drills.cloud import Cloud
-from local_aws.state import reserve
+from local_aws.state import AccessKey, reserve
 
 DATA, TRANSPORT = "acceptance-data", "acceptance-transport"
 ACCOUNT_ID = "123456789012"
 CONTROLLER = f"arn:aws:iam::{ACCOUNT_ID}:role/spot-train-controller"
 #: Who may take the controller's role, and may do nothing else.
 TAKER = f"arn:aws:iam::{ACCOUNT_ID}:user/taker"
+#: The other ansible-core, where there is a Python for it.
+NEWEST = "-2.21" if (ROOT / ".venv-2.21" / "bin" / "ansible-playbook").exists() else ""
 
 
 @dataclass
@@ -65,6 +68,8 @@ class Owner:
         subnets = self.client("ec2").describe_subnets()["Subnets"]
         # Two of them, as each costs a module.
         self.subnets = sorted(subnet["SubnetId"] for subnet in subnets)[:2]
+        # IAM trusts nobody who is not there.
+        self.client("iam").create_user(UserName=TAKER.rpartition("/")[2])
 
     def client(self, service: str) -> Any:
         """A boto3 client of the owner."""
@@ -105,29 +110,33 @@ class Owner:
     def inventory(self) -> dict[str, list[str]]:
         """What there is in the account, by kind; not what every account has."""
         ec2, iam, s3 = (self.client(name) for name in ("ec2", "iam", "s3"))
+        groups = ec2.describe_security_groups()["SecurityGroups"]
+        endpoints = ec2.describe_vpc_endpoints()["VpcEndpoints"]
+        tags = {subnet["SubnetId"]: subnet.get("Tags", []) for subnet in ec2.describe_subnets()["Subnets"]}
         return {
             "buckets": [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]],
-            "roles": [role["RoleName"] for role in iam.list_roles()["Roles"]],
+            "roles": sorted(role["RoleName"] for role in iam.list_roles()["Roles"]),
             "profiles": [each["InstanceProfileName"] for each in iam.list_instance_profiles()["InstanceProfiles"]],
-            "groups": [
-                group["GroupName"]
-                for group in ec2.describe_security_groups()["SecurityGroups"]
-                if group["GroupName"] != "default"
-            ],
-            "topics": [topic["TopicArn"] for topic in self.client("sns").list_topics()["Topics"]],
-            "endpoints": [
-                each["VpcEndpointId"]
-                for each in ec2.describe_vpc_endpoints()["VpcEndpoints"]
-                if each["State"] not in ("deleting", "deleted")
-            ],
-            "tags": [
-                f"{tag['ResourceId']} {tag['Key']}"
-                for tag in ec2.describe_tags()["Tags"]
-                if tag["ResourceType"] != "instance"
-            ],
+            "groups": [group["GroupName"] for group in groups if group["GroupName"] != "default"],
+            "topics": [topic["TopicArn"].rpartition(":")[2] for topic in self.client("sns").list_topics()["Topics"]],
+            "endpoints": [each["ServiceName"] for each in endpoints if each["State"] != "deleted"],
+            "tags of subnets": [f"{name} {tag['Key']}" for name, each in tags.items() for tag in each],
+            "instances": [instance.id for instance in self.cloud.instances()],
+            "volumes": [volume["VolumeId"] for volume in ec2.describe_volumes()["Volumes"]],
             "templates": [each["LaunchTemplateName"] for each in ec2.describe_launch_templates()["LaunchTemplates"]],
             "schedules": [each["Name"] for each in self.client("scheduler").list_schedules()["Schedules"]],
         }
+
+    def client_of(self, service: str, key: AccessKey, token: str | None = None) -> Any:
+        """A boto3 client with these keys."""
+        return boto3.client(
+            service,
+            endpoint_url=self.reservation.endpoint,
+            region_name=self.reservation.region,
+            aws_access_key_id=key.access_key_id,
+            aws_secret_access_key=key.secret_access_key,
+            aws_session_token=token,
+        )
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,11 @@ DOCUMENTATION = r"""
 module: account_bucket
 short_description: Make, correct or remove a bucket
 description:
-  - M(amazon.aws.s3_bucket) and M(community.aws.s3_lifecycle) do the work. Neither knows check mode nor shows a difference, so
-    that a bucket that is to be made would be nothing to C(--check). This looks first, says what differs, and calls them for
-    that alone.
-  - A bucket that is there keeps its objects, its other tags, its other rules, its versioning (unless O(versioned) is given) and
-    its encryption, if it has any.
+  - M(amazon.aws.s3_bucket) and M(community.aws.s3_lifecycle) do the work. Neither knows check mode nor shows a
+    difference, so that a bucket that is to be made would be nothing to C(--check). This looks first, says what differs,
+    and calls them for that alone.
+  - A bucket that is there keeps its objects, its other tags, its other rules, its versioning (unless O(versioned) is
+    given) and its encryption, if it has any.
 options:
   name:
     description: The bucket.
@@ -83,7 +83,8 @@ def _told(rules: list[Mapping[str, Any]], identifier: str) -> str | None:
             prefix = rule.get("Filter", {}).get("Prefix", rule.get("Prefix", ""))
             abort = rule.get("AbortIncompleteMultipartUpload", {}).get("DaysAfterInitiation")
             days = rule.get("Expiration", {}).get("Days")
-            return _sentence(prefix, days) if abort == days else f"{_sentence(prefix, days)}, unfinished uploads {abort}"
+            told = _sentence(prefix, days)
+            return told if abort == days else f"{told}, unfinished uploads {abort}"
     return None
 
 
@@ -163,7 +164,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         Raises:
             AnsibleActionFail: It failed; in its own words.
         """
-        answer: dict[str, Any] = self._execute_module(module_name=module, module_args=arguments, task_vars=self._variables)
+        answer: dict[str, Any] = self._execute_module(
+            module_name=module, module_args=arguments, task_vars=self._variables
+        )
         if answer.get("failed"):
             raise AnsibleActionFail(str(answer.get("msg", f"{module} failed")))
         return answer

@@ -29,7 +29,7 @@ options:
 
 EXAMPLES = r"""
 # {'Resource': ['arn:aws:s3:::prices/a/*', 'arn:aws:s3:::prices/b/*']}
-policy: "{{ {'Resource': ['arn:aws:s3:::${bucket}/${prefixes}*']} | fill_policy({'bucket': 'prices', 'prefixes': ['a/', 'b/']}) }}"
+policy: "{{ {'Resource': ['arn:aws:s3:::prices/${prefixes}*']} | fill_policy({'prefixes': ['a/', 'b/']}) }}"
 """
 
 RETURN = r"""
@@ -66,14 +66,11 @@ def _text(text: str, values: Mapping[str, Any]) -> str:
     template = string.Template(text)
     for name in template.get_identifiers():
         if name not in values:
-            raise AnsibleFilterError(f"a policy holds ${{{name}}}, and there is no value for it; there is: {_all(values)}")
+            there = ", ".join(sorted(values))
+            raise AnsibleFilterError(f"a policy holds ${{{name}}}, and there is no value for it; there is: {there}")
         if isinstance(values[name], list):
             raise AnsibleFilterError(f"${{{name}}} is a list, and {text!r} stands where a policy takes one text")
     return template.safe_substitute(values)
-
-
-def _all(values: Mapping[str, Any]) -> str:
-    return ", ".join(sorted(values))
 
 
 class FilterModule:

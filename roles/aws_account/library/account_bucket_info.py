@@ -35,9 +35,9 @@ EXAMPLES = r"""
 RETURN = r"""
 buckets:
   description:
-    - By name, what each is like. C(exists) alone where there is none, else C(tags), C(encryption) (the algorithm, or null),
-      C(public_access_blocked), C(versioning) (C(Enabled), C(Suspended) or null), C(rules) of its lifecycle and C(empty), which
-      counts old versions and delete markers as well.
+    - By name, what each is like. C(exists) alone where there is none, else C(tags), C(encryption) (the algorithm, or
+      null), C(public_access_blocked), C(versioning) (C(Enabled), C(Suspended) or null), C(rules) of its lifecycle and
+      C(empty), which counts old versions and delete markers as well.
   returned: always
   type: dict
 """
@@ -72,8 +72,8 @@ def look(s3: Any, name: str) -> dict[str, Any]:
             return {"exists": False}
         if code in ("403", "AccessDenied", "301", "PermanentRedirect"):
             raise NotOursError(
-                f"bucket {name} is there and not for you ({code}): the name is another account's or in another region, or "
-                "your rights do not reach it. Choose another name, as bucket names are unique among all accounts"
+                f"bucket {name} is there and not for you ({code}): the name is another account's or in another region, "
+                "or your rights do not reach it. Choose another, as these names are unique among all accounts"
             ) from error
         raise
     versions = s3.list_object_versions(Bucket=name, MaxKeys=1)

@@ -9,8 +9,8 @@ DOCUMENTATION = r"""
 module: spot_service_role
 short_description: Make or remove the service-linked role for spot
 description:
-  - An account has one such role, C(AWSServiceRoleForEC2Spot), made when somebody asks for a spot instance at the console
-    for the first time. Without it, requests for spot instances by the API are refused.
+  - An account has one such role, C(AWSServiceRoleForEC2Spot), made when somebody asks for a spot instance at the
+    console for the first time. Without it, requests for spot instances by the API are refused.
   - A role that is made here gets the tags. Only one with the tags is removed; whoever else has made it may need it.
   - EC2 refuses to give it up while a spot instance lives; the role then stays, and a warning says why.
 options:
@@ -132,8 +132,9 @@ def main() -> None:
         module.exit_json(changed=False, exists=True)
     except (BotoCoreError, ClientError) as error:
         module.fail_json_aws(error, msg=f"The service-linked role {ROLE} cannot be {'made' if wanted else 'removed'}")
-    names = (f"{ROLE}\n" if found is not None else "", f"{ROLE}\n" if wanted or not ours and found is not None else "")
-    module.exit_json(changed=changed, exists=bool(names[1]), diff=dict(zip(("before", "after"), names, strict=True)))
+    exists = wanted or (found is not None and not ours)
+    before, after = (f"{ROLE}\n" if there else "" for there in (found is not None, exists))
+    module.exit_json(changed=changed, exists=exists, diff={"before": before, "after": after})
 
 
 if __name__ == "__main__":
