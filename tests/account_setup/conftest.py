@@ -66,8 +66,8 @@ class Owner:
         self.reservation = reserve(folder / "aws")
         self.account.environment = self.reservation.client_environment(self.reservation.operator)
         subnets = self.client("ec2").describe_subnets()["Subnets"]
-        # Two of them, as each costs a module.
-        self.subnets = sorted(subnet["SubnetId"] for subnet in subnets)[:2]
+        # One of them, as each costs three modules.
+        self.subnets = sorted(subnet["SubnetId"] for subnet in subnets)[:1]
         # IAM trusts nobody who is not there.
         self.client("iam").create_user(UserName=TAKER.rpartition("/")[2])
 
@@ -99,7 +99,7 @@ class Owner:
         return Played(answer.returncode, answer.stdout + answer.stderr)
 
     def set_up(self, *arguments: str, core: str = "", **variables: Any) -> Played:
-        """Run the playbook that sets the account up, for two subnets."""
+        """Run the playbook that sets the account up, for one subnet."""
         wanted = {"aws_account_controllers": [TAKER], "aws_account_subnets": self.subnets, **variables}
         return self.play("aws_setup", *arguments, core=core, **wanted)
 
