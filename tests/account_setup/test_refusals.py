@@ -21,7 +21,7 @@ ME = {"arn": "arn:aws:iam::123456789012:user/me", "account": "123456789012"}
 REFUSED: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("inputs", {"data_bucket": ""}, {}, "data_bucket and transport_bucket are not both set"),
     ("inputs", {"transport_bucket": "some-data"}, {}, 'transport_bucket and data_bucket are both "some-data"'),
-    ("inputs", {"project": "other"}, {}, "project=other, and the policies of files/iam are for the project spot-train"),
+    ("inputs", {"project": "other"}, {}, "project=other: this is for the account of the project spot-train alone"),
     ("inputs", {}, {"local_aws_home": "home"}, "This is for a real account, and the embedded AWS makes its own"),
     ("inputs", {}, {}, ""),
     ("refuse", {"controllers": []}, {}, "aws_account_controllers is empty: name the users and roles that may take"),
