@@ -14,13 +14,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 import botocore.session
-from moto.iam.models import IAMBackend, Policy, iam_backends
+from moto.iam.models import SERVICE_NAME_CONVERSION, IAMBackend, Policy, iam_backends
 from moto.sts.models import AssumedRole, STSBackend, sts_backends
 
 from local_aws import signature
 from local_aws.errors import AwsError
 from local_aws.requests import AwsRequest
 from local_aws.state import ACCOUNT_ID, Reservation
+
+# moto makes the name of a service-linked role from the service's; this one's is AWSServiceRoleForEC2Spot.
+SERVICE_NAME_CONVERSION["spot"] = "EC2Spot"
 
 
 def iam() -> IAMBackend:

@@ -12,6 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 ACCOUNT = "123456789012"
+SPOT_ROLE = "AWSServiceRoleForEC2Spot"
 User = Callable[..., Callable[[str], Any]]
 
 
@@ -296,3 +297,14 @@ def test_an_expired_session_is_refused() -> None:
             identity.authenticate(parse(environ), "local-operator")
     finally:
         identity.iam().delete_role("brief")
+
+
+def test_the_service_linked_role_for_spot_has_the_name_that_aws_gives_it(server: Any) -> None:
+    iam = server.client("iam")
+    assert iam.create_service_linked_role(AWSServiceName="spot.amazonaws.com")["Role"]["RoleName"] == SPOT_ROLE
+    iam.tag_role(RoleName=SPOT_ROLE, Tags=[{"Key": "made", "Value": "here"}])
+    assert iam.list_role_tags(RoleName=SPOT_ROLE)["Tags"] == [{"Key": "made", "Value": "here"}]
+    task = iam.delete_service_linked_role(RoleName=SPOT_ROLE)["DeletionTaskId"]
+    assert iam.get_service_linked_role_deletion_status(DeletionTaskId=task)["Status"] == "SUCCEEDED"
+    with pytest.raises(iam.exceptions.NoSuchEntityException):
+        iam.get_role(RoleName=SPOT_ROLE)

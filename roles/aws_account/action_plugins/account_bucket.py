@@ -1,0 +1,172 @@
+"""Make, correct or remove one bucket with the stock modules, and tell what changes before they do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+DOCUMENTATION = r"""
+module: account_bucket
+short_description: Make, correct or remove a bucket
+description:
+  - M(amazon.aws.s3_bucket) and M(community.aws.s3_lifecycle) do the work. Neither knows check mode nor shows a
+    difference, so that a bucket that is to be made would be nothing to C(--check). This looks first, says what differs,
+    and calls them for that alone.
+  - A bucket that is there keeps its objects, its other tags, its other rules, its versioning (unless O(versioned) is
+    given) and its encryption, if it has any.
+options:
+  name:
+    description: The bucket.
+    type: str
+    required: true
+  region:
+    description: Its region.
+    type: str
+    required: true
+  state:
+    description: Whether there is to be one.
+    type: str
+    choices: [present, absent]
+    default: present
+  tags:
+    description: Tags that it has to carry. One without them is not removed.
+    type: dict
+    required: true
+  versioned:
+    description: Whether it keeps old versions. Left as it is if not given.
+    type: bool
+  rules:
+    description: Rules of its lifecycle, each with C(id), C(prefix) and the C(days) after which objects are deleted.
+    type: list
+    elements: dict
+    default: []
+  force:
+    description: Whether one that holds something may be removed.
+    type: bool
+    default: false
+"""
+
+BLOCKS = ("block_public_acls", "ignore_public_acls", "block_public_policy", "restrict_public_buckets")
+
+
+def settings(bucket: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Of what a bucket is like, that which is wanted of it; empty where there is none."""
+    if not bucket["exists"]:
+        return {}
+    told = {
+        "encryption": bucket["encryption"],
+        "public_access_blocked": bucket["public_access_blocked"],
+        "tags": {name: bucket["tags"].get(name) for name in wanted["tags"]},
+        "rules": {rule["id"]: _told(bucket["rules"], rule["id"]) for rule in wanted["rules"]},
+    }
+    return told if wanted["versioned"] is None else {**told, "versioned": bucket["versioning"] == "Enabled"}
+
+
+def target(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``settings`` gives once the bucket is as it is wanted."""
+    told = {
+        "encryption": before.get("encryption") or "AES256",
+        "public_access_blocked": True,
+        "tags": dict(wanted["tags"]),
+        "rules": {rule["id"]: _sentence(rule["prefix"], rule["days"]) for rule in wanted["rules"]},
+    }
+    return told if wanted["versioned"] is None else {**told, "versioned": wanted["versioned"]}
+
+
+def _told(rules: list[Mapping[str, Any]], identifier: str) -> str | None:
+    """What the rule of that id does; None where there is none, or where it is switched off."""
+    for rule in rules:
+        if rule.get("ID") == identifier and rule.get("Status") == "Enabled":
+            prefix = rule.get("Filter", {}).get("Prefix", rule.get("Prefix", ""))
+            abort = rule.get("AbortIncompleteMultipartUpload", {}).get("DaysAfterInitiation")
+            days = rule.get("Expiration", {}).get("Days")
+            told = _sentence(prefix, days)
+            return told if abort == days else f"{told}, unfinished uploads {abort}"
+    return None
+
+
+def _sentence(prefix: str, days: int | None) -> str:
+    return f"delete {prefix or 'everything'} after {days} days"
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]
+    """See ``DOCUMENTATION``."""
+
+    TRANSFERS_FILES = False
+    _VALID_ARGS = frozenset(("name", "region", "state", "tags", "versioned", "rules", "force"))
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Look, compare, change what differs."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        self._variables = task_vars or {}
+        arguments = self._task.args
+        self._where = {"name": str(arguments["name"]), "region": str(arguments["region"])}
+        found = self._module("account_bucket_info", names=[self._where["name"]], region=self._where["region"])
+        bucket = found["buckets"][self._where["name"]]
+        if arguments.get("state", "present") == "absent":
+            return {**result, **self._remove(bucket, arguments)}
+        wanted = {
+            "tags": {str(name): str(value) for name, value in arguments["tags"].items()},
+            "versioned": arguments.get("versioned"),
+            "rules": [{**rule, "days": int(rule["days"])} for rule in arguments.get("rules", [])],
+        }
+        before = settings(bucket, wanted)
+        after = target(before, wanted)
+        if before != after and not self._task.check_mode:
+            self._make(before, after, wanted)
+        return {**result, **self._changed(before, after)}
+
+    def _make(self, before: Mapping[str, Any], after: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+        """Have the stock modules do what differs."""
+        if {**before, "rules": None} != {**after, "rules": None}:
+            encryption = {} if before.get("encryption") else {"encryption": after["encryption"]}
+            versioning = {} if wanted["versioned"] is None else {"versioning": wanted["versioned"]}
+            self._module(
+                "amazon.aws.s3_bucket",
+                tags=wanted["tags"],
+                purge_tags=False,
+                public_access=dict.fromkeys(BLOCKS, True),
+                **encryption,
+                **versioning,
+                **self._where,
+            )
+        for rule in wanted["rules"]:
+            if before.get("rules", {}).get(rule["id"]) != after["rules"][rule["id"]]:
+                self._module(
+                    "community.aws.s3_lifecycle",
+                    rule_id=rule["id"],
+                    prefix=rule["prefix"],
+                    expiration_days=rule["days"],
+                    abort_incomplete_multipart_upload_days=rule["days"],
+                    **self._where,
+                )
+
+    def _remove(self, bucket: Mapping[str, Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
+        name, force = self._where["name"], bool(arguments.get("force", False))
+        if not bucket["exists"] or not arguments["tags"].items() <= bucket["tags"].items():
+            return self._changed({}, {})
+        if not bucket["empty"] and not force:
+            raise AnsibleActionFail(f"bucket {name} holds something, and nobody said that it may go")
+        if not self._task.check_mode:
+            self._module("amazon.aws.s3_bucket", state="absent", force=force, **self._where)
+        return self._changed({"bucket": name, "empty": bucket["empty"]}, {})
+
+    def _changed(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+        header = {f"{when}_header": self._where["name"] for when in ("before", "after")}
+        return {"changed": before != after, "diff": {"before": dict(before), "after": dict(after), **header}}
+
+    def _module(self, module: str, **arguments: Any) -> dict[str, Any]:
+        """The result of a module.
+
+        Raises:
+            AnsibleActionFail: It failed; in its own words.
+        """
+        answer: dict[str, Any] = self._execute_module(
+            module_name=module, module_args=arguments, task_vars=self._variables
+        )
+        if answer.get("failed"):
+            raise AnsibleActionFail(str(answer.get("msg", f"{module} failed")))
+        return answer
