@@ -48,6 +48,10 @@ soak: ## Kill N preflights in a row at moments that chance decides (N=50 SEED=1)
 soak-training: ## Kill N trainings at moments that chance decides, and resume them (N=20 SEED=1)
 	@scripts/drill.sh drills.training_kills --runs $(or $(N),20) --seed $(SEED) $(ARGS)
 
+.PHONY: policies
+policies: setup ## Remove every statement of files/iam in turn, show what fails without it (ARGS="controller.*")
+	@$(in_venv) .venv/bin/python -m drills.policies $(ARGS)
+
 .PHONY: bench-preflight
 bench-preflight: ## Measure the preflight beside the origin's way (ARGS="--sizes 500")
 	@scripts/bench_preflight.sh $(ARGS)

@@ -31,6 +31,7 @@ ALWAYS_ALLOWED = frozenset({"sts:GetCallerIdentity"})
 
 # EC2 operations that hand the role of an instance profile to an instance.
 PASSING = frozenset({"RunInstances", "RequestSpotInstances", "AssociateIamInstanceProfile"})
+READS = frozenset({"GetObject", "HeadObject"})
 COPIES = frozenset({"CopyObject", "UploadPartCopy"})
 
 
@@ -102,6 +103,8 @@ def questions(request: AwsRequest, principal: Principal, tags_of: TagLookup) -> 
     if request.action in COPIES:
         source = unquote(request.headers.get("X-Amz-Copy-Source", "")).lstrip("/").partition("?")[0]
         yield Question("s3:GetObject", f"arn:aws:s3:::{source}", common)
+    if bucket := _without_key(request):
+        yield Question("s3:ListBucket", f"arn:aws:s3:::{bucket}", common)
     for role, keys in _passed_roles(request):
         yield Question("iam:PassRole", role, {**common, **keys})
 
@@ -121,6 +124,14 @@ def _names_no_bucket(request: AwsRequest) -> bool:
     if request.bucket is None or request.action == "CreateBucket":
         return False
     return request.bucket not in s3_backends[ACCOUNT_ID]["aws"].buckets
+
+
+def _without_key(request: AwsRequest) -> str | None:
+    """The bucket of a request for a key that is not there: S3 says so only to who may list the bucket."""
+    bucket = s3_backends[ACCOUNT_ID]["aws"].buckets.get(request.bucket or "")
+    if bucket is None or request.permission != "s3:GetObject" or request.action not in READS:
+        return None
+    return None if request.path.lstrip("/").partition("/")[2] in bucket.keys else str(request.bucket)
 
 
 def _context(request: AwsRequest, principal: Principal) -> dict[str, Value]:

@@ -62,6 +62,7 @@ WITHOUT_RESOURCE = frozenset(
     {
         "cloudwatch:ListMetrics",
         "cloudwatch:PutMetricData",
+        "iam:ListAccountAliases",
         "iam:ListUsers",
         "s3:ListAllMyBuckets",
         "scheduler:ListSchedules",

@@ -20,6 +20,7 @@ TARGETS = {
     "drill",
     "soak",
     "soak-training",
+    "policies",
     "lint",
     "lock",
     "docs-roles",
