@@ -98,7 +98,9 @@ def _parser() -> argparse.ArgumentParser:
 def _timing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--idle-minutes", type=float, help="stop after so long idle (default 30; 0: never)")
     parser.add_argument("--boot-delay", type=float, help="seconds from running to registered with SSM (default 2)")
-    parser.add_argument("--decisions", action="store_true", help="also write down what the policies decided, and on what")
+    parser.add_argument(
+        "--decisions", action="store_true", help="also write down what the policies decided, and on what"
+    )
 
 
 def _start(options: argparse.Namespace) -> int:

@@ -155,7 +155,9 @@ def _parts(request: AwsRequest) -> Iterator[tuple[str | None, dict[str, Value]]]
         yield from Launch(request).parts()
         return
     if request.service != "ec2":
-        yield from ((resource, {}) for resource in request.resources or [None])
+        yield from ((resource, {}) for resource in request.resources)
+        if not request.resources:
+            yield None, {}
         return
     specified = specified_tags(request.parameters)
     named: list[str | None] = [*request.resources, *launch_access.named_template(request)]
@@ -196,9 +198,9 @@ def _passed_roles(request: AwsRequest) -> Iterator[Part]:
             yield role, {"iam:PassedToService": "ec2.amazonaws.com", "iam:AssociatedResourceArn": instance}
     if request.service == "scheduler" and request.action in ("CreateSchedule", "UpdateSchedule"):
         target = request.parameters.get("Target")
-        role = target.get("RoleArn") if isinstance(target, dict) else None
-        if role:
-            yield str(role), {"iam:PassedToService": "scheduler.amazonaws.com"}
+        given = target.get("RoleArn") if isinstance(target, dict) else None
+        if given:
+            yield str(given), {"iam:PassedToService": "scheduler.amazonaws.com"}
     if request.service == "ssm" and request.action == "StartAutomationExecution":
         for each in (request.parameters.get("Parameters") or {}).get("AutomationAssumeRole") or []:
             if each:

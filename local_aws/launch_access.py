@@ -73,8 +73,11 @@ class Launch:
             keys: dict[str, Value] = {"ec2:SecurityGroupID": group, "ec2:Vpc": vpc, **self._template_keys(in_template)}
             yield ec2_arn(region, "security-group", group or "*"), _known(keys)
         made = self._template_keys(True)
-        network: dict[str, Value] = {"ec2:AvailabilityZone": zone, "ec2:Vpc": vpc, **tag_keys(tags, "network-interface")}
-        yield ec2_arn(region, "network-interface"), _known({**network, **made})
+        network: dict[str, Value] = {"ec2:AvailabilityZone": zone, "ec2:Vpc": vpc}
+        yield (
+            ec2_arn(region, "network-interface"),
+            _known({**network, **tag_keys(tags, "network-interface"), **made}),
+        )
         instance = {**self._instance(spot), "ec2:AvailabilityZone": zone, **tag_keys(tags, "instance")}
         yield ec2_arn(region, "instance"), _known({**instance, **made})
         for disk in self._disks():
@@ -132,12 +135,13 @@ class Launch:
     def _groups(self) -> tuple[list[str], bool]:
         """Ids of the security groups, and whether the template names them; one that is not known is empty."""
         asked = [str(value) for name, value in self._asked.items() if re.match(r"^SecurityGroupId\.\d+$", name)]
-        asked += [str(v) for n, v in self._asked.items() if re.match(r"^NetworkInterface\.\d+\.SecurityGroupId\.\d+$", n)]
+        interface = re.compile(r"^NetworkInterface\.\d+\.SecurityGroupId\.\d+$")
+        asked += [str(value) for name, value in self._asked.items() if interface.match(name)]
         if asked:
             return asked, False
         found = [str(each) for each in self._template.get("SecurityGroupIds") or []]
-        for interface in self._template.get("NetworkInterfaces") or []:
-            found += [str(each) for each in interface.get("Groups") or []]
+        for described in self._template.get("NetworkInterfaces") or []:
+            found += [str(each) for each in described.get("Groups") or []]
         return found or [""], bool(found)
 
     def _interfaces(self, key: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""`python -m drills.policies`: every statement of files/iam removed in turn, and what fails without it; writes the table."""
+"""`python -m drills.policies`: take away each statement of files/iam in turn, see what fails, write the table."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def main() -> int:
     if not chosen:
         parser.error(f"no statement is named {' or '.join(only)}")
     idle, rows = 0, []
-    with tempfile.TemporaryDirectory(prefix="policies-") as folder, Scene(Path(folder)).running("--decisions") as scene:
+    with tempfile.TemporaryDirectory(prefix="policies-") as folder, Scene(Path(folder)).running() as scene:
         print("recording the runs that use the policies …", flush=True)
         recording = record(scene)
         print(f"{len(recording.asked)} questions to the policies recorded\n", flush=True)

@@ -14,14 +14,12 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from drills.account import DATA_BUCKET, ROOT, TRANSPORT_BUCKET
 from drills.playbook import Playbook
 from drills.policies.scene import PAST, PROJECT, ROLES, Scene, now, tags_of
 from drills.policies.statements import filled
-from local_aws import decisions
 
 CARELESS = f"{PROJECT}-careless"
 """A preflight's role that somebody gave a policy more, with which it could write."""
@@ -29,7 +27,8 @@ EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action
 CONTROLLERS_ROLE = f"{PROJECT}-ci"
 OWN_IMAGE = f"/{PROJECT}/image"
 CUT_TIMES = 3
-VERSIONS = "predictor/weights/meta/versions/"
+ARCHIVED = ("2022-12-15", "2022-12-22")
+"""Days whose sets the recorded trainings archive, and put live one after the other."""
 DELETES = "count=10"
 """As often as one sweep tries to delete a schedule: five times, each by two attempts of boto."""
 NOTICE_SECONDS = 4
@@ -125,7 +124,7 @@ class _Recorder:
         self.end("preflight", run)
 
     def training(self) -> None:
-        run = self.run("training", "-e", "training_mode=full", folds=30, fold_seconds=1)
+        run = self.run("training", "-e", "training_mode=full", folds=12, fold_seconds=1)
         run.wait_for("the training", lambda: any(run.events("Follow the training")))
         # The schedule outlives the attempt, and the next one finds it there.
         self.scene.account.local_aws("fault", "error", "service=scheduler", "action=DeleteSchedule", DELETES)
@@ -197,10 +196,10 @@ class _Recorder:
         iam.add_role_to_instance_profile(InstanceProfileName=CARELESS, RoleName=CARELESS)
         # The second training reads what the first has written, and replaces it; so does the preflight after it.
         for kind, role, run_date, run_id, words in (
-            ("training", ROLES["training_instance"], "2022-12-15", "first", "can be listed"),
-            ("training", ROLES["training_instance"], "2022-12-22", "second", "can be listed"),
-            ("preflight", ROLES["preflight_instance"], "2022-12-22", "third", "can be listed"),
-            ("overreach", CARELESS, "2022-12-22", "fourth", "AccessDenied"),
+            ("training", ROLES["training_instance"], ARCHIVED[0], "first", "can be listed"),
+            ("training", ROLES["training_instance"], ARCHIVED[1], "second", "can be listed"),
+            ("preflight", ROLES["preflight_instance"], ARCHIVED[1], "third", "can be listed"),
+            ("overreach", CARELESS, ARCHIVED[1], "fourth", "AccessDenied"),
         ):
             name = {"overreach": "preflight that tries to write"}.get(kind, f"{kind} on the instance")
             with self.part(name):
@@ -216,16 +215,16 @@ class _Recorder:
 
     def rollback(self) -> None:
         """To a set that was made room for, as docs/real-aws.md lets one: it is put there anew."""
-        s3 = self.scene.cloud.s3
-        for each in s3.list_objects_v2(Bucket=DATA_BUCKET, Prefix=f"{VERSIONS}2022-12-15")["Contents"]:
-            s3.delete_object(Bucket=DATA_BUCKET, Key=each["Key"])
+        self.scene.make_room(ARCHIVED[0])
         with self.part("rollback"):
-            code, output = self.scene.playbook("rollback", "-e", "to=2022-12-15", "-e", f"runs_dir={self.scene.folder}")
+            code, output = self.scene.playbook(
+                "rollback", "-e", f"to={ARCHIVED[0]}", "-e", f"runs_dir={self.scene.folder}"
+            )
         assert code == 0, output[-3000:]
 
 
 def record(scene: Scene) -> Recording:
-    """Do everything, in a scene that was started with ``--decisions``."""
+    """Do everything."""
     recorder = _Recorder(scene)
     for work in (
         recorder.preflight,
@@ -238,8 +237,7 @@ def record(scene: Scene) -> Recording:
         recorder.rollback,
     ):
         work()
-    lines = decisions.read(scene.folder / "aws" / "decisions.jsonl")
-    asked = [Asked(line, recorder.where(line["time"])) for line in lines if line["source"] != "operator"]
+    asked = [Asked(line, recorder.where(line["time"])) for line in scene.decisions() if line["source"] != "operator"]
     in_force = {role: [policy] for policy, role in ROLES.items()}
     in_force |= {
         "controller": ["controller", "controller_notifications"],
@@ -252,8 +250,6 @@ def record(scene: Scene) -> Recording:
 def _role(scene: Scene, name: str, principal: dict[str, str], *policies: dict[str, Any]) -> None:
     iam = scene.account.client("iam")
     trust = {"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}
-    iam.create_role(
-        RoleName=name, AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]})
-    )
+    iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}))
     for number, policy in enumerate(policies):
         iam.put_role_policy(RoleName=name, PolicyName=f"policy-{number}", PolicyDocument=json.dumps(policy))

@@ -10,6 +10,7 @@ from typing import Any
 from drills.policies.recording import Asked, Recording
 from drills.policies.statements import Statement, filled
 from local_aws import decisions, policy
+
 BEYOND = {
     # AWS's own runbook asks for more than the embedded AWS, which has it terminate and no more: how AWS finds the
     # instances of a tag, and how it sees that they have ended, is not documented.
@@ -51,9 +52,7 @@ def disagreements(recording: Recording) -> list[Asked]:
     """Questions to which the policies as they are say something else than they did."""
     known = [each for each in recording.asked if _who(each) in recording.in_force]
     return [
-        each
-        for each in known
-        if decisions.again(each.line, _policies(recording, each, "", "")) != each.line["allowed"]
+        each for each in known if decisions.again(each.line, _policies(recording, each, "", "")) != each.line["allowed"]
     ]
 
 
@@ -101,4 +100,3 @@ def _policies(recording: Recording, asked: Asked, less: str, leave_out: str) -> 
 @functools.cache
 def _text(name: str, leave_out: str) -> str:
     return json.dumps(filled(name, leave_out))
-

@@ -16,7 +16,7 @@ from drills.account import DATA_BUCKET, ROOT, EmbeddedAccount, practice_source
 from drills.cloud import Cloud
 from drills.policies.statements import ACCOUNT, filled
 from drills.waiting import happens
-from local_aws import control
+from local_aws import control, decisions
 from local_aws.state import reserve
 
 PROJECT = "spot-train"
@@ -29,6 +29,7 @@ ROLES = {
     "rollback": f"{PROJECT}-rollback",
 }
 PAST = "2026-01-01T00:00:00Z"
+WEIGHTS = "predictor/weights/meta"
 LONGEST_SECONDS = 120.0
 
 
@@ -42,11 +43,11 @@ class Scene:
         self._runs = 0
 
     @contextmanager
-    def running(self, *options: str) -> Iterator[Scene]:
-        """Start it, with options of ``python -m local_aws start``; stop it at the end."""
+    def running(self) -> Iterator[Scene]:
+        """Start it; stop it at the end."""
         try:
             seed = self._describe()
-            self.account.local_aws("start", "--boot-delay", "0", "--seed", str(seed), *options)
+            self.account.local_aws("start", "--boot-delay", "0", "--decisions", "--seed", str(seed))
             self.cloud = Cloud(self.account)
             self.reservation = reserve(self.folder / "aws")
             self.cloud.s3.put_object(Bucket=DATA_BUCKET, Key="arcticdb/universe/_arctic_cfg/cref", Body=b"prices")
@@ -94,6 +95,10 @@ class Scene:
         finally:
             self.use(policy)
 
+    def decisions(self) -> Iterator[dict[str, Any]]:
+        """What the policies were asked so far, and what they answered."""
+        return decisions.read(self.folder / "aws" / "decisions.jsonl")
+
     # what uses the policies
 
     def source(self, **settings: Any) -> list[str]:
@@ -104,7 +109,12 @@ class Scene:
 
     def notified(self) -> list[str]:
         """The options that have a run tell by e-mail and to the topic how it went."""
-        inputs = {"email_to": ["ops@example.org"], "email_from": SENDER, "email_via": "ses", "sns_topic_arn": self.topic}
+        inputs = {
+            "email_to": ["ops@example.org"],
+            "email_from": SENDER,
+            "email_via": "ses",
+            "sns_topic_arn": self.topic,
+        }
         return ["-e", json.dumps({f"run_report_{name}": value for name, value in inputs.items()})]
 
     def train(self, *arguments: str) -> tuple[int, str, dict[str, Any]]:
@@ -170,14 +180,25 @@ class Scene:
         denied: list[str] = []
 
         def over() -> bool:
-            found = self.account.ledger("--since", since, "--denied")
-            denied[:] = [f"{e['source']} may not {e['permission']} on {e['resource']}" for e in found]
+            lines = [each for each in self.decisions() if each["time"] > since and not each["allowed"]]
+            denied[:] = [f"{e['source']} may not {e['permission']} on {e['resource']}" for e in lines]
             return bool(denied) or self.cloud.state(instance) == "terminated"
 
         self.wait(over, f"the schedule of {run_id}")
         ended = self.cloud.state(instance) == "terminated"
         self.cloud.ec2.terminate_instances(InstanceIds=[instance])
         return ended, denied[0] if denied else ""
+
+    def live_date(self) -> str:
+        """The day of the set of weights that is live."""
+        manifest = self.cloud.s3.get_object(Bucket=DATA_BUCKET, Key=f"{WEIGHTS}/manifest.json")["Body"].read()
+        return str(json.loads(manifest)["run_date"])
+
+    def make_room(self, run_date: str) -> None:
+        """Delete what was put live of a day's set, as docs/real-aws.md lets one; its archive stays."""
+        s3 = self.cloud.s3
+        for each in s3.list_objects_v2(Bucket=DATA_BUCKET, Prefix=f"{WEIGHTS}/versions/{run_date}").get("Contents", []):
+            s3.delete_object(Bucket=DATA_BUCKET, Key=each["Key"])
 
     def wait(self, happened: Callable[[], bool], what: str) -> None:
         """Wait until something has happened.

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from drills.policies.recording import EVERYTHING
+from drills.policies.recording import ARCHIVED, EVERYTHING
 from drills.policies.scene import ROLES, SENDER, Scene
 from drills.policies.statements import Statement
 
-LONGEST_WORDS = 160
+LONGEST_WORDS = 260
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,8 @@ def _run(scene: Scene, statement: Statement, *arguments: str) -> Failure | None:
         return None
     error = str(receipt.get("error") or output[-LONGEST_WORDS:])
     failed = [each["name"] for each in receipt.get("steps", []) if each["status"] == "failed"]
-    return Failure(failed[0] if failed else "open", short(error.replace("Judge: ", "").replace("checks | ", "")))
+    told = re.sub(r'^open failed at "[^"]*": The preflight failed: \d+ of \d+ checks?\. ', "", error)
+    return Failure(failed[0] if failed else "open", short(told, statement.actions()))
 
 
 def _careless_preflight(scene: Scene, statement: Statement) -> Failure | None:
@@ -64,8 +65,11 @@ def _careless_preflight(scene: Scene, statement: Statement) -> Failure | None:
 
 
 def _rollback(scene: Scene, _: Statement) -> Failure | None:
-    """The way back to the other of the two sets that the recorded trainings have archived."""
-    code, output = scene.playbook("rollback", "-e", "to=2022-12-22", "-e", f"runs_dir={scene.folder}")
+    """The way back to one of the two sets that the recorded trainings have archived: the one that is not live."""
+    live = scene.live_date()
+    wanted = next(day for day in ARCHIVED if day != live)
+    scene.make_room(wanted)
+    code, output = scene.playbook("rollback", "-e", f"to={wanted}", "-e", f"runs_dir={scene.folder}")
     return None if code == 0 else Failure("rollback", short(_error_of(output)))
 
 
@@ -96,9 +100,21 @@ def _heartbeat(scene: Scene, _: Statement) -> Failure | None:
     return Failure("training", short(told)) if "could not be sent" in told else None
 
 
-def short(text: str) -> str:
-    """A message as one line of at most some 160 characters, without what changes from run to run."""
+def short(text: str, about: Sequence[str] = ()) -> str:
+    """A message as one line that is not too long, without what changes from run to run.
+
+    Args:
+        text: The message.
+        about: Actions, of which the first that is named is to be seen.
+    """
     line = " ".join(text.split()).replace(SENDER, "<sender>").replace("arn:aws:iam::123456789012:user/", "")
+    line = re.sub(r"(ClientError: )?An error occurred \(\w+\) when calling the \w+ operation( \([^)]*\))?: ", "", line)
+    line = re.sub(r"arn:aws:sts::\d+:assumed-role/", "", line)
     line = re.sub(r"\bi-[0-9a-f]{8,}", "i-…", line)
+    line = re.sub(r"\brollback-\d{8}T\d{6}Z", "rollback-…", line)
     line = re.sub(r"\b\d{8}T\d{6}Z-[0-9a-z]+", "<run id>", line)
+    named = [line.index(action) + len(action) for action in about if action in line]
+    if named and min(named) > LONGEST_WORDS:
+        # From the check on that names it.
+        line = f"… {line[line.rindex('. ', 0, min(named)) + 2 :]}" if ". " in line[: min(named)] else line
     return line if len(line) <= LONGEST_WORDS else f"{line[: LONGEST_WORDS - 1]}…"

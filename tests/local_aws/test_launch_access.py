@@ -104,9 +104,7 @@ def test_what_the_template_describes_is_judged(allowed: Callable[..., bool], kin
             {"aws:RequestTag/a": "b"},
             {
                 "InstanceMarketOptions": {"MarketType": "spot"},
-                "TagSpecifications": [
-                    {"ResourceType": "spot-instances-request", "Tags": [{"Key": "a", "Value": "b"}]}
-                ],
+                "TagSpecifications": [{"ResourceType": "spot-instances-request", "Tags": [{"Key": "a", "Value": "b"}]}],
             },
         ),
     ],

@@ -14,7 +14,7 @@ from drills.policies.scene import Scene
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     """An account under the supplied policies; stopped, and nothing of it left, at the end."""
     made = Scene(tmp_path_factory.mktemp("policies"))
-    with made.running("--decisions"):
+    with made.running():
         yield made
     assert made.account.processes() == []
 

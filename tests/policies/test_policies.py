@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import json
 import warnings
@@ -15,13 +16,13 @@ from local_aws.resources import EC2_DESCRIBE_WITH_RESOURCES, WITHOUT_RESOURCE
 from tests.policies import reference
 
 ALLOWED = [each for each in statements() if not each.denies]
-# IAM User Guide, "IAM and AWS STS quotas": characters without white space. The controller's is for a user as well, and a
-# managed policy there; the roles have theirs inline.
+# IAM User Guide, "IAM and AWS STS quotas": characters without white space. The controller may be a user, and has it as
+# a managed policy then; the roles have theirs inline.
 LONGEST = {"controller": 6144, "controller_notifications": 2048}
 LONGEST_IN_A_ROLE = 10240
 # What parliament finds and is meant, each with its reason: policy, issue, action.
 MEANT = {
-    # It wants every resource type of a launch in one statement. They are in several, as each type has its own condition;
+    # It wants every resource type of a launch in one statement. They are in several, for each has its own condition:
     # test_what_a_launch_uses_and_makes_is_allowed_between_the_statements sees that none is missing.
     ("controller", "RESOURCE_MISMATCH", "ec2:RunInstances"),
     # It wants an account in the ARN of a runbook. AWS's own runbooks belong to none.
@@ -74,9 +75,9 @@ def lint(policy: dict[str, Any]) -> set[tuple[str, str]]:
     """What parliament finds: each issue, with the action that it is about where it says so."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Python, on how parliament is written
-        from parliament import analyze_policy_string
+        parliament: Any = importlib.import_module("parliament")
     found: set[tuple[str, str]] = set()
-    for finding in analyze_policy_string(json.dumps(policy)).findings:
+    for finding in parliament.analyze_policy_string(json.dumps(policy)).findings:
         details = finding.detail if isinstance(finding.detail, list) else [finding.detail]
         found |= {(finding.issue, str(each["action"]) if isinstance(each, dict) else "") for each in details}
     return found
