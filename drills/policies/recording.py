@@ -247,6 +247,12 @@ def record(scene: Scene) -> Recording:
     return Recording(asked, in_force, {CARELESS: [EVERYTHING]})
 
 
+def archive_sets(scene: Scene) -> None:
+    """The two sets of weights of the recorded trainings, in a scene that is not recorded."""
+    for day in ARCHIVED:
+        scene.errand("training", ROLES["training_instance"], day, f"of-{day}")
+
+
 def _role(scene: Scene, name: str, principal: dict[str, str], *policies: dict[str, Any]) -> None:
     iam = scene.account.client("iam")
     trust = {"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}

@@ -33,6 +33,11 @@ class Statement:
     content: dict[str, Any]
 
     @property
+    def name(self) -> str:
+        """Its name among all: ``<policy>.<sid>``."""
+        return f"{self.policy}.{self.sid}"
+
+    @property
     def denies(self) -> bool:
         """Whether it forbids."""
         return bool(self.content["Effect"] == "Deny")

@@ -149,7 +149,7 @@ controller_that_cannot_launch = functools.partial(_controller_without, "ec2:RunI
 
 @contextlib.contextmanager
 def another_project(client: Client) -> Iterator[Inputs]:
-    """The policy allows termination by the tag ``project`` of its own value only."""
+    """The policy allows a launch and its end by the tag ``project`` of its own value only."""
     yield {"project": "another"}
 
 
@@ -253,6 +253,6 @@ FAILURES: dict[str, tuple[Broken, str, str, str, set[str]]] = {
         "files/iam",
         {"permissions"},
     ),
-    "another_project": (another_project, "permissions", "denied: ", "files/iam/controller.json", set()),
+    "another_project": (another_project, "permissions", "denied: ", "files/iam/controller.json", {"launch"}),
     "price": (price_too_low, "price", "spot_instance_max_price 0.01 is below every current price", "raise", set()),
 }

@@ -37,16 +37,12 @@ TRIED = {
 }
 
 
-def named(statement: Statement) -> str:
-    return f"{statement.policy}.{statement.sid}"
-
-
 @pytest.fixture(scope="module", autouse=True)
 def table_of_all(recording: Recording, request: pytest.FixtureRequest) -> Iterator[dict[str, trials.Failure]]:
     """What failed without each statement that was tried; the table is printed at the end."""
     failures: dict[str, trials.Failure] = {}
     yield failures
-    rows = [table.Row(each, replay.need(recording, each), failures.get(named(each))) for each in ALL]
+    rows = [table.Row(each, replay.need(recording, each), failures.get(each.name)) for each in ALL]
     capture = request.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
         print("\n" + "\n".join(" | ".join(row.cells()) for row in rows), flush=True)
@@ -89,7 +85,7 @@ def test_a_launch_is_held_against_all_that_it_must_have_with_the_keys_that_aws_k
 GLOBAL = {"aws:PrincipalArn", "aws:RequestedRegion", "aws:SecureTransport", "aws:SourceIp"}
 
 
-@pytest.mark.parametrize("statement", ALL, ids=named)
+@pytest.mark.parametrize("statement", ALL, ids=lambda each: each.name)
 def test_the_recorded_runs_need_the_statement_and_everything_in_it(recording: Recording, statement: Statement) -> None:
     assert replay.need(recording, statement).asked, "no recorded request needs it"
     assert replay.idle_parts(recording, statement) == []
@@ -109,7 +105,7 @@ def test_a_statement_that_nothing_needs_is_found_out(recording: Recording) -> No
     assert replay.idle_parts(recording, Statement("controller", "Look", wider)) == ["ec2:DescribeVpcs"]
 
 
-@pytest.mark.parametrize("statement", [each for each in ALL if named(each) in TRIED], ids=named)
+@pytest.mark.parametrize("statement", [each for each in ALL if each.name in TRIED], ids=lambda each: each.name)
 def test_what_needs_the_statement_fails_without_it(
     scene: Scene, recording: Recording, statement: Statement, table_of_all: dict[str, trials.Failure]
 ) -> None:
@@ -117,7 +113,7 @@ def test_what_needs_the_statement_fails_without_it(
 
     assert failure is not None, "it passed without the statement"
     assert failure.step and failure.message
-    table_of_all[named(statement)] = failure
+    table_of_all[statement.name] = failure
     asked = replay.need(recording, statement).asked
     if not statement.denies:
         actions = {each.line["permission"] for each in asked}
@@ -126,7 +122,7 @@ def test_what_needs_the_statement_fails_without_it(
 
 def test_each_policy_is_tried() -> None:
     assert {name.partition(".")[0] for name in TRIED} == set(POLICIES)
-    assert {named(each) for each in ALL} >= TRIED
+    assert {each.name for each in ALL} >= TRIED
 
 
 def test_the_page_has_a_row_for_each_statement_in_their_order() -> None:
