@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -24,8 +25,14 @@ class Row:
     def cells(self) -> tuple[str, str, str, str]:
         """The four columns."""
         told = f"refuses {self.need.told}" if self.statement.denies else self.need.told
-        failed = f"**{self.failure.step}**: {self.failure.message}" if self.failure else "not run"
-        return self.statement.policy, self.statement.sid, told, failed.replace("|", "/")
+        failed = f"**{self.failure.step}**: {cell(self.failure.message)}" if self.failure else "not run"
+        return self.statement.policy, self.statement.sid, told, failed
+
+
+def cell(message: str) -> str:
+    """A message without what it says to do, as a cell of a table."""
+    told = re.sub(r"\.? Do: .*?(?=; [a-z_]+: |$)", "", message)
+    return told.replace("|", "/").replace("*", "\\*")
 
 
 def markdown(rows: Iterable[Row]) -> str:
