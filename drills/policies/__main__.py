@@ -67,12 +67,12 @@ class Work:
             recorded = pool.submit(self._record)
             others = [pool.submit(self._try_beside, number) for number in range(1, jobs)]
             try:
-                for each in (recorded, *others):
-                    each.result()
+                for other in others:
+                    other.result()
+                return recorded.result(), self._failures
             except BaseException:
                 self._todo.queue.clear()  # whatever happened: what has begun ends, and nothing new begins
                 raise
-            return recorded.result(), self._failures
 
     def _record(self) -> Recording:
         with self._scene(0).running() as scene:
