@@ -72,6 +72,10 @@ bench-train: ## Measure the training beside LightGBM alone
 test: ## Set up everything, lint, run all tests
 	@scripts/test.sh $(ARGS)
 
+.PHONY: policies
+policies: setup ## Take away each statement of files/iam, show what fails
+	@$(in_venv) .venv/bin/python -m drills.policies $(ARGS)
+
 .PHONY: awx-check
 awx-check: setup ## Apply awx/ twice to a stand-in for AWX, run its schedules
 	@$(in_venv) python -m awx_check $(ARGS)

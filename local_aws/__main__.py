@@ -98,10 +98,18 @@ def _parser() -> argparse.ArgumentParser:
 def _timing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--idle-minutes", type=float, help="stop after so long idle (default 30; 0: never)")
     parser.add_argument("--boot-delay", type=float, help="seconds from running to registered with SSM (default 2)")
+    parser.add_argument(
+        "--decisions", action="store_true", help="also write down what the policies decided, and on what"
+    )
 
 
 def _start(options: argparse.Namespace) -> int:
-    reservation = control.start(options.home, boot_delay=options.boot_delay, idle_minutes=options.idle_minutes)
+    reservation = control.start(
+        options.home,
+        boot_delay=options.boot_delay,
+        idle_minutes=options.idle_minutes,
+        decisions=options.decisions,
+    )
     if options.seed:
         account.seed(reservation, options.seed)
     print(reservation.endpoint)
@@ -115,6 +123,7 @@ def _serve(options: argparse.Namespace) -> int:
         reserve(options.home),
         boot_delay=server.DEFAULT_BOOT_DELAY_SECONDS if options.boot_delay is None else options.boot_delay,
         idle_minutes=server.DEFAULT_IDLE_MINUTES if options.idle_minutes is None else options.idle_minutes,
+        decisions=options.decisions,
     )
     return 0
 

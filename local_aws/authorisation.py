@@ -1,22 +1,28 @@
 """Whether a caller may do what a request asks: identity policies, role passing, role trust.
 
-Every resource of a request is judged by itself, with its own tags in the condition keys: one instance whose tags fit
-opens no door for another named in the same request (IAM User Guide, "Policy evaluation logic").
+A request is one question to the caller's policies or several: every resource of it by itself, with its own tags in the
+condition keys (one instance whose tags fit opens no door for another named in the same request), the tags that it puts
+on what it makes, the roles that it hands on (IAM User Guide, "Policy evaluation logic").
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 from moto.iam.exceptions import NotFoundException
 from moto.s3.models import s3_backends
 
-from local_aws import ec2, errors, identity, policy
+from local_aws import errors, identity, launch_access, policy
 from local_aws.errors import AwsError
 from local_aws.identity import Principal
+from local_aws.launch_access import Launch, Part, request_tag_keys, specified_tags, tag_keys
+from local_aws.policy import Value
 from local_aws.requests import AwsRequest
+from local_aws.resources import ANY, ec2_arn
 from local_aws.state import ACCOUNT_ID
 
 TagLookup = Callable[[str], dict[str, str]]
@@ -25,6 +31,36 @@ ALWAYS_ALLOWED = frozenset({"sts:GetCallerIdentity"})
 
 # EC2 operations that hand the role of an instance profile to an instance.
 PASSING = frozenset({"RunInstances", "RequestSpotInstances", "AssociateIamInstanceProfile"})
+READS = frozenset({"GetObject", "HeadObject"})
+COPIES = frozenset({"CopyObject", "UploadPartCopy"})
+
+
+@dataclass(frozen=True)
+class Question:
+    """May this be done on this resource? ``resource`` None: it is not derived here, and not held against anybody."""
+
+    permission: str
+    resource: str | None
+    context: dict[str, Value]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A question of a request, and what the caller's policies answered."""
+
+    principal: Principal
+    action: str
+    question: Question
+    allowed: bool
+
+
+Observer = Callable[[Decision], None]
+_observers: list[Observer] = []
+
+
+def observe(observer: Observer) -> None:
+    """Have ``observer`` told of every decision from now on."""
+    _observers.append(observer)
 
 
 def authorise(request: AwsRequest, principal: Principal, tags_of: TagLookup) -> None:
@@ -43,19 +79,34 @@ def authorise(request: AwsRequest, principal: Principal, tags_of: TagLookup) -> 
     if request.action == "Unknown":
         raise AwsError("UnknownOperationException", f"{request.method} {request.path} is no known operation", 400)
     policies = principal.policies()
-    resources: Sequence[str | None] = request.resources or [None]
-    for resource in resources:
-        context = _context(request, principal, resource, tags_of)
-        if not policy.evaluate(policies, request.permission, [resource] if resource else [], context):
+    for question in questions(request, principal, tags_of):
+        resources = [question.resource] if question.resource else []
+        allowed = policy.evaluate(policies, question.permission, resources, question.context)
+        for observer in _observers:
+            observer(Decision(principal, request.action, question, allowed))
+        if not allowed:
             if _names_no_bucket(request):
                 raise AwsError("NoSuchBucket", "The specified bucket does not exist", 404)
-            raise errors.access_denied(principal.arn, request.permission, resource or "*", request.protocol)
-    for role, service in _passed_roles(request):
-        context = {**_context(request, principal, None, tags_of), "iam:PassedToService": service}
-        if not policy.evaluate(policies, "iam:PassRole", [role], context):
-            raise errors.access_denied(principal.arn, "iam:PassRole", role, request.protocol)
-    if request.permission == "sts:AssumeRole" and not _trusted(request, principal, tags_of):
+            resource = question.resource or ANY
+            raise errors.access_denied(principal.arn, question.permission, resource, request.protocol)
+    if request.permission == "sts:AssumeRole" and not _trusted(request, principal):
         raise errors.access_denied(principal.arn, request.permission, request.resource, request.protocol)
+
+
+def questions(request: AwsRequest, principal: Principal, tags_of: TagLookup) -> Iterator[Question]:
+    """What a request asks of its caller's policies, in the order in which it is judged."""
+    common = _context(request, principal)
+    for resource, keys in _parts(request):
+        yield Question(request.permission, resource, {**common, **_tags_there(request, resource, tags_of), **keys})
+    for resource, keys in _tagged_parts(request):
+        yield Question("ec2:CreateTags", resource, {**common, **keys})
+    if request.action in COPIES:
+        source = unquote(request.headers.get("X-Amz-Copy-Source", "")).lstrip("/").partition("?")[0]
+        yield Question("s3:GetObject", f"arn:aws:s3:::{source}", common)
+    if bucket := _without_key(request):
+        yield Question("s3:ListBucket", f"arn:aws:s3:::{bucket}", common)
+    for role, keys in _passed_roles(request):
+        yield Question("iam:PassRole", role, {**common, **keys})
 
 
 def may_take(role_arn: str, service: str, source_arn: str) -> bool:
@@ -75,51 +126,91 @@ def _names_no_bucket(request: AwsRequest) -> bool:
     return request.bucket not in s3_backends[ACCOUNT_ID]["aws"].buckets
 
 
-def _context(request: AwsRequest, principal: Principal, resource: str | None, tags_of: TagLookup) -> dict[str, str]:
-    """The condition keys of one resource of a request."""
-    context = {
+def _without_key(request: AwsRequest) -> str | None:
+    """The bucket of a request for a key that is not there: S3 says so only to who may list the bucket."""
+    bucket = s3_backends[ACCOUNT_ID]["aws"].buckets.get(request.bucket or "")
+    if bucket is None or request.permission != "s3:GetObject" or request.action not in READS:
+        return None
+    return None if request.path.lstrip("/").partition("/")[2] in bucket.keys else str(request.bucket)
+
+
+def _context(request: AwsRequest, principal: Principal) -> dict[str, Value]:
+    """The condition keys of a request, whatever its resources."""
+    context: dict[str, Value] = {
         "aws:PrincipalArn": principal.arn,
         "aws:RequestedRegion": request.region,
         "aws:SecureTransport": "false",
         "aws:SourceIp": "127.0.0.1",
     }
+    if request.service == "ec2":
+        context["ec2:Region"] = request.region
     if request.permission == "cloudwatch:PutMetricData":
         context["cloudwatch:namespace"] = str(request.parameters.get("Namespace", ""))
-    for name, value in _request_tags(request, resource).items():
-        context[f"aws:RequestTag/{name}"] = value
+    return context
+
+
+def _parts(request: AwsRequest) -> Iterator[tuple[str | None, dict[str, Value]]]:
+    """Every resource of a request, with the condition keys of what would be made of it."""
+    if request.permission == "ec2:RunInstances":
+        yield from Launch(request).parts()
+        return
+    if request.service != "ec2":
+        yield from ((resource, {}) for resource in request.resources)
+        if not request.resources:
+            yield None, {}
+        return
+    specified = specified_tags(request.parameters)
+    named: list[str | None] = [*request.resources, *launch_access.named_template(request)]
+    for resource in named or [None]:
+        if request.permission == "ec2:CreateTags":
+            yield resource, request_tag_keys(request.request_tags())
+        elif resource and resource.endswith("/*"):
+            yield resource, tag_keys(specified, resource.split(":")[5].partition("/")[0])
+        else:
+            yield resource, {}
+
+
+def _tagged_parts(request: AwsRequest) -> Iterator[Part]:
+    """What a request of EC2 makes and tags at once, which needs the permission to tag as well."""
+    if request.service != "ec2" or request.action == "CreateTags":
+        return
+    tags = Launch(request).tags() if request.action == "RunInstances" else specified_tags(request.parameters)
+    for kind in sorted(tags):
+        yield ec2_arn(request.region, kind), {"ec2:CreateAction": request.action, **tag_keys(tags, kind)}
+
+
+def _tags_there(request: AwsRequest, resource: str | None, tags_of: TagLookup) -> dict[str, Value]:
+    """The tags that an EC2 resource has, in the keys that the service knows."""
+    context: dict[str, Value] = {}
     if resource and resource.startswith("arn:aws:ec2:"):
+        own = {"ec2": "ec2:ResourceTag", "ssm": "ssm:resourceTag"}.get(request.service)
         for name, value in tags_of(resource.rpartition("/")[2]).items():
-            for prefix in ("aws:ResourceTag", "ec2:ResourceTag", "ssm:resourceTag"):
+            for prefix in filter(None, ("aws:ResourceTag", own)):
                 context[f"{prefix}/{name}"] = value
     return context
 
 
-def _request_tags(request: AwsRequest, resource: str | None) -> dict[str, str]:
-    """Tags that the request would put on ``resource``; at a launch each kind of resource has its own."""
-    if request.permission != "ec2:RunInstances":
-        return request.request_tags()
-    kind = resource.rpartition(":")[2].partition("/")[0] if resource and resource.endswith("/*") else ""
-    return ec2.launch_tags(request.parameters).get(kind, {})
-
-
-def _passed_roles(request: AwsRequest) -> list[tuple[str, str]]:
-    """Roles that the request hands to a service, each with that service's name (IAM User Guide, "PassRole")."""
+def _passed_roles(request: AwsRequest) -> Iterator[Part]:
+    """Roles that the request hands to a service, with that service's name (IAM User Guide, "PassRole")."""
     if request.service == "ec2" and request.action in PASSING:
-        return [(role, "ec2.amazonaws.com") for role in ec2.passed_roles(request.parameters)]
+        instance = ec2_arn(request.region, "instance")
+        for role in Launch(request).passed_roles():
+            yield role, {"iam:PassedToService": "ec2.amazonaws.com", "iam:AssociatedResourceArn": instance}
     if request.service == "scheduler" and request.action in ("CreateSchedule", "UpdateSchedule"):
         target = request.parameters.get("Target")
-        role = target.get("RoleArn") if isinstance(target, dict) else None
-        return [(str(role), "scheduler.amazonaws.com")] if role else []
+        given = target.get("RoleArn") if isinstance(target, dict) else None
+        if given:
+            yield str(given), {"iam:PassedToService": "scheduler.amazonaws.com"}
     if request.service == "ssm" and request.action == "StartAutomationExecution":
-        roles = (request.parameters.get("Parameters") or {}).get("AutomationAssumeRole") or []
-        return [(str(role), "ssm.amazonaws.com") for role in roles if role]
-    return []
+        for each in (request.parameters.get("Parameters") or {}).get("AutomationAssumeRole") or []:
+            if each:
+                yield str(each), {"iam:PassedToService": "ssm.amazonaws.com"}
 
 
-def _trusted(request: AwsRequest, principal: Principal, tags_of: TagLookup) -> bool:
+def _trusted(request: AwsRequest, principal: Principal) -> bool:
     """Whether the trust policy of the role that is asked for lets ``principal`` have it."""
     document = _trust_policy(str(request.parameters.get("RoleArn", "")))
-    context = _context(request, principal, None, tags_of)
+    context = _context(request, principal)
     return document is not None and policy.trusts(document, principal.arns, request.permission, context)
 
 

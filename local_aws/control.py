@@ -39,7 +39,11 @@ def running(reservation: Reservation) -> int | None:
 
 
 def start(
-    home: Path | None = None, *, boot_delay: float | None = None, idle_minutes: float | None = None
+    home: Path | None = None,
+    *,
+    boot_delay: float | None = None,
+    idle_minutes: float | None = None,
+    decisions: bool = False,
 ) -> Reservation:
     """Start the embedded AWS of ``home`` in the background unless it runs; return once it answers.
 
@@ -49,7 +53,7 @@ def start(
     reservation = reserve(home)
     if running(reservation) is not None:
         return reservation
-    process = _spawn(reservation, boot_delay, idle_minutes)
+    process = _spawn(reservation, boot_delay, idle_minutes, decisions)
     waited = False
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
@@ -59,7 +63,7 @@ def start(
         if ended and _held(reservation.home / LOCK):
             waited = True  # two that start at once, or one that still stops: see what comes of the other
         elif ended and waited:
-            process, waited = _spawn(reservation, boot_delay, idle_minutes), False
+            process, waited = _spawn(reservation, boot_delay, idle_minutes, decisions), False
         elif ended:
             break
         time.sleep(0.05)
@@ -110,12 +114,16 @@ def call(reservation: Reservation, name: str, arguments: dict[str, Any] | None =
         raise LocalAwsError("the embedded AWS does not run; start it with: python -m local_aws start") from error
 
 
-def _spawn(reservation: Reservation, boot_delay: float | None, idle_minutes: float | None) -> subprocess.Popen[bytes]:
+def _spawn(
+    reservation: Reservation, boot_delay: float | None, idle_minutes: float | None, decisions: bool
+) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "local_aws", "--home", str(reservation.home), "serve"]
     if boot_delay is not None:
         command += ["--boot-delay", str(boot_delay)]
     if idle_minutes is not None:
         command += ["--idle-minutes", str(idle_minutes)]
+    if decisions:
+        command.append("--decisions")
     path = os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")]))
     with (reservation.home / "server.log").open("ab") as log:
         return subprocess.Popen(

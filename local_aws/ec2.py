@@ -6,9 +6,7 @@
 from __future__ import annotations
 
 import copy
-import re
 import threading
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -20,7 +18,6 @@ from moto.ec2.models.instance_types import INSTANCE_TYPES
 from moto.ec2.models.instances import Instance, InstanceState, Reservation, StateReason
 from moto.ec2.models.launch_templates import LaunchTemplate
 from moto.ec2.utils import convert_tag_spec
-from moto.iam.models import iam_backends
 
 from local_aws.faults import Faults
 from local_aws.market import ON_DEMAND_QUOTA, SPOT_QUOTA, capacity_message, spot_price
@@ -54,14 +51,14 @@ class LocalEC2Backend(SpotBackend):
         self, image_id: str, count: int, user_data: Any, security_group_names: list[str], **kwargs: Any
     ) -> Reservation:
         spot_request: LocalSpotRequest | None = kwargs.pop("spot_request", None)
-        template = self._template_data(kwargs.get("launch_template"))
+        template = self.template_data(kwargs.get("launch_template"))
         market = self._market_options(kwargs, template)
         _merge_template(kwargs, template)
         image_id = image_id or template.get("ImageId", "")
         user_data = user_data if user_data is not None else template.get("UserData")
         spot = market.get("MarketType") == "spot"
         kwargs["instance_market_options"] = market.get("MarketType") if spot else {}
-        kwargs["tags"] = _merged_tags(convert_tag_spec(template.get("TagSpecifications", [])), kwargs.get("tags", {}))
+        kwargs["tags"] = merged_tags(convert_tag_spec(template.get("TagSpecifications", [])), kwargs.get("tags", {}))
         self._check_capacity(kwargs, market, spot)
         kwargs["block_device_mappings"] = self._with_root(image_id, kwargs.get("block_device_mappings") or [])
         profile = spot_request.profile if spot_request else self._profile(kwargs, template)
@@ -162,7 +159,8 @@ class LocalEC2Backend(SpotBackend):
             elif request:
                 request.mark(spot_status)  # cancelled before
 
-    def _template_data(self, reference: dict[str, Any] | None) -> dict[str, Any]:
+    def template_data(self, reference: dict[str, Any] | None) -> dict[str, Any]:
+        """What the launch template describes that is named by id or name, and version."""
         return dict(self._get_template_from_args(reference).data) if reference else {}
 
     @staticmethod
@@ -258,43 +256,6 @@ def _vcpus(instance_type: str) -> int:
     return found
 
 
-def passed_roles(parameters: Mapping[str, Any]) -> list[str]:
-    """ARNs of the roles that a launch (EC2 query parameters) hands to its instance, by request or template."""
-    profile = {
-        key: parameters.get(
-            f"IamInstanceProfile.{key}", parameters.get(f"LaunchSpecification.IamInstanceProfile.{key}")
-        )
-        for key in ("Name", "Arn")
-    }
-    if not any(profile.values()):
-        profile = _template_of(parameters).get("IamInstanceProfile") or {}
-    name = profile.get("Name") or str(profile.get("Arn") or "").rpartition("/")[2]
-    found = iam_backends[ACCOUNT_ID]["aws"].instance_profiles.values()
-    return [role.arn for each in found if each.name == name for role in each.roles]
-
-
-def launch_tags(parameters: Mapping[str, Any]) -> Tags:
-    """Tags that a launch (EC2 query parameters) would make, by kind of resource; the request's win."""
-    asked: Tags = {}
-    for name, key in parameters.items():
-        match = re.match(r"^TagSpecification\.(\d+)\.Tag\.(\d+)\.Key$", name)
-        if match:
-            kind = str(parameters.get(f"TagSpecification.{match[1]}.ResourceType", ""))
-            value = parameters.get(f"TagSpecification.{match[1]}.Tag.{match[2]}.Value", "")
-            asked.setdefault(kind, {})[str(key)] = str(value)
-    return _merged_tags(convert_tag_spec(_template_of(parameters).get("TagSpecifications", [])), asked)
-
-
-def _template_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Data of the launch template that query parameters name; empty where there is none, or none that is known."""
-    prefix = "LaunchTemplate."
-    reference = {name.removeprefix(prefix): value for name, value in parameters.items() if name.startswith(prefix)}
-    try:
-        return backend()._template_data(reference or None)
-    except EC2ClientError:
-        return {}  # RunInstances will say so itself
-
-
 def install(machinery: Machinery, faults: Faults) -> None:
     """Put ``LocalEC2Backend`` in moto's place; call once, before the first request."""
     LocalEC2Backend.machinery = machinery
@@ -326,5 +287,6 @@ def _merge_template(kwargs: dict[str, Any], template: dict[str, Any]) -> None:
         kwargs["nics"] = copy.deepcopy(interfaces)
 
 
-def _merged_tags(first: Tags, second: Tags) -> Tags:
+def merged_tags(first: Tags, second: Tags) -> Tags:
+    """Tags by kind of resource; of two values of a tag the second's."""
     return {kind: {**first.get(kind, {}), **second.get(kind, {})} for kind in {*first, *second}}

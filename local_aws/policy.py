@@ -15,7 +15,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-Context = Mapping[str, str]
+Value = str | Sequence[str]
+"""The value of a condition key; a key such as ``aws:TagKeys`` has several."""
+Context = Mapping[str, Value]
 
 # The decisions, as SimulatePrincipalPolicy names them.
 ALLOWED, EXPLICIT_DENY, IMPLICIT_DENY = "allowed", "explicitDeny", "implicitDeny"
@@ -95,19 +97,22 @@ def _applies(statement: Mapping[str, Any], permission: str, resource: str | None
 
 
 def _condition(operator: str, key: str, wanted: Sequence[Any], context: Context) -> bool:
-    name = operator.partition(":")[2] or operator
+    quantifier, _, name = operator.rpartition(":")
     optional = name.endswith("IfExists")
     name = name.removesuffix("IfExists")
-    value = next((v for k, v in context.items() if k.lower() == key.lower()), None)
+    given = next((v for k, v in context.items() if k.lower() == key.lower()), None)
     if name == "Null":
-        return (value is None) == (str(wanted[0]).lower() == "true")
+        return (given is None) == (str(wanted[0]).lower() == "true")
     negated = "Not" in name
-    if value is None:
-        return optional or negated or operator.startswith("ForAllValues:")
+    if given is None:
+        return optional or quantifier == "ForAllValues" or (negated and not quantifier)
     test = _TESTS.get(name.replace("Not", ""))
-    if test is None:
+    if test is None or quantifier not in ("", "ForAllValues", "ForAnyValue"):
         raise ValueError(f"unknown condition operator {operator!r} in a policy")
-    return any(test(value, str(one)) for one in wanted) != negated
+    values = [given] if isinstance(given, str) else list(given)
+    fits = [any(test(value, str(one)) for one in wanted) != negated for value in values]
+    # Without a quantifier several values are not defined; all must fit where none may, one is enough elsewhere.
+    return all(fits) if quantifier == "ForAllValues" or (negated and not quantifier) else any(fits)
 
 
 def _number(compare: Callable[[float, float], bool]) -> Callable[[str, str], bool]:

@@ -20,10 +20,10 @@ from xml.etree import ElementTree
 import botocore.session
 from botocore.parsers import ResponseParserError, RpcV2CBORParser
 
-from local_aws.state import ACCOUNT_ID
+from local_aws import resources
 
 # Signing name -> the name that IAM, the ledger and people use.
-SERVICE_NAMES = {"monitoring": "cloudwatch", "email": "ses"}
+SERVICE_NAMES = {"monitoring": "cloudwatch", "email": "ses", "tagging": "tag"}
 REST_SERVICES = {"s3", "scheduler"}
 
 # Operations whose IAM permission is spelt differently (Service Authorization Reference, Amazon S3).
@@ -50,19 +50,6 @@ S3_PERMISSIONS = {
     "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
     "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
 }
-EC2_RESOURCE_TYPES = {
-    "i": "instance",
-    "vol": "volume",
-    "lt": "launch-template",
-    "sir": "spot-instances-request",
-    "sg": "security-group",
-    "subnet": "subnet",
-    "eni": "network-interface",
-    "ami": "image",
-}
-# What a launch makes; their ids are not known yet.
-LAUNCHED = ("instance", "volume", "network-interface")
-EC2_ID = re.compile(r"^(i|vol|lt|sir|sg|subnet|eni|ami)-[0-9a-z]+$")
 CREDENTIAL = re.compile(r"Credential=([^/,\s]+)/(\d{8})/([^/,\s]+)/([^/,\s]+)/aws4_request")
 
 
@@ -102,94 +89,13 @@ class AwsRequest:
 
     @property
     def resources(self) -> list[str]:
-        """ARNs the operation acts on; empty where it names none (or none that is derived here)."""
-        if self.service == "s3":
-            bucket, _, key = self.path.lstrip("/").partition("/")
-            if not bucket:
-                return []
-            if self.action == "DeleteObjects":
-                return [f"arn:aws:s3:::{bucket}/{name}" for name in self.parameters.get("Keys", [])]
-            return [f"arn:aws:s3:::{bucket}/{key}" if key else f"arn:aws:s3:::{bucket}"]
-        if self.service == "ec2":
-            return self._ec2_resources()
-        if self.service == "ssm":
-            return self._ssm_resources()
-        if self.service == "iam":
-            return self._iam_resources()
-        if self.service == "scheduler":
-            return self._scheduler_resources()
-        if self.service == "servicequotas" and "QuotaCode" in self.parameters:
-            service, code = self.parameters.get("ServiceCode", ""), self.parameters["QuotaCode"]
-            return [f"arn:aws:servicequotas:{self.region}:{ACCOUNT_ID}:{service}/{code}"]
-        if self.service == "sns" and (topic := self.parameters.get("TopicArn") or self.parameters.get("TargetArn")):
-            return [str(topic)]
-        if self.service == "ses" and "Source" in self.parameters:
-            return [f"arn:aws:ses:{self.region}:{ACCOUNT_ID}:identity/{self.parameters['Source']}"]
-        if self.service == "sts" and "RoleArn" in self.parameters:
-            return [str(self.parameters["RoleArn"])]
-        return []
+        """ARNs the operation acts on, ``*`` for one that acts on none; empty where they are not derived here."""
+        return resources.of(self)
 
     @property
     def resource(self) -> str:
         """The resources as one text for the ledger; ``*`` where there are none."""
         return " ".join(self.resources) or "*"
-
-    def _ec2_resources(self) -> list[str]:
-        found = []
-        for name, value in self.parameters.items():
-            match = EC2_ID.match(str(value)) if "Id" in name else None
-            if match:
-                kind = EC2_RESOURCE_TYPES[match.group(1)]
-                owner = "" if kind == "image" else ACCOUNT_ID
-                found.append(f"arn:aws:ec2:{self.region}:{owner}:{kind}/{value}")
-        if self.action == "RunInstances":
-            found += [f"arn:aws:ec2:{self.region}:{ACCOUNT_ID}:{kind}/*" for kind in LAUNCHED]
-        if self.action == "RequestSpotInstances":
-            found.append(f"arn:aws:ec2:{self.region}:{ACCOUNT_ID}:spot-instances-request/*")
-        return found
-
-    def _ssm_resources(self) -> list[str]:
-        prefix = f"arn:aws:ssm:{self.region}"
-        if self.action == "StartSession":
-            document = self.parameters.get("DocumentName") or "SSM-SessionManagerRunShell"
-            owner = "" if document.startswith("AWS-") else ACCOUNT_ID
-            return [
-                f"arn:aws:ec2:{self.region}:{ACCOUNT_ID}:instance/{self.parameters.get('Target', '')}",
-                f"{prefix}:{owner}:document/{document}",
-            ]
-        if self.action in ("TerminateSession", "ResumeSession"):
-            return [f"{prefix}:{ACCOUNT_ID}:session/{self.parameters.get('SessionId', '')}"]
-        if self.action == "StartAutomationExecution":
-            document = str(self.parameters.get("DocumentName") or "")
-            owner = "" if document.startswith("AWS-") else ACCOUNT_ID
-            version = self.parameters.get("DocumentVersion") or "$DEFAULT"
-            return [
-                f"{prefix}:{owner}:automation-definition/{document}:{version}",
-                f"{prefix}:{ACCOUNT_ID}:automation-execution/*",
-            ]
-        if self.action == "GetAutomationExecution":
-            return [f"{prefix}:{ACCOUNT_ID}:automation-execution/{self.parameters.get('AutomationExecutionId', '')}"]
-        if self.action.startswith("GetParameter") and "Name" in self.parameters:
-            return [f"{prefix}:{ACCOUNT_ID}:parameter/{str(self.parameters['Name']).lstrip('/')}"]
-        return []
-
-    def _scheduler_resources(self) -> list[str]:
-        kind, _, name = self.path.strip("/").partition("/")
-        prefix = f"arn:aws:scheduler:{self.region}:{ACCOUNT_ID}"
-        if kind == "schedules" and name:
-            group = self.parameters.get("GroupName") or self.query.get("groupName", [""])[0] or "default"
-            return [f"{prefix}:schedule/{group}/{name}"]
-        if kind == "schedule-groups" and name:
-            return [f"{prefix}:schedule-group/{name}"]
-        return []
-
-    def _iam_resources(self) -> list[str]:
-        if "PolicySourceArn" in self.parameters:
-            return [str(self.parameters["PolicySourceArn"])]
-        for key, kind in (("RoleName", "role"), ("InstanceProfileName", "instance-profile"), ("UserName", "user")):
-            if key in self.parameters:
-                return [f"arn:aws:iam::{ACCOUNT_ID}:{kind}/{self.parameters[key]}"]
-        return []
 
     def request_tags(self) -> dict[str, str]:
         """Tags that the request would put on what it makes (EC2 ``TagSpecification``, CreateTags)."""

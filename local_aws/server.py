@@ -23,10 +23,11 @@ os.environ.setdefault("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
-from local_aws import ec2, fleet, identity, market, simulation
+from local_aws import authorisation, ec2, fleet, identity, market, simulation
 from local_aws.automation import Automation
 from local_aws.connections import Handler
 from local_aws.control import LOCK
+from local_aws.decisions import Decisions
 from local_aws.errors import AwsError
 from local_aws.faults import EVENTS, Faults, check_event
 from local_aws.gateway import Gateway
@@ -49,13 +50,16 @@ DEFAULT_BOOT_DELAY_SECONDS = 2.0
 class LocalAws:
     """Everything of one embedded AWS, in this process."""
 
-    def __init__(self, reservation: Reservation, *, boot_delay: float, idle_minutes: float) -> None:
+    def __init__(
+        self, reservation: Reservation, *, boot_delay: float, idle_minutes: float, decisions: bool = False
+    ) -> None:
         """Build the parts; nothing listens yet.
 
         Args:
             reservation: Port, keys and state folder.
             boot_delay: Seconds from an instance's running to its registration with SSM.
             idle_minutes: Stop after so many minutes without a request; 0 means never.
+            decisions: Also write every decision of the policies to ``decisions.jsonl``.
         """
         self._reservation = reservation
         self._idle_seconds = idle_minutes * 60
@@ -66,6 +70,8 @@ class LocalAws:
         (home / "machines").mkdir(exist_ok=True)
         self.faults = Faults()
         self._ledger = Ledger(home / "ledger.jsonl")
+        if decisions:
+            authorisation.observe(Decisions(home / "decisions.jsonl").write_down)
         self._fleet = fleet.Fleet(
             reservation, self.faults, detect(home / "machines"), boot_delay=boot_delay, on_gone=self._close_sessions
         )
@@ -207,7 +213,7 @@ class LocalAws:
         return {"controller": self._reservation.controller.user}
 
 
-def run(reservation: Reservation, *, boot_delay: float, idle_minutes: float) -> None:
+def run(reservation: Reservation, *, boot_delay: float, idle_minutes: float, decisions: bool = False) -> None:
     """Be the server of ``reservation`` until stopped.
 
     Raises:
@@ -216,7 +222,7 @@ def run(reservation: Reservation, *, boot_delay: float, idle_minutes: float) -> 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     with _only_one(reservation.home / LOCK):
-        LocalAws(reservation, boot_delay=boot_delay, idle_minutes=idle_minutes).serve()
+        LocalAws(reservation, boot_delay=boot_delay, idle_minutes=idle_minutes, decisions=decisions).serve()
 
 
 @contextlib.contextmanager

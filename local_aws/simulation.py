@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from moto.core.responses import ActionResult
@@ -32,7 +32,7 @@ def install() -> None:
 
 
 def results(
-    policies: Sequence[str], actions: Sequence[str], resources: Sequence[str], context: Mapping[str, str]
+    policies: Sequence[str], actions: Sequence[str], resources: Sequence[str], context: policy.Context
 ) -> list[dict[str, Any]]:
     """The members of ``EvaluationResults``, one for each action."""
     found = []
@@ -77,6 +77,11 @@ def _simulate_custom_policy(self: Any) -> ActionResult:
     return _answer(self, self._get_param("PolicyInputList") or [])
 
 
+def _value(values: list[str]) -> policy.Value:
+    """One value of a context key as it is, several as a list."""
+    return values[0] if len(values) == 1 else values
+
+
 def _answer(response: Any, policies: list[str]) -> ActionResult:
     for document in policies:
         try:
@@ -84,7 +89,7 @@ def _answer(response: Any, policies: list[str]) -> ActionResult:
         except ValueError as error:
             raise InvalidInput(f"Invalid policy in PolicyInputList: {error}") from error
     context = {
-        str(entry["ContextKeyName"]): str(next(iter(entry.get("ContextKeyValues") or []), ""))
+        str(entry["ContextKeyName"]): _value([str(each) for each in entry.get("ContextKeyValues") or []])
         for entry in response._get_param("ContextEntries") or []
     }
     found = results(

@@ -19,7 +19,7 @@ PREFLIGHT: Inputs = {"preflight_only": True}
 
 
 def make_profile(client: Client, name: str, statement: dict[str, Any], service: str = "ec2") -> None:
-    """A role with one statement and what an SSM agent needs, and an instance profile of the same name."""
+    """A role with one statement and what an SSM agent needs, and an instance profile, for the controller to use."""
     iam = client("iam")
     trust = {"Effect": "Allow", "Principal": {"Service": f"{service}.amazonaws.com"}, "Action": "sts:AssumeRole"}
     with contextlib.suppress(iam.exceptions.EntityAlreadyExistsException):
@@ -31,22 +31,26 @@ def make_profile(client: Client, name: str, statement: dict[str, Any], service: 
     document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     iam.put_role_policy(RoleName=name, PolicyName="only", PolicyDocument=document)
     iam.attach_role_policy(RoleName=name, PolicyArn="arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore")
+    # The controller's own policy hands over the two roles of the project and no more.
+    may_pass = {"Effect": "Allow", "Action": "iam:PassRole", "Resource": f"arn:aws:iam::123456789012:role/{name}"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [may_pass]})
+    iam.put_user_policy(UserName="controller", PolicyName=f"pass-{name}", PolicyDocument=document)
 
 
 @contextlib.contextmanager
 def image_gone(client: Client) -> Iterator[Inputs]:
     ec2 = client("ec2")
     image = ec2.register_image(Name="gone", Architecture="x86_64", RootDeviceName="/dev/xvda")["ImageId"]
-    client("ssm").put_parameter(Name="/test/image", Value=image, Type="String", Overwrite=True)
+    client("ssm").put_parameter(Name="/spot-train/gone", Value=image, Type="String", Overwrite=True)
     ec2.deregister_image(ImageId=image)
-    yield {"spot_instance_image_parameter": "/test/image"}
+    yield {"spot_instance_image_parameter": "/spot-train/gone"}
 
 
 @contextlib.contextmanager
 def image_of_another_architecture(client: Client) -> Iterator[Inputs]:
     image = client("ec2").register_image(Name="arm", Architecture="arm64", RootDeviceName="/dev/xvda")["ImageId"]
-    client("ssm").put_parameter(Name="/test/arm", Value=image, Type="String", Overwrite=True)
-    yield {"spot_instance_image_parameter": "/test/arm"}
+    client("ssm").put_parameter(Name="/spot-train/arm", Value=image, Type="String", Overwrite=True)
+    yield {"spot_instance_image_parameter": "/spot-train/arm"}
 
 
 @contextlib.contextmanager
@@ -145,7 +149,7 @@ controller_that_cannot_launch = functools.partial(_controller_without, "ec2:RunI
 
 @contextlib.contextmanager
 def another_project(client: Client) -> Iterator[Inputs]:
-    """The policy allows termination by the tag ``project`` of its own value only."""
+    """The policy allows a launch and its end by the tag ``project`` of its own value only."""
     yield {"project": "another"}
 
 
@@ -159,7 +163,7 @@ FAILURES: dict[str, tuple[Broken, str, str, str, set[str]]] = {
     "image_gone": (
         image_gone,
         "image",
-        "which parameter /test/image names, is gone",
+        "which parameter /spot-train/gone names, is gone",
         "spot_instance_image",
         {"launch"},
     ),
@@ -249,6 +253,6 @@ FAILURES: dict[str, tuple[Broken, str, str, str, set[str]]] = {
         "files/iam",
         {"permissions"},
     ),
-    "another_project": (another_project, "permissions", "denied: ", "files/iam/controller.json", set()),
+    "another_project": (another_project, "permissions", "denied: ", "files/iam/controller.json", {"launch"}),
     "price": (price_too_low, "price", "spot_instance_max_price 0.01 is below every current price", "raise", set()),
 }

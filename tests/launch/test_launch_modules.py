@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from drills.cloud import specification
 from tests.launch.conftest import Launching
 
 NUMBERS = itertools.count(1)
@@ -14,10 +15,15 @@ NUMBERS = itertools.count(1)
 
 @pytest.fixture(scope="module")
 def template(account: Launching) -> str:
-    """Id of a launch template with an image, and nothing else."""
+    """Id of a launch template with an image and what is demanded, and nothing else."""
     ec2 = account.client("ec2")
     image = ec2.describe_images(Owners=["amazon", "self"])["Images"][0]["ImageId"]
-    made = ec2.create_launch_template(LaunchTemplateName="modules", LaunchTemplateData={"ImageId": image})
+    # What the controller's policy wants of what it launches from: the project's tag, and IMDSv2.
+    made = ec2.create_launch_template(
+        LaunchTemplateName="modules",
+        LaunchTemplateData={"ImageId": image, "MetadataOptions": {"HttpTokens": "required"}},
+        TagSpecifications=[specification("launch-template", {"project": "spot-train"})],
+    )
     return str(made["LaunchTemplate"]["LaunchTemplateId"])
 
 

@@ -153,22 +153,28 @@ def test_a_session_is_opened_on_the_named_instance_and_document_only(
     denied(lambda: no_document.start_session(Target=first))
 
 
-def test_tags_asked_for_at_launch_are_a_condition(server: Any, iam_user: User) -> None:
-    made = [f"arn:aws:ec2:*:{ACCOUNT}:{kind}/*" for kind in ("volume", "network-interface")]
-    ec2 = iam_user(
-        allow("ec2:RunInstances", ["arn:aws:ec2:*::image/*", *made]),
-        allow(
-            "ec2:RunInstances",
-            f"arn:aws:ec2:*:{ACCOUNT}:instance/*",
-            StringEquals={"aws:RequestTag/project": "mine"},
-        ),
-    )("ec2")
+def test_tags_asked_for_at_launch_are_a_condition_and_need_leave_to_tag(server: Any, iam_user: User) -> None:
+    kinds = ("volume", "network-interface", "security-group", "subnet")
+    used = [f"arn:aws:ec2:*:{ACCOUNT}:{kind}/*" for kind in kinds]
+    instances, mine = f"arn:aws:ec2:*:{ACCOUNT}:instance/*", {"aws:RequestTag/project": "mine"}
+    launch = (
+        allow("ec2:RunInstances", ["arn:aws:ec2:*::image/*", *used]),
+        allow("ec2:RunInstances", instances, StringEquals=mine),
+    )
+    tagging = allow("ec2:CreateTags", instances, StringEquals={**mine, "ec2:CreateAction": "RunInstances"})
     request = {"ImageId": server.image(), "InstanceType": "t3.medium", "MinCount": 1, "MaxCount": 1, "DryRun": True}
+    tags = [{"ResourceType": "instance", "Tags": [{"Key": "project", "Value": "mine"}]}]
+    ec2 = iam_user(*launch, tagging)("ec2")
+
     denied(lambda: ec2.run_instances(**request))
-    tag = {"Key": "project", "Value": "mine"}
-    denied(lambda: ec2.run_instances(**request, TagSpecifications=[{"ResourceType": "volume", "Tags": [tag]}]))
+    denied(lambda: ec2.run_instances(**request, TagSpecifications=[{**tags[0], "ResourceType": "volume"}]))
     with pytest.raises(ClientError, match="DryRunOperation"):
-        ec2.run_instances(**request, TagSpecifications=[{"ResourceType": "instance", "Tags": [tag]}])
+        ec2.run_instances(**request, TagSpecifications=tags)
+    without = iam_user(*launch)("ec2")
+    message = denied(lambda: without.run_instances(**request, TagSpecifications=tags))
+    assert f"ec2:CreateTags on resource: arn:aws:ec2:us-east-1:{ACCOUNT}:instance/*" in message
+    # At any other time the same tag is not allowed.
+    denied(lambda: ec2.create_tags(Resources=["i-00000000000000001"], Tags=tags[0]["Tags"]))
 
 
 def test_a_launch_needs_the_instance_and_not_only_its_image(server: Any, iam_user: User) -> None:

@@ -16,7 +16,7 @@ def statement(effect: str = "Allow", **elements: Any) -> dict[str, Any]:
     return {"Effect": effect, "Action": "s3:GetObject", "Resource": "*", **elements}
 
 
-def allowed(*statements: Any, permission: str = "s3:GetObject", resource: str | None = ARN, **context: str) -> bool:
+def allowed(*statements: Any, permission: str = "s3:GetObject", resource: str | None = ARN, **context: Any) -> bool:
     policies = [json.dumps({"Statement": list(statements)})]
     keys = {name.replace("_", ":", 1): value for name, value in context.items()}
     return evaluate(policies, permission, [resource] if resource else [], keys)
@@ -102,6 +102,28 @@ def test_conditions_compare(operator: str, wanted: Any, value: str, fits: bool) 
 def test_a_condition_on_a_key_that_is_not_there(operator: str, fits: bool) -> None:
     wanted = "false" if operator == "Null" else "a"
     assert allowed(statement(Condition={operator: {"aws:ResourceTag/project": wanted}})) is fits
+
+
+@pytest.mark.parametrize(
+    ("operator", "values", "fits"),
+    [
+        ("ForAllValues:StringEquals", ["a", "b"], True),
+        ("ForAllValues:StringEquals", ["a", "c"], False),
+        ("ForAllValues:StringEquals", None, True),
+        ("ForAnyValue:StringEquals", ["a", "c"], True),
+        ("ForAnyValue:StringEquals", ["c"], False),
+        ("ForAnyValue:StringEquals", None, False),
+        ("ForAllValues:StringNotEquals", ["c", "d"], True),
+        ("ForAllValues:StringNotEquals", ["a", "c"], False),
+        ("ForAnyValue:StringNotEquals", ["a", "c"], True),
+        ("ForAnyValue:StringNotEquals", None, False),
+        ("StringEquals", ["a", "c"], True),
+        ("StringNotEquals", ["a", "c"], False),
+    ],
+)
+def test_a_key_of_several_values_is_compared_as_the_operator_says(operator: str, values: Any, fits: bool) -> None:
+    context = {} if values is None else {"aws_TagKeys": values}
+    assert allowed(statement(Condition={operator: {"aws:TagKeys": ["a", "b"]}}), **context) is fits
 
 
 def test_keys_ignore_case_and_all_conditions_must_hold() -> None:

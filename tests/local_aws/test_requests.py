@@ -99,7 +99,7 @@ def test_s3_operations_are_told_apart(
     request = understood("s3", operation, **parameters)
     assert (request.action, request.permission) == (action, f"s3:{permission}")
     arn = "arn:aws:s3:::b00" + (f"/{key}" if key else "")
-    assert request.resources == ([] if key is None else [arn])
+    assert request.resources == (["*"] if key is None else [arn])
     assert request.bucket == (None if key is None else "b00")
 
 
@@ -144,7 +144,7 @@ def test_a_launch_names_what_it_uses_and_what_it_makes() -> None:
     ("operation", "parameters", "resources"),
     [
         ("terminate_instances", {"InstanceIds": ["i-1", "i-2"]}, [f"{EC2}:instance/i-1", f"{EC2}:instance/i-2"]),
-        ("describe_instances", {"Filters": [{"Name": "instance-id", "Values": ["i-1"]}]}, []),
+        ("describe_instances", {"Filters": [{"Name": "instance-id", "Values": ["i-1"]}]}, ["*"]),
         ("delete_volume", {"VolumeId": "vol-1"}, [f"{EC2}:volume/vol-1"]),
         (
             "cancel_spot_instance_requests",
@@ -176,7 +176,7 @@ def test_ec2_operations_name_their_resources(operation: str, parameters: Any, re
             "iam:GetInstanceProfile",
             ["arn:aws:iam::123456789012:instance-profile/p"],
         ),
-        ("iam", "list_users", {}, "iam:ListUsers", []),
+        ("iam", "list_users", {}, "iam:ListUsers", ["*"]),
         (
             "sts",
             "assume_role",
@@ -205,16 +205,16 @@ def test_ec2_operations_name_their_resources(operation: str, parameters: Any, re
             "ssm:GetParameter",
             ["arn:aws:ssm:us-east-1:123456789012:parameter/a/b"],
         ),
-        ("ssm", "describe_instance_information", {}, "ssm:DescribeInstanceInformation", []),
-        ("cloudwatch", "list_metrics", {}, "cloudwatch:ListMetrics", []),
+        ("ssm", "describe_instance_information", {}, "ssm:DescribeInstanceInformation", ["*"]),
+        ("cloudwatch", "list_metrics", {}, "cloudwatch:ListMetrics", ["*"]),
         (
             "cloudwatch",
             "put_metric_data",
             {"Namespace": "n", "MetricData": [{"MetricName": "m", "Value": 1.0}]},
             "cloudwatch:PutMetricData",
-            [],
+            ["*"],
         ),
-        ("scheduler", "list_schedules", {}, "scheduler:ListSchedules", []),
+        ("scheduler", "list_schedules", {}, "scheduler:ListSchedules", ["*"]),
         ("scheduler", "get_schedule", {"Name": "s"}, "scheduler:GetSchedule", [f"{SCHEDULER}:schedule/default/s"]),
         (
             "scheduler",
@@ -241,7 +241,7 @@ def test_ec2_operations_name_their_resources(operation: str, parameters: Any, re
             ],
         ),
         ("sns", "publish", {"TopicArn": "arn:t", "Message": "m"}, "sns:Publish", ["arn:t"]),
-        ("ses", "list_identities", {}, "ses:ListIdentities", []),
+        ("ses", "list_identities", {}, "ses:ListIdentities", ["*"]),
     ],
 )
 def test_other_services_are_understood(
@@ -281,4 +281,4 @@ def test_an_unsigned_request_has_no_key_and_a_form_is_read() -> None:
     credential = "AWS4-HMAC-SHA256 Credential=AKIA/20260101/eu-west-1/ec2/aws4_request, SignedHeaders=host"
     request = parse(environ("POST", "/", form, authorization=credential))
     assert (request.access_key_id, request.region, request.action) == ("AKIA", "eu-west-1", "DescribeInstances")
-    assert request.resources == [f"arn:aws:ec2:eu-west-1:123456789012:instance/{I1}"]
+    assert request.resources == ["*"]  # DescribeInstances knows no resources, whatever ids it is given

@@ -22,6 +22,7 @@ TARGETS = {
     "drill",
     "soak",
     "soak-training",
+    "policies",
     "awx-check",
     "lint",
     "lock",

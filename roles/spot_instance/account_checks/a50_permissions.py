@@ -14,6 +14,7 @@ REMEDY = "give the controller the policy files/iam/controller.json, filled in as
 LOOKS = (
     "ec2:DescribeImages",
     "ec2:DescribeInstances",
+    "ec2:DescribeInstanceTypes",
     "ec2:DescribeLaunchTemplates",
     "ec2:DescribeLaunchTemplateVersions",
     "ec2:DescribeSecurityGroups",
@@ -77,7 +78,8 @@ def questions(context: Context) -> list[Question]:
     tagged = {**region, **{f"{key}/project": settings.project for key in ("aws:ResourceTag", "ec2:ResourceTag")}}
     tags = {f"aws:RequestTag/{name}": value for name, value in settings.tags.items()}
     launch = {**region, **tags, "aws:TagKeys": list(settings.tags)}
-    launched = [context.arn("ec2", f"{kind}/*") for kind in ("instance", "volume", "spot-instances-request")]
+    kinds = ("instance", "volume", *(("spot-instances-request",) if "spot" in settings.markets else ()))
+    launched = [context.arn("ec2", f"{kind}/*") for kind in kinds]
     template = [context.arn("ec2", "launch-template/*")]
     instance = context.arn("ec2", f"instance/{SOME_INSTANCE}")
     # A session is named after the caller; some policies allow a caller the sessions of its own only.
@@ -90,8 +92,10 @@ def questions(context: Context) -> list[Question]:
         Question(("ssm:GetParameter",), [_parameter(context)], region),
         Question(("ec2:CreateLaunchTemplate",), template, launch),
         Question(("ec2:CreateTags",), template, {**launch, "ec2:CreateAction": "CreateLaunchTemplate"}),
-        Question(("ec2:DeleteLaunchTemplate",), template, region),
-        Question(("ec2:RunInstances",), launched, launch),
+        # Image and network are left to the check "launch", where EC2 itself judges them.
+        Question(("ec2:RunInstances",), launched[:1], {**launch, "ec2:MetadataHttpTokens": "required"}),
+        Question(("ec2:RunInstances",), launched[1:], launch),
+        Question(("ec2:RunInstances", "ec2:DeleteLaunchTemplate"), template, tagged),
         Question(("ec2:CreateTags",), launched, {**launch, "ec2:CreateAction": "RunInstances"}),
         *_profile(context),
         Question(
@@ -107,7 +111,6 @@ def questions(context: Context) -> list[Question]:
         Question(("s3:ListBucket",), buckets, region),
         # The digest that proves that nothing was written looks for uploads begun, too.
         Question(("s3:ListBucketMultipartUploads",), buckets[:1], region),
-        Question(("s3:GetBucketLocation",), buckets[1:], region),
         Question(("s3:GetObject", "s3:PutObject", "s3:DeleteObject"), transport, region),
         Question(("ec2:TerminateInstances",), [instance], tagged),
         Question(("ec2:DeleteVolume",), [context.arn("ec2", f"volume/{SOME_VOLUME}")], tagged),
