@@ -2,8 +2,8 @@
 """Write each role's inputs and examples into its README.
 
 Usage: `role_docs.py [--check]`. The inputs are those of `meta/argument_specs.yml` and `defaults/main.yml`, the examples
-are the playbooks in `examples/`. The sections between two markers are generated, the rest is the author's. A README that
-is not there yet is begun. With `--check` nothing is written, and a section that is out of date is an error.
+are the playbooks in `examples/`. The sections between two markers are generated, the rest is the author's. A README
+that is not there yet is begun. With `--check` nothing is written, and a section that is out of date is an error.
 The format of argument specs:
 https://docs.ansible.com/ansible/latest/playbook_guide/playbooks_reuse_roles.html#role-argument-validation
 """
@@ -56,7 +56,9 @@ def main(arguments: Sequence[str] | None = None, root: Path | None = None) -> in
     Returns:
         The exit code: 0 done, 1 with one line a problem on standard error.
     """
-    parser = argparse.ArgumentParser(description="Write each role's inputs and examples into its README.", allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        description="Write each role's inputs and examples into its README.", allow_abbrev=False
+    )
     parser.add_argument("--check", action="store_true", help="write nothing, fail where something is out of date")
     check = bool(parser.parse_args(arguments).check)
     problems: list[str] = []

@@ -40,12 +40,14 @@ def ec2(aws: Reservation) -> Iterator[Any]:
 
 
 def test_a_zone_without_capacity_refuses(aws: Reservation, ec2: Any) -> None:
+    """The error is EC2's own, so that what handles it can be tested."""
     control.call(aws, "fault", {"kind": "capacity", "parameters": {"type": "c5.large"}})
     with pytest.raises(ClientError, match="InsufficientInstanceCapacity"):
         ec2.run_instances(ImageId="ami-12c6146b", InstanceType="c5.large", MinCount=1, MaxCount=1)
 
 
 def test_the_controller_may_end_only_what_is_tagged(ec2: Any) -> None:
+    """The policy is enforced, its conditions too."""
     untagged = ec2.run_instances(ImageId="ami-12c6146b", InstanceType="c5.large", MinCount=1, MaxCount=1)
     with pytest.raises(ClientError, match="UnauthorizedOperation"):
         ec2.terminate_instances(InstanceIds=[untagged["Instances"][0]["InstanceId"]])
