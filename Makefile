@@ -65,7 +65,7 @@ lock: setup ## Regenerate all lock files (ARGS=--upgrade for newer versions)
 	@scripts/lock.sh $(ARGS)
 
 .PHONY: docs-roles
-docs-roles: setup ## Write the inputs into each role's README
+docs-roles: setup ## Write inputs and examples into each role's README
 	@.venv/bin/python scripts/role_docs.py
 
 .PHONY: stop
