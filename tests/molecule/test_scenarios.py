@@ -25,7 +25,7 @@ CONTROLLER_ROLES = {"rollback", "run_open", "run_report", "spot_instance"}
 NEWER = ROOT / ".venv-2.21" / "bin"
 # What a person's own shell could bring in and change the scenario with.
 FOREIGN = ("ANSIBLE_", "AWS_", "LOCAL_AWS_", "MOLECULE_", "PYTHONPATH")
-MOLECULE_SECONDS = 900
+MOLECULE_SECONDS = 1200
 
 # One after the other, on one worker of pytest-xdist: they share an embedded AWS, and so its seeding.
 pytestmark = pytest.mark.molecule
@@ -142,9 +142,9 @@ def test_they_pass_under_ansible_core_2_21(newer_controller: Controller, tmp_pat
 def test_a_scenario_alone_brings_what_it_stands_on_and_its_instance_lives_until_destroy(
     controller: Controller, tmp_path: Path
 ) -> None:
-    before = controller.instances("preflight")
-    controller.molecule(tmp_path / "molecule", "converge", "-s", "preflight")
-    made = [name for name in controller.instances("preflight") if name not in before]
-    assert [controller.instances("preflight")[name] for name in made] == ["running"]
-    controller.molecule(tmp_path / "molecule", "destroy", "-s", "preflight")
-    assert [controller.instances("preflight")[name] for name in made] == ["terminated"]
+    before = controller.instances("deps")
+    controller.molecule(tmp_path / "molecule", "converge", "-s", "deps")
+    made = [name for name in controller.instances("deps") if name not in before]
+    assert [controller.instances("deps")[name] for name in made] == ["running"]
+    controller.molecule(tmp_path / "molecule", "destroy", "-s", "deps")
+    assert [controller.instances("deps")[name] for name in made] == ["terminated"]
