@@ -28,7 +28,8 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAccoun
 def command() -> list[str]:
     """The command on the page that plays them all."""
     text = PAGE.read_text(encoding="utf-8")
-    (block,) = re.findall(r"^```sh\n(ansible-playbook .*?)^```", text, re.MULTILINE | re.DOTALL)
+    found: list[str] = re.findall(r"^```sh\n(ansible-playbook .*?)^```", text, re.MULTILINE | re.DOTALL)
+    (block,) = found
     return block.replace("\\\n", " ").split()
 
 
