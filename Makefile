@@ -89,7 +89,7 @@ docs: setup ## Build the documentation as a site, check its links
 	@.venv/bin/python -m scripts.documentation $(ARGS)
 
 .PHONY: docs-roles
-docs-roles: setup ## Write the inputs into each role's README
+docs-roles: setup ## Write inputs and examples into each role's README
 	@.venv/bin/python scripts/role_docs.py
 
 .PHONY: changelog

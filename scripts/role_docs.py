@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Write each role's inputs into its README, from `meta/argument_specs.yml` and `defaults/main.yml`.
+"""Write each role's inputs and examples into its README.
 
-Usage: `role_docs.py [--check]`. The section between the two markers is generated, the rest is the author's. A README
+Usage: `role_docs.py [--check]`. The inputs are those of `meta/argument_specs.yml` and `defaults/main.yml`, the examples
+are the playbooks in `examples/`. The sections between two markers are generated, the rest is the author's. A README
 that is not there yet is begun. With `--check` nothing is written, and a section that is out of date is an error.
 The format of argument specs:
 https://docs.ansible.com/ansible/latest/playbook_guide/playbooks_reuse_roles.html#role-argument-validation
@@ -22,6 +23,10 @@ import yaml
 
 BEGIN = "<!-- inputs: begin, written by make docs-roles -->"
 END = "<!-- inputs: end -->"
+EXAMPLES_BEGIN = "<!-- examples: begin, written by make docs-roles -->"
+EXAMPLES_END = "<!-- examples: end -->"
+#: The example that every role has.
+MINIMAL = "minimal.yml"
 
 
 class RoleDocsError(Exception):
@@ -51,7 +56,9 @@ def main(arguments: Sequence[str] | None = None, root: Path | None = None) -> in
     Returns:
         The exit code: 0 done, 1 with one line a problem on standard error.
     """
-    parser = argparse.ArgumentParser(description="Write each role's inputs into its README.", allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        description="Write each role's inputs and examples into its README.", allow_abbrev=False
+    )
     parser.add_argument("--check", action="store_true", help="write nothing, fail where something is out of date")
     check = bool(parser.parse_args(arguments).check)
     problems: list[str] = []
@@ -111,24 +118,43 @@ def mismatches(role: Path) -> list[str]:
 
 
 def updated(role: Path, readme: str | None) -> str:
-    """Return the README with its generated section brought up to date.
+    """Return the README with its generated sections brought up to date.
 
     Args:
         role: The role's folder.
         readme: The README's text; None where there is none.
 
     Raises:
-        RoleDocsError: The README has not exactly one pair of markers.
+        RoleDocsError: The README has not exactly one pair of markers for each section.
     """
-    section = f"{BEGIN}\n{inputs_section(role)}{END}"
+    sections = [(BEGIN, inputs_section(role), END)]
+    if examples(role):
+        sections.insert(0, (EXAMPLES_BEGIN, examples_section(role), EXAMPLES_END))
     if readme is None:
         summary = str(entry_points(role).get("main", {}).get("short_description", "")).rstrip(".")
         introduction = f"{summary}.\n\n" if summary else ""
-        return f"# {role.name}\n\n{introduction}{section}\n"
-    if readme.count(BEGIN) != 1 or readme.count(END) != 1 or readme.index(BEGIN) > readme.index(END):
-        raise RoleDocsError(f"README.md needs these two lines, once each, in this order: {BEGIN} and {END}")
-    before, _, rest = readme.partition(BEGIN)
-    return before + section + rest.partition(END)[2]
+        text = "\n\n".join(f"{begin}\n{section}{end}" for begin, section, end in sections)
+        return f"# {role.name}\n\n{introduction}{text}\n"
+    for begin, section, end in sections:
+        if readme.count(begin) != 1 or readme.count(end) != 1 or readme.index(begin) > readme.index(end):
+            raise RoleDocsError(f"README.md needs these two lines, once each, in this order: {begin} and {end}")
+        before, _, rest = readme.partition(begin)
+        readme = f"{before}{begin}\n{section}{end}{rest.partition(end)[2]}"
+    return readme
+
+
+def examples(role: Path) -> list[Path]:
+    """List the playbooks that show how the role is used, the minimal one first."""
+    return sorted((role / "examples").glob("*.yml"), key=lambda path: (path.name != MINIMAL, path.name))
+
+
+def examples_section(role: Path) -> str:
+    """Render the examples as they are: Markdown, ending with an empty line."""
+    lines = ["## Example", ""]
+    for path in examples(role):
+        text = path.read_text(encoding="utf-8").removeprefix("---\n")
+        lines += [f"[`examples/{path.name}`](examples/{path.name}):", "", "```yaml", text.rstrip("\n"), "```", ""]
+    return "\n".join(lines) + "\n"
 
 
 def inputs_section(role: Path) -> str:

@@ -1,4 +1,7 @@
-"""The molecule scenarios, each as one types it: `molecule test -s <role>`, over SSM into an embedded machine."""
+"""The molecule scenarios, as one types them, over SSM into an embedded machine.
+
+All of them on one instance, under each ansible-core; and one alone, which brings what it stands on by itself.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +18,14 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SCENARIOS = sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))
+# What --shared-state takes create and destroy from; it tests no role.
+SHARED = "default"
+SCENARIOS = sorted({path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml")} - {SHARED})
 CONTROLLER_ROLES = {"rollback", "run_open", "run_report", "spot_instance"}
 NEWER = ROOT / ".venv-2.21" / "bin"
 # What a person's own shell could bring in and change the scenario with.
 FOREIGN = ("ANSIBLE_", "AWS_", "LOCAL_AWS_", "MOLECULE_", "PYTHONPATH")
-SCENARIO_SECONDS = 600
+MOLECULE_SECONDS = 1200
 
 # One after the other, on one worker of pytest-xdist: they share an embedded AWS, and so its seeding.
 pytestmark = pytest.mark.molecule
@@ -59,7 +64,7 @@ class Controller:
     def molecule(self, state: Path, *arguments: str) -> str:
         """Run molecule with its state in a folder and return its output; fails the test if molecule fails.
 
-        A scenario that does not end within SCENARIO_SECONDS is killed, with all that it started.
+        A command that does not end within MOLECULE_SECONDS is killed, with all that it started.
         """
         with subprocess.Popen(
             [str(self.programs / "molecule"), *arguments],
@@ -72,7 +77,7 @@ class Controller:
             start_new_session=True,
         ) as process:
             try:
-                output, _ = process.communicate(timeout=SCENARIO_SECONDS)
+                output, _ = process.communicate(timeout=MOLECULE_SECONDS)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 output, _ = process.communicate()
@@ -87,11 +92,14 @@ class Controller:
         run = f"molecule-{scenario}-"
         return {one["id"]: one["state"] for one in status["instances"] if one["tags"].get("run_id", "").startswith(run)}
 
-    def check(self, scenario: str, state: Path) -> None:
-        """`molecule test` passes, worked on one new instance and over SSM, and leaves none."""
-        before = self.instances(scenario)
-        self.molecule(state, "test", "-s", scenario)
-        new = {name: word for name, word in self.instances(scenario).items() if name not in before}
+    def check_all(self, state: Path) -> None:
+        """All scenarios pass on one new instance, over SSM, and leave none."""
+        before = self.instances(SHARED)
+        output = self.molecule(state, "test", "--all", "--shared-state")
+        for scenario in SCENARIOS:
+            for step in ("converge", "verify"):
+                assert f"[{scenario} > {step}] Executed: Successful" in output, output
+        new = {name: word for name, word in self.instances(SHARED).items() if name not in before}
         assert list(new.values()) == ["terminated"]
         sessions = self.local_aws("log", "--json", "--action", "StartSession").splitlines()
         assert any(name in line for name in new for line in sessions)
@@ -123,21 +131,20 @@ def test_every_role_of_the_instance_has_a_scenario() -> None:
     assert set(SCENARIOS) == roles - CONTROLLER_ROLES
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
-def test_the_scenario_passes_and_leaves_no_instance(scenario: str, controller: Controller, tmp_path: Path) -> None:
-    controller.check(scenario, tmp_path / "molecule")
+def test_all_scenarios_pass_on_one_instance_and_leave_none(controller: Controller, tmp_path: Path) -> None:
+    controller.check_all(tmp_path / "molecule")
 
 
-# One role is enough here: what could differ between the cores is molecule, the connection and the templating of the
-# shared plays. Each role runs under the newer core in the tests of the whole playbook.
-def test_the_bootstrap_scenario_passes_under_ansible_core_2_21(newer_controller: Controller, tmp_path: Path) -> None:
-    newer_controller.check("bootstrap", tmp_path / "molecule")
+def test_they_pass_under_ansible_core_2_21(newer_controller: Controller, tmp_path: Path) -> None:
+    newer_controller.check_all(tmp_path / "molecule")
 
 
-def test_what_create_makes_lives_until_destroy(controller: Controller, tmp_path: Path) -> None:
-    before = controller.instances("bootstrap")
-    controller.molecule(tmp_path / "molecule", "create", "-s", "bootstrap")
-    made = [name for name in controller.instances("bootstrap") if name not in before]
-    assert [controller.instances("bootstrap")[name] for name in made] == ["running"]
-    controller.molecule(tmp_path / "molecule", "destroy", "-s", "bootstrap")
-    assert [controller.instances("bootstrap")[name] for name in made] == ["terminated"]
+def test_a_scenario_alone_brings_what_it_stands_on_and_its_instance_lives_until_destroy(
+    controller: Controller, tmp_path: Path
+) -> None:
+    before = controller.instances("deps")
+    controller.molecule(tmp_path / "molecule", "converge", "-s", "deps")
+    made = [name for name in controller.instances("deps") if name not in before]
+    assert [controller.instances("deps")[name] for name in made] == ["running"]
+    controller.molecule(tmp_path / "molecule", "destroy", "-s", "deps")
+    assert [controller.instances("deps")[name] for name in made] == ["terminated"]

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from scripts import role_docs
 
+# Messages of Ansible itself.
+ANSIBLES = {
+    "value of training_steps must be one or more of: smoke, full",
+    "timed out waiting for ping module test",
+}
 SPEC = """\
 argument_specs:
   main:
@@ -94,6 +100,52 @@ def test_a_readme_without_markers_is_not_touched(cat: Path, capsys: pytest.Captu
 def test_a_default_that_differs_is_found(cat: Path, defaults: str, problem: str) -> None:
     (cat / "defaults/main.yml").write_text(defaults, encoding="utf-8")
     assert role_docs.mismatches(cat) == [problem]
+
+
+def test_a_readme_shows_the_examples_as_they_are(cat: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (cat / "README.md").write_text(f"# cat\n\n{role_docs.BEGIN}\n{role_docs.END}\n", encoding="utf-8")
+    (cat / "examples").mkdir()
+    for name in ("another", "minimal"):
+        (cat / f"examples/{name}.yml").write_text(f"---\n- hosts: {name}\n", encoding="utf-8")
+    assert role_docs.main([], cat.parents[1]) == 1
+    assert "cat: README.md needs these two lines" in capsys.readouterr().err
+
+    (cat / "README.md").unlink()
+    assert role_docs.main([], cat.parents[1]) == 0
+    text = (cat / "README.md").read_text(encoding="utf-8")
+    minimal, another = "```yaml\n- hosts: minimal\n```", "```yaml\n- hosts: another\n```"
+    assert text.index("## Example\n") < text.index(minimal) < text.index(another) < text.index("## Inputs\n")
+
+    (cat / "examples/minimal.yml").write_text("---\n- hosts: all\n", encoding="utf-8")
+    assert role_docs.main(["--check"], cat.parents[1]) == 1
+
+
+def test_every_readme_says_what_a_user_of_the_role_has_to_know(root: Path) -> None:
+    wanted = ["## What it needs before it", "## Example", "## Inputs", "## What it returns", "## When it fails"]
+    for role in role_docs.roles(root):
+        headings = re.findall(r"^## .*", (role / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+        assert [heading for heading in headings if heading in wanted] == wanted, role.name
+
+
+def test_every_message_in_a_readme_is_one_that_the_role_has(root: Path) -> None:
+    shared = [root / "plugins", root / "files/predictor/src", root / "local_aws"]
+    strange = []
+    for role in role_docs.roles(root):
+        sources = [path for folder in (role, *shared) for path in folder.rglob("*") if path.suffix in (".py", ".yml")]
+        code = " ".join(" ".join(path.read_text(encoding="utf-8").split()) for path in sources)
+        # A text that goes on in the next line of Python.
+        code = re.sub(r'" f?"', "", code)
+        table = (role / "README.md").read_text(encoding="utf-8").partition("## When it fails")[2]
+        told = [
+            text for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for text in re.findall(r"`([^`]+)`", row)
+        ]
+        assert len(told) > 2, role.name
+        for text in told:
+            parts = [part.strip(" :;.,()") for part in re.split("…|: ", text)]
+            known = [part in code for part in parts if len(part) > 3]
+            if not all(known) and text not in ANSIBLES:
+                strange.append(f"{role.name}: {text}")
+    assert strange == []
 
 
 @pytest.fixture

@@ -61,3 +61,8 @@ def test_a_commit_that_is_not_there_is_one_line(module: ModuleType, repository: 
     with pytest.raises(module.GitError) as caught:
         module.check_out(repository.url, "0" * 40, str(tmp_path / "source"))
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_repository_is_said_and_not_the_advice_that_git_adds(module: ModuleType, tmp_path: Path) -> None:
+    with pytest.raises(module.GitError, match="does not appear to be a git repository"):
+        module.check_out(str(tmp_path / "nothing"), "0" * 40, str(tmp_path / "source"))

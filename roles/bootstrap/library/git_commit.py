@@ -39,11 +39,11 @@ _CREDENTIALS = re.compile(r"(\w+://)[^/\s]*@")
 
 
 class GitError(Exception):
-    """A git command failed; the text is its last words."""
+    """A git command failed; the text is the line that says why."""
 
 
 def git(folder: str, *arguments: str) -> str:
-    """What a git command prints in a folder; raise GitError with its last line if it fails."""
+    """What a git command prints in a folder; raise GitError with the line that says why if it fails."""
     answer = subprocess.run(
         ["git", "-C", folder, *arguments],
         env=dict(os.environ, GIT_TERMINAL_PROMPT="0", LC_ALL="C"),
@@ -55,7 +55,9 @@ def git(folder: str, *arguments: str) -> str:
     )
     if answer.returncode != 0:
         lines = answer.stderr.strip().splitlines() or [f"exit code {answer.returncode}"]
-        raise GitError(_CREDENTIALS.sub(r"\1", lines[-1]))
+        # The first of these says what is wrong, and what follows it is advice.
+        why = next((line for line in lines if line.startswith(("fatal: ", "error: "))), lines[-1])
+        raise GitError(_CREDENTIALS.sub(r"\1", why))
     return answer.stdout.strip()
 
 
