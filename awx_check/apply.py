@@ -66,9 +66,15 @@ class Ansible:
 
 
 def apply(
-    project: Path, url: str, token: str, given: Mapping[str, Any], *options: str, ansible: Ansible | None = None
+    project: Path,
+    url: str,
+    token: str,
+    given: Mapping[str, Any],
+    *options: str,
+    ansible: Ansible | None = None,
+    playbook: str = "playbooks/awx.yml",
 ) -> Applied:
-    """Run `playbooks/awx.yml`.
+    """Run the playbook that applies it.
 
     Args:
         project: The project's folder.
@@ -77,13 +83,14 @@ def apply(
         given: What the organisation gives.
         options: Further options of `ansible-playbook`.
         ansible: Which Ansible does it; this Python's by default.
+        playbook: Another one that does the same.
     """
     ansible = ansible or Ansible()
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "ANSIBLE_", "CONTROLLER_"))
     }
     answer = subprocess.run(
-        [ansible.binaries / "ansible-playbook", "playbooks/awx.yml", "-e", json.dumps(dict(given)), *options],
+        [ansible.binaries / "ansible-playbook", playbook, "-e", json.dumps(dict(given)), *options],
         cwd=project,
         env={
             **kept,

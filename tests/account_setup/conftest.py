@@ -81,10 +81,10 @@ class Owner:
         return Cloud(self.account)
 
     def play(self, playbook: str, *arguments: str, core: str = "", **variables: Any) -> Played:
-        """Run ``playbooks/<playbook>.yml`` on the inventory of real accounts.
+        """Run a playbook on the inventory of real accounts.
 
         Args:
-            playbook: Its name.
+            playbook: Relative to the project.
             arguments: Options of `ansible-playbook`.
             core: `-2.21` for that ansible-core.
             variables: Extra variables besides the buckets.
@@ -92,7 +92,7 @@ class Owner:
         binaries, self.account.binaries = self.account.binaries, ROOT / f".venv{core}" / "bin"
         buckets = {"data_bucket": DATA, "transport_bucket": TRANSPORT}
         answer = self.account.command(
-            "ansible-playbook", "-i", "inventory/aws", f"playbooks/{playbook}.yml",
+            "ansible-playbook", "-i", "inventory/aws", playbook,
             "-e", json.dumps({**buckets, **variables}), *arguments, check=False,
         )  # fmt: skip
         self.account.binaries = binaries
@@ -101,11 +101,11 @@ class Owner:
     def set_up(self, *arguments: str, core: str = "", **variables: Any) -> Played:
         """Run the playbook that sets the account up, for one subnet."""
         wanted = {"aws_account_controllers": [TAKER], "aws_account_subnets": self.subnets, **variables}
-        return self.play("aws_setup", *arguments, core=core, **wanted)
+        return self.play("playbooks/aws_setup.yml", *arguments, core=core, **wanted)
 
     def tear_down(self, *arguments: str, core: str = "", **variables: Any) -> Played:
         """Run the playbook that removes it all."""
-        return self.play("aws_teardown", *arguments, core=core, **variables)
+        return self.play("playbooks/aws_teardown.yml", *arguments, core=core, **variables)
 
     def inventory(self) -> dict[str, list[str]]:
         """What there is in the account, by kind; not what every account has."""

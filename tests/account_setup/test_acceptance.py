@@ -147,6 +147,11 @@ def test_a_second_set_up_changes_nothing(owner: Owner, made: Played) -> None:
     assert owner.inventory() == before
 
 
+def test_the_example_of_the_role_would_change_nothing_either(owner: Owner, made: Played) -> None:
+    played = owner.play("roles/aws_account/examples/minimal.yml", "--check", aws_account_subnets=owner.subnets)
+    assert (played.code, played.changed, played.changes) == (0, 0, []), played.output
+
+
 def test_set_up_ends_with_the_lines_to_set(made: Played) -> None:
     for line in (f"data_bucket: {DATA}", f"transport_bucket: {TRANSPORT}", f"run_report_sns_topic_arn: {TOPIC}"):
         assert f"- '{line}'" in made.output

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from awx_check.apply import EXAMPLE, Ansible, apply
-from awx_check.server import Controller
+from awx_check.server import Controller, pages
+from scripts import awx_collection
 from tests.awx.conftest import PROJECT
 
 GATE = PROJECT / "roles/controller/action_plugins/controller_ready.py"
@@ -126,3 +127,14 @@ def test_without_the_collection_one_line_says_what_to_run(tmp_path: Path) -> Non
     assert "The collection awx.awx is not here: run scripts/awx_collection.py. Nothing was changed." in message(
         answer.output
     )
+
+
+def test_the_example_of_the_role_works() -> None:
+    assert awx_collection.main([]) == 0
+    with Controller(PROJECT) as controller:
+        done = apply(PROJECT, controller.url, controller.token, {}, playbook="roles/controller/examples/minimal.yml")
+
+        assert done.code == 0, done.output
+        assert [one for one in controller.requests if one.status >= 400] == []
+        made = {one["name"] for one in pages(controller, "job_templates")}
+        assert made == {"spot-train", "spot-preflight", "spot-reap", "spot-terminate", "spot-rollback"}

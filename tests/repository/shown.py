@@ -94,6 +94,30 @@ RUN_BY: dict[str, tuple[str, tuple[str, ...]]] = {
         "tests/repository/test_makefile.py::test_stop_finds_the_embedded_aws_where_its_variable_says",
         ("make", '"stop"'),
     ),
+    "ansible-playbook playbooks/awx.yml": (
+        "tests/awx/test_check.py::test_the_second_time_changes_nothing",
+        ("checked.first.code", "checked.second.changed"),
+    ),
+    "ansible-builder create": (
+        "tests/runner/test_execution_environment.py::test_the_build_context_holds_what_the_steps_copy",
+        ("ansible-builder", '"create"', "-f"),
+    ),
+    "python -m awx_check": (
+        "tests/awx/test_check.py::test_friday_and_saturday_pass_and_leave_nothing",
+        ("awx_check.check", "Check("),
+    ),
+    "python -m drills.policies": (
+        "tests/policies/test_statements.py::test_what_needs_the_statement_fails_without_it",
+        ("drills.policies",),
+    ),
+    "python scripts/runs.py": (
+        "tests/interface/test_runs.py::test_a_mode_and_a_count_choose",
+        ("scripts", "runs"),
+    ),
+    "molecule destroy": (
+        "tests/molecule/test_scenarios.py::test_a_scenario_alone_brings_what_it_stands_on_and_its_instance_lives_until_destroy",
+        ("molecule", '"destroy"'),
+    ),
     "molecule test": ("tests/molecule/test_scenarios.py", ('"molecule"', '"test"')),
 }
 
@@ -247,7 +271,7 @@ def essence(words: list[str]) -> str:
         return " ".join([program, *kept])
     if program == "python":
         return " ".join([program, *rest[: 2 if rest[:1] == ["-m"] else 1]])
-    return " ".join([program, *rest[:1]]) if program == "molecule" else program
+    return " ".join([program, *rest[:1]]) if program in ("molecule", "ansible-builder") else program
 
 
 def is_cheap(words: list[str]) -> bool:

@@ -126,7 +126,8 @@ def test_make_lock_pins_what_there_is_with_its_hash_and_upgrades_when_asked(
 ) -> None:
     (clone / ".venv/bin").mkdir(parents=True)
     (clone / ".venv/bin/uv").symlink_to(root / ".venv/bin/uv")
-    names = ["requirements", "files/predictor/requirements", "files/predictor/requirements-dev"]
+    names = ["requirements", "requirements-controller", "files/predictor/requirements"]
+    names += ["files/predictor/requirements-dev"]
     (clone / "files/predictor").mkdir(parents=True)
     for name in names:
         (clone / f"{name}.in").write_text("tiny\n", encoding="utf-8")

@@ -13,8 +13,9 @@ from drills.account import ROOT, EmbeddedAccount
 from scripts import role_docs
 
 PAGE = ROOT / "roles" / "README.md"
-# Needs a set of weights that was archived: tests/layers/test_rollback.py plays it.
-ELSEWHERE = {"roles/rollback/examples/minimal.yml"}
+# They need what no run has, an archived set of weights, an account to set up and a controller: tests/layers/test_rollback.py,
+# tests/account_setup/test_acceptance.py and tests/awx/test_check.py play them.
+ELSEWHERE = {f"roles/{name}/examples/minimal.yml" for name in ("rollback", "aws_account", "controller")}
 
 
 @pytest.fixture(scope="module")
