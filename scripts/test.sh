@@ -24,7 +24,7 @@ run_pytest() {
 
 # The longest first, so that no worker is left alone with one of them at the end.
 main_tests=
-for path in tests/molecule tests/e2e tests/*/ tests/test_*.py; do
+for path in tests/molecule tests/account_setup tests/policies tests/e2e tests/runner tests/*/ tests/test_*.py; do
     path=${path%/}
     case " $main_tests tests/predictor " in
         *" $path "*) ;;

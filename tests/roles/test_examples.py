@@ -13,8 +13,8 @@ from drills.account import ROOT, EmbeddedAccount
 from scripts import role_docs
 
 PAGE = ROOT / "roles" / "README.md"
-# They need what no run has, an archived set of weights, an account to set up and a controller: tests/layers/test_rollback.py,
-# tests/account_setup/test_acceptance.py and tests/awx/test_check.py play them.
+# They need what no run has: an archived set of weights, an account to set up, a controller. Those are played in
+# tests/layers/test_rollback.py, tests/account_setup/test_acceptance.py and tests/awx/test_playbook.py.
 ELSEWHERE = {f"roles/{name}/examples/minimal.yml" for name in ("rollback", "aws_account", "controller")}
 
 
