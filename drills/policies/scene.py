@@ -164,6 +164,9 @@ class Scene:
 
         try:
             self.wait(done, f"the errand {kind} on {instance}")
+        except AssertionError as error:
+            error.add_note(self.account.local_aws("console", instance))
+            raise
         finally:
             self.cloud.ec2.terminate_instances(InstanceIds=[instance])
         return told[0]

@@ -177,10 +177,11 @@ def test_what_an_orphaned_worker_still_launches_is_ended_too(
     one = play(core)
     launch = {
         "ImageId": cloud.image, "InstanceType": "c5.large", "MinCount": 1, "MaxCount": 1,
+        "MetadataOptions": {"HttpTokens": "required"},
         "TagSpecifications": [{
-            "ResourceType": "instance",
+            "ResourceType": kind,
             "Tags": [{"Key": key, "Value": value} for key, value in tags_of_run(one.run_id).items()],
-        }],
+        } for kind in ("instance", "volume")],
     }  # fmt: skip
     one.start([str(BINARIES["2.19"] / "python"), "-c", LAUNCH, "7", json.dumps(launch)])
 

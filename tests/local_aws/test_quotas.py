@@ -53,10 +53,12 @@ def test_a_launch_over_a_lowered_quota_is_refused(server: Any, faults: Faults, l
     launch(**SPOT_MARKET)
 
 
-def test_only_the_quota_that_a_policy_names_may_be_read(server: Any, iam_user: Callable[..., Any]) -> None:
+def test_quotas_have_no_resource_so_only_a_statement_about_all_may_read_them(
+    server: Any, iam_user: Callable[..., Any]
+) -> None:
     arn = f"arn:aws:servicequotas:us-east-1:123456789012:ec2/{SPOT}"
     statement = {"Effect": "Allow", "Action": "servicequotas:GetServiceQuota", "Resource": arn}
-    client = iam_user(statement)("service-quotas")
-    assert client.get_service_quota(ServiceCode="ec2", QuotaCode=SPOT)["Quota"]["QuotaCode"] == SPOT
     with pytest.raises(ClientError, match="AccessDenied"):
-        client.get_service_quota(ServiceCode="ec2", QuotaCode=ON_DEMAND)
+        iam_user(statement)("service-quotas").get_service_quota(ServiceCode="ec2", QuotaCode=SPOT)
+    client = iam_user({**statement, "Resource": "*"})("service-quotas")
+    assert client.get_service_quota(ServiceCode="ec2", QuotaCode=SPOT)["Quota"]["QuotaCode"] == SPOT

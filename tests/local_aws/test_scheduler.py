@@ -74,8 +74,8 @@ def run() -> str:
 def role(server: Any) -> Iterator[None]:
     """The role as the account of the playbooks has it, under another name."""
     iam = server.client("iam")
-    text = EXPIRY.read_text().replace("role/spot-train-expiry", f"role/{ROLE}")
-    document = string.Template(text).safe_substitute(account_id=ACCOUNT, region="us-east-1")
+    text = EXPIRY.read_text().replace("role/${project}-expiry", f"role/{ROLE}")
+    document = string.Template(text).substitute(account_id=ACCOUNT, region="us-east-1", project="spot-train")
     iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=trust("scheduler.amazonaws.com", "ssm.amazonaws.com"))
     iam.put_role_policy(RoleName=ROLE, PolicyName="expiry", PolicyDocument=document)
     yield
