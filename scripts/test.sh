@@ -60,9 +60,9 @@ if [ -n "${lint:-}" ]; then
 fi
 # shellcheck disable=SC2086
 if [ -n "$main_tests" ]; then
-    # Four workers for two cores, as most of these tests wait for a run; the tests of a file stay together, as they share
+    # Five workers for two cores, as most of these tests wait for a run; the tests of a file stay together, as they share
     # what is expensive. In the order given: xdist's own would put the files with few tests last, which here are the
     # longest.
-    run_pytest .venv/bin/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --durations 20 $main_tests "$@"
+    run_pytest .venv/bin/python -m pytest -n 5 --dist loadfile --no-loadscope-reorder --durations 20 $main_tests "$@"
 fi
 exit "$failed"

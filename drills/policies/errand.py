@@ -1,4 +1,4 @@
-"""What the default training project asks of AWS, by its own functions and without its libraries; runs on an instance.
+"""What the default training project asks of AWS, by its own functions, without its libraries, with an instance's keys.
 
     errand.py preflight|training|overreach <data bucket> <run date> <run id>
 

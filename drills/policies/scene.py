@@ -31,6 +31,13 @@ ROLES = {
 PAST = "2026-01-01T00:00:00Z"
 WEIGHTS = "predictor/weights/meta"
 LONGEST_SECONDS = 120.0
+#: Prints on the console what the metadata service hands out to the role of the instance.
+SHOW_KEYS = """#!/bin/sh
+service=$AWS_EC2_METADATA_SERVICE_ENDPOINT
+token=$(curl -sf -X PUT "$service/latest/api/token" -H 'X-aws-ec2-metadata-token-ttl-seconds: 60')
+echo "keys $(curl -sf -H "X-aws-ec2-metadata-token: $token" \\
+  "$service/latest/meta-data/iam/security-credentials/{profile}" | tr -d '\\n')"
+"""
 
 
 class Scene:
@@ -150,26 +157,35 @@ class Scene:
         return result
 
     def errand(self, kind: str, profile: str, run_date: str = "2022-12-22", run_id: str = "first") -> str:
-        """Have an instance do what the training project asks of AWS; what it says of it."""
-        words = ["env", f"PYTHONPATH={ROOT / 'files' / 'predictor' / 'src'}", "AWS_REGION=us-east-1", sys.executable,
-                 str(Path(__file__).with_name("errand.py")), kind, DATA_BUCKET, run_date, run_id]  # fmt: skip
-        script = f"#!/bin/sh\n{' '.join(words)}\n"
-        instance = self.cloud.launch({}, user_data=script, IamInstanceProfile={"Name": profile})
+        """Do what the training project asks of AWS with the keys of an instance, as its metadata service gives them.
+
+        Not on the instance: its machine does not see this folder, wherever that is.
+
+        Returns:
+            What the errand says of it.
+        """
+        instance = self.cloud.launch(
+            {}, user_data=SHOW_KEYS.format(profile=profile), IamInstanceProfile={"Name": profile}
+        )
         told: list[str] = []
 
-        def done() -> bool:
+        def shown() -> bool:
             lines = self.account.local_aws("console", instance).splitlines()
-            told[:] = [line.partition("errand: ")[2] for line in lines if "errand: " in line]
+            told[:] = [line.partition("keys ")[2] for line in lines if "keys {" in line]
             return bool(told)
 
         try:
-            self.wait(done, f"the errand {kind} on {instance}")
-        except AssertionError as error:
-            error.add_note(self.account.local_aws("console", instance))
-            raise
+            self.wait(shown, f"the keys of {instance}")
+            keys = json.loads(told[0])
+            answer = self.account.command(
+                "env", f"AWS_ACCESS_KEY_ID={keys['AccessKeyId']}", f"AWS_SECRET_ACCESS_KEY={keys['SecretAccessKey']}",
+                f"AWS_SESSION_TOKEN={keys['Token']}", f"AWS_ENDPOINT_URL={self.reservation.endpoint}",
+                "AWS_REGION=us-east-1", f"PYTHONPATH={ROOT / 'files' / 'predictor' / 'src'}",
+                sys.executable, str(Path(__file__).with_name("errand.py")), kind, DATA_BUCKET, run_date, run_id,
+            )  # fmt: skip
         finally:
             self.cloud.ec2.terminate_instances(InstanceIds=[instance])
-        return told[0]
+        return answer.stdout.partition("errand: ")[2].strip()
 
     def expire(self, run_id: str) -> tuple[bool, str]:
         """Have the schedule in the cloud end an instance; whether it does, and what was denied."""
