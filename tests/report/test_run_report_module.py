@@ -103,11 +103,21 @@ def test_a_failed_run_has_both_too_and_ends_non_zero(reporting: Any) -> None:
 
 def test_a_run_of_which_nothing_was_recorded_is_not_called_passed(reporting: Any) -> None:
     reporting.write("roles/preflight/tasks/main.yml", CHECK_THAT_WRITES_A_RESULT)
+    (reporting.runs / "r1").mkdir(parents=True)
+    (reporting.runs / "r1" / "run.json").write_text("{}", encoding="utf-8")  # as run_open leaves it
     done = reporting.play(environment={"ANSIBLE_CALLBACK_PLUGINS": str(reporting.folder)})
     assert done.returncode == 2
     receipt = receipt_of(reporting)
     assert receipt["outcome"] == "failed"
     assert receipt["error"].startswith("nothing was recorded of what the run did")
+
+
+def test_what_nobody_opened_as_a_run_need_not_be_recorded(reporting: Any) -> None:
+    reporting.write("roles/preflight/tasks/main.yml", "- ansible.builtin.debug: {msg: looked}\n")
+    reporting.play(environment={"ANSIBLE_CALLBACK_PLUGINS": str(reporting.folder)})
+    receipt = receipt_of(reporting)
+    assert (receipt["outcome"], receipt["error"]) == ("passed", None)
+    assert "events.jsonl is missing, so the steps of this run are unknown" in receipt["notes"]
 
 
 def test_check_mode_returns_a_receipt_and_writes_nothing(reporting: Any) -> None:

@@ -182,14 +182,17 @@ def argument_spec() -> dict[str, dict[str, Any]]:
 
 
 def gather(parameters: dict[str, Any], check_mode: bool) -> Inputs:
-    """Collect what the receipt is made of from the parameters and from the run's folder; a check records nothing."""
+    """Collect what the receipt is made of from the parameters and from the run's folder.
+
+    A run that run_open has opened must have been recorded; a check records nothing, and others need not.
+    """
     folder = Path(parameters["run_dir"])
     events, notes = read_events(folder / "events.jsonl")
     recorded, attempt_notes = read_attempts(folder)
     preflight, preflight_notes = read_preflight(folder)
     smoke, smoke_notes = read_training(folder / "training-smoke.json")
     full, full_notes = read_training(folder / "training-full.json")
-    if not events and not check_mode:
+    if not events and (folder / "run.json").exists() and not check_mode:
         parameters = {**parameters, "error": parameters["error"] or NOT_RECORDED}
     return Inputs(
         events=events,
