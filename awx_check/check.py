@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -56,7 +57,9 @@ class Check:
             say: Gets a line for each thing that was done.
         """
         self._project, self._folder, self._say = project, folder, say
-        self._account = EmbeddedAccount(folder / "account", project=project)
+        # Its machines have the Python of who starts it, which must be that of the jobs.
+        binaries = Path(sys.executable).parent
+        self._account = EmbeddedAccount(folder / "account", project=project, binaries=binaries)
         self._runs = folder / "runs"
         self._ran: dict[str, Ended] = {}
         self._results: list[tuple[str, Result]] = []
