@@ -72,14 +72,11 @@ class UnsafeDumper(yaml.SafeDumper):
         return super().represent_data(data)
 
 
-def copy_project(source: Path, target: Path) -> str:
-    """Copy what AWX would have of a project: the files that git has or would take, and not its .git.
-
-    Returns:
-        The commit that is checked out.
+def project_files(source: Path) -> list[str]:
+    """What AWX has of a project: the files that git has there or would take, relative to it.
 
     Raises:
-        subprocess.CalledProcessError: It is no git repository, or has no commit.
+        subprocess.CalledProcessError: It is no git repository.
     """
     listed = subprocess.run(
         ["git", "-C", str(source), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -87,7 +84,19 @@ def copy_project(source: Path, target: Path) -> str:
         text=True,
         check=True,
     ).stdout
-    for name in filter(None, listed.split("\0")):
+    return [name for name in listed.split("\0") if name]
+
+
+def copy_project(source: Path, target: Path) -> str:
+    """Copy what AWX would have of a project, which is not its .git.
+
+    Returns:
+        The commit that is checked out.
+
+    Raises:
+        subprocess.CalledProcessError: It is no git repository, or has no commit.
+    """
+    for name in project_files(source):
         path = source / name
         if path.is_symlink() or path.exists():  # one that was removed and not yet committed is not copied
             (target / name).parent.mkdir(parents=True, exist_ok=True)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import copy
-import subprocess
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from awx_check import credentials, notifications, recurrence, rules, surveys
+from awx_check import credentials, notifications, private_data, recurrence, rules, surveys
 from awx_check.shapes import Refused, Resource, resources, unions
 
 ROOT = "/api/v2"
@@ -29,13 +28,7 @@ class Store:
             project: What a project's update brings: the files that git has there. A playbook lies at the top or in
                 `playbooks/`.
         """
-        listed = subprocess.run(
-            ["git", "-C", str(project), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        self.files = {name for name in listed.split("\0") if name}
+        self.files = set(private_data.project_files(project))
         self.playbooks = {name for name in self.files if name.endswith(".yml") and _may_be_playbook(project, name)}
         self._objects: dict[str, dict[int, dict[str, Any]]] = {name: {} for name in resources()}
         self._associations: dict[tuple[str, int, str], list[int]] = {}

@@ -72,20 +72,12 @@ def main(arguments: Sequence[str] | None = None, root: Path | None = None) -> in
     parser.add_argument("--check", action="store_true", help="write nothing, fail where the file is out of date")
     check = bool(parser.parse_args(arguments).check)
     root = root or Path(__file__).resolve().parent.parent
-    page = root / PAGE
     try:
         wanted = HEAD + yaml.dump({"surveys": surveys(root)}, Dumper=_Dumper, sort_keys=False, width=120)
     except SurveyError as error:
         print(f"{PAGE}: {error}", file=sys.stderr)
         return 1
-    if page.exists() and page.read_text(encoding="utf-8") == wanted:
-        return 0
-    if check:
-        print(f"{PAGE} is out of date, run .venv/bin/python scripts/awx_surveys.py", file=sys.stderr)
-        return 1
-    page.write_text(wanted, encoding="utf-8")
-    print(f"wrote {PAGE}")
-    return 0
+    return role_docs.bring_up_to_date(root, PAGE, wanted, check, "awx_surveys.py")
 
 
 class _Dumper(yaml.SafeDumper):

@@ -50,21 +50,12 @@ def main(arguments: Sequence[str] | None = None, root: Path | None = None) -> in
     parser.add_argument("--check", action="store_true", help="write nothing, fail where the page is out of date")
     check = bool(parser.parse_args(arguments).check)
     root = root or Path(__file__).resolve().parent.parent
-    page = root / PAGE
     try:
-        present = page.read_text(encoding="utf-8")
-        wanted = updated(root, present)
+        wanted = updated(root, (root / PAGE).read_text(encoding="utf-8"))
     except (OSError, InputsDocError, role_docs.RoleDocsError) as error:
         print(f"{PAGE}: {error}", file=sys.stderr)
         return 1
-    if present == wanted:
-        return 0
-    if check:
-        print(f"{PAGE} is out of date, run .venv/bin/python scripts/inputs_doc.py", file=sys.stderr)
-        return 1
-    page.write_text(wanted, encoding="utf-8")
-    print(f"wrote {PAGE}")
-    return 0
+    return role_docs.bring_up_to_date(root, PAGE, wanted, check, "inputs_doc.py")
 
 
 def updated(root: Path, page: str) -> str:

@@ -83,6 +83,30 @@ def main(arguments: Sequence[str] | None = None, root: Path | None = None) -> in
     return 1 if problems else 0
 
 
+def bring_up_to_date(root: Path, page: str, wanted: str, check: bool, script: str) -> int:
+    """Write a generated file where it is not as wanted, or only say so.
+
+    Args:
+        root: The project's folder.
+        page: The file, relative to it; it may be missing.
+        wanted: Its whole text.
+        check: Write nothing.
+        script: What makes it, for the message.
+
+    Returns:
+        The exit code: 0 done, 1 out of date, with one line on standard error.
+    """
+    path = root / page
+    if path.exists() and path.read_text(encoding="utf-8") == wanted:
+        return 0
+    if check:
+        print(f"{page} is out of date, run .venv/bin/python scripts/{script}", file=sys.stderr)
+        return 1
+    path.write_text(wanted, encoding="utf-8")
+    print(f"wrote {page}")
+    return 0
+
+
 def roles(root: Path) -> list[Path]:
     """List the folders of the roles that declare their inputs, by name."""
     return sorted(path.parent.parent for path in root.glob("roles/*/meta/argument_specs.yml"))
