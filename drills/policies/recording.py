@@ -20,13 +20,13 @@ from drills.account import DATA_BUCKET, ROOT, TRANSPORT_BUCKET
 from drills.playbook import Playbook
 from drills.policies.scene import PAST, PROJECT, ROLES, Scene, now, tags_of
 from drills.policies.statements import filled
+from local_aws import control
 
 CARELESS = f"{PROJECT}-careless"
 """A preflight's role that somebody gave a policy more, with which it could write."""
 EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
 CONTROLLERS_ROLE = f"{PROJECT}-ci"
 OWN_IMAGE = f"/{PROJECT}/image"
-CUT_TIMES = 3
 ARCHIVED = ("2022-12-15", "2022-12-22")
 """Days whose sets the recorded trainings archive, and put live one after the other."""
 DELETES = "count=10"
@@ -118,9 +118,14 @@ class _Recorder:
     def preflight(self) -> None:
         run = self.run("preflight", "-e", "preflight_only=true", *self.scene.notified(), preflight_seconds=6)
         run.wait_for_task("preflight", "Check software")
-        instance = self._instance_of(run)
-        for _ in range(CUT_TIMES):
-            self.scene.account.local_aws("fault", "cut", f"instance={instance}")
+        cut = {"kind": "cut", "parameters": {"instance": self._instance_of(run)}}
+
+        def resumed() -> bool:
+            # A cut between two sessions, or before the first byte of one, leaves none to take up again.
+            control.call(self.scene.reservation, "fault", cut)
+            return any(each["permission"] == "ssm:ResumeSession" for each in self.scene.decisions())
+
+        self.scene.wait(resumed, "a session that was cut and taken up again")
         self.end("preflight", run)
 
     def training(self) -> None:

@@ -40,12 +40,14 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
     if site.exists() and any(site.iterdir()) and not (site / MARK).is_file():
         return _failed([f"{site} holds something else than a site: choose another folder"])
     # All of it anew, in seconds: what is left of an older site would be neither right nor checked.
-    shutil.rmtree(site, ignore_errors=True)
+    if site.exists():
+        shutil.rmtree(site)
     with tempfile.TemporaryDirectory(prefix="docs-") as work:
         sources = Path(work) / "source"
         layout.write(sources)
         # As a program of its own, with warnings as errors: it says them all before it fails.
-        command = [sys.executable, "-m", "sphinx", "--quiet", "--fail-on-warning", "--builder", "html"]
+        # Its lines are read here, so never in colour, whatever CI or FORCE_COLOR ask of a terminal.
+        command = [sys.executable, "-m", "sphinx", "--quiet", "--no-color", "--fail-on-warning", "--builder", "html"]
         command += ["--conf-dir", str(ROOT / "docs"), "--doctree-dir", f"{work}/doctrees", str(sources), str(site)]
         answer = subprocess.run(command, capture_output=True, text=True, check=False)
     if answer.returncode:

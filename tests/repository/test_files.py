@@ -55,6 +55,12 @@ def test_no_committed_file_holds_a_credential(committed: list[Path], root: Path)
     assert found == []
 
 
+def test_no_committed_file_is_empty_but_those_that_mark_a_package(committed: list[Path], root: Path) -> None:
+    marks = ("__init__.py", "py.typed", ".gitkeep")
+    empty = [path for path in committed if path.is_file() and path.name not in marks and not path.stat().st_size]
+    assert [str(path.relative_to(root)) for path in empty] == []
+
+
 def test_every_script_can_be_started(root: Path) -> None:
     scripts = [path for path in (root / "scripts").iterdir() if path.is_file()] + [root / ".ci" / "run"]
     assert len(scripts) > 1

@@ -156,9 +156,11 @@ def test_an_address_that_cannot_be_right_fails_before_anything_is_built(
     assert "docs/one.md: htps://example.org is no address" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("colour", ["CI", "FORCE_COLOR"])
 def test_a_broken_anchor_fails_the_build_and_is_named_where_it_was_written(
-    project: Path, capsys: pytest.CaptureFixture[str]
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, colour: str
 ) -> None:
+    monkeypatch.setenv(colour, "1")  # either has Sphinx write in colour where there is no terminal
     (project / "docs/other.md").write_text("# Other\n\n[one](one.md#two)\n", encoding="utf-8")
     # In no navigation: it is linked from a page alone.
     (project / "part/more.md").write_text("# More\n\n[one](../docs/one.md#three)\n", encoding="utf-8")
