@@ -59,7 +59,7 @@ soak-training: ## Kill N trainings, each at a random moment; resume them
 ##@ Measure it
 
 .PHONY: bench-preflight
-bench-preflight: ## Measure the preflight beside the origin's way
+bench-preflight: ## Measure the preflight beside the old script's way
 	@scripts/bench_preflight.sh $(ARGS)
 
 .PHONY: bench-train

@@ -90,9 +90,10 @@ ENVIRONMENT
 EXIT STATUS
   0   done
   2   Failed or refused. The last line of make names the exit code of the
-      command behind it: a run's is 2 or 4 (failed), 64 (no capacity) or 75
-      (interrupted: run it again). ansible-playbook itself ends with that
-      number: docs/receipt.md
+      command behind it: a run's is 2 or 4 (failed), 5 (options that cannot
+      be), 64 (no capacity), 75 (interrupted: run it again), or 130, 137 or
+      143 (killed; the guard ends the instance). ansible-playbook itself ends
+      with that number: docs/receipt.md
 
 SEE ALSO
   README.md, docs/index.md, docs/failures.md, CONTRIBUTING.md

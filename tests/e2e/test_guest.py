@@ -118,13 +118,24 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repository]
     server.server_close()
 
 
+def put_as_shown(account: Account, data: str) -> None:
+    """Put the guest's data into its bucket with the commands of docs/bring-your-own.md."""
+    page = (ROOT / "docs" / "bring-your-own.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"## Put your data there\n.*?```sh\n(.*?)```", page, re.DOTALL)
+    _activate, _start, *commands = block.splitlines()  # it runs already, in another home
+    (account.folder / "days.csv").write_text(data)
+    shell = ["bash", "-euc", "\n".join(commands)]
+    subprocess.run(shell, cwd=account.folder, env={**account.variables(), "PYTHONPATH": str(ROOT)}, check=True)
+
+
 @pytest.fixture(scope="module")
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     """An account whose instances may read sales/ and write icecream/, which only its description says."""
     account = Account(tmp_path_factory.mktemp("e2e-guest"))
     description = account_without_prices(account.folder, data_prefixes=["sales/"], artefact_prefixes=["icecream/"])
     account.local_aws("start", "--boot-delay", "0.5", "--seed", str(description))
-    account.client("s3").put_object(Bucket=DATA_BUCKET, Key="sales/days.csv", Body=days().encode())
+    put_as_shown(account, days())
+    assert account.client("s3").head_object(Bucket=DATA_BUCKET, Key="sales/days.csv")["ContentLength"] == len(days())
     yield account
     account.local_aws("stop")
     assert account.processes() == []

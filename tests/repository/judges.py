@@ -53,6 +53,10 @@ def complaint(root: Path, words: list[str]) -> str | None:
         return None
     if program == "ansible-playbook":
         return _playbook(root, rest)
+    if program == "pkill":
+        # Not read from its help, which not every machine has: it has to name what make starts.
+        recipes = (root / "Makefile").read_text(encoding="utf-8")
+        return None if rest[:2] == ["-KILL", "-f"] and f" {rest[-1]} " in recipes else f"pkill finds no {rest[-1]}"
     if program == "python" and rest[:1] == ["-m"]:
         return _module(root, rest[1], rest[2:])
     if program == "python" and rest:

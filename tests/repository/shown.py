@@ -127,7 +127,7 @@ CHEAP = (
     r"python -m local_aws\.substitutions\b",
     r"python -m drills --list$",
     r"python -c ",
-    r"python scripts/(role_docs|inputs_doc)\.py( --check)?$",
+    r"python scripts/(role_docs|inputs_doc|awx_surveys)\.py( --check)?$",
     r"scripts/help\.sh$",
     r"towncrier build --draft$",
 )

@@ -17,6 +17,8 @@ from tests.repository import judges, shown
 from tests.repository.shown import REAL_ACCOUNT, RUN_BY, Block
 
 INSTANCE = "i-0123456789abcdef0"
+#: What finds the one instance that runs.
+THE_ONE = "/ running /"
 #: README, what is linked from there, and all of docs/. READMEs of parts speak for those.
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "changelog.d/README.md", *sorted(ROOT.glob("docs/*.md"))]
 BLOCKS = shown.blocks(ROOT, PAGES)
@@ -111,6 +113,7 @@ def test_nothing_is_said_to_be_run_that_is_not_shown() -> None:
         (".venv/bin/python scripts/inputs_doc.py --chek", "inputs_doc.py does not take --chek"),
         ("molecule test -s bootstarp", "there is no scenario bootstarp"),
         ("molecule tset", "molecule has no command tset"),
+        ("pkill -KILL -f 'ansible-playbook trian.yml'", "pkill finds no ansible-playbook trian.yml"),
         (".venv/bin/towncrier build --drfat", "towncrier does not take --drfat"),
     ],
 )
@@ -178,12 +181,14 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 
 @pytest.mark.parametrize("text", HERE.values(), ids=HERE)
 def test_what_is_shown_and_takes_no_long_time_runs(cloud: Cloud, text: str) -> None:
-    if INSTANCE in text:
-        instance = cloud.launch({}, request_tags={})
-        cloud.wait_for(lambda: cloud.state(instance) == "running")
+    instances = [cloud.launch({}, request_tags={})] if INSTANCE in text or THE_ONE in text else []
+    for instance in instances:
+        cloud.wait_for(lambda instance=instance: cloud.state(instance) == "running")
         text = text.replace(INSTANCE, instance)
     # As one types it: the first command that fails ends it.
     cloud.account.command("bash", "-euo", "pipefail", "-c", text)
+    if instances:
+        cloud.ec2.terminate_instances(InstanceIds=instances)
 
 
 def lacking(test: str, words: tuple[str, ...]) -> list[str]:
