@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # What --shared-state takes create and destroy from; it tests no role.
 SHARED = "default"
 SCENARIOS = sorted({path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml")} - {SHARED})
-CONTROLLER_ROLES = {"aws_account", "controller", "rollback", "run_open", "run_report", "spot_instance"}
+CONTROLLER_ROLES = {"aws_account", "controller", "rollback", "run_open", "run_report"}
 NEWER = ROOT / ".venv-2.21" / "bin"
 # What a person's own shell could bring in and change the scenario with.
 FOREIGN = ("ANSIBLE_", "AWS_", "LOCAL_AWS_", "MOLECULE_", "PYTHONPATH")
