@@ -66,7 +66,7 @@ def at_terminal(
     cwd: Path,
     environment: Mapping[str, str],
     columns: int = 80,
-    interrupt_after: str = "",
+    interrupt_after: Path | None = None,
 ) -> Shown:
     """Run a program in a terminal of its own.
 
@@ -75,17 +75,20 @@ def at_terminal(
         cwd: Where it is started.
         environment: Its whole environment.
         columns: How wide the terminal is.
-        interrupt_after: Once this was written, Ctrl-C is typed, once.
+        interrupt_after: Once this file is there, Ctrl-C is typed, once.
     """
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(cwd)
         fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
         os.execvpe(command[0], list(command), dict(environment))
-    written, typed, deadline = b"", not interrupt_after, time.monotonic() + LONGEST_SECONDS
+    written, deadline = b"", time.monotonic() + LONGEST_SECONDS
     try:
         while time.monotonic() < deadline:
-            if not select.select([terminal], [], [], 1.0)[0]:
+            if interrupt_after and interrupt_after.exists():
+                os.write(terminal, b"\x03")
+                interrupt_after = None
+            if not select.select([terminal], [], [], 0.2)[0]:
                 continue
             try:
                 read = os.read(terminal, 65536)
@@ -94,9 +97,6 @@ def at_terminal(
             if not read:
                 break
             written += read
-            if not typed and interrupt_after.encode() in written:
-                os.write(terminal, b"\x03")
-                typed = True
         else:
             os.kill(pid, 9)
     finally:
