@@ -30,6 +30,7 @@ for utils in (ROOT / "plugins" / "module_utils", ROOT / "roles" / "run_report" /
 
 from ansible.module_utils.run_failures import Told, failure_lines
 from ansible.module_utils.run_groups import INTERNAL, Group, clean_edges, counts_of, plain
+from ansible.module_utils.run_outcome import Outcome
 from ansible.module_utils.run_report_text import duration
 from ansible.module_utils.run_screen import Screen, compact_wanted, cut, live_wanted, padded, wrapped
 from ansible.module_utils.run_tasks import clean, message_of, rescuer_of, role_and_entry, step_of
@@ -89,6 +90,7 @@ class Lines(Stock):  # type: ignore[misc]  # ansible-core is not typed
         self._items: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
         self._progress = ""
         self._told = Told()
+        self._outcome = Outcome()
         self._play_name = ""
         self._apart = False
         self._shown: set[tuple[str, ...]] = set()
@@ -96,6 +98,7 @@ class Lines(Stock):  # type: ignore[misc]  # ansible-core is not typed
     def v2_playbook_on_start(self, playbook: Playbook) -> None:
         """Take the terminal."""
         self._began, self._group, self._task, self._told = time.monotonic(), None, None, Told()
+        self._outcome = Outcome()
         self._shown.clear()
         self._screen.open(self._live_line, self._absorb)
         if context.CLIARGS.get("check"):
@@ -134,6 +137,7 @@ class Lines(Stock):  # type: ignore[misc]  # ansible-core is not typed
     def v2_runner_on_ok(self, result: CallbackTaskResult) -> None:
         """Count a task; show what it has to say to a person."""
         self._handle_warnings(result.result)
+        self._outcome.note(result)
         group, action = self._group_of(result), plain(result.task.action)
         if isinstance(result.task, TaskInclude):
             return
@@ -160,7 +164,9 @@ class Lines(Stock):  # type: ignore[misc]  # ansible-core is not typed
             word = "ignored" if ignore_errors else "dealt with"
             self._note(group, [f"{word}: {clean(result.task.get_name())}: {self._words(result)[0]}"])
             return
-        self._fail(result, "FAILED")
+        # EC2 took the instance: what comes of that, another attempt or the end, is told below.
+        notice = result.result.get("interruption") or {}
+        self._fail(result, "interrupted" if notice.get("kind") == "spot" else "FAILED")
 
     def v2_runner_on_unreachable(self, result: CallbackTaskResult) -> None:
         """Show that a host cannot be reached."""
@@ -210,7 +216,9 @@ class Lines(Stock):  # type: ignore[misc]  # ansible-core is not typed
         self._close()
         self._task = None
         hosts = {host: stats.summarize(host) for host in sorted(stats.processed)}
-        bad = any(counts["failures"] or counts["unreachable"] for counts in hosts.values())
+        failed = [host for host, counts in hosts.items() if counts["failures"] or counts["unreachable"]]
+        # As the exit code: a run that lost an instance and did its work on another has passed.
+        bad = bool(failed) and self._outcome.code(failed) != 0
         told = "; ".join(f"{host}: {counts_of(counts)}" for host, counts in hosts.items())
         self._say("FAILED" if bad else "done", f"{duration(time.monotonic() - self._began)}, {told or 'no host'}",
                   constants.COLOR_ERROR if bad else constants.COLOR_OK)  # fmt: skip

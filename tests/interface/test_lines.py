@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -74,6 +76,31 @@ WAITING = """\
         argv: [sh, -c, touch begun; sleep 60]
         chdir: "{{ playbook_dir }}"
 """
+
+# An instance is lost in a training, which another one does: as a run does it, and reports it.
+LOST = """\
+- hosts: localhost
+  gather_facts: false
+  tasks:
+    - ansible.builtin.add_host: {name: trainer, ansible_connection: local}
+- name: Train
+  hosts: trainer:localhost
+  gather_facts: false
+  tasks:
+    - when: inventory_hostname == 'trainer'
+      block:
+        - name: Follow the training
+          follow:
+      rescue:
+        - name: Say what comes of it
+          ansible.builtin.fail: {msg: another instance is needed}
+- hosts: localhost
+  gather_facts: false
+  tasks:
+    - name: Report
+      run_report:
+"""
+TAKEN_BACK = {"failed": True, "msg": "interrupted: EC2 takes it back", "interruption": {"kind": "spot"}}
 
 
 def environment(binaries: Path, **more: str) -> dict[str, str]:
@@ -168,6 +195,20 @@ def test_vv_is_what_ansible_shows(tmp_path: Path) -> None:
 def test_a_callback_of_ones_own_wins(tmp_path: Path) -> None:
     shown = play(tmp_path, QUIET, ANSIBLE_STDOUT_CALLBACK="minimal")
     assert "localhost | SUCCESS =>" in shown.text
+
+
+@pytest.mark.parametrize(("outcome", "code", "word"), [("passed", 0, "done"), ("interrupted", 75, "FAILED")])
+def test_a_run_that_passed_on_another_instance_does_not_end_as_failed(
+    tmp_path: Path, outcome: str, code: int, word: str
+) -> None:
+    (tmp_path / "library").mkdir()
+    for name, told in {"follow": TAKEN_BACK, "run_report": {"outcome": outcome}}.items():
+        (tmp_path / "library" / f"{name}.py").write_text(f"#!/usr/bin/python\nprint({json.dumps(json.dumps(told))})\n")
+    shown = play(tmp_path, LOST)
+    assert shown.code == code, shown.text
+    assert re.search(r"^interrupted +Train ", shown.text, re.MULTILINE), shown.text
+    assert shown.lines[-2].startswith((word, " ")), shown.text
+    assert [line.split()[0] for line in shown.lines if line.startswith(("done", "FAILED"))][-1] == word, shown.text
 
 
 def test_ctrl_c_ends_it_and_leaves_no_line_half_drawn(tmp_path: Path) -> None:
