@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,6 +46,11 @@ def test_a_smoke_training_checks_trains_and_writes_nothing(newest: Account, tmp_
     assert run.receipt["writes"]["data_bucket"] == 0
     assert run.receipt["writes"]["digest"]["equal"] is True
     assert run.receipt["leaks"] == NO_LEAKS
+    # What it was done with, not what the other environment has.
+    assert re.match(r"2\.21\.\d", run.receipt["run"]["ansible_version"])
+    manifest = next(newest.binaries.parent.glob("lib/*/site-packages/ansible_collections/amazon/aws/MANIFEST.json"))
+    version = json.loads(manifest.read_text())["collection_info"]["version"]
+    assert run.receipt["run"]["amazon_aws_version"] == version
     assert keys(newest) == before
     newest.assert_nothing_left()
 
