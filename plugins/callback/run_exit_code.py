@@ -7,8 +7,9 @@ when one was unreachable, and what a callback raises is caught and shown as a wa
 ``CLI.cli_executor`` does, after every clean-up, is to call ``sys.exit`` with that code (ansible-core 2.19 to 2.21). So
 at the end of the playbook this callback puts a function of its own in the place of ``sys.exit``, in the main process,
 which exchanges the code and calls the original. Nothing else uses that name at that time: no playbook follows one that
-failed, and workers leave by ``os._exit``. Should a later Ansible end otherwise, its own code stands: a run that failed
-is never told as a success.
+failed, and workers leave by ``os._exit``. That none follows is also why 0 is given only where no other was named: a
+playbook that was not played has not passed. Should a later Ansible end otherwise, its own code stands: a run that
+failed is never told as a success.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ansible import constants
+from ansible import constants, context
 from ansible.plugins.callback import CallbackBase
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ short_description: Exit with the outcome of a training run
 description:
   - Reads the outcome of a run from the result of the module P(run_report#module). Where it is C(no_capacity),
     ansible-playbook exits 64 instead of 2 or 4; where it is C(interrupted), 75.
-  - Where it is C(passed) and nothing failed on the controller, it exits 0. Ansible would not, should EC2 have taken
-    an instance of the run back and another have done its work.
+  - Where it is C(passed), nothing failed on the controller and no other playbook was named, it exits 0. Ansible would
+    not, should EC2 have taken an instance of the run back and another have done its work.
   - Every other exit code stays as it is, and every code of a playbook without such a report.
 requirements:
   - enable in configuration (C(callbacks_enabled = run_exit_code))
@@ -79,6 +80,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core is not
         After a playbook that failed, ansible-playbook plays no other; after one that did not, the code is not its own.
         """
         failed = {*stats.failures, *stats.dark}
+        if self._code == 0 and len(context.CLIARGS.get("args", ())) != 1:
+            return
         if self._code == 0 and failed.intersection(constants.LOCALHOST):
             return  # something failed after the report, or beside it
         if self._code is not None and failed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,6 +22,8 @@ REPORT = """
     template: "{{ role_path }}/templates/report.html.j2"
     run: "{{ run }}"
     outcome: "{{ outcome }}"
+    # A preflight passes where it is known that it wrote nothing.
+    writes: {data_bucket: 0, evidence: ledger}
 """
 
 PLAY = """
@@ -37,6 +40,11 @@ PLAY = """
       when: ending == 'unreachable'
     - ansible.builtin.fail: {msg: the run did not pass}
       when: ending == 'failed'
+- hosts: gone
+  gather_facts: false
+  tasks:
+    - ansible.builtin.ping:
+      when: ending == 'gone'
 """
 
 
@@ -104,3 +112,14 @@ def test_a_later_playbook_has_its_own_code(reporting: Any, python: str) -> None:
     assert done.returncode not in (0, 64, 75), done.stdout + done.stderr
     last = play(reporting, python, "fine.yml", "play.yml", outcome="no_capacity", ending="failed")
     assert last.returncode == 64
+
+
+def test_a_run_that_passed_does_not_pass_for_a_playbook_that_was_not_played(reporting: Any) -> None:
+    """A host that is gone ends the command, though the run passed: EC2 took it back, and another did the work."""
+    codes = []
+    for named in (["play.yml"], ["play.yml", "fine.yml"]):
+        shutil.rmtree(reporting.folder / "runs", ignore_errors=True)  # what is recorded there decides as well
+        done = play(reporting, sys.executable, *named, outcome="passed", ending="gone")
+        assert done.stdout.count("PLAY RECAP") == 1
+        codes.append(done.returncode)
+    assert codes == [0, 4]
