@@ -125,6 +125,9 @@ def question(name: str, one: role_docs.Input, default: Any = None) -> dict[str, 
         "required": default is None,
         **_kind(name, one),
     }
+    if asked["type"] == "integer":
+        # The gate of the playbooks takes no number that is not above 0 (plugins/module_utils/run_values.py).
+        asked["min"] = 1
     if default is not None:
         asked["default"] = _answer(one, default)
     return asked

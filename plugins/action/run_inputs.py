@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import ansible.module_utils
-import yaml
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 
@@ -24,6 +23,7 @@ for utils in (PROJECT / "plugins" / "module_utils", PROJECT / "roles" / "run_rep
 
 from ansible.module_utils import run_source, run_tags
 from ansible.module_utils.run_report_credentials import without_credentials
+from ansible.module_utils.run_values import InputError, Spec, convert, known_inputs, known_of, unknown
 
 DOCUMENTATION = r"""
 module: run_inputs
@@ -44,8 +44,8 @@ options:
     default: run_open
   only:
     description:
-      - Names of the extra variables that the playbook takes. Nothing else is checked then, and no run is named;
-        RV(inputs) has those that were given, converted.
+      - Names of the extra variables that the playbook takes. Nothing else is checked then, no run is named, and
+        nothing is returned.
     type: list
     elements: str
   describe:
@@ -58,25 +58,6 @@ options:
 PASSED_BY_ENGINES = re.compile(r"^(ansible_|awx_|tower_)")
 # What the playbooks publish with set_stats; AWX makes it extra variables of the next jobs of a workflow.
 PUBLISHED = frozenset(("spot_train_run", "spot_train_ended", "spot_train_reaped", "spot_train_rollback"))
-BOOLEANS = {"true": True, "yes": True, "false": False, "no": False}
-Spec = Mapping[str, Any]
-
-
-class InputError(Exception):
-    """One line: what is wrong, with which input, what to do."""
-
-
-def known_inputs(roles: Path, own: Mapping[str, Spec]) -> dict[str, Spec]:
-    """What a person may set, by name: ``own``, and the options of all roles that have a default.
-
-    What a role requires is given to it by the playbook (whose instance to end, what was left): an extra variable would
-    win over that, so it is refused.
-    """
-    options: dict[str, Spec] = {}
-    for path in sorted(roles.glob("*/meta/argument_specs.yml")):
-        for entry in (yaml.safe_load(path.read_text()) or {}).get("argument_specs", {}).values():
-            options.update({k: v for k, v in (entry.get("options") or {}).items() if not v.get("required")})
-    return {**options, **own}
 
 
 def check_extra(extra: Mapping[str, Any], known: Mapping[str, Spec]) -> dict[str, Any]:
@@ -90,85 +71,9 @@ def check_extra(extra: Mapping[str, Any], known: Mapping[str, Spec]) -> dict[str
         if PASSED_BY_ENGINES.match(name) or name in PUBLISHED:
             continue
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]!r}" if near else "docs/inputs.md lists what there is"
-            raise InputError(f"unknown input {name!r} ({hint})")
+            raise unknown(name, known)
         values[name] = convert(name, value, known[name])
     return values
-
-
-def convert(name: str, value: Any, spec: Spec) -> Any:
-    """Return ``value`` as the type that ``spec`` asks for.
-
-    Raises:
-        InputError: It is not of that type, or none of the choices.
-    """
-    kind = spec.get("type", "str")
-    converted = _CONVERTERS[kind](name, value)
-    if kind == "list" and spec.get("elements") == "str":
-        converted = [_text(f"{name}[{number}]", entry) for number, entry in enumerate(converted)]
-    choices = spec.get("choices")
-    if choices and converted not in choices:
-        raise InputError(f"{name}={value!r} is not one of {', '.join(map(str, choices))}")
-    return converted
-
-
-def _boolean(name: str, value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, str) and value.lower() in BOOLEANS:
-        return BOOLEANS[value.lower()]
-    raise InputError(f"{name}={value!r} is no boolean: say true or false")
-
-
-def _integer(name: str, value: Any) -> int:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if isinstance(value, str) and re.fullmatch(r"-?\d+", value):
-        return int(value)
-    raise InputError(f"{name}={value!r} is no whole number")
-
-
-def _float(name: str, value: Any) -> float:
-    try:
-        if not isinstance(value, bool):
-            return float(value)
-    except (TypeError, ValueError):
-        pass
-    raise InputError(f"{name}={value!r} is no number")
-
-
-def _text(name: str, value: Any) -> str:
-    if isinstance(value, str | int | float) and not isinstance(value, bool):
-        return str(value)
-    if isinstance(value, date):
-        return value.isoformat()
-    raise InputError(f"{name} takes text, not {type(value).__name__}")
-
-
-def _structure(kind: type, word: str) -> Any:
-    def check(name: str, value: Any) -> Any:
-        if isinstance(value, kind) and not isinstance(value, str):
-            return value
-        raise InputError(f"{name} takes a {word}: pass it in a file (-e @file.yml) or as JSON")
-
-    return check
-
-
-def _as_is(name: str, value: Any) -> Any:
-    return value
-
-
-_CONVERTERS: dict[str, Any] = {
-    "bool": _boolean,
-    "int": _integer,
-    "float": _float,
-    "str": _text,
-    "path": _text,
-    "raw": _as_is,
-    "dict": _structure(Mapping, "mapping"),
-    "list": _structure(list, "list"),
-}
 
 
 def check_date(name: str, value: Any) -> str:
@@ -300,7 +205,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         try:
             parts = chosen_parts(variables, () if self._task.args.get("only") else run_tags.PARTS)
             if only := self._task.args.get("only"):
-                result["inputs"] = self._given(only)
+                self._check_given(only)
             else:
                 result["run"] = self._run_facts(variables, parts)
                 result["warnings"] = [f"{note[0].upper()}{note[1:]}." for note in result["run"]["notes"]]
@@ -313,11 +218,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         base = Path(self._loader.get_basedir()).resolve()
         return next(p / "roles" for p in (base, *base.parents) if (p / "roles").is_dir())
 
-    def _given(self, only: list[str]) -> dict[str, Any]:
-        """The extra variables of a playbook that takes these and no other."""
+    def _check_given(self, only: list[str]) -> None:
+        """Check the extra variables of a playbook that takes these and no other.
+
+        They are not returned: tokens and passwords are among them, and Ansible shows what an action returns.
+        """
         roles = self._roles()
-        known = known_inputs(roles, known_of(roles / "run_open"))
-        return check_extra(load_extra_vars(self._loader), {name: known.get(name, {"type": "str"}) for name in only})
+        known = known_inputs(roles, known_of(roles / "run_open"), without=())
+        check_extra(load_extra_vars(self._loader), {name: known.get(name, {"type": "str"}) for name in only})
 
     def _run_facts(self, variables: dict[str, Any], parts: set[str]) -> dict[str, Any]:
         roles = self._roles()
@@ -363,13 +271,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
     def _templated(self, variables: dict[str, Any], name: str) -> Any:
         return self._templar.template(variables[name])
-
-
-def known_of(role: Path) -> dict[str, Spec]:
-    """The options of the ``main`` entry point of one role."""
-    specs = yaml.safe_load((role / "meta" / "argument_specs.yml").read_text())
-    options: dict[str, Spec] = specs["argument_specs"]["main"]["options"]
-    return options
 
 
 def _first_line(spec: Spec) -> str:

@@ -51,6 +51,7 @@ REFUSED = {
     "no_address": (["-e", '{"run_report_email_to": ["ops"]}'], "run_report_email_to: 'ops' is no e-mail address"),
     "no_topic": (["-e", "run_report_sns_topic_arn=runs"], "run_report_sns_topic_arn: 'runs' is no ARN"),
     "no_way": (["-e", "run_report_email_via=pigeon"], "run_report_email_via='pigeon' is not one of smtp, ses"),
+    "zero": (["-e", "training_full_seconds=0"], "training_full_seconds='0' is too small: it must be above 0"),
     "no_number": (["-e", "spot_instance_volume_gb=large"], "spot_instance_volume_gb='large' is no whole number"),
 }
 

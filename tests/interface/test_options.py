@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import yaml
 from ansible.module_utils.run_tags import PARTS, TagError, chosen_parts
+from ansible.module_utils.run_values import InputError
 
-from plugins.action.run_inputs import InputError, leave_out
+from plugins.action.run_inputs import leave_out
 from plugins.callback.run_options import objection
 from tests.interface.conftest import ROOT
 
