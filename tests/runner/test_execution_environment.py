@@ -198,6 +198,20 @@ def test_every_module_that_is_used_is_there_with_the_controllers_lock_alone(cont
     assert described.keys() == used
 
 
+@pytest.mark.parametrize(("name", "code"), [("aws_ssm", 0), ("aws_smm", 1)])
+def test_the_build_ends_where_the_connection_is_not_there(
+    controller: Path, definition: dict[str, Any], name: str, code: int
+) -> None:
+    (step,) = [one for one in definition["additional_build_steps"]["append_final"] if "ansible-doc" in one]
+
+    done = subprocess.run(
+        ["sh", "-c", step.removeprefix("RUN ").replace("aws_ssm", name)], cwd=controller / "project",
+        env=environment(controller), capture_output=True, text=True, timeout=600, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == code, done.stdout + done.stderr
+
+
 def test_every_playbook_of_a_job_is_understood_with_the_controllers_lock_alone(controller: Path) -> None:
     names = {path.name for path in (ROOT / "playbooks").glob("*.yml")}
     playbooks = ["train.yml", *(f"playbooks/{name}" for name in sorted(names - NOT_FOR_JOBS))]
