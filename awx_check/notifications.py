@@ -11,7 +11,7 @@ import jinja2
 from jinja2 import sandbox
 
 EVENTS = ("started", "success", "error", "workflow_approval")
-TYPES: Mapping[str, type] = {"string": str, "int": int, "bool": bool, "list": list, "password": str, "object": dict}
+TYPES: Mapping[str, type] = {"string": str, "int": int, "bool": bool, "list": list, "password": str}
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,6 @@ KINDS: Mapping[str, Mapping[str, Setting]] = {
         "timeout": _with_default("int", 30),
     },
     "slack": {"token": Setting("password"), "channels": Setting("list")},
-    "webhook": {
-        "url": Setting("string"),
-        "http_method": _with_default("string", "POST"),
-        "disable_ssl_verification": _with_default("bool", False),
-        "username": _with_default("string", ""),
-        "password": _with_default("password", ""),
-        "headers": Setting("object"),
-    },
 }
 #: Beside its settings a Slack notification may have a colour.
 MORE = {"slack": {"hex_color"}}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 #: The types of a question, and what its default is an instance of.
@@ -170,8 +170,3 @@ def defaults(spec: Mapping[str, Any]) -> dict[str, Any]:
         for question in spec.get("spec", [])
         if question.get("default") is not None and not _answer_problems(question, question["default"])
     }
-
-
-def password_variables(spec: Mapping[str, Any]) -> Iterable[str]:
-    """The variables whose answers are secret."""
-    return [question["variable"] for question in spec.get("spec", []) if question["type"] == "password"]
