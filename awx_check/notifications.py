@@ -170,6 +170,19 @@ def _problems_of_text(event: str, name: str, text: Any) -> list[str]:
     return []
 
 
+def render(text: str, **job: Any) -> str:
+    """A message as AWX sends it.
+
+    Args:
+        text: The template.
+        job: Fields of the job that are other than in `CONTEXT`. One that is None is not there at all, as `artifacts` is
+            not of a workflow.
+    """
+    fields = {name: value for name, value in {**CONTEXT["job"], **job}.items() if value is not None}
+    environment = sandbox.ImmutableSandboxedEnvironment(undefined=jinja2.ChainableUndefined)
+    return environment.from_string(text).render(**{**CONTEXT, "job": fields})
+
+
 def merged(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """The messages after a change: an event that is left empty keeps its old text, and every event is there."""
     if old is None or new is None:

@@ -12,8 +12,10 @@ import yaml
 
 from awx_check.server import Controller
 from awx_check.store import ROOT as API
+from tests.ansible_plugins import add_module_utils
 
 PROJECT = Path(__file__).resolve().parents[2]
+add_module_utils(PROJECT / "roles" / "run_report")
 EMAIL = {
     "host": "smtp.example.com",
     "port": 25,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sysconfig
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from awx_check import notifications
 from awx_check.apply import Ansible
 from awx_check.check import Check, Checked
 from drills.account import practice_source
@@ -63,6 +65,19 @@ def test_what_came_of_a_run_is_published(checked: Checked) -> None:
     published = [result.stats["spot_train_run"]["mode"] for _, result in checked.results[:2]]
     assert published == ["preflight", "full"]
     assert checked.results[2][1].stats["spot_train_reaped"]["error"] is None
+
+
+def test_people_are_told_which_run_it_was_and_what_is_left(checked: Checked, data: dict[str, Any]) -> None:
+    """The messages over what these jobs have really published."""
+    url = notifications.CONTEXT["url"]
+    for (name, result), receipt in zip(checked.results[:2], checked.receipts, strict=True):
+        texts, job = data["messages"]["success"], {"name": name, "artifacts": result.stats}
+        assert notifications.render(texts["message"], **job) == f"{name}: passed, run {receipt['run_id']}, {url}"
+        body = notifications.render(texts["body"], **job)
+        assert [text for text in (receipt["run_id"], "Left over", f"{NO_LEAKS}") if text not in body] == []
+    texts, job = data["messages"]["error"], {"name": "spot-reap", "artifacts": checked.results[2][1].stats}
+    assert notifications.render(texts["message"], status="failed", **job) == f"spot-reap: failed, {url}"
+    assert "Past its lease: ended" in notifications.render(texts["body"], status="failed", **job)
 
 
 def test_the_jobs_had_the_role_of_the_credential_and_nobody_elses_keys(checked: Checked) -> None:

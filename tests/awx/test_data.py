@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pytest
 import yaml
-from jinja2 import sandbox
+from ansible.module_utils.run_report_published import published
+from ansible.module_utils.run_report_receipt import Inputs, build_receipt
 
 from awx_check import notifications, surveys
 from scripts import awx_surveys, role_docs
@@ -61,6 +61,7 @@ def test_each_question_has_the_name_type_choices_default_and_help_of_its_input(
         expected = "\n".join(default) if isinstance(default, list) else default
         assert str(question.get("default")) == str(expected), name
         assert question["required"] is (default is None), name
+        assert question.get("min") == (1 if question["type"] == "integer" else None), name
 
 
 def test_every_input_of_a_run_is_asked_for_or_there_is_a_reason(data: Data) -> None:
@@ -128,14 +129,16 @@ def test_the_time_out_of_a_job_is_later_than_every_limit_of_a_run(templates: dic
     """A lease is the longest that an instance lives; three in turn is the most that a run may have."""
     lease = 60 * role_docs.load(PROJECT / "roles/spot_instance/defaults/main.yml")["spot_instance_lease_minutes"]
     assert templates["spot-train"]["timeout"] > 3 * lease
+    assert templates["spot-preflight"]["timeout"] > lease
     assert templates["spot-reap"]["timeout"] > 600, "the next one must not be what ends it"
 
 
 def test_somebody_is_told_of_every_failure_and_of_each_end_once(data: Data, templates: dict[str, Data]) -> None:
     assert {name for name, one in templates.items() if "error" in one["notify"]} == set(templates)
-    for workflow in data["workflows"]:
-        for node in workflow["nodes"]:
-            assert not set(workflow["notify"]) & set(templates[node["template"]]["notify"]), workflow["name"]
+    told = {name for name, one in templates.items() if "success" in one["notify"]}
+    assert told == {"spot-train", "spot-preflight", "spot-rollback"}
+    # What a job has published AWX knows of the job alone.
+    assert [workflow["notify"] for workflow in data["workflows"]] == [[], []]
 
 
 def test_what_a_workflow_or_schedule_starts_is_unique_by_name(data: Data) -> None:
@@ -160,45 +163,137 @@ def test_the_playbook_takes_the_inputs_of_the_role_and_no_other() -> None:
     )
 
 
-RUN = {
-    "run_id": "r1",
-    "mode": "full",
-    "outcome": "failed",
-    "failed_step": "full",
-    "error": "no folds",
-    "leaks": {"volumes": 0},
+RUN: Data = published(
+    build_receipt(
+        Inputs(
+            run={
+                "run_id": "20260103T090000Z-0a1b2c",
+                "run_dir": "runs/20260103T090000Z-0a1b2c",
+                "mode": "full",
+                "started_at": "2026-01-03T09:00:00Z",
+                "notes": [],
+            },
+            leaks={"instances": 0, "volumes": 0},
+            error="no folds\nat all",
+        )
+    ),
+    "receipt.json",
+    "report.html",
+)
+LEFT = {"instances": 0, "volumes": 2}
+ENDED: Data = {"run_id": RUN["run_id"], "ended": {"instances": ["i-1"]}, "left": LEFT, "error": None}
+REAPED: Data = {"ended": {}, "left": {}, "error": "5 instances would be ended"}
+ROLLED: Data = {
+    "id": "rollback-1",
+    "to": "2025-12-20",
+    "data_bucket": "d",
+    "live": False,
+    "changed": False,
+    "detail": "nothing is archived for 2025-12-20",
+}
+PUBLISHED = {"spot_train_ended": ENDED, "spot_train_reaped": REAPED, "spot_train_rollback": ROLLED}
+
+
+def published_below(part: Any) -> Data:
+    """What the tasks below a part of a playbook or role publish."""
+    below = list(part.values()) if isinstance(part, dict) else part if isinstance(part, list) else []
+    found: Data = part.get("ansible.builtin.set_stats", {}).get("data", {}) if isinstance(part, dict) else {}
+    return {**found, **{name: value for one in below for name, value in published_below(one).items()}}
+
+
+def test_the_artefacts_of_these_tests_are_those_that_the_playbooks_publish() -> None:
+    folders = (*(PROJECT / "roles").glob("*/tasks"), PROJECT / "playbooks")
+    parts = [yaml.safe_load(path.read_text()) for folder in folders for path in folder.glob("*.yml")]
+    told = published_below(parts)
+    assert told.keys() == {"spot_train_run", *PUBLISHED}
+    assert {name: set(told[name]) for name in PUBLISHED} == {name: set(value) for name, value in PUBLISHED.items()}
+
+
+MESSAGES: dict[str, tuple[str, Data, str, list[str]]] = {
+    "a run passed": (
+        "success",
+        {"artifacts": {"spot_train_run": {**RUN, "folds": 57, "median_ic": 0.03, "promoted": True}}},
+        f"passed, run {RUN['run_id']}, ",
+        [f"Run {RUN['run_id']}: full", "Median IC 0.03, promoted: True", "Left over: {'instances': 0"],
+    ),
+    "a preflight passed": (
+        "success",
+        {"artifacts": {"spot_train_run": {**RUN, "mode": "preflight"}}},
+        f"passed, run {RUN['run_id']}, ",
+        [f"Run {RUN['run_id']}: preflight", "Left over: {'instances': 0"],
+    ),
+    "a check passed": ("success", {"job_type": "check", "artifacts": {}}, "passed (check only), ", ["was a check"]),
+    "a rollback passed": (
+        "success",
+        {"artifacts": {"spot_train_rollback": {**ROLLED, "live": True, "detail": "live again"}}},
+        "passed, run rollback-1, live again, ",
+        ["Rollback rollback-1 to 2025-12-20: live again"],
+    ),
+    "a workflow, which publishes nothing": ("success", {"artifacts": None, "job_type": None}, "passed, ", ["passed"]),
+    "a run failed": (
+        "error",
+        {"status": "failed", "artifacts": {"spot_train_run": RUN}},
+        f"failed, run {RUN['run_id']}: no folds at all, ",
+        ["failed.", "no folds\nat all", "Left over: {'instances': 0"],
+    ),
+    "a run failed and left something": (
+        "error",
+        {"status": "failed", "artifacts": {"spot_train_run": {**RUN, "leaks": LEFT}}},
+        f"failed, run {RUN['run_id']}: no folds at all, left over: volumes: 2, ",
+        ["Left over: {'instances': 0, 'volumes': 2}"],
+    ),
+    "something of a run is left": (
+        "error",
+        {"status": "failed", "artifacts": {"spot_train_ended": ENDED}},
+        f"failed, run {RUN['run_id']}, left over: volumes: 2, ",
+        [f"Run {RUN['run_id']}: ended {{'instances': ['i-1']}}", "Left over: {'instances': 0, 'volumes': 2}"],
+    ),
+    "something is left of a run that was reported on": (
+        "error",
+        {"status": "failed", "artifacts": {"spot_train_run": RUN, "spot_train_ended": {**ENDED, "error": "denied"}}},
+        f"failed, run {RUN['run_id']}: denied, left over: volumes: 2, ",
+        ["Error: denied"],
+    ),
+    "the reaper failed": (
+        "error",
+        {"status": "failed", "artifacts": {"spot_train_reaped": REAPED}},
+        "failed: 5 instances would be ended, ",
+        ["Past its lease: ended {}", "Error: 5 instances would be ended"],
+    ),
+    "a rollback failed": (
+        "error",
+        {"status": "failed", "artifacts": {"spot_train_rollback": ROLLED}},
+        "failed, run rollback-1: nothing is archived for 2025-12-20, ",
+        ["The set is live: False"],
+    ),
+    "a check failed": (
+        "error",
+        {"status": "failed", "job_type": "check"},
+        "failed (check only), ",
+        ["was a check", "It published nothing"],
+    ),
+    "cancelled": ("error", {"status": "canceled"}, "canceled, ", ["canceled.", "It published nothing"]),
+    "timed out": (
+        "error",
+        {"status": "failed", "job_explanation": "Job terminated due to timeout"},
+        "ran out of time: Job terminated due to timeout, ",
+        ["ran out of time.", "It published nothing"],
+    ),
 }
 
 
-def rendered(text: str, **job: Any) -> str:
-    """A message as AWX sends it."""
-    environment = sandbox.ImmutableSandboxedEnvironment(undefined=jinja2.ChainableUndefined)
-    context = {**notifications.CONTEXT, "job": {**notifications.CONTEXT["job"], "name": "spot-train", **job}}
-    return environment.from_string(text).render(**context)
-
-
-@pytest.mark.parametrize(
-    ("event", "job", "said"),
-    [
-        (
-            "success",
-            {"artifacts": {"spot_train_run": {**RUN, "promoted": True}}},
-            ["passed", "Run r1", "promoted: True"],
-        ),
-        ("success", {"artifacts": {}}, ["passed"]),
-        (
-            "error",
-            {"status": "failed", "artifacts": {"spot_train_run": RUN}},
-            ["failed.", "in the step full: no folds"],
-        ),
-        ("error", {"status": "canceled"}, ["canceled.", "It published nothing"]),
-        ("error", {"status": "failed", "job_explanation": "Job terminated due to timeout"}, ["ran out of time."]),
-    ],
-    ids=["passed", "a sweep passed", "failed", "cancelled", "timed out"],
-)
-def test_a_message_says_how_it_ended(data: Data, event: str, job: Data, said: list[str]) -> None:
+@pytest.mark.parametrize("case", MESSAGES)
+def test_a_message_says_what_came_of_which_run(data: Data, case: str) -> None:
+    """In its one line, which is all that Slack shows, and in the body of a mail."""
+    event, job, line, said = MESSAGES[case]
     assert notifications.message_problems(data["messages"]) == []
-    body = rendered(data["messages"][event]["body"], **job)
+    texts = data["messages"][event]
+
+    message = notifications.render(texts["message"], name="spot-train", **job)
+    body = notifications.render(texts["body"], name="spot-train", **job)
+
+    assert message == f"spot-train: {line}{notifications.CONTEXT['url']}"
     assert [text for text in said if text not in body] == []
-    assert "\n" not in rendered(data["messages"][event]["message"], **job)
-    assert ("ran out of time" in rendered(data["messages"][event]["message"], **job)) is ("job_explanation" in job)
+    # It is said where nothing was published, and nowhere else.
+    assert ("It published nothing" in body) is ("It published nothing" in said)
+    assert not re.search(r"\bNone\b", message)
