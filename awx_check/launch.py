@@ -107,7 +107,8 @@ class Launcher:
             number: The job's number.
 
         Raises:
-            LaunchError: A variable does not fit the survey, or the template's inventory has not one source.
+            LaunchError: A variable does not fit the survey, or the template's inventory has not one source or was never
+                read.
         """
         said = prompts or {}
         survey = self.get(str(template["related"]["survey_spec"])) if template["survey_enabled"] else {}
@@ -156,6 +157,8 @@ class Launcher:
         sources = list(pages(self._controller, "inventory_sources", inventory=str(template["inventory"])))
         if len(sources) != 1:
             raise LaunchError(f"the inventory of {template['name']} has {len(sources)} sources")
+        if not sources[0]["update_on_launch"] and sources[0]["status"] != "successful":
+            raise LaunchError(f"the inventory of {template['name']} was never read, and has no hosts")
         return str(sources[0]["source_path"])
 
 

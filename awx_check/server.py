@@ -140,6 +140,8 @@ class Controller:
             return HTTPStatus.OK, self._page([{"id": 1, "type": "user", "username": "admin"}], query, path)
         if method == "GET" and name == "project_updates" and rest and rest[0].isdigit():
             return HTTPStatus.OK, self.store.project_update(int(rest[0]))
+        if method == "GET" and name == "inventory_updates" and rest and rest[0].isdigit():
+            return HTTPStatus.OK, self.store.inventory_update(int(rest[0]))
         if name not in resources() and name not in unions():
             raise Missing
         if not rest:
@@ -179,6 +181,8 @@ class Controller:
                 self.store.associate(name, number, below, payload)
                 return HTTPStatus.NO_CONTENT, None
             raise NotAllowed
+        if name == "inventory_sources" and below == "update" and method == "POST":
+            return HTTPStatus.ACCEPTED, self.store.read_inventory(number)
         if below == "survey_spec" and below in resource.links:
             return self._survey(method, owner, payload)
         if below == "workflow_nodes" and below in resource.links and method == "GET":

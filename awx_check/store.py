@@ -34,6 +34,7 @@ class Store:
         self._associations: dict[tuple[str, int, str], list[int]] = {}
         self._surveys: dict[int, dict[str, Any]] = {}
         self._updates: dict[int, int] = {}
+        self._inventory_updates: dict[int, int] = {}
         self._last_id = 0
 
     # What there is.
@@ -201,6 +202,8 @@ class Store:
             _hide(shown["notification_configuration"], notifications.password_settings(kept["notification_type"]))
         if resource.name == "schedules":
             shown |= _calendar(kept)
+        if resource.name == "inventory_sources":
+            shown["status"] = "successful" if kept["id"] in self._inventory_updates else "never updated"
         if resource.name == "workflow_job_template_nodes":
             shown |= {
                 link: [one["id"] for one in self.associated(resource.name, kept["id"], link)] for link in rules.LINKS
@@ -215,11 +218,37 @@ class Store:
         """
         if number not in self._updates.values():
             raise Missing
-        return {"id": number, "type": "project_update", "status": "successful", "failed": False, "finished": _now()}
+        return _gone_well(number, "project_update")
+
+    def read_inventory(self, number: int) -> dict[str, Any]:
+        """Update an inventory source, which goes well and is done at once.
+
+        Raises:
+            Missing: There is no such source.
+        """
+        self.need("inventory_sources", number)
+        self._last_id += 1
+        self._inventory_updates[number] = self._last_id
+        return self.inventory_update(self._last_id)
+
+    def inventory_update(self, number: int) -> dict[str, Any]:
+        """The last update of an inventory source.
+
+        Raises:
+            Missing: There is no such update.
+        """
+        if number not in self._inventory_updates.values():
+            raise Missing
+        return _gone_well(number, "inventory_update")
 
     def secret(self, name: str, number: int) -> dict[str, Any]:
         """An object with its secrets in the clear, which no answer of the API holds: for the jobs that are run here."""
         return copy.deepcopy(self.need(name, number))
+
+
+def _gone_well(number: int, kind: str) -> dict[str, Any]:
+    ended = {"status": "successful", "failed": False, "finished": _now()}
+    return {"id": number, "type": kind, "url": f"{ROOT}/{kind}s/{number}/", **ended}
 
 
 def _calendar(kept: Mapping[str, Any]) -> dict[str, Any]:

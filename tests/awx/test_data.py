@@ -133,6 +133,29 @@ def test_the_time_out_of_a_job_is_later_than_every_limit_of_a_run(templates: dic
     assert templates["spot-reap"]["timeout"] > 600, "the next one must not be what ends it"
 
 
+def test_who_may_launch_a_preflight_alone_cannot_train(data: Data, templates: dict[str, Data]) -> None:
+    preflight = templates["spot-preflight"]
+    asked = {question["variable"] for question in data["surveys"][preflight["survey"]]["spec"]}
+    assert preflight["variables"] == {"preflight_only": True}
+    assert not {"variables", "tags", "skip_tags"} & set(preflight["ask"])
+    assert asked == {"spot_instance_markets"}
+    assert [name for name, one in templates.items() if "variables" in one["ask"]] == ["spot-train"]
+
+
+def test_what_ends_instances_waits_for_no_git_server(data: Data, templates: dict[str, Data]) -> None:
+    """AWX fails a job if its project, or the source of its inventory, has to be updated first and cannot be."""
+    updated = {one["name"]: one["scm_update_on_launch"] for one in data["projects"]}
+    assert {name for name, one in templates.items() if not updated[one["project"]]} == {
+        "spot-reap", "spot-terminate", "spot-rollback"
+    }  # fmt: skip
+    assert not data["inventory"]["source"]["update_on_launch"]
+    # An update that fails has AWX refuse the project's jobs, so nothing starts one by itself either.
+    still = {name for name, on_launch in updated.items() if not on_launch}
+    started = [one["template"] for one in data["schedules"]]
+    started += [node["template"] for workflow in data["workflows"] for node in workflow["nodes"]]
+    assert still.isdisjoint(started)
+
+
 def test_somebody_is_told_of_every_failure_and_of_each_end_once(data: Data, templates: dict[str, Data]) -> None:
     assert {name for name, one in templates.items() if "error" in one["notify"]} == set(templates)
     told = {name for name, one in templates.items() if "success" in one["notify"]}
@@ -143,7 +166,7 @@ def test_somebody_is_told_of_every_failure_and_of_each_end_once(data: Data, temp
 
 def test_what_a_workflow_or_schedule_starts_is_unique_by_name(data: Data) -> None:
     names = [one["name"] for one in data["job_templates"] + data["workflows"]]
-    names += [data["project"]["name"], data["inventory"]["source"]["name"]]
+    names += [*(one["name"] for one in data["projects"]), data["inventory"]["source"]["name"]]
     assert len(set(names)) == len(names)
     assert {one["template"] for one in data["schedules"]} <= set(names)
 

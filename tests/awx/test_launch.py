@@ -24,6 +24,7 @@ def template(api: Api, ids: Ids) -> Iterator[dict[str, Any]]:
     path = f"job_templates/{ids['job_templates']}/"
     api("PATCH", path, {"extra_vars": '{"seconds": 5, "own": true}', "timeout": 60, "verbosity": 1})
     api("POST", f"{path}credentials/", {"id": ids["credentials"]})
+    api("POST", f"inventory_sources/{ids['inventory_sources']}/update/")
     yield api("GET", path)[1]
     api("POST", f"{path}credentials/", {"id": ids["credentials"], "disassociate": True})
 
@@ -35,6 +36,22 @@ def test_a_job_has_what_template_survey_node_and_credential_say(launcher: Launch
     assert job.extra_vars == {"own": True, "seconds": 60, "run_id": "x"}, "the survey's default wins over the template"
     assert (job.verbosity, job.timeout, job.forks, job.limit, job.check) == (3, 60, 0, "", False)
     assert job.environment == {"ARN": "a"}
+
+
+def test_a_job_whose_inventory_was_never_read_has_no_hosts(
+    launcher: Launcher, template: dict[str, Any], api: Api, ids: Ids
+) -> None:
+    inventory = api.make("inventories", name="unread", organization=ids["organizations"])
+    fields = {"source": "scm", "source_project": ids["projects"], "source_path": "inventory/aws/hosts.yml"}
+    source = api.make("inventory_sources", name="unread", inventory=inventory, **fields)
+    job = {**template, "inventory": inventory}
+    with pytest.raises(LaunchError, match="was never read"):
+        launcher.job(job, {"extra_data": {"run_id": "x"}})
+
+    status, update = api("POST", f"inventory_sources/{source}/update/")
+
+    assert (status, api("GET", f"inventory_updates/{update['id']}/")[1]["failed"]) == (202, False)
+    assert launcher.job(job, {"extra_data": {"run_id": "x"}}).inventory == "inventory/aws/hosts.yml"
 
 
 def test_an_answer_that_is_missing_or_does_not_fit_starts_nothing(launcher: Launcher, template: dict[str, Any]) -> None:
