@@ -42,6 +42,22 @@ BLOCKED = frozenset(
         "SUPERVISOR_CONFIG_PATH",
     ]
 )
+#: Types that AWX brings, beside many others: namespace -> name, kind and inputs.
+MANAGED: Mapping[str, Mapping[str, Any]] = {
+    "scm": {"name": "Source Control", "kind": "scm", "fields": {"username": False, "password": True}},
+    "registry": {
+        "name": "Container Registry",
+        "kind": "registry",
+        "fields": {"host": False, "username": False, "password": True},
+        "required": ["host"],
+    },
+    "galaxy_api_token": {
+        "name": "Ansible Galaxy/Automation Hub API Token",
+        "kind": "galaxy",
+        "fields": {"url": False, "token": True},
+        "required": ["url"],
+    },
+}
 _VARIABLE = "^[a-zA-Z_]+[a-zA-Z0-9_]*$"
 _INPUTS = {
     "type": "object",

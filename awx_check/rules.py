@@ -49,6 +49,14 @@ def check(store: Store, resource: str, wanted: dict[str, Any], present: Object |
         raise Refused(errors)
 
 
+def _not_of(store: Store, number: int | None, namespace: str) -> bool:
+    """Whether there is a credential and it is of another type than AWX's own of this namespace."""
+    if number is None:
+        return False
+    kind = store.need("credential_types", store.need("credentials", number)["credential_type"])
+    return bool(kind["namespace"] != namespace)
+
+
 def _credential_type(store: Store, wanted: dict[str, Any], present: Object | None) -> Errors:
     if text := credentials.problem_of_inputs(wanted["inputs"]):
         return {"inputs": [text]}
@@ -77,12 +85,24 @@ def _project(store: Store, wanted: dict[str, Any], present: Object | None) -> Er
         named = [name for name in ("scm_refspec", "scm_track_submodules") if wanted[name]]
         if named:
             return {named[0]: [f"{named[0]} can only be used with git projects."]}
+    if wanted["scm_type"] and _not_of(store, wanted["credential"], "scm"):
+        return {"credential": ["Credential kind must be 'scm'."]}
     if wanted["scm_type"] and not wanted["scm_url"]:
         return {"scm_url": ["SCM URL is required."]}
     if not wanted["scm_type"]:
         for name in ("scm_update_on_launch", "scm_delete_on_update", "scm_clean"):
             if wanted[name]:
                 return {name: ["Update options must be set to false for manual projects."]}
+    return {}
+
+
+def _execution_environment(store: Store, wanted: dict[str, Any], present: Object | None) -> Errors:
+    if _not_of(store, wanted["credential"], "registry"):
+        return {
+            "credential": [
+                "Only Container Registry credentials can be associated with an Execution Environment",
+            ]
+        }
     return {}
 
 
@@ -206,6 +226,9 @@ def check_association(store: Store, resource: str, owner: Object, name: str, add
             raise Refused({"Error": ["The two nodes are of different workflows."]})
         if _reaches(store, added["id"], owner["id"]):
             raise Refused({"Error": ["Cycle detected."]})
+    if name == "galaxy_credentials" and _not_of(store, added["id"], "galaxy_api_token"):
+        kind = store.need("credential_types", added["credential_type"])["name"]
+        raise Refused({"msg": [f"Credential must be a Galaxy credential, not {kind}."]})
     if name == "credentials":
         for other in store.associated(resource, owner["id"], name):
             if other["credential_type"] == added["credential_type"]:
@@ -230,6 +253,7 @@ def _reaches(store: Store, start: int, target: int) -> bool:
 _RULES: Mapping[str, Callable[[Store, dict[str, Any], Object | None], Errors]] = {
     "credential_types": _credential_type,
     "credentials": _credential,
+    "execution_environments": _execution_environment,
     "projects": _project,
     "inventories": _inventory,
     "inventory_sources": _inventory_source,

@@ -27,6 +27,8 @@ VERSION = "24.6.1"
 PAGE_SIZE = 25
 MOST_PER_PAGE = 200
 READ_ONLY = ("GET", "HEAD", "OPTIONS")
+#: What a system administrator may do, and the administrator of an organisation may not.
+ADMINISTRATORS = (("POST", "organizations"), ("POST", "credential_types"), ("PATCH", "credential_types"))
 
 
 @dataclass(frozen=True)
@@ -57,17 +59,18 @@ class Controller:
         requests: Every request so far.
     """
 
-    def __init__(self, project: Path, page_size: int = PAGE_SIZE) -> None:
+    def __init__(self, project: Path, page_size: int = PAGE_SIZE, superuser: bool = True) -> None:
         """Take a free port on loopback.
 
         Args:
             project: What the update of a project brings; see `Store`.
             page_size: How many objects a page of a list has, where a request does not say.
+            superuser: Whether the token is that of a system administrator.
         """
         self.store = Store(project)
         self.token = secrets.token_hex(15)
         self.requests: list[Request] = []
-        self._page_size = page_size
+        self._page_size, self._superuser = page_size, superuser
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"controller": self}))
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
@@ -137,13 +140,16 @@ class Controller:
         if method == "GET" and parts == ["config"]:
             return HTTPStatus.OK, {"version": VERSION, "license_info": {"license_type": "open"}, "time_zone": "UTC"}
         if method == "GET" and parts == ["me"]:
-            return HTTPStatus.OK, self._page([{"id": 1, "type": "user", "username": "admin"}], query, path)
+            user = {"id": 1, "type": "user", "username": "admin", "is_superuser": self._superuser}
+            return HTTPStatus.OK, self._page([user], query, path)
         if method == "GET" and name == "project_updates" and rest and rest[0].isdigit():
             return HTTPStatus.OK, self.store.project_update(int(rest[0]))
         if method == "GET" and name == "inventory_updates" and rest and rest[0].isdigit():
             return HTTPStatus.OK, self.store.inventory_update(int(rest[0]))
         if name not in resources() and name not in unions():
             raise Missing
+        if not self._superuser and (method, name) in ADMINISTRATORS:
+            return HTTPStatus.FORBIDDEN, {"detail": "You do not have permission to perform this action."}
         if not rest:
             return self._collection(method, name, query, payload, path)
         number = int(rest[0]) if rest[0].isdigit() else self.store.named(name, rest[0])["id"]

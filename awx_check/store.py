@@ -36,6 +36,27 @@ class Store:
         self._updates: dict[int, int] = {}
         self._inventory_updates: dict[int, int] = {}
         self._last_id = 0
+        for namespace, kind in credentials.MANAGED.items():
+            self._keep_managed(namespace, kind)
+
+    def _keep_managed(self, namespace: str, kind: Mapping[str, Any]) -> None:
+        """Keep a credential type that AWX brings."""
+        fields = [
+            {"id": name, "label": name, "type": "string", **({"secret": True} if secret else {})}
+            for name, secret in kind["fields"].items()
+        ]
+        self._last_id += 1
+        initial = {name: one.initial() for name, one in resources()["credential_types"].fields.items()}
+        self._objects["credential_types"][self._last_id] = initial | {
+            "id": self._last_id,
+            "name": kind["name"],
+            "kind": kind["kind"],
+            "namespace": namespace,
+            "managed": True,
+            "inputs": {"fields": fields, "required": kind.get("required", [])},
+            "created": _now(),
+            "modified": _now(),
+        }
 
     # What there is.
 

@@ -42,10 +42,9 @@ def test_without_the_token_nothing_is_answered_but_ping(controller: Controller, 
     assert controller.answer("GET", "/api/v2/ping/", None, token) == (200, {"version": "24.6.1", "ha": False})
 
 
-def test_lists_are_looked_up_by_field_and_come_in_pages(ids: Ids) -> None:
+def test_lists_are_looked_up_by_field_and_come_in_pages() -> None:
     api = Api(Controller(PROJECT, page_size=2))
-    for name in "abc":
-        api.make("organizations", name=name)
+    ids = {name: api.make("organizations", name=name) for name in "abc"}
 
     first = api("GET", "organizations/")[1]
     second = api.controller.answer("GET", first["next"], None, api.controller.token)[1]
@@ -54,7 +53,10 @@ def test_lists_are_looked_up_by_field_and_come_in_pages(ids: Ids) -> None:
     assert [one["name"] for one in first["results"] + second["results"]] == ["a", "b", "c"]
     assert second["next"] is None
     assert [one["name"] for one in api("GET", "organizations/?name=b")[1]["results"]] == ["b"]
-    assert [one["name"] for one in api("GET", "organizations/?or__id=1&or__name=b")[1]["results"]] == ["a", "b"]
+    assert [one["name"] for one in api("GET", f"organizations/?or__id={ids['a']}&or__name=b")[1]["results"]] == [
+        "a",
+        "b",
+    ]
     assert api("GET", "organizations/?page=9")[0] == 404
     assert api("GET", "organizations/?page=x")[0] == 404
     assert "no field named 'nmae'" in refusal(api("GET", "organizations/?nmae=b"))["detail"][0]
@@ -244,6 +246,40 @@ def test_a_wrong_configuration_of_a_notification_is_refused(
 def test_a_configuration_gets_the_defaults_of_its_kind(api: Api, ids: Ids) -> None:
     shown = api("GET", f"notification_templates/{ids['notification_templates']}/")[1]
     assert shown["notification_configuration"] == {**EMAIL, "timeout": 30}
+
+
+def test_a_credential_is_of_the_type_that_it_is_for(api: Api, ids: Ids) -> None:
+    kinds = {one["namespace"]: one["id"] for one in api("GET", "credential_types/")[1]["results"] if one["managed"]}
+    inputs = {"scm": {"username": "u"}, "registry": {"host": "h"}, "galaxy_api_token": {"url": "u"}}
+    made = {
+        name: api.make(
+            "credentials",
+            name=name,
+            organization=ids["organizations"],
+            credential_type=kinds[name],
+            inputs=inputs[name],
+        )
+        for name in inputs
+    }
+    project, image = f"projects/{ids['projects']}/", f"execution_environments/{ids['execution_environments']}/"
+    galaxy = f"organizations/{ids['organizations']}/galaxy_credentials/"
+
+    assert "must be 'scm'" in refusal(api("PATCH", project, {"credential": made["registry"]}))["credential"][0]
+    assert "Only Container Registry" in refusal(api("PATCH", image, {"credential": made["scm"]}))["credential"][0]
+    assert "must be a Galaxy credential" in refusal(api("POST", galaxy, {"id": made["scm"]}))["msg"][0]
+    assert api("PATCH", project, {"credential": made["scm"]})[0] == 200
+    assert api("PATCH", image, {"credential": made["registry"]})[0] == 200
+    assert api("POST", galaxy, {"id": made["galaxy_api_token"]})[0] == 204
+
+
+def test_only_a_system_administrator_makes_organisations_and_credential_types() -> None:
+    api = Api(Controller(PROJECT, superuser=False))
+    kind = {"name": "x", "kind": "cloud"}
+
+    assert api("GET", "me/")[1]["results"][0]["is_superuser"] is False
+    assert api("POST", "organizations/", {"name": "x"})[0] == 403
+    assert api("POST", "credential_types/", kind)[0] == 403
+    assert api("GET", "credential_types/")[0] == 200
 
 
 def test_messages_that_a_change_leaves_out_stay(api: Api, ids: Ids) -> None:
