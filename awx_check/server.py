@@ -187,8 +187,8 @@ class Controller:
                 self.store.associate(name, number, below, payload)
                 return HTTPStatus.NO_CONTENT, None
             raise NotAllowed
-        if name == "inventory_sources" and below == "update" and method == "POST":
-            return HTTPStatus.ACCEPTED, self.store.read_inventory(number)
+        if name in ("projects", "inventory_sources") and below == "update" and method == "POST":
+            return HTTPStatus.ACCEPTED, self.store.start_update(name, number)
         if below == "survey_spec" and below in resource.links:
             return self._survey(method, owner, payload)
         if below == "workflow_nodes" and below in resource.links and method == "GET":

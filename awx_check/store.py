@@ -12,6 +12,8 @@ from awx_check import credentials, notifications, private_data, recurrence, rule
 from awx_check.shapes import Refused, Resource, resources, unions
 
 ROOT = "/api/v2"
+#: What every project is at.
+REVISION = "0" * 40
 
 
 class Missing(Exception):
@@ -133,7 +135,7 @@ class Store:
             # AWX updates a new project at once; here it is done by the time anyone asks.
             self._last_id += 1
             self._updates[kept["id"]] = self._last_id
-            kept["scm_revision"] = "0" * 40
+            kept["scm_revision"] = REVISION
         return kept
 
     def update(self, name: str, number: int, payload: Any) -> dict[str, Any]:
@@ -223,8 +225,9 @@ class Store:
             _hide(shown["notification_configuration"], notifications.password_settings(kept["notification_type"]))
         if resource.name == "schedules":
             shown |= _calendar(kept)
-        if resource.name == "inventory_sources":
-            shown["status"] = "successful" if kept["id"] in self._inventory_updates else "never updated"
+        if resource.name in ("projects", "inventory_sources"):
+            done = {**self._updates, **self._inventory_updates}
+            shown["status"] = "successful" if kept["id"] in done else "never updated"
         if resource.name == "workflow_job_template_nodes":
             shown |= {
                 link: [one["id"] for one in self.associated(resource.name, kept["id"], link)] for link in rules.LINKS
@@ -239,18 +242,22 @@ class Store:
         """
         if number not in self._updates.values():
             raise Missing
-        return _gone_well(number, "project_update")
+        return {**_gone_well(number, "project_update"), "scm_revision": REVISION}
 
-    def read_inventory(self, number: int) -> dict[str, Any]:
-        """Update an inventory source, which goes well and is done at once.
+    def start_update(self, name: str, number: int) -> dict[str, Any]:
+        """Update a project or an inventory source, which goes well and is done at once.
 
         Raises:
-            Missing: There is no such source.
+            Missing: There is no such object.
         """
-        self.need("inventory_sources", number)
+        self.need(name, number)
         self._last_id += 1
-        self._inventory_updates[number] = self._last_id
-        return self.inventory_update(self._last_id)
+        kept, answer = {
+            "projects": (self._updates, self.project_update),
+            "inventory_sources": (self._inventory_updates, self.inventory_update),
+        }[name]
+        kept[number] = self._last_id
+        return answer(self._last_id)
 
     def inventory_update(self, number: int) -> dict[str, Any]:
         """The last update of an inventory source.

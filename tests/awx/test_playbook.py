@@ -198,17 +198,20 @@ def test_an_organisation_with_galaxy_credentials_is_refused_unless_somebody_has_
 
 
 class Refusing(Controller):
-    """Takes no notification that goes to Slack."""
+    """Takes no notification that goes to Slack, and could not fetch the safety net's project when that was made."""
 
     def answer(self, method: str, target: str, payload: Any, token: str | None) -> tuple[int, Any]:
         """Answer one request."""
         if method == "POST" and (payload or {}).get("notification_type") == "slack":
             return 400, {"notification_configuration": ["refused by the test"]}
-        return super().answer(method, target, payload, token)
+        status, body = super().answer(method, target, payload, token)
+        if method == "GET" and status == 200 and body.get("name") == "spot-train safety net":
+            body["status"] = "failed"
+        return status, body
 
 
-def test_no_secret_is_shown_even_where_a_notification_is_refused_and_existing_credentials_are_used() -> None:
-    """One run at the highest verbosity that people use; the refusal is its end."""
+def test_no_secret_is_shown_what_failed_is_fetched_again_and_existing_credentials_are_used() -> None:
+    """One run at the highest verbosity that people use; the refusal of a notification is its end."""
     assert awx_collection.main([]) == 0
     inputs = {
         **given(**mailing(username="u", password=SECRETS["mail"]), **slack(token=SECRETS["slack"])),
@@ -232,7 +235,10 @@ def test_no_secret_is_shown_even_where_a_notification_is_refused_and_existing_cr
         assert "refused by the test" in done.output
         assert [name for name in (*SECRETS.values(), controller.token) if name in done.output] == []
         assert [one["name"] for one in pages(controller, "notification_templates")] == ["spot-train by e-mail"]
-        assert [one["credential"] for one in pages(controller, "projects")] == [scm, scm]
+        projects = {one["name"]: one for one in pages(controller, "projects")}
+        assert [one["credential"] for one in projects.values()] == [scm, scm]
+        fetched = [one.path for one in controller.writes if one.path.endswith("/update/") and "/projects/" in one.path]
+        assert fetched == [f"{projects['spot-train safety net']['url']}update/"]
         assert [one["credential"] for one in pages(controller, "execution_environments")] == [registry]
         assert api("GET", f"organizations/{organization}/galaxy_credentials/")[1]["count"] == 0
 
