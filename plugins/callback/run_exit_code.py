@@ -16,11 +16,19 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ansible import constants, context
+import ansible.module_utils
 from ansible.plugins.callback import CallbackBase
+
+# Module utilities are found by modules only; a callback has to say where they are.
+UTILS = str(Path(__file__).resolve().parents[2] / "plugins" / "module_utils")
+if UTILS not in ansible.module_utils.__path__:
+    ansible.module_utils.__path__.append(UTILS)
+
+from ansible.module_utils.run_outcome import Outcome
 
 if TYPE_CHECKING:
     from ansible.executor.stats import AggregateStats
@@ -41,10 +49,6 @@ requirements:
   - enable in configuration (C(callbacks_enabled = run_exit_code))
 """
 
-MODULE = "run_report"
-#: 64 is what the origin's launcher exits with when every cell of its matrix was refused. 75 is EX_TEMPFAIL of
-#: sysexits.h: try again later.
-CODES = {"passed": 0, "no_capacity": 64, "interrupted": 75}
 #: Ansible's own codes for a host that failed or was unreachable; no other is exchanged.
 EXCHANGED = (2, 4)
 
@@ -62,30 +66,24 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core is not
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Start without an outcome."""
         super().__init__(*args, **kwargs)
-        self._code: int | None = None
+        self._outcome = Outcome()
 
     def v2_playbook_on_start(self, playbook: Playbook) -> None:
         """Forget the run of the playbook before, of one command line."""
-        self._code = None
+        self._outcome = Outcome()
 
     def v2_runner_on_ok(self, result: CallbackTaskResult) -> None:
         """Take the outcome from a report."""
-        told = result.result
-        if str(result.task.action).rpartition(".")[2] == MODULE and isinstance(told, Mapping):
-            self._code = CODES.get(str(told.get("outcome")))
+        self._outcome.note(result)
 
     def v2_playbook_on_stats(self, stats: AggregateStats) -> None:
         """Exchange the exit code that is to come, if the playbook failed and the run's outcome has one.
 
         After a playbook that failed, ansible-playbook plays no other; after one that did not, the code is not its own.
         """
-        failed = {*stats.failures, *stats.dark}
-        if self._code == 0 and len(context.CLIARGS.get("args", ())) != 1:
-            return
-        if self._code == 0 and failed.intersection(constants.LOCALHOST):
-            return  # something failed after the report, or beside it
-        if self._code is not None and failed:
-            sys.exit = exchanging(sys.exit, self._code)
+        code = self._outcome.code({*stats.failures, *stats.dark})
+        if code is not None:
+            sys.exit = exchanging(sys.exit, code)
 
 
 def exchanging(leave: Exit, code: int) -> Exit:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from ansible import constants
+from ansible import constants, context
 
 if TYPE_CHECKING:
     from ansible.executor.task_result import CallbackTaskResult
@@ -38,6 +38,10 @@ class Outcome:
             failed: The hosts that failed or could not be reached.
         """
         hosts = set(failed)
-        if not hosts or (self._code == 0 and hosts.intersection(constants.LOCALHOST)):
-            return None  # something failed after the report, or beside it
+        if not hosts:
+            return None
+        # Something failed after the report or beside it; or there is a playbook that will now not be played.
+        alone = len(context.CLIARGS.get("args", ())) == 1
+        if self._code == 0 and (not alone or hosts.intersection(constants.LOCALHOST)):
+            return None
         return self._code
