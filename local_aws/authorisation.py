@@ -84,7 +84,7 @@ def authorise(request: AwsRequest, principal: Principal, tags_of: TagLookup) -> 
         allowed = policy.evaluate(policies, question.permission, resources, question.context)
         for observer in _observers:
             observer(Decision(principal, request.action, question, allowed))
-        if not allowed:
+        if not allowed and not _trusted_by_name(request, principal, question, policies):
             if _names_no_bucket(request):
                 raise AwsError("NoSuchBucket", "The specified bucket does not exist", 404)
             resource = question.resource or ANY
@@ -137,7 +137,7 @@ def _without_key(request: AwsRequest) -> str | None:
 def _context(request: AwsRequest, principal: Principal) -> dict[str, Value]:
     """The condition keys of a request, whatever its resources."""
     context: dict[str, Value] = {
-        "aws:PrincipalArn": principal.arn,
+        "aws:PrincipalArn": principal.identity,
         "aws:RequestedRegion": request.region,
         "aws:SecureTransport": "false",
         "aws:SourceIp": "127.0.0.1",
@@ -212,6 +212,21 @@ def _trusted(request: AwsRequest, principal: Principal) -> bool:
     document = _trust_policy(str(request.parameters.get("RoleArn", "")))
     context = _context(request, principal)
     return document is not None and policy.trusts(document, principal.arns, request.permission, context)
+
+
+def _trusted_by_name(request: AwsRequest, principal: Principal, question: Question, policies: list[str]) -> bool:
+    """Whether a role may be taken by who is named in its trust policy, though no policy of theirs says so.
+
+    In one account a policy of the resource that names the caller is enough, unless one of the caller's own forbids it
+    (IAM User Guide, "Policy evaluation for requests within a single account"). One that names the account is not.
+    """
+    if request.permission != "sts:AssumeRole":
+        return False
+    said = policy.decide(policies, question.permission, question.resource or ANY, question.context)
+    document = _trust_policy(str(request.parameters.get("RoleArn", "")))
+    if said == policy.EXPLICIT_DENY or document is None:
+        return False
+    return policy.trusts(document, principal.own_arns, question.permission, question.context, by_name=True)
 
 
 def _trust_policy(role_arn: str) -> str | None:

@@ -46,10 +46,19 @@ class Principal:
     role: str | None = None
 
     @property
+    def identity(self) -> str:
+        """ARN of the user, or of the role of a session: what the key ``aws:PrincipalArn`` is."""
+        return f"arn:aws:iam::{ACCOUNT_ID}:role/{self.role}" if self.role else self.arn
+
+    @property
+    def own_arns(self) -> list[str]:
+        """The names that the caller shares with nobody of another user or role."""
+        return [self.arn, self.identity]
+
+    @property
     def arns(self) -> list[str]:
         """Every name of the caller that the ``Principal`` of a trust policy may use."""
-        role = [f"arn:aws:iam::{ACCOUNT_ID}:role/{self.role}"] if self.role else []
-        return [self.arn, *role, f"arn:aws:iam::{ACCOUNT_ID}:root", ACCOUNT_ID]
+        return [*self.own_arns, f"arn:aws:iam::{ACCOUNT_ID}:root", ACCOUNT_ID]
 
     def policies(self) -> list[str]:
         """Policy documents (JSON) attached to the caller, inline and managed."""

@@ -49,7 +49,7 @@ def missing_keys(policies: Iterable[str], permission: str, resource: str, contex
     return sorted(key for key in wanted if key.lower() not in given)
 
 
-def trusts(document: str, principals: Iterable[str], permission: str, context: Context) -> bool:
+def trusts(document: str, principals: Iterable[str], permission: str, context: Context, by_name: bool = False) -> bool:
     """Whether a role's trust policy lets a caller do ``permission`` (``sts:AssumeRole``).
 
     Args:
@@ -57,8 +57,9 @@ def trusts(document: str, principals: Iterable[str], permission: str, context: C
         principals: Every name of the caller that a ``Principal`` element may use: ARN, account, service.
         permission: The IAM action.
         context: Condition keys of the request.
+        by_name: Only if a statement names the caller; one for everybody does not count.
     """
-    named = set(principals) | {"*"}
+    named = set(principals) if by_name else {*principals, "*"}
     statements = [s for s in _statements(document) if named & set(_principals(s))]
     return _decision(statements, permission, None, context) == ALLOWED
 

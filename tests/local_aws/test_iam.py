@@ -252,6 +252,24 @@ def test_a_role_is_taken_only_by_whom_it_trusts_and_who_may_take_it(server: Any,
     assert owner.assume_role(RoleArn=for_all, RoleSessionName="me")["Credentials"]["SessionToken"]
 
 
+def test_who_is_named_in_a_trust_needs_no_policy_of_its_own_but_must_not_be_forbidden(
+    server: Any, iam_user: User, role: Any
+) -> None:
+    named, forbidden = iam_user(), iam_user(deny("sts:AssumeRole"))
+    arns = [each("sts").get_caller_identity()["Arn"] for each in (named, forbidden)]
+    by_name = role("by-name", allow("sts:AssumeRole"), trust={"Principal": {"AWS": arns}})
+    root = {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
+    session = {"ArnEquals": {"aws:PrincipalArn": by_name}}
+    by_root = role("by-root", trust={"Principal": root, "Condition": session})
+    keys = named("sts").assume_role(RoleArn=by_name, RoleSessionName="me")["Credentials"]
+    denied(lambda: forbidden("sts").assume_role(RoleArn=by_name, RoleSessionName="me"))
+    # The account trusted, and of it one role, which needs the right as well.
+    denied(lambda: named("sts").assume_role(RoleArn=by_root, RoleSessionName="me"))
+    denied(lambda: server.client("sts").assume_role(RoleArn=by_root, RoleSessionName="me"))
+    chained = server.client_of("sts", keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
+    assert chained.assume_role(RoleArn=by_root, RoleSessionName="me")["Credentials"]["SessionToken"]
+
+
 def test_policies_of_groups_and_managed_policies_count(server: Any, iam_user: User) -> None:
     iam = server.client("iam")
     user = iam_user()
