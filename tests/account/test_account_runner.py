@@ -13,8 +13,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
+from botocore.stub import Stubber
 
 from roles.spot_instance.account_checks import (
     a11_region,
@@ -25,6 +27,7 @@ from roles.spot_instance.account_checks import (
     a41_quota,
     a42_price,
     a50_permissions,
+    buckets,
 )
 from roles.spot_instance.account_checks.base import Finding, Settings, Unavailable, is_standard, one_line, worst
 from roles.spot_instance.account_checks.context import Context
@@ -51,6 +54,9 @@ ARGUMENTS: dict[str, Any] = {
     "expiry_role": "spot-train-expiry",
 }
 ACCOUNT = "123456789012"
+#: Outbound open, as AWS makes a group.
+GROUP = {"GroupName": "spot-train", "GroupId": "sg-1", "VpcId": "vpc-1", "IpPermissions": [],
+         "IpPermissionsEgress": [{"IpProtocol": "-1"}]}  # fmt: skip
 ROOT = Path(__file__).resolve().parents[2]
 Shown = Callable[..., Context]
 
@@ -254,7 +260,7 @@ def test_a_full_subnet_is_a_warning_until_all_are_full(shown: Shown) -> None:
 
 
 def test_a_security_group_in_another_network_is_named(shown: Shown) -> None:
-    group = {"GroupName": "spot-train", "GroupId": "sg-1", "VpcId": "vpc-2", "IpPermissions": []}
+    group = {**GROUP, "VpcId": "vpc-2"}
     found = a23_security_group.run(shown(group=group, subnets=[subnet("subnet-1")]))
     assert found == Finding("fail", "sg-1 is in vpc-2, and subnet-1 in another")
 
@@ -268,9 +274,41 @@ def test_a_security_group_in_another_network_is_named(shown: Shown) -> None:
     ],
 )
 def test_an_inbound_rule_is_named_by_its_ports(shown: Shown, rule: dict[str, Any], words: str) -> None:
-    group = {"GroupName": "spot-train", "GroupId": "sg-1", "VpcId": "vpc-1", "IpPermissions": [rule]}
-    found = a23_security_group.run(shown(group=group, subnets=[subnet("subnet-1")]))
+    found = a23_security_group.run(shown(group={**GROUP, "IpPermissions": [rule]}, subnets=[subnet("subnet-1")]))
     assert found.status == "fail" and words in found.detail
+
+
+def test_a_security_group_without_a_way_out_fails(shown: Shown) -> None:
+    found = a23_security_group.run(shown(group={**GROUP, "IpPermissionsEgress": []}, subnets=[subnet("subnet-1")]))
+    assert found == Finding("fail", "spot-train has no outbound rule, so that an instance reaches nothing")
+    assert a23_security_group.run(shown(group=GROUP, subnets=[subnet("subnet-1")])).status == "pass"
+
+
+@pytest.mark.parametrize(
+    ("key", "found"),
+    [
+        (None, []),
+        ("arn:aws:kms:us-east-1:123456789012:alias/aws/s3", []),
+        (
+            "arn:k",
+            [("warn", "bucket b is encrypted with the key arn:k, which the policies of files/iam let nobody use")],
+        ),
+    ],
+)
+def test_a_bucket_with_a_key_of_a_customer_is_a_warning(
+    shown: Shown, monkeypatch: pytest.MonkeyPatch, key: str | None, found: list[Any]
+) -> None:
+    default = {"SSEAlgorithm": "aws:kms", **({"KMSMasterKeyID": key} if key else {})}
+    s3 = boto3.client("s3", region_name="us-east-1", aws_access_key_id="id", aws_secret_access_key="secret")
+    context = shown()
+    monkeypatch.setattr(context, "client", lambda service: s3)
+    with Stubber(s3) as stub:
+        rules = {"Rules": [{"ApplyServerSideEncryptionByDefault": default}]}
+        stub.add_response("get_bucket_encryption", {"ServerSideEncryptionConfiguration": rules})
+        blocked = dict.fromkeys(buckets.BLOCKS, True)
+        stub.add_response("get_public_access_block", {"PublicAccessBlockConfiguration": blocked})
+        stub.add_response("head_bucket", {"BucketRegion": "us-east-1"})
+        assert buckets.protection(context, "b") == found
 
 
 @pytest.mark.parametrize(

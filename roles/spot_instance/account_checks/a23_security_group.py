@@ -1,11 +1,14 @@
-"""The security group: exactly one of the name, no inbound rule, in the network of the subnets."""
+"""The security group: exactly one of the name, no inbound rule, a way out, in the network of the subnets."""
 
 from __future__ import annotations
 
 from .base import Finding, Status, Unavailable, worst
 from .context import Context
 
-REMEDY = "keep one security group of that name in the subnets' VPC, and remove its inbound rules: SSM needs none"
+REMEDY = (
+    "keep one security group of that name in the subnets' VPC, and remove its inbound rules: SSM needs none, but a way "
+    "out"
+)
 
 
 def run(context: Context) -> Finding:
@@ -15,6 +18,8 @@ def run(context: Context) -> Finding:
     if group["IpPermissions"]:
         ports = ", ".join(_rule(rule) for rule in group["IpPermissions"])
         findings.append(("fail", f"{group['GroupName']} has inbound rules ({ports}), and must have none"))
+    if not group["IpPermissionsEgress"]:
+        findings.append(("fail", f"{group['GroupName']} has no outbound rule, so that an instance reaches nothing"))
     try:
         elsewhere = sorted({subnet["SubnetId"] for subnet in context.subnets if subnet["VpcId"] != group.get("VpcId")})
     except Unavailable:

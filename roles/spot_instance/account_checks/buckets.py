@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from botocore.exceptions import ClientError
 
 from .base import Status, error_code, one_line
 from .context import Context
 
+#: S3's own key at KMS needs no right of its own; any other key does.
+OWN_KEY = "alias/aws/s3"
 BLOCKS = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
 
 
@@ -28,7 +32,7 @@ def protection(context: Context, bucket: str) -> list[tuple[Status, str]]:
     s3 = context.client("s3")
     findings: list[tuple[Status, str]] = []
     try:
-        s3.get_bucket_encryption(Bucket=bucket)
+        findings += _key(bucket, s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"])
     except ClientError as error:
         lacks = error_code(error) == "ServerSideEncryptionConfigurationNotFoundError"
         findings.append(("fail", f"bucket {bucket} has no default encryption" if lacks else one_line(error)))
@@ -45,3 +49,10 @@ def protection(context: Context, bucket: str) -> list[tuple[Status, str]]:
     if region != context.settings.region:
         findings.append(("fail", f"bucket {bucket} is in {region}, the run in {context.settings.region}"))
     return findings
+
+
+def _key(bucket: str, encryption: dict[str, Any]) -> list[tuple[Status, str]]:
+    """A warning where objects are encrypted with a customer's key, which no supplied policy lets anybody use."""
+    keys = [rule.get("ApplyServerSideEncryptionByDefault", {}).get("KMSMasterKeyID") for rule in encryption["Rules"]]
+    told = "bucket {} is encrypted with the key {}, which the policies of files/iam let nobody use"
+    return [("warn", told.format(bucket, key)) for key in keys if key and not key.endswith(OWN_KEY)]
