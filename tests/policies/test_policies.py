@@ -9,9 +9,10 @@ import warnings
 from typing import Any
 
 import pytest
+from moto.iam.aws_managed_policies import aws_managed_policies_data
 
 from drills.policies.statements import POLICIES, Statement, filled, statements
-from local_aws import resources
+from local_aws import policy, resources
 from local_aws.resources import EC2_DESCRIBE_WITH_RESOURCES, WITHOUT_RESOURCE
 from tests.policies import reference
 
@@ -77,6 +78,21 @@ def lint(policy: dict[str, Any]) -> set[tuple[str, str]]:
         details = finding.detail if isinstance(finding.detail, list) else [finding.detail]
         found |= {(finding.issue, str(each["action"]) if isinstance(each, dict) else "") for each in details}
     return found
+
+
+def test_a_preflight_s_agent_may_do_its_work_and_its_role_can_change_nothing_with_another_policy() -> None:
+    managed: dict[str, Any] = json.loads(aws_managed_policies_data)["AmazonSSMManagedInstanceCore"]["Document"]
+    everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    agent = {action for each in managed["Statement"] for action in each["Action"]}
+    policies = [json.dumps(each) for each in (filled("preflight_instance"), everything)]
+    said = {action: policy.decide(policies, action, "*", {}) for action in (*agent, "kms:Decrypt", *CHANGES)}
+    assert {action for action, answer in said.items() if answer != policy.ALLOWED} == CHANGES
+
+
+CHANGES = {
+    *("kms:Encrypt", "kms:GenerateDataKey", "s3:PutObject", "s3:DeleteObject", "ec2:RunInstances"),
+    *("ssm:PutParameter", "ssm:SendCommand", "ssm:StartAutomationExecution", "ssm:StartSession"),
+}
 
 
 def test_what_a_launch_uses_and_makes_is_allowed_between_the_statements() -> None:
