@@ -65,15 +65,19 @@ class Owner:
         self.account.local_aws("start", "--boot-delay", "0.5")
         self.reservation = reserve(folder / "aws")
         self.account.environment = self.reservation.client_environment(self.reservation.operator)
-        subnets = self.client("ec2").describe_subnets()["Subnets"]
-        # One of them, as each costs three modules.
-        self.subnets = sorted(subnet["SubnetId"] for subnet in subnets)[:1]
+        # One of them, as each costs three modules; by zone, as not every zone has every type.
+        self.subnets = self.subnets_by_zone()[:1]
         # IAM trusts nobody who is not there.
         self.client("iam").create_user(UserName=TAKER.rpartition("/")[2])
 
     def client(self, service: str) -> Any:
         """A boto3 client of the owner."""
         return self.account.client(service)
+
+    def subnets_by_zone(self) -> list[str]:
+        """The ids of all subnets, in the order of their zones."""
+        subnets = self.client("ec2").describe_subnets()["Subnets"]
+        return [each["SubnetId"] for each in sorted(subnets, key=lambda subnet: str(subnet["AvailabilityZone"]))]
 
     @property
     def cloud(self) -> Cloud:
