@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
+from botocore.exceptions import ClientError
 
 from drills.account import ROOT, practice_source
 from local_aws import substitutions
@@ -22,12 +23,14 @@ from tests.account_setup.conftest import ACCOUNT_ID, CONTROLLER, DATA, NEWEST, T
 from tests.e2e.conftest import NO_LEAKS, Account, Run
 from tests.layers.conftest import RUN, tags_of_run
 
+OTHERS = "others-data"
 WRITTEN = "predictor/practice.json"
 TOPIC = f"arn:aws:sns:us-east-1:{ACCOUNT_ID}:spot-train-runs"
 #: Of the predictor's lock file, what the practice project needs to write.
 LOCKED = ("boto3", "botocore", "jmespath", "python-dateutil", "s3transfer", "six", "urllib3")
 LOCAL: dict[str, Any] = yaml.safe_load((ROOT / "inventory" / "local" / "account.yml").read_text())
 TAG = {"Key": "project", "Value": "spot-train"}
+MARK = {"Key": "made_by", "Value": "aws_setup"}
 ROLES = ["controller", "expiry", "preflight", "rollback", "training"]
 
 Inventory = dict[str, list[str]]
@@ -36,17 +39,24 @@ Inventory = dict[str, list[str]]
 @pytest.fixture(scope="module")
 def others(owner: Owner) -> Inventory:
     """What others have in the account, as like ours as can be."""
-    owner.client("s3").create_bucket(Bucket="others-data")
+    owner.client("s3").create_bucket(Bucket=OTHERS)
+    owner.client("s3").put_object(Bucket=OTHERS, Key="prices", Body=b"dear")
     trust = {"Version": "2012-10-17", "Statement": [
         {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}]}  # fmt: skip
     owner.client("iam").create_role(RoleName="spot-train-2-training", AssumeRolePolicyDocument=json.dumps(trust))
     owner.client("sns").create_topic(Name="spot-train-runs-2")
     ec2 = owner.client("ec2")
     ec2.create_security_group(GroupName="spot-train-2", Description="another's")
-    another = sorted(subnet["SubnetId"] for subnet in ec2.describe_subnets()["Subnets"])[1]
+    another = owner.subnets_by_zone()[1]
     ec2.create_tags(Resources=[another], Tags=[{"Key": "project", "Value": "spot-train-2"}])
     ec2.create_tags(Resources=owner.subnets, Tags=[{"Key": "Name", "Value": "a"}])
     return owner.inventory()
+
+
+@pytest.fixture(scope="module")
+def refused(owner: Owner, others: Inventory) -> Played:
+    """A set-up that is given somebody's bucket for transport."""
+    return owner.set_up(core=NEWEST, transport_bucket=OTHERS)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +78,7 @@ def made(owner: Owner, looked: Played) -> Played:
 
 @pytest.fixture(scope="module")
 def run(owner: Owner, made: Played, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run by a controller that has taken its role as a user who may do only that."""
+    """A run by a controller that has taken its role as a user who may do nothing else: the role trusts it by name."""
     prices = owner.account.folder / "prices.yml"
     prices.write_text(yaml.safe_dump({"prices": {"bucket": DATA, "prefix": "arcticdb"}}))
     owner.account.local_aws("seed", str(prices))
@@ -93,9 +103,6 @@ def run(owner: Owner, made: Played, tmp_path_factory: pytest.TempPathFactory) ->
 def take_the_role(owner: Owner) -> dict[str, str]:
     """The environment of whoever has taken the controller's role."""
     iam, user = owner.client("iam"), TAKER.rpartition("/")[2]
-    statement = {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": CONTROLLER}
-    document = {"Version": "2012-10-17", "Statement": [statement]}
-    iam.put_user_policy(UserName=user, PolicyName="take", PolicyDocument=json.dumps(document))
     made = iam.create_access_key(UserName=user)["AccessKey"]
     sts = owner.client_of("sts", AccessKey(user, made["AccessKeyId"], made["SecretAccessKey"]))
     # As long as a session may last that set-up allows.
@@ -127,10 +134,28 @@ def living(owner: Owner, run: Run) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def removed(owner: Owner, run: Run) -> Played:
-    """The account torn down, with the data that the run has written."""
+    """The account torn down, with the data that the run has written, versions from before versioning, and an upload."""
+    s3 = owner.client("s3")
+    for status in ("Enabled", "Suspended"):
+        s3.put_bucket_versioning(Bucket=DATA, VersioningConfiguration={"Status": status})
+        s3.put_object(Bucket=DATA, Key=WRITTEN, Body=b"newer")
+    s3.create_multipart_upload(Bucket=DATA, Key="half")
     played = owner.tear_down(core=NEWEST, aws_account_delete_data=DATA)
     assert played.code == 0, played.output
     return played
+
+
+def test_a_bucket_that_holds_something_does_not_become_one_of_transport(
+    owner: Owner, others: Inventory, refused: Played
+) -> None:
+    assert refused.code != 0
+    assert f"transport_bucket={OTHERS} holds something and was not set up for transport" in refused.told
+    assert owner.inventory() == others
+    s3 = owner.client("s3")
+    with pytest.raises(ClientError, match="NoSuchLifecycleConfiguration"):
+        s3.get_bucket_lifecycle_configuration(Bucket=OTHERS)
+    with pytest.raises(ClientError, match="NoSuchTagSet"):
+        s3.get_bucket_tagging(Bucket=OTHERS)
 
 
 def test_a_look_at_an_empty_account_tells_each_thing_that_set_up_then_makes(looked: Played, made: Played) -> None:
@@ -147,9 +172,16 @@ def test_a_second_set_up_changes_nothing(owner: Owner, made: Played) -> None:
     assert owner.inventory() == before
 
 
-def test_the_example_of_the_role_would_change_nothing_either(owner: Owner, made: Played) -> None:
+def test_the_example_of_the_role_would_mend_what_somebody_has_taken_away_and_nothing_else(
+    owner: Owner, made: Played
+) -> None:
+    there = group(owner, "spot-train")
+    way_out = {"GroupId": there["GroupId"], "IpPermissions": there["IpPermissionsEgress"]}
+    owner.client("ec2").revoke_security_group_egress(**way_out)
     played = owner.play("roles/aws_account/examples/minimal.yml", "--check", aws_account_subnets=owner.subnets)
-    assert (played.code, played.changed, played.changes) == (0, 0, []), played.output
+    owner.client("ec2").authorize_security_group_egress(**way_out)
+    changes = [("network | Make the security group without inbound rules", "")]
+    assert (played.code, played.changes) == (0, changes), played.output
 
 
 def test_set_up_ends_with_the_lines_to_set(made: Played) -> None:
@@ -185,6 +217,9 @@ def test_set_up_makes_the_account_that_the_local_inventory_describes(owner: Owne
     ((name, settings),) = LOCAL["security_groups"].items()
     made_group = group(owner, name)
     assert (made_group["Description"], made_group["IpPermissions"]) == (settings["description"], [])
+    assert [(rule["IpProtocol"], rule["IpRanges"]) for rule in made_group["IpPermissionsEgress"]] == [
+        ("-1", [{"CidrIp": "0.0.0.0/0"}])
+    ]
     assert list(LOCAL["buckets"].values()) == [{}, {}]
 
 
@@ -213,6 +248,7 @@ def test_the_buckets_are_encrypted_never_public_and_forget_what_nobody_needs(own
         (rule,) = s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
         rules[bucket] = (rule["Status"], rule["Filter"]["Prefix"], rule["Expiration"]["Days"])
         assert rule["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"] == rule["Expiration"]["Days"]
+        assert rule["NoncurrentVersionExpiration"]["NoncurrentDays"] == rule["Expiration"]["Days"]
     assert rules == {DATA: ("Enabled", "runs/", 14), TRANSPORT: ("Enabled", "", 1)}
 
 
@@ -230,6 +266,11 @@ def test_everything_that_takes_tags_is_tagged(owner: Owner, made: Played) -> Non
     tags["topic"] = owner.client("sns").list_tags_for_resource(ResourceArn=TOPIC)["Tags"]
     assert len(tags) == 18
     assert [name for name, each in tags.items() if TAG not in each] == []
+    # What was there before has the tag, and not the mark by which teardown goes.
+    assert [name for name, each in tags.items() if MARK not in each] == owner.subnets
+    note = [{"Key": "region", "Value": "us-east-1"}, {"Key": "data_bucket", "Value": DATA},
+            {"Key": "transport_bucket", "Value": TRANSPORT}]  # fmt: skip
+    assert all(each in tags[f"role {name}"] for name in ROLES for each in note)
 
 
 def test_only_the_vpc_reaches_the_endpoints(owner: Owner, made: Played) -> None:
@@ -332,8 +373,19 @@ def test_teardown_leaves_what_was_there_before_and_nothing_else(
     assert f"Nothing of the project is left in account {ACCOUNT_ID}, us-east-1." in removed.told
 
 
-def test_a_second_teardown_changes_nothing(owner: Owner, removed: Played) -> None:
+def test_a_second_teardown_changes_nothing_and_names_what_set_up_has_not_made(owner: Owner, removed: Played) -> None:
+    s3, iam = owner.client("s3"), owner.client("iam")
+    s3.create_bucket(Bucket=DATA)
+    s3.put_object(Bucket=DATA, Key="prices", Body=b"dear")
+    # As set-up tags what it finds.
+    s3.put_bucket_tagging(Bucket=DATA, Tagging={"TagSet": [TAG]})
+    document = json.dumps(trust({"Service": "ec2.amazonaws.com"}))
+    iam.create_role(RoleName="spot-train-training", AssumeRolePolicyDocument=document, Tags=[TAG])
+    owner.client("sns").create_topic(Name="spot-train-runs", Tags=[TAG])
     before = owner.inventory()
-    played = owner.tear_down()
+    played = owner.tear_down(aws_account_delete_data=DATA)
     assert (played.code, played.changed, played.changes) == (0, 0, []), played.output
     assert owner.inventory() == before
+    assert s3.get_object(Bucket=DATA, Key="prices")["Body"].read() == b"dear"
+    for name in (f"bucket {DATA}", "role spot-train-training", "topic spot-train-runs"):
+        assert f"{name} was not made by aws_setup.yml: it was left as it is." in played.told

@@ -17,6 +17,7 @@ description:
     and calls them for that alone.
   - A bucket that is there keeps its objects, its other tags, its other rules, its versioning (unless O(versioned) is
     given) and its encryption, if it has any.
+  - M(amazon.aws.s3_bucket) cannot empty every bucket. M(account_bucket_empty) does, before it is removed.
 options:
   name:
     description: The bucket.
@@ -35,11 +36,17 @@ options:
     description: Tags that it has to carry. One without them is not removed.
     type: dict
     required: true
+  made_tags:
+    description: Tags that it gets as well if it is made here. One that was there does not get them.
+    type: dict
+    default: {}
   versioned:
     description: Whether it keeps old versions. Left as it is if not given.
     type: bool
   rules:
-    description: Rules of its lifecycle, each with C(id), C(prefix) and the C(days) after which objects are deleted.
+    description:
+      - Rules of its lifecycle, each with C(id), C(prefix) and the C(days) after which objects, old versions and
+        unfinished uploads are deleted.
     type: list
     elements: dict
     default: []
@@ -70,7 +77,7 @@ def target(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, An
     told = {
         "encryption": before.get("encryption") or "AES256",
         "public_access_blocked": True,
-        "tags": dict(wanted["tags"]),
+        "tags": {**wanted["tags"], **({} if before else wanted["made_tags"])},
         "rules": {rule["id"]: _sentence(rule["prefix"], rule["days"]) for rule in wanted["rules"]},
     }
     return told if wanted["versioned"] is None else {**told, "versioned": wanted["versioned"]}
@@ -83,9 +90,15 @@ def _told(rules: list[Mapping[str, Any]], identifier: str) -> str | None:
             prefix = rule.get("Filter", {}).get("Prefix", rule.get("Prefix", ""))
             abort = rule.get("AbortIncompleteMultipartUpload", {}).get("DaysAfterInitiation")
             days = rule.get("Expiration", {}).get("Days")
-            told = _sentence(prefix, days)
-            return told if abort == days else f"{told}, unfinished uploads {abort}"
+            old = rule.get("NoncurrentVersionExpiration", {}).get("NoncurrentDays")
+            otherwise = {"old versions": old, "unfinished uploads": abort}
+            parts = [f"{what} after {each}" for what, each in otherwise.items() if each != days]
+            return ", ".join([_sentence(prefix, days), *parts])
     return None
+
+
+def _texts(tags: Mapping[Any, Any]) -> dict[str, str]:
+    return {str(name): str(value) for name, value in tags.items()}
 
 
 def _sentence(prefix: str, days: int | None) -> str:
@@ -96,7 +109,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     """See ``DOCUMENTATION``."""
 
     TRANSFERS_FILES = False
-    _VALID_ARGS = frozenset(("name", "region", "state", "tags", "versioned", "rules", "force"))
+    _VALID_ARGS = frozenset(("name", "region", "state", "tags", "made_tags", "versioned", "rules", "force"))
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Look, compare, change what differs."""
@@ -109,7 +122,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if arguments.get("state", "present") == "absent":
             return {**result, **self._remove(bucket, arguments)}
         wanted = {
-            "tags": {str(name): str(value) for name, value in arguments["tags"].items()},
+            "tags": _texts(arguments["tags"]),
+            "made_tags": _texts(arguments.get("made_tags", {})),
             "versioned": arguments.get("versioned"),
             "rules": [{**rule, "days": int(rule["days"])} for rule in arguments.get("rules", [])],
         }
@@ -126,7 +140,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             versioning = {} if wanted["versioned"] is None else {"versioning": wanted["versioned"]}
             self._module(
                 "amazon.aws.s3_bucket",
-                tags=wanted["tags"],
+                tags=after["tags"],
                 purge_tags=False,
                 public_access=dict.fromkeys(BLOCKS, True),
                 **encryption,
@@ -140,6 +154,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                     rule_id=rule["id"],
                     prefix=rule["prefix"],
                     expiration_days=rule["days"],
+                    noncurrent_version_expiration_days=rule["days"],
                     abort_incomplete_multipart_upload_days=rule["days"],
                     **self._where,
                 )
@@ -151,7 +166,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if not bucket["empty"] and not force:
             raise AnsibleActionFail(f"bucket {name} holds something, and nobody said that it may go")
         if not self._task.check_mode:
-            self._module("amazon.aws.s3_bucket", state="absent", force=force, **self._where)
+            if not bucket["empty"]:
+                self._module("account_bucket_empty", **self._where)
+            self._module("amazon.aws.s3_bucket", state="absent", **self._where)
         return self._changed({"bucket": name, "empty": bucket["empty"]}, {})
 
     def _changed(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:

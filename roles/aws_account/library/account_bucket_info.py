@@ -17,6 +17,11 @@ options:
     type: list
     elements: str
     required: true
+  prefixes:
+    description: Prefixes of keys under which to look for objects.
+    type: list
+    elements: str
+    default: []
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
@@ -35,14 +40,17 @@ EXAMPLES = r"""
 RETURN = r"""
 buckets:
   description:
-    - By name, what each is like. C(exists) alone where there is none, else C(tags), C(encryption) (the algorithm, or
-      null), C(public_access_blocked), C(versioning) (C(Enabled), C(Suspended) or null), C(rules) of its lifecycle and
-      C(empty), which counts old versions and delete markers as well.
+    - By name, what each is like. C(exists) alone where there is none, else C(region), C(tags), C(encryption) (the
+      algorithm, or null), C(key) (the key of a customer that it is encrypted with by default, or null),
+      C(public_access_blocked), C(versioning) (C(Enabled), C(Suspended) or null), C(rules) of its lifecycle, C(empty),
+      and C(holds), those of O(prefixes) under which there is something.
+    - Old versions, delete markers and unfinished uploads are something as well.
   returned: always
   type: dict
 """
 
 import contextlib
+from collections.abc import Sequence
 from typing import Any
 
 with contextlib.suppress(ImportError):  # AnsibleAWSModule says so
@@ -57,15 +65,24 @@ class NotOursError(Exception):
     """The bucket is there, and not for the caller."""
 
 
-def look(s3: Any, name: str) -> dict[str, Any]:
+#: S3's own key at KMS, which whoever may use the bucket may use. Any other asks for a right of its own.
+OWN_KEY = "alias/aws/s3"
+
+
+def look(s3: Any, name: str, prefixes: Sequence[str] = ()) -> dict[str, Any]:
     """What one bucket is like.
+
+    Args:
+        s3: The client; boto3 follows a bucket into its region.
+        name: The bucket.
+        prefixes: Prefixes of keys under which to look.
 
     Raises:
         NotOursError: It is there, and the caller may not even ask whether.
         ClientError: Something about it cannot be asked.
     """
     try:
-        s3.head_bucket(Bucket=name)
+        region = s3.head_bucket(Bucket=name).get("BucketRegion")
     except ClientError as error:
         code = str(error.response.get("Error", {}).get("Code", ""))
         if code in ("404", "NoSuchBucket"):
@@ -76,19 +93,31 @@ def look(s3: Any, name: str) -> dict[str, Any]:
                 "or your rights do not reach it. Choose another, as these names are unique among all accounts"
             ) from error
         raise
-    versions = s3.list_object_versions(Bucket=name, MaxKeys=1)
     blocks = _or_none(s3.get_public_access_block, name, "PublicAccessBlockConfiguration") or {}
     encryption = _or_none(s3.get_bucket_encryption, name, "ServerSideEncryptionConfiguration") or {"Rules": []}
-    algorithms = [rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] for rule in encryption["Rules"]]
+    defaults = [rule["ApplyServerSideEncryptionByDefault"] for rule in encryption["Rules"]]
+    default: dict[str, Any] = next(iter(defaults), {})
+    key = default.get("KMSMasterKeyID")
     return {
         "exists": True,
+        "region": region,
         "tags": {tag["Key"]: tag["Value"] for tag in _or_none(s3.get_bucket_tagging, name, "TagSet") or []},
-        "encryption": next(iter(algorithms), None),
+        "encryption": default.get("SSEAlgorithm"),
+        "key": None if key is None or key.endswith(OWN_KEY) else key,
         "public_access_blocked": all(blocks.get(block) for block in BLOCKS),
         "versioning": s3.get_bucket_versioning(Bucket=name).get("Status"),
         "rules": _or_none(s3.get_bucket_lifecycle_configuration, name, "Rules") or [],
-        "empty": not versions.get("Versions") and not versions.get("DeleteMarkers"),
+        "empty": not _holds(s3, name, ""),
+        "holds": [prefix for prefix in prefixes if _holds(s3, name, prefix)],
     }
+
+
+def _holds(s3: Any, name: str, prefix: str) -> bool:
+    """Whether there is something under a prefix: an object, an old version, a delete marker, an unfinished upload."""
+    versions = s3.list_object_versions(Bucket=name, Prefix=prefix, MaxKeys=1)
+    if versions.get("Versions") or versions.get("DeleteMarkers"):
+        return True
+    return bool(s3.list_multipart_uploads(Bucket=name, Prefix=prefix, MaxUploads=1).get("Uploads"))
 
 
 def _or_none(ask: Any, name: str, field: str) -> Any:
@@ -105,12 +134,16 @@ def _or_none(ask: Any, name: str, field: str) -> Any:
 def main() -> None:
     """Run the module."""
     module = AnsibleAWSModule(
-        argument_spec={"names": {"type": "list", "elements": "str", "required": True}}, supports_check_mode=True
+        argument_spec={
+            "names": {"type": "list", "elements": "str", "required": True},
+            "prefixes": {"type": "list", "elements": "str", "default": []},
+        },
+        supports_check_mode=True,
     )
     s3, found = module.client("s3"), {}
     for name in module.params["names"]:
         try:
-            found[name] = look(s3, name)
+            found[name] = look(s3, name, module.params["prefixes"])
         except NotOursError as error:
             module.fail_json(msg=str(error))
         except (BotoCoreError, ClientError) as error:

@@ -49,6 +49,10 @@ exists:
   description: Whether there is one now, or would be.
   returned: always
   type: bool
+kept:
+  description: Why one that was made here could not be removed; empty otherwise.
+  returned: always
+  type: str
 """
 
 import contextlib
@@ -128,13 +132,14 @@ def main() -> None:
             else:
                 remove(iam, float(module.params["wait_seconds"]))
     except KeptError as error:
-        module.warn(f"The role {ROLE} stays: {error}")
-        module.exit_json(changed=False, exists=True)
+        kept = f"The role {ROLE} stays: {error}"
+        module.warn(kept)
+        module.exit_json(changed=False, exists=True, kept=kept)
     except (BotoCoreError, ClientError) as error:
         module.fail_json_aws(error, msg=f"The service-linked role {ROLE} cannot be {'made' if wanted else 'removed'}")
     exists = wanted or (found is not None and not ours)
     before, after = (f"{ROLE}\n" if there else "" for there in (found is not None, exists))
-    module.exit_json(changed=changed, exists=exists, diff={"before": before, "after": after})
+    module.exit_json(changed=changed, exists=exists, kept="", diff={"before": before, "after": after})
 
 
 if __name__ == "__main__":
