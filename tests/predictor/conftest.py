@@ -6,7 +6,7 @@ import copy
 import itertools
 import json
 import os
-import socket
+import re
 import subprocess
 import sys
 import time
@@ -133,28 +133,25 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     folder = tmp_path_factory.mktemp("moto")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     log = folder / "requests.log"
     with log.open("wb") as stream:
-        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+        # It takes a free port itself and says which: one that was looked for before could be another's by then.
+        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
         process = subprocess.Popen(command, stdout=stream, stderr=stream, cwd=folder)
     try:
-        _wait_for(port, process)
-        yield S3Server(port, log)
+        yield S3Server(_port_of(process, log), log)
     finally:
         process.terminate()
         process.wait(30)
 
 
-def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+def _port_of(process: subprocess.Popen[bytes], log: Path) -> int:
+    """The port that moto listens on, once it does."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        assert process.poll() is None, "moto ended"
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
+        assert process.poll() is None, f"moto ended: {log.read_text()}"
+        if told := re.search(r"Running on http://127\.0\.0\.1:(\d+)", log.read_text()):
+            return int(told[1])
         time.sleep(0.1)
     raise AssertionError("moto does not listen")
 
