@@ -63,7 +63,7 @@ def _hung(stage: Stage) -> Seen:
 
 def _s3_fails(stage: Stage) -> Seen:
     run = PHASES["deps"].start(stage)
-    stage.fault("error", "service=s3", "status=503", "code=SlowDown", "seconds=30")
+    stage.fault("error", "service=s3", "status=503", "code=SlowDown", "seconds=10")
     run.wait()
     return Seen(run)
 
@@ -87,7 +87,7 @@ DRILLS = [
           "preflight", Expected("failed", FAILED, gone_within=150), _torn),
     Drill("hung-command", "a remote command never ends", "preflight",
           Expected("failed", FAILED, gone_within=90), _hung),
-    Drill("s3-503", "S3 answers 503 for 30 s", "deps", Expected("passed", (0,)), _s3_fails),
+    Drill("s3-503", "S3 answers 503 for 10 s", "deps", Expected("passed", (0,)), _s3_fails),
     Drill("transport-denied", "the transport bucket refuses files", "deps",
           Expected("failed", FAILED, gone_within=90), _transport_denied),
 ]  # fmt: skip
