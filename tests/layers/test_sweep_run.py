@@ -86,6 +86,33 @@ def test_two_sweeps_at_once_both_succeed(cloud: Cloud) -> None:
     assert [report.left for report in reports] == [NOTHING, NOTHING]
 
 
+def test_what_another_sweep_deletes_at_that_very_moment_is_no_trouble(cloud: Cloud) -> None:
+    """A policy that goes by tags may deny the second deletion, where the tags went with what had them."""
+    made = leave_everything(cloud)
+    answers: list[str] = []
+
+    def faster(model: Any, **_: Any) -> None:
+        if model.name == "DeleteVolume":
+            cloud.ec2.delete_volume(VolumeId=made["volumes"][0])
+        else:
+            cloud.ec2.delete_launch_template(LaunchTemplateName=made["launch_templates"][0])
+
+    def make_client(service: str) -> Any:
+        client = cloud.controller(service)
+        for operation in ("DeleteVolume", "DeleteLaunchTemplate"):
+            client.meta.events.register(f"before-call.ec2.{operation}", faster)
+            client.meta.events.register(
+                f"after-call.ec2.{operation}", lambda parsed, **_: answers.append(parsed["Error"]["Code"])
+            )
+        return client
+
+    report = sweep(cloud, make_client)
+
+    assert answers == ["InvalidVolume.NotFound", "UnauthorizedOperation"]
+    assert (report.left, report.failures) == (NOTHING, [])
+    assert (report.ended["volumes"], report.ended["launch_templates"]) == ([], [])
+
+
 def test_the_instance_of_a_request_with_our_tags_is_ended_though_it_has_none(cloud: Cloud) -> None:
     # The stock policy lets the controller end nothing without tags: this sweep is the account's owner's.
     instance = cloud.launch({}, tags_of_run())

@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
-from ansible.module_utils.spot_sweep_aws import AWS_ERRORS, Aws, failure, is_gone, tags_of
+from ansible.module_utils.spot_sweep_aws import AWS_ERRORS, Aws, failure, is_denied, is_gone, tags_of
 from ansible.module_utils.spot_sweep_wanted import PROJECT, RUN, Report, Wanted
 
 OPEN = ("open", "active")
@@ -35,6 +36,29 @@ class Kind:
     def _ended(self, kind: str, name: str, item: dict[str, Any]) -> None:
         self._report.ended[kind].append(name)
         self.runs.add(tags_of(item).get(RUN, self._wanted.run_id))
+
+
+class Tagged(Kind):
+    """A kind that is deleted item by item, which the controller's policy allows by the item's tags."""
+
+    def _find(self) -> list[dict[str, Any]]:
+        """Those of ours that are there."""
+        raise NotImplementedError
+
+    def _delete_one(self, kind: str, key: str, item: dict[str, Any], delete: Callable[[], Any]) -> bool:
+        """Delete one, which has its name under ``key``; whether it is gone, by whoever's doing."""
+        name = item[key]
+        failed = len(self._report.failures)
+        with self._report.trying(f"delete {kind[:-1].replace('_', ' ')} {name}"):
+            try:
+                self._aws.persist(delete)
+            except AWS_ERRORS as error:
+                # Another sweep may have been faster; with the tags gone too, a policy that goes by them denies this.
+                if is_denied(error) and name not in (each[key] for each in self._find()):
+                    return True
+                raise
+            self._ended(kind, name, item)
+        return len(self._report.failures) == failed
 
 
 class SpotRequests(Kind):
@@ -73,7 +97,7 @@ class SpotRequests(Kind):
         return [item["InstanceId"] for item in self._found if item.get("InstanceId")]
 
 
-class Volumes(Kind):
+class Volumes(Tagged):
     """Volumes: deleted where nothing uses them."""
 
     def end(self, patiently: bool) -> None:
@@ -85,7 +109,7 @@ class Volumes(Kind):
         with self._report.trying("look for volumes", "volumes"):
             refused: set[str] = set()
             for looks in range(VOLUME_LOOKS):
-                found = {item["VolumeId"]: item for item in self._look()}
+                found = {item["VolumeId"]: item for item in self._find()}
                 free = {id_ for id_, item in found.items() if item["State"] == "available"} - refused
                 refused |= {id_ for id_ in free if not self._delete(found[id_])}
                 left = found.keys() - (free - refused)
@@ -94,27 +118,24 @@ class Volumes(Kind):
                     break
                 time.sleep(VOLUME_LOOK_SECONDS)
 
-    def _look(self) -> list[dict[str, Any]]:
+    def _find(self) -> list[dict[str, Any]]:
         found = self._aws.pages("ec2", "describe_volumes", "Volumes", Filters=self._wanted.filters())
         return [item for item in self._ours(found) if item["State"] not in ("deleting", "deleted")]
 
     def _delete(self, item: dict[str, Any]) -> bool:
-        """Delete one; whether it is gone, by whoever's doing."""
-        failed = len(self._report.failures)
-        with self._report.trying(f"delete {item['VolumeId']}"):
-            self._aws.persist(lambda: self._aws.client("ec2").delete_volume(VolumeId=item["VolumeId"]))
-            self._ended("volumes", item["VolumeId"], item)
-        return len(self._report.failures) == failed
+        id_ = item["VolumeId"]
+        return self._delete_one(
+            "volumes", "VolumeId", item, lambda: self._aws.client("ec2").delete_volume(VolumeId=id_)
+        )
 
 
-class Templates(Kind):
+class Templates(Tagged):
     """Launch templates: by their tags, and the one without tags that has the name of the run's."""
 
     def end(self) -> None:
         """Delete them."""
         with self._report.trying("look for launch templates", "launch_templates"):
-            for item in self._find():
-                self._delete(item)
+            self._report.left["launch_templates"] = sum(not self._delete(item) for item in self._find())
 
     def _find(self) -> list[dict[str, Any]]:
         found = self._ours(self._look(self._wanted.filters()))
@@ -134,14 +155,13 @@ class Templates(Kind):
         )
         return found
 
-    def _delete(self, item: dict[str, Any]) -> None:
-        name, id_ = item["LaunchTemplateName"], item["LaunchTemplateId"]
-        failed = len(self._report.failures)
-        with self._report.trying(f"delete launch template {name}"):
-            self._aws.persist(lambda: self._aws.client("ec2").delete_launch_template(LaunchTemplateId=id_))
-            self._ended("launch_templates", name, item)
-        self._report.left["launch_templates"] = (self._report.left["launch_templates"] or 0) + (
-            len(self._report.failures) - failed
+    def _delete(self, item: dict[str, Any]) -> bool:
+        id_ = item["LaunchTemplateId"]
+        return self._delete_one(
+            "launch_templates",
+            "LaunchTemplateName",
+            item,
+            lambda: self._aws.client("ec2").delete_launch_template(LaunchTemplateId=id_),
         )
 
 
