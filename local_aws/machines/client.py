@@ -21,7 +21,10 @@ from typing import Any
 from local_aws.machines import frames, power, sudo
 
 SOCKET = "init.sock"
-_FORWARDED = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGALRM")
+_FORWARDED = (
+    *(signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT),
+    *(signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH, signal.SIGALRM),
+)
 
 
 def main(argv: Sequence[str], folder: str) -> int:
@@ -70,11 +73,14 @@ def _sudo(folder: str, arguments: Sequence[str]) -> int:
         def forward(number: int, _frame: FrameType | None) -> None:
             frames.send(sock, {"signal": number})
 
-        frames.send(sock, request, (0, 1, 2))
         waker, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        # The command may begin before this goes on: a signal from then on is passed on to it, and none before.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED)
         for each in _FORWARDED:
-            signal.signal(getattr(signal, each), forward)
+            signal.signal(each, forward)
+        frames.send(sock, request, (0, 1, 2))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORWARDED)
         # Not in the socket itself: a signal just before that wait would be forwarded only after it.
         while sock.fileno() not in select.select([sock.fileno(), waker], [], [])[0]:
             os.read(waker, 4096)
