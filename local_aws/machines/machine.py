@@ -14,6 +14,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from local_aws.machines.spec import Boot, BootError, Isolation, MachineError, Ma
 
 _BOOTED = "booted-once"  # the file that says so; the user data is not run again
 BOOT_SECONDS = 30.0
-KILL_SECONDS = 1.0
+KILL_SECONDS = 20.0
 # The modules an init and its shims are made of. They are copied into the machine's folder: what runs inside needs
 # neither this project's folder (hidden from a machine) nor the imports of this package.
 _INSIDE = (
@@ -210,7 +211,7 @@ class Machine:
         return self._over.wait(timeout)
 
     def kill(self) -> None:
-        """Kill every process in it, now, and wait until they are gone (about a second at most)."""
+        """Kill every process in it, now, and wait until they are gone: some tenths of a second, more on a busy host."""
         self._killed = True
         monitor, control = self._monitor, self._control
         if control is not None:
@@ -225,7 +226,14 @@ class Machine:
         except subprocess.TimeoutExpired:
             monitor.kill()  # then the init gets its parent's death signal
             monitor.wait()
+            self._await_init()
         self._over.wait(KILL_SECONDS)
+
+    def _await_init(self) -> None:
+        """Wait until its init has gone, where there is no monitor any more that would tell."""
+        deadline = time.monotonic() + KILL_SECONDS
+        while self._pid is not None and Path(f"/proc/{self._pid}").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
 
     def destroy(self) -> None:
         """Kill it and free its disk; mounts went with its namespaces. The console goes too."""
