@@ -21,7 +21,7 @@ LOCK = "server.lock"
 """Held by the server of a state folder for as long as it lives."""
 
 START_SECONDS = 60.0
-STOP_SECONDS = 30.0
+STOP_SECONDS = 120.0
 
 
 def running(reservation: Reservation) -> int | None:
@@ -58,7 +58,11 @@ def start(
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         ended = process.poll() is not None
-        if running(reservation) is not None:
+        pid = running(reservation)
+        if pid is not None:
+            if pid != process.pid:  # somebody else was faster; this one must not be the server once that one stops
+                process.kill()
+                process.wait()
             return reservation
         if ended and _held(reservation.home / LOCK):
             waited = True  # two that start at once, or one that still stops: see what comes of the other
