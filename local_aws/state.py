@@ -7,6 +7,7 @@ the endpoint first and have the process started later, once the user's input is 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -121,11 +122,24 @@ def write_private(path: Path, text: str) -> None:
 
 
 def free_port() -> int:
-    """Return a TCP port on loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a TCP port on loopback that nobody listens on now.
+
+    It is below those that the kernel hands out by itself: one of these would soon be somebody's who asks for any port.
+
+    Raises:
+        OSError: None was found.
+    """
+    lowest, tries = 10_000, 100
+    try:
+        highest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    except FileNotFoundError:
+        highest = 32_768  # Linux's own
+    for _ in range(tries):
+        port = lowest + secrets.randbelow(max(highest - lowest, 1_000))
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError(errno.EADDRINUSE, f"no free port of {tries} on 127.0.0.1")
 
 
 def _load(home: Path, data: dict[str, Any]) -> Reservation:
