@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import threading
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -24,6 +25,8 @@ from local_aws.market import ON_DEMAND_QUOTA, SPOT_QUOTA, capacity_message, spot
 from local_aws.requests import parameters_now
 from local_aws.spot import LocalSpotRequest, SpotBackend
 from local_aws.state import ACCOUNT_ID, REGION
+
+log = logging.getLogger(__name__)
 
 Tags = dict[str, dict[str, str]]
 OWN_TAGS = "launch-template"
@@ -146,8 +149,23 @@ class LocalEC2Backend(SpotBackend):
         self.tags.pop(template.id, None)
         return template
 
+    def create_tags(self, resource_ids: list[str], tags: dict[str, str]) -> bool:  # noqa: D102
+        with self.lock:
+            return bool(super().create_tags(resource_ids, tags))
+
+    def delete_tags(self, resource_ids: list[str], tags: dict[str, str]) -> bool:  # noqa: D102
+        with self.lock:
+            return bool(super().delete_tags(resource_ids, tags))
+
+    def describe_tags(self, filters: dict[str, list[str]] | None = None) -> list[dict[str, str]]:  # noqa: D102
+        with self.lock:  # moto's iterates over what create_tags adds to
+            return list(super().describe_tags(filters))
+
     def _terminate(self, instance: Instance, reason: str, code: str, spot_status: str) -> None:
-        self.machinery.halt(instance, destroy=True)
+        try:
+            self.machinery.halt(instance, destroy=True)
+        except OSError:
+            log.exception("the disk of instance %s is not freed", instance.id)
         with self.lock:
             instance.terminate()
             instance.terminated_at = datetime.now(UTC)  # type: ignore[attr-defined]

@@ -41,6 +41,16 @@ class LocalSchedulerBackend(EventBridgeSchedulerBackend):
 
     __module__ = EventBridgeSchedulerBackend.__module__  # as for LocalEC2Backend
 
+    lock = threading.RLock()
+
+    def list_schedules(self, *given: Any, **asked: Any) -> Any:  # noqa: D102
+        with self.lock:  # moto's iterates over what the others change
+            return super().list_schedules(*given, **asked)
+
+    def delete_schedule(self, group_name: str | None, name: str) -> None:  # noqa: D102
+        with self.lock:
+            super().delete_schedule(group_name, name)
+
     def create_schedule(self, **asked: Any) -> Schedule:  # type: ignore[override]  # noqa: D102 - documented by moto
         self._check(asked)
         group = self.get_schedule_group(asked["group_name"])
@@ -48,7 +58,8 @@ class LocalSchedulerBackend(EventBridgeSchedulerBackend):
         existing = group.schedules.get(asked["name"])
         if existing is not None and token and getattr(existing, "client_token", None) == token:
             return existing  # asked for again by a client that did not hear the answer
-        schedule = super().create_schedule(**asked)
+        with self.lock:
+            schedule = super().create_schedule(**asked)
         schedule.client_token = token  # type: ignore[attr-defined]
         return schedule
 
