@@ -109,17 +109,18 @@ def unpack(wheel: Path, target: Path) -> None:
     Raises:
         CollectionError: The wheel has no such collection.
     """
-    partial = target.parent / "collections.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    with zipfile.ZipFile(wheel) as archive:
+    (target / FOLDER).parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(wheel) as archive, tempfile.TemporaryDirectory(dir=target.parent) as partial:
         names = [name for name in archive.namelist() if name.startswith(FOLDER)]
         if f"{FOLDER}MANIFEST.json" not in names:
             raise CollectionError(f"{wheel.name} has no {FOLDER}")
         archive.extractall(partial, names)
-    (target / FOLDER).parent.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(target / FOLDER, ignore_errors=True)
-    (partial / FOLDER).rename(target / FOLDER)
-    shutil.rmtree(partial)
+        shutil.rmtree(target / FOLDER, ignore_errors=True)
+        try:
+            (Path(partial) / FOLDER).rename(target / FOLDER)
+        except OSError:
+            if not (target / FOLDER / "MANIFEST.json").exists():  # somebody else has just put it there
+                raise
 
 
 if __name__ == "__main__":
