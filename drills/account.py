@@ -12,11 +12,12 @@ from typing import Any
 
 import yaml
 
+from drills.waiting import happens
 from local_aws.state import reserve
 
 ROOT = Path(__file__).resolve().parents[1]
 PRACTICE = ROOT / "drills" / "project"
-LONGEST_COMMAND_SECONDS = 900
+LONGEST_COMMAND_SECONDS = 1800
 DATA_BUCKET = "spot-train-data"
 TRANSPORT_BUCKET = "spot-train-transport"
 
@@ -125,6 +126,16 @@ class EmbeddedAccount:
     def start(self) -> None:
         """Start it and load the account and the prices into it."""
         self.local_aws("start", "--boot-delay", "0.5", "--seed", str(self.project / "inventory/local/account.yml"))
+
+    def stop(self) -> None:
+        """Stop it.
+
+        Raises:
+            AssertionError: It does not stop, or a process of it is left.
+        """
+        self.local_aws("stop")
+        # What is killed goes when it is its turn on a processor.
+        assert happens(lambda: not self.processes(), within=60), f"processes are left: {self.processes()}"
 
     def status(self) -> dict[str, Any]:
         """What `status --json` prints."""

@@ -93,7 +93,7 @@ class Cloud:
         found = self.ec2.describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]
         return str(found["State"]["Name"])
 
-    def wait_for(self, happened: Callable[[], bool], seconds: float = 30) -> None:
+    def wait_for(self, happened: Callable[[], bool], seconds: float = 90) -> None:
         """Wait until something has happened.
 
         Raises:

@@ -11,7 +11,7 @@ from typing import Any
 
 from drills.playbook import LONGEST_RUN_SECONDS, Playbook, Stuck
 from drills.stage import Stage
-from drills.waiting import looks
+from drills.waiting import loaded, looks
 
 #: How long the guard, or whoever closes a run in its place, may take to write the receipt and to sweep.
 CLOSING_SECONDS = 90.0
@@ -166,7 +166,7 @@ def _judge(drill: Drill, stage: Stage, seen: Seen, started: float) -> Row:
     expected = drill.expected
     gone = seen.gone_after
     if gone is None and seen.since is not None:
-        limit = (expected.gone_within or 0) + CLOSING_SECONDS
+        limit = loaded(expected.gone_within or 0) + CLOSING_SECONDS
         gone = _since(seen.since) if stage.wait_until(lambda: not stage.instances(), limit) else None
         seen.check(gone is not None, "the instance lives on")
 
@@ -179,7 +179,8 @@ def _judge(drill: Drill, stage: Stage, seen: Seen, started: float) -> Row:
     seen.problems.extend(stage.touched())
     _check(expected, seen, receipt)
     if gone is not None and expected.gone_within is not None:
-        seen.check(gone <= expected.gone_within, f"gone after {gone:.1f} s, {expected.gone_within:g} s are allowed")
+        allowed = loaded(expected.gone_within)
+        seen.check(gone <= allowed, f"gone after {gone:.1f} s, {allowed:.0f} s are allowed")
     return Row(drill.name, drill.broken, drill.when, drill.layer, _saw(seen), receipt.get("outcome"), seen.exit_code,
                left, gone, _since(started), seen.problems)  # fmt: skip
 

@@ -40,7 +40,7 @@ class Stage:
             self._make_bystanders()
             yield self
         finally:
-            self.account.local_aws("stop")
+            self.account.stop()
 
     # what drills do
 
@@ -129,7 +129,7 @@ class Stage:
         self._runs.clear()
         if left := [instance.id for instance in self.instances()]:
             self.cloud.ec2.terminate_instances(InstanceIds=left)
-            if not self.wait_until(lambda: not self.instances(), 30):
+            if not self.wait_until(lambda: not self.instances(), 90):
                 raise Stuck(f"the embedded AWS does not end {', '.join(left)}")
 
     # who stands by

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 
@@ -31,4 +32,11 @@ def happens(what: Callable[[], bool], within: float) -> bool:
         what: Tells whether it has.
         within: Seconds to wait at most.
     """
-    return any(what() for _ in looks(within))
+    # Once more at the end: this process may not have had its turn for long.
+    return any(what() for _ in looks(within)) or what()
+
+
+def loaded(seconds: float) -> float:
+    """A limit in seconds for a machine with nothing else to do, as it is for this one with all that it does now."""
+    tasks = max(os.getloadavg()[:2])
+    return seconds * max(1.0, tasks / len(os.sched_getaffinity(0)))

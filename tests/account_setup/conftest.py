@@ -148,5 +148,4 @@ def owner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Owner]:
     """The owner of an empty account of the module's own; stopped, and nothing of it left, at the end."""
     owner = Owner(tmp_path_factory.mktemp("account-setup"))
     yield owner
-    owner.account.local_aws("stop")
-    assert owner.account.processes() == []
+    owner.account.stop()

@@ -24,6 +24,7 @@ def drill(act: object, expected: Expected | None = None) -> Drill:
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("drills.drill.CLOSING_SECONDS", 1.0)
+    monkeypatch.setattr("drills.drill.loaded", float)
 
 
 def test_a_drill_that_leaves_nothing_holds(stage: Stage) -> None:

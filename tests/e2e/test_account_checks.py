@@ -54,8 +54,7 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     made = Account(tmp_path_factory.mktemp("account"))
     start(made)
     yield made
-    made.local_aws("stop")
-    assert made.processes() == []
+    made.stop()
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +67,7 @@ def records(run: Run) -> dict[str, dict[str, Any]]:
     """The records of the controller's checks, by name."""
     assert run.folder is not None, run.output
     kept = json.loads((run.folder / "preflight-controller.json").read_text())
-    assert kept["seconds"] < 30
+    assert kept["seconds"] < 120
     return {each["name"]: each for each in kept["checks"]}
 
 

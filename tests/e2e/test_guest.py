@@ -137,8 +137,7 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     put_as_shown(account, days())
     assert account.client("s3").head_object(Bucket=DATA_BUCKET, Key="sales/days.csv")["ContentLength"] == len(days())
     yield account
-    account.local_aws("stop")
-    assert account.processes() == []
+    account.stop()
 
 
 @pytest.fixture(scope="module")

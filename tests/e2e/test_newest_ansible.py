@@ -25,8 +25,7 @@ def newest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     account = Account(tmp_path_factory.mktemp("e2e-newest"), binaries=binaries)
     start(account)
     yield account
-    account.local_aws("stop")
-    assert account.processes() == []
+    account.stop()
 
 
 def test_it_is_that_ansible(newest: Account) -> None:

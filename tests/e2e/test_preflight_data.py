@@ -94,8 +94,7 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     account = Account(tmp_path_factory.mktemp("e2e-data"))
     start(account)
     yield account
-    account.local_aws("stop")
-    assert account.processes() == []
+    account.stop()
 
 
 @pytest.fixture(scope="module")

@@ -143,8 +143,7 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launching]:
     describe_account(account.folder / "account.yml")
     account.local_aws("start", "--boot-delay", "0", "--seed", str(account.folder / "account.yml"))
     yield account
-    account.local_aws("stop")
-    assert account.processes() == []
+    account.stop()
 
 
 @pytest.fixture

@@ -73,8 +73,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     account = EmbeddedAccount(tmp_path_factory.mktemp("layers"))
     account.local_aws("start", "--boot-delay", "0", "--seed", str(account_without_prices(account.folder)))
     yield Cloud(account)
-    account.local_aws("stop")
-    assert account.processes() == []
+    account.stop()
 
 
 @pytest.fixture(scope="module")
@@ -103,5 +102,5 @@ def bystanders(cloud: Cloud) -> Inventory:
     cloud.schedule(f"{PROJECT}-{RUN}0")
     for key in (f"{RUN}/other", "i-0123456789abcdef0/other", "other"):
         cloud.key(key)
-    cloud.wait_for(lambda: set(cloud.inventory()["instances"].values()) == {"running"})
+    cloud.wait_for(lambda: list(cloud.inventory()["instances"].values()) == 10 * ["running"])
     return cloud.inventory()

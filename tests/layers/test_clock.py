@@ -68,7 +68,7 @@ def test_refused_signatures_all_point_to_the_clock(cloud: Cloud, seconds: int) -
 
     checks, offset = json.loads(answer.stdout)
     failed = {each["name"]: each for each in checks if each["status"] == "fail"}
-    assert abs(offset + seconds) < 5
+    assert abs(offset + seconds) < 60
     assert "s ahead of" in failed["controller_clock"]["detail"] or "s behind" in failed["controller_clock"]["detail"]
     assert "timedatectl" in failed["controller_clock"]["remedy"]
     assert len(failed) > 10
@@ -131,5 +131,5 @@ def test_a_lease_is_by_awss_clock(cloud: Cloud, tmp_path: Path) -> None:
 
     tags = json.loads((tmp_path / "tags").read_text())
     lease = dt.datetime.fromisoformat(tags["lease_expires"])
-    assert abs((lease - dt.datetime.now(dt.UTC)).total_seconds() - 800) < 15
+    assert abs((lease - dt.datetime.now(dt.UTC)).total_seconds() - 800) < 90
     assert tags["attempt"] == 2

@@ -25,10 +25,10 @@ def due(seconds: float) -> dt.datetime:
 def test_it_ends_the_instances_of_the_run_when_it_is_due_and_then_itself(cloud: Cloud, bystanders: Inventory) -> None:
     instance = cloud.launch(tags_of_run())
     cloud.wait_for(lambda: cloud.state(instance) == "running")
-    cloud.controller("scheduler").create_schedule(**schedule(PROJECT, RUN, due(3), ROLE))
+    cloud.controller("scheduler").create_schedule(**schedule(PROJECT, RUN, due(15), ROLE))
 
     assert cloud.state(instance) == "running"
-    cloud.wait_for(lambda: cloud.state(instance) == "terminated")
+    cloud.wait_for(lambda: cloud.state(instance) == "terminated", 120)
     cloud.wait_for(lambda: f"{PROJECT}-{RUN}" not in cloud.inventory()["schedules"])
 
     # Among them one with the run's id and without the project: the role's policy holds it.

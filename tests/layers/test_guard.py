@@ -17,6 +17,7 @@ import yaml
 
 from drills.account import ROOT, TRANSPORT_BUCKET
 from drills.cloud import Cloud
+from drills.waiting import loaded
 from local_aws.state import reserve
 from tests.layers.conftest import PROJECT, tags_of_run
 
@@ -30,8 +31,9 @@ TASKS: list[dict[str, Any]] = [
 ]
 LAUNCH = """
 import json, sys, time, boto3
+ec2 = boto3.client("ec2")
 time.sleep(float(sys.argv[1]))
-boto3.client("ec2").run_instances(**json.loads(sys.argv[2]))
+ec2.run_instances(**json.loads(sys.argv[2]))
 """
 
 
@@ -75,7 +77,7 @@ class Play:
         self.cloud.wait_for(begun.exists, 60)
 
     def launch(self, **more: Any) -> str:
-        """An instance of the run that is running."""
+        """An instance of the run that is running; made before the playbook starts, whose work lasts a few seconds."""
         instance = self.cloud.launch(tags_of_run(self.run_id), **more)
         self.cloud.wait_for(lambda: self.cloud.state(instance) == "running")
         return instance
@@ -113,7 +115,7 @@ def play(cloud: Cloud, tmp_path: Path, request: pytest.FixtureRequest) -> Iterat
     yield make
     cloud.account.local_aws("fault", "clear")
     for each in made:
-        each.process.wait(30)
+        each.process.wait(60)
         cloud.wait_for(each.guard_has_gone, 60)
 
 
@@ -126,9 +128,9 @@ def test_whatever_signal_ends_the_playbook_its_instance_is_gone_within_seconds_a
     play: Callable[[str], Play], cloud: Cloud, core: str, number: signal.Signals
 ) -> None:
     one = play(core)
+    instance, other = one.launch(), cloud.launch(tags_of_run("somebody-elses"))
     # The worker outlives the playbook: for a while, or until the guard kills it.
     one.start(["sleep", "60" if (core, number) == ("2.19", signal.SIGKILL) else "8"])
-    instance, other = one.launch(), cloud.launch(tags_of_run("somebody-elses"))
 
     begun = time.monotonic()
     one.kill(number)
@@ -139,7 +141,7 @@ def test_whatever_signal_ends_the_playbook_its_instance_is_gone_within_seconds_a
     cloud.wait_for(one.guard_has_gone, 90)
     print(f"core {core}, {number.name}: ending after {ending:.2f} s, gone after {gone:.2f} s")
 
-    assert gone < PROMISED_SECONDS
+    assert gone < loaded(PROMISED_SECONDS)
     assert f"ended instance {instance}" in one.log
     receipt = one.receipt()
     assert receipt["outcome"] == "interrupted"
@@ -154,8 +156,8 @@ def test_a_playbook_that_does_not_end_after_ctrl_c_is_killed_and_its_instance_go
 ) -> None:
     """Ansible hangs too seldom to be waited for; here it was never told of the Ctrl-C that the note is about."""
     one = play("2.19")
-    one.start(["sleep", "60"])
     instance = one.launch()
+    one.start(["sleep", "60"])
 
     begun = time.monotonic()
     (one.folder / one.run_id / "interrupted").touch()
@@ -163,8 +165,8 @@ def test_a_playbook_that_does_not_end_after_ctrl_c_is_killed_and_its_instance_go
     gone = time.monotonic() - begun
     cloud.wait_for(one.guard_has_gone, 90)
 
-    assert gone < PROMISED_SECONDS
-    assert one.process.wait(10) == -signal.SIGKILL
+    assert gone < loaded(PROMISED_SECONDS)
+    assert one.process.wait(60) == -signal.SIGKILL
     assert "does not end 4 s after Ctrl-C: killing it" in one.log
     assert one.receipt()["outcome"] == "interrupted"
 
@@ -183,7 +185,7 @@ def test_what_an_orphaned_worker_still_launches_is_ended_too(
             "Tags": [{"Key": key, "Value": value} for key, value in tags_of_run(one.run_id).items()],
         } for kind in ("instance", "volume")],
     }  # fmt: skip
-    one.start([str(BINARIES["2.19"] / "python"), "-c", LAUNCH, "7", json.dumps(launch)])
+    one.start([str(BINARIES["2.19"] / "python"), "-c", LAUNCH, "5", json.dumps(launch)])
 
     time.sleep(1)
     one.kill(signal.SIGKILL)
@@ -198,11 +200,11 @@ def test_what_an_orphaned_worker_still_launches_is_ended_too(
 
 def test_a_run_that_was_closed_is_left_alone(play: Callable[[str], Play], cloud: Cloud) -> None:
     one = play("2.19")
-    one.start(["sleep", "3"])
     instance = one.launch()
+    one.start(["sleep", "3"])
 
     assert one.process.wait(60) == 0
-    cloud.wait_for(one.guard_has_gone, 10)
+    cloud.wait_for(one.guard_has_gone)
 
     assert cloud.state(instance) == "running"
     assert len(one.log.splitlines()) == 1
@@ -212,8 +214,8 @@ def test_a_run_that_was_closed_is_left_alone(play: Callable[[str], Play], cloud:
 
 def test_a_playbook_that_ends_without_closing_the_run_has_it_ended(play: Callable[[str], Play], cloud: Cloud) -> None:
     one = play("2.19")
-    one.start(["sleep", "3"], closes=False)
     instance = one.launch()
+    one.start(["sleep", "3"], closes=False)
 
     assert one.process.wait(60) == 0
     cloud.wait_for(one.guard_has_gone, 60)
@@ -223,8 +225,8 @@ def test_a_playbook_that_ends_without_closing_the_run_has_it_ended(play: Callabl
 
 def test_the_guard_does_not_go_before_the_run_is_closed(play: Callable[[str], Play], cloud: Cloud) -> None:
     one = play("2.19")
-    one.start(["sleep", "8"])
     instance = one.launch()
+    one.start(["sleep", "8"])
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         os.kill(one.guard, number)
@@ -237,10 +239,10 @@ def test_the_guard_does_not_go_before_the_run_is_closed(play: Callable[[str], Pl
 
 def test_a_termination_that_is_refused_is_tried_until_it_is_done(play: Callable[[str], Play], cloud: Cloud) -> None:
     one = play("2.19")
-    one.start(["sleep", "8"])
     instance = one.launch()
     cloud.account.local_aws("fault", "error", "service=ec2", "action=TerminateInstances", "status=403",
                             "code=UnauthorizedOperation")  # fmt: skip
+    one.start(["sleep", "8"])
 
     one.kill(signal.SIGKILL)
     cloud.wait_for(lambda: "not ended: " in one.log, 60)

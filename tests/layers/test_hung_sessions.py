@@ -22,7 +22,7 @@ SESSION = [*SLEEPING, '{"SessionId": "s"}', "us-east-1", "StartSession", "", "{}
 OTHER = [*SLEEPING, "StartSessions"]
 #: What a worker does once its child runs; the child holds the writing end of the pipe.
 READS_A_LINE = "os.read(reader, 1)"
-LOOKS_FOR_OUTPUT = "\nwhile True: select.select([reader], [], [], 0.2)"
+LOOKS_FOR_OUTPUT = "\nwhile True: select.select([reader], [], [], 0.05)"
 WORKER = """
 import os, select, subprocess
 reader, writer = os.pipe()
@@ -60,11 +60,11 @@ def worker() -> Iterator[Callable[[list[str], str], tuple[subprocess.Popen[bytes
         process.wait()
 
 
-def watch(sessions: Any, workers: list[int], seconds: float) -> set[int]:
-    """Every session that was found to hang."""
+def watch(sessions: Any, workers: list[int], seconds: float, expected: int = 0) -> set[int]:
+    """Every session that was found to hang within `seconds`, or until there are as many as expected."""
     found: set[int] = set()
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
+    begun = time.monotonic()
+    while (passed := time.monotonic() - begun) < seconds or (len(found) < expected and passed < 60):
         found.update(sessions.find(workers))
         time.sleep(0.1)
     return found
@@ -77,7 +77,7 @@ def test_a_session_whose_worker_waits_for_the_rest_of_a_line_is_found_and_its_en
     other, _ = worker(SESSION, LOOKS_FOR_OUTPUT)
     local, _ = worker(OTHER, READS_A_LINE)
 
-    found = watch(guard.HungSessions(LIMIT), [process.pid, other.pid, local.pid], 2 * guard.HUNG_LOOK_SECONDS + 1)
+    found = watch(guard.HungSessions(LIMIT), [process.pid, other.pid, local.pid], 2 * guard.HUNG_LOOK_SECONDS + 1, 1)
 
     assert found == {session}
     os.kill(session, signal.SIGTERM)

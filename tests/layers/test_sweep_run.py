@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -271,13 +272,22 @@ def test_where_instances_cannot_be_looked_up_the_rest_goes_and_the_schedule_stay
 
 def test_a_launch_that_ec2_shows_late_is_found(cloud: Cloud) -> None:
     """The answer of a launch was lost, and the first look comes too early."""
-    late = threading.Timer(1, cloud.launch, [tags_of_run()])
+    looks = itertools.count(1)
+    launched = []
 
-    late.start()
-    report = sweep(cloud)
-    late.join()
+    def launch_before_the_second(**_: Any) -> None:
+        if next(looks) == 2:
+            launched.append(cloud.launch(tags_of_run()))
 
-    assert len(report.ended["instances"]) == 1
+    def make_client(service: str) -> Any:
+        client = cloud.controller(service)
+        client.meta.events.register("before-call.ec2.DescribeInstances", launch_before_the_second)
+        return client
+
+    report = sweep(cloud, make_client)
+
+    assert report.ended["instances"] == launched
+    assert len(launched) == 1
 
 
 def test_the_controllers_policy_ends_nothing_of_another_project(cloud: Cloud, bystanders: Inventory) -> None:

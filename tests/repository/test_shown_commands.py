@@ -175,8 +175,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     description = account_without_prices(account.folder)
     account.local_aws("start", "--boot-delay", "0", "--seed", str(description))
     yield Cloud(account)
-    account.local_aws("stop")
-    assert account.processes() == []
+    account.stop()
 
 
 @pytest.mark.parametrize("text", HERE.values(), ids=HERE)

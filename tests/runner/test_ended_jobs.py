@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from awx_check.jobs import GRACE_SECONDS, Result
+from awx_check.jobs import Result
 from drills.waiting import happens
 from tests.e2e.conftest import NO_LEAKS
 from tests.runner.conftest import Jobs
 
 LONG = {"folds": 600, "fold_seconds": 1}
 SURVEY = {"preflight_only": "false", "training_mode": "full"}
-#: Until ansible-runner looks whether it was cancelled (5 s at most), the guard's sweep, and the end of the machine.
-GUARD_SECONDS = GRACE_SECONDS + 30.0
+#: From the end of the worker: the guard's sweep, and the end of the machine.
+GUARD_SECONDS = 40.0
 #: As in drills/catalogue/layers.py: a lease that lasts until a run trains, on a loaded machine too, and little longer.
 LEASE_MINUTES = 3
 AFTER_LEASE_SECONDS = 20.0
@@ -52,26 +52,34 @@ def ended_by_guard(jobs: Jobs) -> None:
     assert jobs.stage.left() == NO_LEAKS
 
 
-def test_a_cancelled_job_leaves_nothing_because_its_guard_outlives_it(jobs: Jobs) -> None:
-    cancel = Cancelling(jobs)
-
-    cancelled = jobs.train(SURVEY, LONG, cancel, skip_tags="preflight")
-
-    assert (cancelled.status, cancelled.rc, cancelled.stats) == ("canceled", 254, {})
+@pytest.fixture(scope="module")
+def cancelled(jobs: Jobs) -> tuple[Result, float]:
+    """A job that was cancelled once it trained, and how many seconds after its start that was."""
+    cancel, started = Cancelling(jobs), time.monotonic()
+    result = jobs.train(SURVEY, LONG, cancel, skip_tags="preflight")
     assert cancel.at is not None
-    jobs.seconds_until_gone(cancel.at, GUARD_SECONDS)
+    return result, cancel.at - started
+
+
+def test_a_cancelled_job_leaves_nothing_because_its_guard_outlives_it(
+    jobs: Jobs, cancelled: tuple[Result, float]
+) -> None:
+    result, _ = cancelled
+
+    assert (result.status, result.stats) == ("canceled", {})
+    assert result.rc in (254, None)  # None: it was still packing what it sends back when it was killed
+    jobs.seconds_until_gone(time.monotonic(), GUARD_SECONDS)
     ended_by_guard(jobs)
 
 
-def test_a_job_that_runs_into_its_time_limit_leaves_nothing_either(jobs: Jobs) -> None:
-    since = time.monotonic()
-    limit = 150
+def test_a_job_that_runs_into_its_time_limit_leaves_nothing_either(jobs: Jobs, cancelled: tuple[Result, float]) -> None:
+    _, until_training = cancelled
 
-    late = jobs.train(SURVEY, LONG, skip_tags="preflight", timeout=limit)
+    late = jobs.train(SURVEY, LONG, skip_tags="preflight", timeout=round(1.5 * until_training) + 20)
 
     assert (late.status, late.rc, late.stats) == ("timeout", 254, {})
-    assert jobs.in_training(), "the limit is too short for a machine this slow"
-    jobs.seconds_until_gone(since + limit, GUARD_SECONDS)
+    assert jobs.in_training(), "this job took much longer than the one before it"
+    jobs.seconds_until_gone(time.monotonic(), GUARD_SECONDS)
     ended_by_guard(jobs)
 
 
