@@ -31,7 +31,7 @@ def test_every_feature_is_known_once_its_window_is_full(walks: Any, name: str) -
 
 
 @given(st.integers(2, 398), st.integers(0, 2**32 - 1), st.floats(0, 0.3))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_no_change_after_any_day_moves_a_feature_up_to_it(day: int, seed: int, missing: float) -> None:
     """Whatever the future becomes: other prices, other gaps, or nothing at all."""
     random = np.random.default_rng(seed)

@@ -128,7 +128,7 @@ class Closed(HTMLParser):
     st.lists(st.text(max_size=6), max_size=5),
     st.none() | st.integers(-3, 10**7),
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_every_symbol_is_in_the_picture_once(
     ages: dict[str, int | None], unreadable: list[str], limit: int | None
 ) -> None:

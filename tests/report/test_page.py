@@ -264,7 +264,7 @@ def test_a_step_of_no_length_makes_a_picture(clock: Any) -> None:
 
 
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=80), st.none() | st.floats(-1, 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_fold_is_drawn_inside_the_picture(ics: list[float], threshold: float | None) -> None:
     svg = ic_chart([{"fold": index, "ic": value} for index, value in enumerate(ics)], None, threshold)
     bars = re.findall(r'<rect class="(?:up|down)" x="([\d.]+)%" y="([\d.]+)" width="[\d.]+%" height="([\d.]+)"', svg)
@@ -319,7 +319,7 @@ ODD_RESULT = st.dictionaries(
 
 
 @given(preflight=ODD_RESULT, training=ODD_RESULT, rest=st.lists(ODD_ENTRY, min_size=6, max_size=6), price=ODD)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_no_result_file_however_odd_keeps_the_report_from_being_written(
     tmp_path_factory: pytest.TempPathFactory,
     preflight: Any,

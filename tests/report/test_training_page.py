@@ -196,7 +196,7 @@ def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 @given(place=st.sampled_from(_places(rich_training.everything())), odd=TREE)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_whatever_stands_in_the_place_of_a_part_the_page_is_made(
     place: tuple[Any, ...], odd: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -222,7 +222,7 @@ IC = st.floats(-1, 1)
 
 
 @given(st.lists(st.tuples(IC, IC, IC), min_size=1, max_size=60), st.tuples(IC, IC))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_interval_is_drawn_inside_the_picture(
     ics: list[tuple[float, ...]], interval: tuple[float, float]
 ) -> None:
@@ -236,7 +236,7 @@ def test_every_interval_is_drawn_inside_the_picture(
 
 
 @given(st.lists(st.floats(-500, 500), min_size=2, max_size=400))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_curve_stays_in_its_box_from_the_first_day_to_the_last(values: list[float]) -> None:
     svg = curve_chart(
         [{"date": f"20{10 + n // 12}-{n % 12 + 1:02}-01", "value": value} for n, value in enumerate(values)]
@@ -260,7 +260,7 @@ RETURN = st.floats(-0.3, 0.3)
 
 
 @given(st.lists(st.tuples(RETURN, RETURN, RETURN, RETURN), min_size=2, max_size=10, unique_by=lambda one: one[0]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_bin_is_drawn_inside_the_picture(bins: list[tuple[float, ...]]) -> None:
     names = ("forecast", "realised", "low", "high")
     svg = calibration_chart([{**dict(zip(names, one, strict=True)), "rows": 10} for one in bins])
