@@ -32,6 +32,20 @@ time.sleep(60)
 """
 ENDS_WITH = "signal.signal(signal.SIGTERM, lambda *_: sys.exit({}))"
 DEAF = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+# The watcher, which is told to stop when the command runs already and it does not know that yet.
+TOLD_EARLY = f"""
+import os, pathlib, runpy, signal, subprocess, sys, time
+
+class Popen(subprocess.Popen):
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        while not pathlib.Path(sys.argv[-1]).exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+subprocess.Popen = Popen
+runpy.run_path({str(SCRIPT)!r}, run_name="__main__")
+"""
 
 
 @dataclass
@@ -69,7 +83,7 @@ def watch(tmp_path: Path, service: Any) -> Iterator[Watch]:
     """Start the watcher over a Python program, which is told to touch `there`."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(program: str, grace: float = 20, endpoint: str = "", limit: float = 60) -> Watched:
+    def start(program: str, grace: float = 20, endpoint: str = "", limit: float = 60, early: bool = False) -> Watched:
         notice, there = tmp_path / "results" / "interruption.json", tmp_path / "there"
         environment = {
             **os.environ,
@@ -77,7 +91,8 @@ def watch(tmp_path: Path, service: Any) -> Iterator[Watch]:
             "http_proxy": "http://127.0.0.1:9",
         }
         options = ["--notice", str(notice), "--every", "0.05", "--grace", str(grace), "--limit", str(limit)]
-        command = [sys.executable, str(SCRIPT), *options, "--", sys.executable, "-c", program, str(there)]
+        watcher = ["-c", TOLD_EARLY] if early else [str(SCRIPT)]
+        command = [sys.executable, *watcher, *options, "--", sys.executable, "-c", program, str(there)]
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
         started.append(process)
         return Watched(process, notice, there)
@@ -212,6 +227,12 @@ def test_a_signal_is_passed_on_and_is_no_notice(number: signal.Signals, watch: W
 
     assert watched.end()[0] == 75
     assert not watched.notice.exists()
+
+
+def test_a_signal_that_comes_while_the_command_is_started_is_passed_on(watch: Watch) -> None:
+    watched = watch(WAITS.format(ENDS_WITH.format(75)), early=True)
+
+    assert watched.end() == (75, "")
 
 
 def test_a_watcher_that_is_killed_takes_the_command_with_it(watch: Watch) -> None:

@@ -169,18 +169,26 @@ def say(text: str) -> None:
 
 
 def start(command: list[str]) -> subprocess.Popen[bytes]:
-    """Start a command in a session of its own.
+    """Start a command in a session of its own, and have it get the signals that this process gets.
 
     Whoever ends this process by SIGKILL means the command: so it gets SIGKILL too.
 
     Raises:
         OSError: There is no such program.
     """
-    return subprocess.Popen(
-        command,
-        start_new_session=True,
-        preexec_fn=lambda: _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL),
-    )
+    # A signal that comes in between waits until the command is there to get it; from the command none is held back.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
+
+    def prepare() -> None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    try:
+        child = subprocess.Popen(command, start_new_session=True, preexec_fn=prepare)
+        forward_signals(child)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return child
 
 
 def forward_signals(child: subprocess.Popen[bytes]) -> None:
@@ -253,7 +261,6 @@ def main() -> int:
     except OSError as error:
         say(f"{options.command[0]} cannot be started: {error.strerror}")
         return NOT_STARTED
-    forward_signals(child)
     return run_watched(child, watcher, options.every, options.grace, options.limit)
 
 
