@@ -36,7 +36,7 @@ from urllib.parse import urlsplit
 INTERRUPTED, OVER_LIMIT, NOT_STARTED = 75, 124, 127
 ENDPOINT_VARIABLE, ENDPOINT = "AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://169.254.169.254"
 SPOT, REBALANCE = "spot/instance-action", "events/recommendations/rebalance"
-ANSWER_SECONDS = 2.0
+ANSWER_SECONDS = 5.0
 TOKEN_SECONDS = 21600
 TIME = "%Y-%m-%dT%H:%M:%SZ"
 FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
