@@ -25,6 +25,7 @@ class Talker:
         self.socket = self.stack.enter_context(connect(session["StreamUrl"], compression=None, ping_interval=None))
         self.socket.send(json.dumps({"MessageSchemaVersion": "1.0", "TokenValue": token or session["TokenValue"]}))
         self.sequence = 0
+        self.expected = 0
 
     def close(self) -> None:
         self.stack.close()
@@ -41,6 +42,14 @@ class Talker:
             if frame.message_type is wanted:
                 return frame
 
+    def output(self) -> Frame:
+        """The next message of output that is no second copy: the agent sends again what is acknowledged late."""
+        while True:
+            frame = self.receive(MessageType.OUTPUT)
+            if frame.sequence >= self.expected:
+                self.expected = frame.sequence + 1
+                return frame
+
     def input(self, payload: bytes, payload_type: int = PayloadType.OUTPUT, sequence: int | None = None) -> Frame:
         number = self.sequence if sequence is None else sequence
         frame = Frame(MessageType.INPUT, payload, payload_type=payload_type, sequence=number)
@@ -52,22 +61,18 @@ class Talker:
             self.socket.send(frame.pack())
 
     def shake_hands(self) -> Talker:
-        request = self.receive(MessageType.OUTPUT)
+        request = self.output()
         assert request.payload_type == PayloadType.HANDSHAKE_REQUEST
         self.send(self.input(b'{"ClientVersion": "1.2.0.0", "Errors": []}', PayloadType.HANDSHAKE_RESPONSE))
-        complete = self.receive(MessageType.OUTPUT)
+        complete = self.output()
         assert complete.payload_type == PayloadType.HANDSHAKE_COMPLETE
         assert "HandshakeTimeToComplete" in complete.json()
         return self
 
     def read_until(self, text: bytes) -> bytes:
         output = b""
-        expected = None
         while text not in output:
-            frame = self.receive(MessageType.OUTPUT)
-            if expected is None or frame.sequence == expected:
-                expected = frame.sequence + 1
-                output += frame.payload
+            output += self.output().payload
         return output
 
 
