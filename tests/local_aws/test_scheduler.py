@@ -137,6 +137,7 @@ def test_a_schedule_ends_the_instances_of_its_run_and_then_itself(
     assert datetime.now(UTC) >= due.replace(microsecond=0)
     assert server.state(others) in ("pending", "running")
     wait_until(lambda: not exists(server, name), "the schedule stays")
+    wait_until(lambda: len(calls(server, "ssm", since)) >= 3, "not all is written down")
     assert calls(server, "scheduler", since) == [("ssm:StartAutomationExecution", True, None)]
     assert calls(server, "ssm", since) == [
         ("ec2:DescribeInstances", True, None),
@@ -213,6 +214,7 @@ def test_ec2_is_a_target_too_judged_by_tags(
     wait_until(lambda: calls(server, "scheduler", since), "nothing is tried")
     schedule(soon(0), TERMINATE, {"InstanceIds": [mine]})
     server.await_state(mine, "terminated")
+    wait_until(lambda: len(calls(server, "scheduler", since)) >= 2, "not all is written down")
     assert [allowed for _, allowed, _ in calls(server, "scheduler", since)] == [False, True]
     assert server.state(other) in ("pending", "running")
 
@@ -236,7 +238,8 @@ def test_a_target_that_cannot_be_carried_out_is_no_silent_nothing(
     wait_until(lambda: calls(server, "scheduler", since), "it is silent")
     ((_, allowed, said),) = calls(server, "scheduler", since)
     assert (allowed, said) == (False, code)
-    assert f"schedule {name}: {code}" in (server.home / "server.log").read_text()
+    log = server.home / "server.log"
+    wait_until(lambda: f"schedule {name}: {code}" in log.read_text(), "the log does not say it")
 
 
 def test_a_schedule_that_could_never_run_is_not_made(server: Any, schedule: Schedule) -> None:
