@@ -195,7 +195,7 @@ def test_two_that_start_at_once_share_a_server_and_a_stop_ends_all_of_it(
 
 def test_a_server_that_nobody_asks_stops_by_itself(new_server: NewServer, wait_until: WaitUntil) -> None:
     made = new_server()
-    made.out("start", "--idle-minutes", "0.02")
+    made.out("start", "--idle-minutes", "0.2")
     wait_until(lambda: not (made.home / "server.json").exists(), "it does not stop")
     assert "stopping" in (made.home / "server.log").read_text()
 

@@ -350,12 +350,12 @@ def test_credentials_that_a_fault_cuts_short_stay_until_they_expire(
 service=$AWS_EC2_METADATA_SERVICE_ENDPOINT
 token=$(curl -sf -X PUT "$service/latest/api/token" -H 'X-aws-ec2-metadata-token-ttl-seconds: 60')
 for number in 1 2 3; do
-  [ $number = 3 ] && sleep 4
+  [ $number = 3 ] && sleep 11
   echo "keys $(curl -sf -H "X-aws-ec2-metadata-token: $token" \
     "$service/latest/meta-data/iam/security-credentials/training" | tr -d '\\n')"
 done
 """
-    server.fault("credentials", "seconds=3", "count=1")
+    server.fault("credentials", "seconds=10", "count=1")
     try:
         instance = launch(script, IamInstanceProfile={"Name": iam_profile})
         server.await_online(instance)
@@ -366,7 +366,7 @@ done
     assert first == second
     assert third["AccessKeyId"] != first["AccessKeyId"]
     left = [_seconds(each["LastUpdated"], each["Expiration"]) for each in (first, third)]
-    assert left[0] <= 4 and left[1] > 3600
+    assert left[0] <= 11 and left[1] > 3600
 
 
 def _seconds(start: str, end: str) -> float:

@@ -168,8 +168,8 @@ def test_throttling_may_be_every_second_request_only(server: Any, faults: Faults
 
 def test_an_error_with_seconds_ends_by_itself(server: Any, faults: Faults, wait_until: WaitUntil) -> None:
     s3 = server.client("s3")
-    faults("error", "service=s3", "status=500", "seconds=1.5")
     started = time.monotonic()
+    faults("error", "service=s3", "status=500", "seconds=6")
     assert refusal(s3.list_buckets) == ("InternalError", 500)
 
     def answered() -> bool:
@@ -180,7 +180,7 @@ def test_an_error_with_seconds_ends_by_itself(server: Any, faults: Faults, wait_
         return True
 
     wait_until(answered, "it does not end")
-    assert time.monotonic() - started >= 1
+    assert time.monotonic() - started >= 6
     (fault,) = server.status()["faults"]
     assert fault["count"] == 0 and fault["hits"] >= 1
 
@@ -231,16 +231,11 @@ def test_an_instance_that_never_registers_runs_and_can_be_terminated(
     server.await_state(silent, "terminated")
 
 
-def test_an_instance_with_a_boot_delay_registers_later_than_another(
-    server: Any, faults: Faults, launch: Launch
-) -> None:
+def test_an_instance_with_a_boot_delay_registers_after_it(server: Any, faults: Faults, launch: Launch) -> None:
     faults("boot_delay", "seconds=3", "count=1")
-    late = launch()
-    server.await_state(late, "running")
     started = time.monotonic()
-    assert late not in server.online()
-    server.await_online(late)
-    assert time.monotonic() - started > 1
+    server.await_online(launch())
+    assert time.monotonic() - started >= 3
 
 
 def test_an_instance_that_fails_to_boot_ends_terminated_and_says_why(
@@ -268,11 +263,17 @@ echo "notice: $notice"
 """
     instance = launch(script, InstanceMarketOptions={"MarketType": "spot"})
     wait_until(lambda: "no notice yet" in server.console(instance), "the instance does not look for notices")
-    assert faults("interrupt", f"instance={instance}", "seconds=3") == {"interrupted": instance}
+    assert faults("interrupt", f"instance={instance}", "seconds=20") == {"interrupted": instance}
     (request,) = [each for each in server.status()["spot_requests"] if each["instance"] == instance]
     assert (request["state"], request["status"]) == ("active", "marked-for-termination")
-    wait_until(lambda: "notice: {" in server.console(instance), "the notice does not arrive")
-    assert '"action"' in server.console(instance)
+    seen: list[str] = []  # the console goes with the machine
+
+    def noticed() -> bool:
+        seen.append(server.console(instance))
+        return "notice: {" in seen[-1]
+
+    wait_until(noticed, "the notice does not arrive")
+    assert '"action"' in seen[-1]
     server.await_state(instance, "terminated")
     assert server.describe(instance)["StateReason"]["Code"] == "Server.SpotInstanceTermination"
     (request,) = [each for each in server.status()["spot_requests"] if each["instance"] == instance]
@@ -339,12 +340,21 @@ def test_an_unreachable_instance_runs_on_and_says_nothing(
 
 
 def test_an_unreachable_instance_still_ends_by_itself(server: Any, faults: Faults, launch: Launch) -> None:
-    instance = launch("(sleep 4; shutdown -P now) & exit 0", InstanceInitiatedShutdownBehavior="terminate")
+    # What it waits for comes by the metadata service, which is no part of the network.
+    script = """
+service=$AWS_EC2_METADATA_SERVICE_ENDPOINT/latest
+token=$(curl -sf -X PUT "$service/api/token" -H 'X-aws-ec2-metadata-token-ttl-seconds: 600')
+(until curl -sf -H "X-aws-ec2-metadata-token: $token" "$service/meta-data/events/recommendations/rebalance"
+do sleep 0.1; done; shutdown -P now) & exit 0
+"""
+    spot = {"MarketType": "spot"}
+    instance = launch(script, InstanceMarketOptions=spot, InstanceInitiatedShutdownBehavior="terminate")
     server.await_online(instance)
     answer = server.client("ssm").start_session(Target=instance)
     with open_channel(answer) as socket:
         shake_hands(socket)
         faults("unreachable", f"instance={instance}")
+        faults("rebalance", f"instance={instance}")
         server.await_state(instance, "terminated")
     assert server.describe(instance)["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
     assert answer["SessionId"] not in [each["id"] for each in server.status()["sessions"]]

@@ -129,7 +129,7 @@ def test_a_schedule_ends_the_instances_of_its_run_and_then_itself(
 ) -> None:
     mine, second, others = (launch(TagSpecifications=tagged(each)) for each in (run, run, f"{run}-other"))
     since = now_in(server)
-    due = datetime.now(UTC) + timedelta(seconds=2)
+    due = datetime.now(UTC) + timedelta(seconds=10)
     name = schedule(at(due))
     assert {"name": name, "expression": at(due), "state": "ENABLED"} in server.status()["schedules"]
     for instance in (mine, second):
@@ -197,7 +197,7 @@ def test_a_role_that_is_gone_or_trusts_no_more_does_nothing(
 ) -> None:
     instance = launch(TagSpecifications=tagged(run))
     since = now_in(server)
-    schedule(soon(2))
+    schedule(soon(10))
     server.client("iam").update_assume_role_policy(RoleName=ROLE, PolicyDocument=trust("ssm.amazonaws.com"))
     wait_until(lambda: calls(server, "scheduler", since), "the refusal is not written down")
     refused = ("ssm:StartAutomationExecution", False, "AccessDeniedException")

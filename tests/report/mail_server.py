@@ -93,7 +93,8 @@ def start(certificate: Path | None = None, implicit: bool = False, users: bool =
         options["tls_context"] = context
     if implicit and users:
         options["auth_require_tls"] = False  # it does not count encryption that was there before it
-    controller = _OnAnyPort(mailbox, hostname="127.0.0.1", port=0, ssl_context=context if implicit else None, **options)
+    options["ssl_context"] = context if implicit else None
+    controller = _OnAnyPort(mailbox, hostname="127.0.0.1", port=0, ready_timeout=60, **options)
     controller.start()
     return MailServer(controller, mailbox)
 

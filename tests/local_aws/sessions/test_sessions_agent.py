@@ -259,7 +259,7 @@ def test_output_that_nobody_acknowledged_is_kept_for_the_client_that_comes_back(
 
 
 def test_a_session_nobody_comes_back_to_ends(start_sessions: Callable[..., Any], eventually: Eventually) -> None:
-    sessions = start_sessions(grace=0.5)
+    sessions = start_sessions(grace=5)
     never_connected = sessions.server.start_session("i-1")["SessionId"]
     talker = Talker(sessions.server.start_session("i-1")).shake_hands()
     talker.read_until(b"$ ")

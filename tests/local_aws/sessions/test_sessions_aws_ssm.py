@@ -109,13 +109,13 @@ def test_a_network_that_is_gone_in_the_middle_of_a_line_holds_the_connection_unt
     isolated = threading.Event()
     outcome: list[tuple[int, str]] = []
 
-    connection.set_option("ssm_timeout", 2)
+    connection.set_option("ssm_timeout", 10)
     connection._connect()
     sessions.server.isolate_in_mid_line("i-1", isolated.set)
     waiting = threading.Thread(target=lambda: outcome.append(run(connection, f"echo {'x' * 3000}")), daemon=True)
     waiting.start()
-    assert isolated.wait(10)
-    waiting.join(5)
+    assert isolated.wait(30)
+    waiting.join(13)  # the limit in whole seconds, and one look of a second more
     assert outcome == [], "the connection plugin reads with a limit now: the guard need not end sessions"
     connection.session_manager.session.terminate()
     eventually(lambda: outcome)  # of its second attempt, in a session of its own
