@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 from drills.account import TRANSPORT_BUCKET
 from drills.cloud import Cloud, Inventory
@@ -112,6 +112,39 @@ def test_what_another_sweep_deletes_at_that_very_moment_is_no_trouble(cloud: Clo
     assert answers == ["InvalidVolume.NotFound", "UnauthorizedOperation"]
     assert (report.left, report.failures) == (NOTHING, [])
     assert (report.ended["volumes"], report.ended["launch_templates"]) == ([], [])
+
+
+@pytest.mark.parametrize("answers", [True, False], ids=["seen", "not_seen"])
+def test_what_may_not_be_deleted_any_more_without_its_tags_is_left_and_said_so(cloud: Cloud, answers: bool) -> None:
+    """A denial alone says nothing of whether it has gone; nor does a look-up that fails."""
+    volume, template = cloud.volume(tags_of_run()), cloud.template(f"{PROJECT}-{RUN}", tags_of_run())
+    (made,) = cloud.ec2.describe_launch_templates(LaunchTemplateNames=[template])["LaunchTemplates"]
+    resources = {"DeleteVolume": volume, "DeleteLaunchTemplate": made["LaunchTemplateId"]}
+
+    def strip(model: Any, **_: Any) -> None:
+        cloud.ec2.delete_tags(Resources=[resources[model.name]], Tags=[{"Key": "project"}, {"Key": "run_id"}])
+
+    def away(params: Any, **_: Any) -> None:
+        if not answers and not any(str(value).startswith("tag:") for value in params["body"].values()):
+            raise EndpointConnectionError(endpoint_url="http://127.0.0.1")
+
+    def make_client(service: str) -> Any:
+        client = cloud.controller(service)
+        for operation in resources:
+            client.meta.events.register(f"before-call.ec2.{operation}", strip)
+        for operation in ("DescribeVolumes", "DescribeLaunchTemplates"):
+            client.meta.events.register(f"before-call.ec2.{operation}", away)
+        return client
+
+    report = sweep(cloud, make_client)
+    cloud.ec2.delete_volume(VolumeId=volume)
+    cloud.ec2.delete_launch_template(LaunchTemplateName=template)
+
+    assert (report.left["volumes"], report.left["launch_templates"]) == (1, 1)
+    assert [(each["what"], each["code"]) for each in report.failures] == [
+        (f"delete volume {volume}", "UnauthorizedOperation"),
+        (f"delete launch template {template}", "UnauthorizedOperation"),
+    ]
 
 
 def test_the_instance_of_a_request_with_our_tags_is_ended_though_it_has_none(cloud: Cloud) -> None:

@@ -12,6 +12,7 @@ from ansible.module_utils.spot_sweep_aws import AWS_ERRORS, Aws, failure, is_den
 from ansible.module_utils.spot_sweep_wanted import PROJECT, RUN, Report, Wanted
 
 OPEN = ("open", "active")
+GONE = ("deleting", "deleted")
 VOLUME_LOOK_SECONDS = 2.0
 VOLUME_LOOKS = 10
 KEYS_AT_ONCE = 1000
@@ -41,24 +42,30 @@ class Kind:
 class Tagged(Kind):
     """A kind that is deleted item by item, which the controller's policy allows by the item's tags."""
 
-    def _find(self) -> list[dict[str, Any]]:
-        """Those of ours that are there."""
+    def _lives(self, item: dict[str, Any]) -> bool:
+        """Whether an item is still there, whatever its tags."""
         raise NotImplementedError
 
     def _delete_one(self, kind: str, key: str, item: dict[str, Any], delete: Callable[[], Any]) -> bool:
         """Delete one, which has its name under ``key``; whether it is gone, by whoever's doing."""
         name = item[key]
-        failed = len(self._report.failures)
-        with self._report.trying(f"delete {kind[:-1].replace('_', ' ')} {name}"):
-            try:
-                self._aws.persist(delete)
-            except AWS_ERRORS as error:
-                # Another sweep may have been faster; with the tags gone too, a policy that goes by them denies this.
-                if is_denied(error) and name not in (each[key] for each in self._find()):
-                    return True
-                raise
-            self._ended(kind, name, item)
-        return len(self._report.failures) == failed
+        try:
+            self._aws.persist(delete)
+        except AWS_ERRORS as error:
+            # Another sweep may have been faster; with the tags gone too, a policy that goes by them denies this one.
+            if is_gone(error) or (is_denied(error) and self._has_gone(item)):
+                return True
+            self._report.failures.append(failure(f"delete {kind[:-1].replace('_', ' ')} {name}", error))
+            return False
+        self._ended(kind, name, item)
+        return True
+
+    def _has_gone(self, item: dict[str, Any]) -> bool:
+        """Whether AWS says that an item is not there; where AWS does not tell, it counts as there."""
+        try:
+            return not self._lives(item)
+        except AWS_ERRORS as error:
+            return is_gone(error)
 
 
 class SpotRequests(Kind):
@@ -120,7 +127,12 @@ class Volumes(Tagged):
 
     def _find(self) -> list[dict[str, Any]]:
         found = self._aws.pages("ec2", "describe_volumes", "Volumes", Filters=self._wanted.filters())
-        return [item for item in self._ours(found) if item["State"] not in ("deleting", "deleted")]
+        return [item for item in self._ours(found) if item["State"] not in GONE]
+
+    def _lives(self, item: dict[str, Any]) -> bool:
+        named = [{"Name": "volume-id", "Values": [item["VolumeId"]]}]
+        found = self._aws.client("ec2").describe_volumes(Filters=named)["Volumes"]
+        return any(each["State"] not in GONE for each in found)
 
     def _delete(self, item: dict[str, Any]) -> bool:
         id_ = item["VolumeId"]
@@ -154,6 +166,11 @@ class Templates(Tagged):
             "ec2", "describe_launch_templates", "LaunchTemplates", Filters=filters
         )
         return found
+
+    def _lives(self, item: dict[str, Any]) -> bool:
+        named = [{"Name": "launch-template-name", "Values": [item["LaunchTemplateName"]]}]
+        found = self._aws.client("ec2").describe_launch_templates(Filters=named)["LaunchTemplates"]
+        return item["LaunchTemplateId"] in (each["LaunchTemplateId"] for each in found)
 
     def _delete(self, item: dict[str, Any]) -> bool:
         id_ = item["LaunchTemplateId"]
