@@ -128,12 +128,16 @@ class EmbeddedAccount:
         self.local_aws("start", "--boot-delay", "0.5", "--seed", str(self.project / "inventory/local/account.yml"))
 
     def stop(self) -> None:
-        """Stop it.
+        """Stop it, and see that nothing of it is left.
 
         Raises:
             AssertionError: It does not stop, or a process of it is left.
         """
         self.local_aws("stop")
+        self.assert_ended()
+
+    def assert_ended(self) -> None:
+        """See that there is no process of it."""
         # What is killed goes when it is its turn on a processor.
         assert happens(lambda: not self.processes(), within=60), f"processes are left: {self.processes()}"
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from drills.playbook import LONGEST_RUN_SECONDS, Playbook, Stuck
 from drills.stage import Stage
-from drills.waiting import loaded, looks
+from drills.waiting import looks
 
 #: How long the guard, or whoever closes a run in its place, may take to write the receipt and to sweep.
 CLOSING_SECONDS = 90.0
@@ -148,12 +148,18 @@ def end_by_hand(run: Playbook, stage: Stage, seen: Seen, runs: Path | None = Non
     seen.check(code == 0, f"terminate.yml: {output[-300:]}")
 
 
-def perform(drill: Drill, stage: Stage) -> Row:
-    """Do a drill and judge it."""
+def perform(drill: Drill, stage: Stage, slack: float = 0.0) -> Row:
+    """Do a drill and judge it.
+
+    Args:
+        drill: The drill.
+        stage: Where.
+        slack: Seconds that the end of the instance may take longer than expected.
+    """
     started = time.monotonic()
     try:
         seen = drill.act(stage)
-        return _judge(drill, stage, seen, started)
+        return _judge(drill, stage, seen, started, slack)
     except (Stuck, AssertionError) as error:
         text = " ".join(str(error).split())
         return Row(drill.name, drill.broken, drill.when, drill.layer, "", None, None, stage.left(), None,
@@ -162,11 +168,11 @@ def perform(drill: Drill, stage: Stage) -> Row:
         stage.clear()
 
 
-def _judge(drill: Drill, stage: Stage, seen: Seen, started: float) -> Row:
+def _judge(drill: Drill, stage: Stage, seen: Seen, started: float, slack: float) -> Row:
     expected = drill.expected
     gone = seen.gone_after
     if gone is None and seen.since is not None:
-        limit = loaded(expected.gone_within or 0) + CLOSING_SECONDS
+        limit = (expected.gone_within or 0) + slack + CLOSING_SECONDS
         gone = _since(seen.since) if stage.wait_until(lambda: not stage.instances(), limit) else None
         seen.check(gone is not None, "the instance lives on")
 
@@ -179,8 +185,8 @@ def _judge(drill: Drill, stage: Stage, seen: Seen, started: float) -> Row:
     seen.problems.extend(stage.touched())
     _check(expected, seen, receipt)
     if gone is not None and expected.gone_within is not None:
-        allowed = loaded(expected.gone_within)
-        seen.check(gone <= allowed, f"gone after {gone:.1f} s, {allowed:.0f} s are allowed")
+        allowed = expected.gone_within + slack
+        seen.check(gone <= allowed, f"gone after {gone:.1f} s, {allowed:g} s are allowed")
     return Row(drill.name, drill.broken, drill.when, drill.layer, _saw(seen), receipt.get("outcome"), seen.exit_code,
                left, gone, _since(started), seen.problems)  # fmt: skip
 

@@ -40,7 +40,7 @@ class Stage:
             self._make_bystanders()
             yield self
         finally:
-            self.account.stop()
+            self.account.local_aws("stop")
 
     # what drills do
 

@@ -63,7 +63,7 @@ class Scene:
             self.use("controller_notifications")
             yield self
         finally:
-            self.account.stop()
+            self.account.local_aws("stop")
 
     def _describe(self) -> Path:
         """Describe the project's own account, without prices: nothing here needs them, and to load them takes seconds.

@@ -14,3 +14,4 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """An embedded AWS with bystanders in it."""
     with Stage(tmp_path_factory.mktemp("stage")).running() as running:
         yield running
+    running.account.assert_ended()

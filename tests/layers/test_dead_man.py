@@ -53,7 +53,8 @@ def test_it_ends_the_instance_at_its_deadline_whatever_a_step_does_to_the_shutdo
                 ended[name] = time.monotonic() - begun
 
     assert ended.keys() == instances.keys(), console(cloud, instances[min(instances.keys() - ended.keys())])
-    assert all(58 <= seconds <= 180 for seconds in ended.values()), ended
+    # 30 s later it would have taken `poweroff -f` to end it.
+    assert all(58 <= seconds < 90 for seconds in ended.values()), ended
 
 
 def test_it_is_armed_before_anyone_can_connect_and_does_not_hold_up_the_boot(cloud: Cloud) -> None:

@@ -16,6 +16,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     made = Scene(tmp_path_factory.mktemp("policies"))
     with made.running():
         yield made
+    made.account.assert_ended()
 
 
 @pytest.fixture(scope="session")
