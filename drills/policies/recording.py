@@ -29,7 +29,7 @@ CONTROLLERS_ROLE = f"{PROJECT}-ci"
 OWN_IMAGE = f"/{PROJECT}/image"
 ARCHIVED = ("2022-12-15", "2022-12-22")
 """Days whose sets the recorded trainings archive, and put live one after the other."""
-DELETES = "count=10"
+DELETES = 10
 """As often as one sweep tries to delete a schedule: five times, each by two attempts of boto."""
 NOTICE_SECONDS = 4
 """EC2 gives two minutes; nobody here need wait for them."""
@@ -115,14 +115,19 @@ class _Recorder:
         running = self.scene.cloud.instances(("running",))
         return next(each.id for each in running if each.tags.get("run_id") == run.run_id)
 
+    def fault(self, kind: str, **parameters: str | int) -> None:
+        """Break something at once: the command line would take seconds to start, and a run goes on meanwhile."""
+        given = {name: str(value) for name, value in parameters.items()}
+        control.call(self.scene.reservation, "fault", {"kind": kind, "parameters": given})
+
     def preflight(self) -> None:
         run = self.run("preflight", "-e", "preflight_only=true", *self.scene.notified(), preflight_seconds=6)
         run.wait_for_task("preflight", "Check software")
-        cut = {"kind": "cut", "parameters": {"instance": self._instance_of(run)}}
+        instance = self._instance_of(run)
 
         def resumed() -> bool:
             # A cut between two sessions, or before the first byte of one, leaves none to take up again.
-            control.call(self.scene.reservation, "fault", cut)
+            self.fault("cut", instance=instance)
             return any(each["permission"] == "ssm:ResumeSession" for each in self.scene.decisions())
 
         self.scene.wait(resumed, "a session that was cut and taken up again")
@@ -132,9 +137,8 @@ class _Recorder:
         run = self.run("training", "-e", "training_mode=full", folds=12, fold_seconds=1)
         run.wait_for("the training", lambda: any(run.events("Follow the training")))
         # The schedule outlives the attempt, and the next one finds it there.
-        self.scene.account.local_aws("fault", "error", "service=scheduler", "action=DeleteSchedule", DELETES)
-        instance = self._instance_of(run)
-        self.scene.account.local_aws("fault", "interrupt", f"instance={instance}", f"seconds={NOTICE_SECONDS}")
+        self.fault("error", service="scheduler", action="DeleteSchedule", count=DELETES)
+        self.fault("interrupt", instance=self._instance_of(run), seconds=NOTICE_SECONDS)
         self.end("training", run)
 
     def checks(self) -> None:
