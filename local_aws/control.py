@@ -71,6 +71,8 @@ def start(
         elif ended:
             break
         time.sleep(0.05)
+    process.kill()
+    process.wait()
     raise LocalAwsError(f"the embedded AWS did not start: {_last_line(reservation.home / 'server.log')}")
 
 

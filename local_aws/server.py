@@ -222,6 +222,7 @@ def run(reservation: Reservation, *, boot_delay: float, idle_minutes: float, dec
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     with _only_one(reservation.home / LOCK):
+        (reservation.home / "server.json").unlink(missing_ok=True)  # left by a process that was killed
         LocalAws(reservation, boot_delay=boot_delay, idle_minutes=idle_minutes, decisions=decisions).serve()
 
 

@@ -156,6 +156,16 @@ def test_a_process_id_left_by_another_boot_of_the_computer_is_not_taken_for_the_
     (made.home / "server.json").unlink()
 
 
+def test_what_is_left_of_a_server_that_was_killed_is_not_taken_for_the_one_that_starts(new_server: NewServer) -> None:
+    """Its process id may be another program's by now, and the port answers before the new one has written its own."""
+    made = new_server()
+    made.home.mkdir()
+    (made.home / "server.json").write_text(json.dumps({"pid": os.getpid()}))
+    made.start()
+    assert made.pid() != os.getpid()
+    assert made.status()["instances"] == []
+
+
 def test_a_server_that_is_killed_leaves_no_machine_and_the_next_one_cleans_up(
     new_server: NewServer, wait_until: WaitUntil, find_processes: Callable[[str], list[int]]
 ) -> None:
