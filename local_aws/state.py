@@ -7,7 +7,6 @@ the endpoint first and have the process started later, once the user's input is 
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import json
 import os
@@ -23,6 +22,7 @@ HOME_VARIABLE = "LOCAL_AWS_HOME"
 DEFAULT_HOME = ".local_aws"
 ACCOUNT_ID = "123456789012"  # moto's own account; its back ends are keyed by it
 REGION = "us-east-1"
+PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 class LocalAwsError(Exception):
@@ -124,22 +124,27 @@ def write_private(path: Path, text: str) -> None:
 def free_port() -> int:
     """Return a TCP port on loopback that nobody listens on now.
 
-    It is below those that the kernel hands out by itself: one of these would soon be somebody's who asks for any port.
-
-    Raises:
-        OSError: None was found.
+    It is, where it can be, none of those that the kernel hands out by itself: such a one may be somebody's before it is
+    listened on, who asked for any port.
     """
-    lowest, tries = 10_000, 100
-    try:
-        highest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    except FileNotFoundError:
-        highest = 32_768  # Linux's own
-    for _ in range(tries):
-        port = lowest + secrets.randbelow(max(highest - lowest, 1_000))
+    for port in _ports_of_nobody():
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
-    raise OSError(errno.EADDRINUSE, f"no free port of {tries} on 127.0.0.1")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        any_port: int = probe.getsockname()[1]
+        return any_port
+
+
+def _ports_of_nobody(tries: int = 100) -> list[int]:
+    """Ports, at random, that the kernel gives to nobody by itself; none where it gives nearly all."""
+    try:
+        first, last = map(int, PORT_RANGE.read_text().split())
+    except (OSError, ValueError):
+        return []
+    ports = [*range(10_000, first), *range(last + 1, 65_536)]
+    return [secrets.choice(ports) for _ in range(tries)] if len(ports) >= 1_000 else []
 
 
 def _load(home: Path, data: dict[str, Any]) -> Reservation:
