@@ -106,13 +106,20 @@ class Fleet:
         self._on_gone(instance.id)
         with live.boot_lock:
             if live.machine is not None:
+                live.machine.kill()
                 if destroy:
-                    live.machine.destroy()
-                else:
-                    live.machine.kill()
+                    self._free(live.machine)
             if live.metadata is not None:
                 live.metadata.close()
                 live.metadata = None
+
+    @staticmethod
+    def _free(machine: Machine) -> None:
+        try:
+            machine.destroy()
+        except OSError:
+            # The instance has ended all the same; what is left of its disk goes with the next start.
+            log.exception("the disk of %s is not freed", machine.spec.instance_id)
 
     # what others ask
 
@@ -269,6 +276,9 @@ class Fleet:
             "no_proxy": "127.0.0.1,localhost",
             "AWS_ENDPOINT_URL": self._reservation.endpoint,
             "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata_endpoint,
+            # By itself boto3 asks once, for a second: here the service shares the processors with all that is tested.
+            "AWS_METADATA_SERVICE_TIMEOUT": "10",
+            "AWS_METADATA_SERVICE_NUM_ATTEMPTS": "3",
             "UV_CACHE_DIR": str(PACKAGE_CACHE / "uv"),
             "PIP_CACHE_DIR": str(PACKAGE_CACHE / "pip"),
         }

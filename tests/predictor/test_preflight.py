@@ -265,6 +265,7 @@ def test_on_an_instance_the_role_credentials_of_the_metadata_service_are_used(
         "AWS_REGION": "us-east-1",
         "AWS_ENDPOINT_URL": address,
         "AWS_EC2_METADATA_SERVICE_ENDPOINT": address,
+        "AWS_METADATA_SERVICE_TIMEOUT": "10",
     }
     command = shutil.which("predictor", path=str(Path(sys.executable).parent))
     assert command is not None, "the console script is not installed beside the interpreter"
