@@ -9,6 +9,7 @@ ones do not. It is taken out of the wheel of that version, which requirements.lo
 from __future__ import annotations
 
 import argparse
+import fcntl
 import importlib.util
 import re
 import shutil
@@ -44,8 +45,11 @@ def main(arguments: Sequence[str] | None = None, root: Path | None = None) -> in
     ).parse_args(arguments)
     root = root or Path(__file__).resolve().parent.parent
     try:
-        if not present(root):
-            fetch(root)
+        place(root).mkdir(parents=True, exist_ok=True)
+        with (place(root) / "awx.lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # two of these may come at once
+            if not present(root):
+                fetch(root)
     except CollectionError as error:
         print(f"awx_collection: {error}", file=sys.stderr)
         return 1
@@ -116,11 +120,7 @@ def unpack(wheel: Path, target: Path) -> None:
             raise CollectionError(f"{wheel.name} has no {FOLDER}")
         archive.extractall(partial, names)
         shutil.rmtree(target / FOLDER, ignore_errors=True)
-        try:
-            (Path(partial) / FOLDER).rename(target / FOLDER)
-        except OSError:
-            if not (target / FOLDER / "MANIFEST.json").exists():  # somebody else has just put it there
-                raise
+        (Path(partial) / FOLDER).rename(target / FOLDER)
 
 
 if __name__ == "__main__":

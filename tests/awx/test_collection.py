@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import json
+import time
 import zipfile
 from pathlib import Path
 
@@ -51,6 +53,24 @@ def test_only_the_collection_is_taken_and_an_older_one_is_replaced(tmp_path: Pat
 def test_a_wheel_without_the_collection_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(awx_collection.CollectionError, match="has no ansible_collections/awx/awx"):
         awx_collection.unpack(wheel(tmp_path, "ansible/x.py"), tmp_path / "collections")
+
+
+def test_two_at_once_fetch_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetched = []
+
+    def fetch(root: Path) -> None:
+        fetched.append(root)
+        time.sleep(0.5)
+        manifest = awx_collection.place(root) / MANIFEST
+        manifest.parent.mkdir(parents=True)
+        manifest.touch()
+
+    monkeypatch.setattr(awx_collection, "fetch", fetch)
+    monkeypatch.setattr(awx_collection.importlib.util, "find_spec", lambda _: None)
+    with concurrent.futures.ThreadPoolExecutor() as threads:
+        codes = list(threads.map(lambda _: awx_collection.main([], tmp_path), range(2)))
+
+    assert (codes, fetched) == ([0, 0], [tmp_path])
 
 
 def test_what_is_there_is_not_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
