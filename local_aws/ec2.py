@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import copy
-import logging
 import threading
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -25,8 +24,6 @@ from local_aws.market import ON_DEMAND_QUOTA, SPOT_QUOTA, capacity_message, spot
 from local_aws.requests import parameters_now
 from local_aws.spot import LocalSpotRequest, SpotBackend
 from local_aws.state import ACCOUNT_ID, REGION
-
-log = logging.getLogger(__name__)
 
 Tags = dict[str, dict[str, str]]
 OWN_TAGS = "launch-template"
@@ -161,11 +158,12 @@ class LocalEC2Backend(SpotBackend):
         with self.lock:  # moto's iterates over what create_tags adds to
             return list(super().describe_tags(filters))
 
+    def describe_volumes(self, *given: Any, **asked: Any) -> Any:  # noqa: D102
+        with self.lock:  # in the end of an instance moto detaches its volumes before it deletes them
+            return super().describe_volumes(*given, **asked)
+
     def _terminate(self, instance: Instance, reason: str, code: str, spot_status: str) -> None:
-        try:
-            self.machinery.halt(instance, destroy=True)
-        except OSError:
-            log.exception("the disk of instance %s is not freed", instance.id)
+        self.machinery.halt(instance, destroy=True)
         with self.lock:
             instance.terminate()
             instance.terminated_at = datetime.now(UTC)  # type: ignore[attr-defined]

@@ -53,15 +53,14 @@ class LocalSchedulerBackend(EventBridgeSchedulerBackend):
 
     def create_schedule(self, **asked: Any) -> Schedule:  # type: ignore[override]  # noqa: D102 - documented by moto
         self._check(asked)
-        group = self.get_schedule_group(asked["group_name"])
         token = parameters_now().get("ClientToken")
-        existing = group.schedules.get(asked["name"])
-        if existing is not None and token and getattr(existing, "client_token", None) == token:
-            return existing  # asked for again by a client that did not hear the answer
         with self.lock:
+            existing = self.get_schedule_group(asked["group_name"]).schedules.get(asked["name"])
+            if existing is not None and token and getattr(existing, "client_token", None) == token:
+                return existing  # asked for again by a client that did not hear the answer
             schedule = super().create_schedule(**asked)
-        schedule.client_token = token  # type: ignore[attr-defined]
-        return schedule
+            schedule.client_token = token  # type: ignore[attr-defined]
+            return schedule
 
     def update_schedule(self, **asked: Any) -> Schedule:  # type: ignore[override]  # noqa: D102 - documented by moto
         self._check(asked)

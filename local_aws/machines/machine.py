@@ -19,12 +19,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from local_aws.machines import frames
+from local_aws.machines import frames, processes
 from local_aws.machines.spec import Boot, BootError, Isolation, MachineError, MachineSpec, User
 
 _BOOTED = "booted-once"  # the file that says so; the user data is not run again
 BOOT_SECONDS = 30.0
-KILL_SECONDS = 20.0
+KILL_SECONDS = 15.0
 # The modules an init and its shims are made of. They are copied into the machine's folder: what runs inside needs
 # neither this project's folder (hidden from a machine) nor the imports of this package.
 _INSIDE = (
@@ -226,13 +226,13 @@ class Machine:
         except subprocess.TimeoutExpired:
             monitor.kill()  # then the init gets its parent's death signal
             monitor.wait()
-            self._await_init()
-        self._over.wait(KILL_SECONDS)
+            self._await_init(KILL_SECONDS)
+        self._over.wait(1.0)
 
-    def _await_init(self) -> None:
-        """Wait until its init has gone, where there is no monitor any more that would tell."""
-        deadline = time.monotonic() + KILL_SECONDS
-        while self._pid is not None and Path(f"/proc/{self._pid}").exists() and time.monotonic() < deadline:
+    def _await_init(self, seconds: float) -> None:
+        """Wait until its init has ended, where there is no monitor any more that would tell."""
+        deadline = time.monotonic() + seconds
+        while self._pid is not None and processes.lives(self._pid) and time.monotonic() < deadline:
             time.sleep(0.01)
 
     def destroy(self) -> None:

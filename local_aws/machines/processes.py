@@ -37,6 +37,11 @@ def living() -> list[Process]:
     return found
 
 
+def lives(pid: int) -> bool:
+    """Whether there is such a process, and it is no zombie."""
+    return any(process.pid == pid for process in living())
+
+
 def descendants(root: int) -> list[int]:
     """Ids of all live descendants of ``root``, without itself."""
     children: dict[int, list[int]] = {}
