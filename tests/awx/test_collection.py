@@ -66,7 +66,7 @@ def test_two_at_once_fetch_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         manifest.touch()
 
     monkeypatch.setattr(awx_collection, "fetch", fetch)
-    monkeypatch.setattr(awx_collection.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with concurrent.futures.ThreadPoolExecutor() as threads:
         codes = list(threads.map(lambda _: awx_collection.main([], tmp_path), range(2)))
 

@@ -65,7 +65,7 @@ class Tagged(Kind):
         try:
             return not self._lives(item)
         except AWS_ERRORS as error:
-            return is_gone(error)
+            return bool(is_gone(error))
 
 
 class SpotRequests(Kind):
