@@ -16,7 +16,6 @@ from awx_check.jobs import Job, Result, describe, run_job
 from awx_check.launch import Ended, Launcher, LaunchError, walk
 from awx_check.server import Controller
 from drills.account import EmbeddedAccount
-from drills.waiting import happens
 
 #: An inventory source of the project -> the one that stands for it here.
 INVENTORIES = {"inventory/aws/hosts.yml": "inventory/local/local_aws.yml"}
@@ -93,8 +92,8 @@ class Check:
                 self._nothing_left()
             finally:
                 self._account.local_aws("stop")
-        if not happens(lambda: not self._account.processes(), within=60):
-            raise CheckFailed(f"processes are left: {self._account.processes()}")
+        if left := self._account.lingering():
+            raise CheckFailed(f"processes are left: {left}")
         return Checked(first, second, self._results, self._receipts())
 
     def _given(self, identity: awx_account.AwxIdentity, variables: Mapping[str, Any]) -> dict[str, Any]:

@@ -138,8 +138,13 @@ class EmbeddedAccount:
 
     def assert_ended(self) -> None:
         """See that there is no process of it."""
-        # What is killed goes when it is its turn on a processor.
-        assert happens(lambda: not self.processes(), within=60), f"processes are left: {self.processes()}"
+        left = self.lingering()
+        assert not left, f"processes are left: {left}"
+
+    def lingering(self) -> list[str]:
+        """Its processes that do not go: what is killed goes only when it is its turn on a processor."""
+        happens(lambda: not self.processes(), within=60)
+        return self.processes()
 
     def status(self) -> dict[str, Any]:
         """What `status --json` prints."""

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from drills.account import ROOT
-from drills.waiting import happens
 from tests.e2e.conftest import NO_LEAKS, Account, Run, practice_options
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="only root can make an ordinary user")
@@ -68,7 +67,7 @@ def account(user: pwd.struct_passwd, folder: Path) -> Iterator[Account]:
     yield account
     if account.binaries.exists():
         account.command("make", "stop")
-    assert happens(lambda: not account.processes(), within=60), account.processes()
+    account.assert_ended()
 
 
 def test_make_preflight_passes_from_nothing_and_writes_nothing(account: Account) -> None:
