@@ -106,19 +106,20 @@ class Fleet:
         self._on_gone(instance.id)
         with live.boot_lock:
             if live.machine is not None:
-                live.machine.kill()
                 if destroy:
-                    self._free(live.machine)
+                    self._destroy(live.machine)
+                else:
+                    live.machine.kill()
             if live.metadata is not None:
                 live.metadata.close()
                 live.metadata = None
 
     @staticmethod
-    def _free(machine: Machine) -> None:
+    def _destroy(machine: Machine) -> None:
         try:
             machine.destroy()
         except OSError:
-            # The instance has ended all the same; what is left of its disk goes with the next start.
+            # It has ended all the same; what is left of its disk goes with the next start.
             log.exception("the disk of %s is not freed", machine.spec.instance_id)
 
     # what others ask

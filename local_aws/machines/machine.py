@@ -227,7 +227,7 @@ class Machine:
             monitor.kill()  # then the init gets its parent's death signal
             monitor.wait()
             self._await_init(KILL_SECONDS)
-        self._over.wait(1.0)
+        self._over.wait(KILL_SECONDS)
 
     def _await_init(self, seconds: float) -> None:
         """Wait until its init has ended, where there is no monitor any more that would tell."""
