@@ -35,6 +35,18 @@ def sweep(cloud: Cloud, make_client: Callable[[str], Any] | None = None, **more:
     return sweep(Aws(make_client or cloud.controller), wanted)
 
 
+def listening(cloud: Cloud, listeners: dict[str, Callable[..., None]]) -> Callable[[str], Any]:
+    """Makes the controller's clients, which call a listener at each of these events of botocore."""
+
+    def make_client(service: str) -> Any:
+        client = cloud.controller(service)
+        for event, listener in listeners.items():
+            client.meta.events.register(event, listener)
+        return client
+
+    return make_client
+
+
 def leave_everything(cloud: Cloud) -> dict[str, list[str]]:
     """What a run can leave at most, by kind."""
     tags = tags_of_run()
@@ -98,16 +110,15 @@ def test_what_another_sweep_deletes_at_that_very_moment_is_no_trouble(cloud: Clo
         else:
             cloud.ec2.delete_launch_template(LaunchTemplateName=made["launch_templates"][0])
 
-    def make_client(service: str) -> Any:
-        client = cloud.controller(service)
-        for operation in ("DeleteVolume", "DeleteLaunchTemplate"):
-            client.meta.events.register(f"before-call.ec2.{operation}", faster)
-            client.meta.events.register(
-                f"after-call.ec2.{operation}", lambda parsed, **_: answers.append(parsed["Error"]["Code"])
-            )
-        return client
+    def answered(parsed: Any, **_: Any) -> None:
+        answers.append(parsed["Error"]["Code"])
 
-    report = sweep(cloud, make_client)
+    listeners = {
+        f"{moment}.ec2.{operation}": listener
+        for operation in ("DeleteVolume", "DeleteLaunchTemplate")
+        for moment, listener in (("before-call", faster), ("after-call", answered))
+    }
+    report = sweep(cloud, listening(cloud, listeners))
 
     assert answers == ["InvalidVolume.NotFound", "UnauthorizedOperation"]
     assert (report.left, report.failures) == (NOTHING, [])
@@ -128,15 +139,13 @@ def test_what_may_not_be_deleted_any_more_without_its_tags_is_left_and_said_so(c
         if not answers and not any(str(value).startswith("tag:") for value in params["body"].values()):
             raise EndpointConnectionError(endpoint_url="http://127.0.0.1")
 
-    def make_client(service: str) -> Any:
-        client = cloud.controller(service)
-        for operation in resources:
-            client.meta.events.register(f"before-call.ec2.{operation}", strip)
-        for operation in ("DescribeVolumes", "DescribeLaunchTemplates"):
-            client.meta.events.register(f"before-call.ec2.{operation}", away)
-        return client
-
-    report = sweep(cloud, make_client)
+    listeners: dict[str, Callable[..., None]] = {
+        "before-call.ec2.DeleteVolume": strip,
+        "before-call.ec2.DeleteLaunchTemplate": strip,
+        "before-call.ec2.DescribeVolumes": away,
+        "before-call.ec2.DescribeLaunchTemplates": away,
+    }
+    report = sweep(cloud, listening(cloud, listeners))
     cloud.ec2.delete_volume(VolumeId=volume)
     cloud.ec2.delete_launch_template(LaunchTemplateName=template)
 
@@ -312,12 +321,7 @@ def test_a_launch_that_ec2_shows_late_is_found(cloud: Cloud) -> None:
         if next(looks) == 2:
             launched.append(cloud.launch(tags_of_run()))
 
-    def make_client(service: str) -> Any:
-        client = cloud.controller(service)
-        client.meta.events.register("before-call.ec2.DescribeInstances", launch_before_the_second)
-        return client
-
-    report = sweep(cloud, make_client)
+    report = sweep(cloud, listening(cloud, {"before-call.ec2.DescribeInstances": launch_before_the_second}))
 
     assert report.ended["instances"] == launched
     assert len(launched) == 1
