@@ -1,4 +1,4 @@
-# The ways in. Anything longer than a line or two lives in scripts/. `make` alone shows the manual: scripts/help.sh makes
+# The ways in. Anything longer than a line or two lives in tools/. `make` alone shows the manual: tools/help.sh makes
 # it of the lines below that begin with `##@` (a group of targets), of `target: ## what it does`, and of `##= VARIABLE`.
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
@@ -24,7 +24,7 @@ in_venv := PATH="$(CURDIR)/.venv/bin:$$PATH" ANSIBLE_CONFIG="$(CURDIR)/ansible.c
 
 .PHONY: setup
 setup: ## Make .venv from the lock file, where it is not up to date
-	@scripts/setup.sh controller
+	@tools/setup.sh controller
 
 .PHONY: train
 train: setup ## Rent, check, train, promote, terminate, report
@@ -36,61 +36,61 @@ preflight: setup ## The same up to the training; writes nothing
 
 .PHONY: runs
 runs: setup ## List the runs, refresh the page of all of them
-	@.venv/bin/python scripts/runs.py $(ARGS)
+	@.venv/bin/python tools/runs.py $(ARGS)
 
 .PHONY: stop
 stop: ## Stop the embedded AWS
-	@scripts/stop.sh
+	@tools/stop.sh
 
 ##@ Break it
 
 .PHONY: drill
 drill: ## Break runs in every known way, show what came of each
-	@scripts/drill.sh drills $(ARGS)
+	@tools/drill.sh drills $(ARGS)
 
 .PHONY: soak
 soak: ## Kill N preflights, each at a random moment
-	@scripts/drill.sh drills.soak --runs $(or $(N),50) --seed $(SEED) $(ARGS)
+	@tools/drill.sh drills.soak --runs $(or $(N),50) --seed $(SEED) $(ARGS)
 
 .PHONY: soak-training
 soak-training: ## Kill N trainings, each at a random moment; resume them
-	@scripts/drill.sh drills.training_kills --runs $(or $(N),20) --seed $(SEED) $(ARGS)
+	@tools/drill.sh drills.training_kills --runs $(or $(N),20) --seed $(SEED) $(ARGS)
 
 ##@ Measure it
 
 .PHONY: bench-preflight
 bench-preflight: ## Measure the preflight beside the old script's way
-	@scripts/bench_preflight.sh $(ARGS)
+	@tools/bench_preflight.sh $(ARGS)
 
 .PHONY: bench-train
 bench-train: ## Measure the training beside LightGBM alone
-	@scripts/bench_train.sh $(ARGS)
+	@tools/bench_train.sh $(ARGS)
 
 ##@ Change it
 
 .PHONY: test
 test: ## Set up everything, lint, run all tests
-	@scripts/test.sh $(ARGS)
+	@tools/test.sh $(ARGS)
 
 .PHONY: policies
 policies: setup ## Take away each statement of files/iam, show what fails
-	@$(in_venv) .venv/bin/python -m drills.policies $(ARGS)
+	@$(in_venv) .venv/bin/python -m tools.policies $(ARGS)
 
 .PHONY: awx-check
 awx-check: setup ## Apply awx/ twice to a stand-in for AWX, run its schedules
-	@$(in_venv) python -m awx_check $(ARGS)
+	@$(in_venv) python -m tools.awx_check $(ARGS)
 
 .PHONY: lint
 lint: ## ansible-lint, yamllint, ruff, mypy, ShellCheck
-	@scripts/lint.sh
+	@tools/lint.sh
 
 .PHONY: docs
 docs: setup ## Build the documentation as a site, check its links
-	@.venv/bin/python -m scripts.documentation $(ARGS)
+	@.venv/bin/python -m tools.documentation $(ARGS)
 
 .PHONY: docs-roles
 docs-roles: setup ## Write inputs and examples into each role's README
-	@.venv/bin/python scripts/role_docs.py
+	@.venv/bin/python tools/role_docs.py
 
 .PHONY: changelog
 changelog: setup ## Show what the fragments in changelog.d/ add up to
@@ -98,14 +98,14 @@ changelog: setup ## Show what the fragments in changelog.d/ add up to
 
 .PHONY: lock
 lock: setup ## Regenerate all lock files
-	@scripts/lock.sh $(ARGS)
+	@tools/lock.sh $(ARGS)
 
 .PHONY: clean
 clean: stop ## Stop; remove environments, state, caches; keep runs/
-	@scripts/clean.sh
+	@tools/clean.sh
 
 ##@ Look it up
 
 .PHONY: help
 help: ## Show this manual
-	@scripts/help.sh
+	@tools/help.sh

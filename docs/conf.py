@@ -1,4 +1,4 @@
-"""How Sphinx makes the site; `make docs` (scripts/documentation) lays out the pages for it first."""
+"""How Sphinx makes the site; `make docs` (tools/documentation) lays out the pages for it first."""
 
 from __future__ import annotations
 

@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
-import ansible.module_utils
 from ansible import constants
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-
-# A role's module_utils are found by modules only; an action plugin has to say where they are.
-REPORT_UTILS = str(Path(__file__).resolve().parents[2] / "roles" / "run_report" / "module_utils")
-if REPORT_UTILS not in ansible.module_utils.__path__:
-    ansible.module_utils.__path__.append(REPORT_UTILS)
-
-from ansible.module_utils.run_report_checks import read_check, table, verdict
+from ansible_collections.spot_train.core.plugins.module_utils.checks.records import read_check, table, verdict
 
 DOCUMENTATION = r"""
 module: preflight_verdict

@@ -40,10 +40,16 @@ attributes:
 """
 
 PROJECT = Path(__file__).resolve().parents[2]
-PROGRAM = PROJECT / "roles" / "run_open" / "files" / "run_guard.py"
+PROGRAM = "ansible_collections.spot_train.core.plugins.module_utils.runs.watchdog"
 START_SECONDS = 30.0
 SSM_TIMEOUT = 60
 """Default of amazon.aws.aws_ssm, seconds."""
+
+
+def collections_root() -> Path:
+    """The folder whose ``ansible_collections`` holds this collection."""
+    parents = Path(__file__).absolute().parents
+    return next((folder.parent for folder in parents if folder.name == "ansible_collections"), PROJECT / "collections")
 
 
 def main_process() -> int:
@@ -105,7 +111,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             "pid": pid,
             "started": start_time(pid),
             "run_dir": str(folder),
-            "module_utils": str(PROJECT / "roles" / "spot_instance" / "module_utils"),
             "region": run["region"],
             "wanted": {
                 "project": run["project"],
@@ -121,7 +126,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         log = folder / "guard.log"
         with log.open("ab") as output:
             guard = subprocess.Popen(
-                [sys.executable, str(PROGRAM), json.dumps(settings)],
+                [sys.executable, "-m", PROGRAM, json.dumps(settings)],
+                env={
+                    **os.environ,
+                    "PYTHONPATH": os.pathsep.join(
+                        filter(None, [str(collections_root()), os.environ.get("PYTHONPATH")])
+                    ),
+                },
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -147,5 +158,5 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             command = Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
         except (OSError, ValueError):
             return  # there is none, or this system does not tell: it sees the mark when the playbook ends
-        if str(PROGRAM) in command and str(folder) in command:
+        if PROGRAM in command and str(folder) in command:
             os.kill(pid, signal.SIGTERM)

@@ -11,19 +11,21 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-import ansible.module_utils
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 
-# Module utilities are found by modules only; an action plugin has to say where they are.
 PROJECT = Path(__file__).resolve().parents[2]
-for utils in (PROJECT / "plugins" / "module_utils", PROJECT / "roles" / "run_report" / "module_utils"):
-    if str(utils) not in ansible.module_utils.__path__:
-        ansible.module_utils.__path__.append(str(utils))
-
-from ansible.module_utils import run_source, run_tags
-from ansible.module_utils.run_report_credentials import without_credentials
-from ansible.module_utils.run_values import InputError, Spec, convert, known_inputs, known_of, unknown
+from ansible_collections.spot_train.core.plugins.module_utils.inputs import source as run_source
+from ansible_collections.spot_train.core.plugins.module_utils.inputs import tags as run_tags
+from ansible_collections.spot_train.core.plugins.module_utils.inputs.credentials import without_credentials
+from ansible_collections.spot_train.core.plugins.module_utils.inputs.values import (
+    InputError,
+    Spec,
+    convert,
+    known_inputs,
+    known_of,
+    unknown,
+)
 
 DOCUMENTATION = r"""
 module: run_inputs

@@ -13,16 +13,9 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-import ansible.module_utils
 from ansible import constants, context
 from ansible.plugins.callback import CallbackBase
-
-# Module utilities are found by modules only; a callback has to say where they are.
-UTILS = str(Path(__file__).resolve().parents[1] / "module_utils")
-if UTILS not in ansible.module_utils.__path__:
-    ansible.module_utils.__path__.append(UTILS)
-
-from ansible.module_utils.run_tasks import (
+from ansible_collections.spot_train.core.plugins.module_utils.runs.tasks import (
     attempt_of,
     clean,
     enclosing_blocks,
@@ -134,7 +127,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core is not
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "notification"
     CALLBACK_NAME = "run_events"
-    CALLBACK_NEEDS_ENABLED = True
+    CALLBACK_NEEDS_ENABLED = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Start with an empty record."""

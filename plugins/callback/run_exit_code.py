@@ -17,18 +17,10 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import ansible.module_utils
 from ansible.plugins.callback import CallbackBase
-
-# Module utilities are found by modules only; a callback has to say where they are.
-UTILS = str(Path(__file__).resolve().parents[2] / "plugins" / "module_utils")
-if UTILS not in ansible.module_utils.__path__:
-    ansible.module_utils.__path__.append(UTILS)
-
-from ansible.module_utils.run_outcome import Outcome
+from ansible_collections.spot_train.core.plugins.module_utils.runs.outcome import Outcome
 
 if TYPE_CHECKING:
     from ansible.executor.stats import AggregateStats
@@ -61,7 +53,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core is not
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "notification"
     CALLBACK_NAME = "run_exit_code"
-    CALLBACK_NEEDS_ENABLED = True
+    CALLBACK_NEEDS_ENABLED = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Start without an outcome."""

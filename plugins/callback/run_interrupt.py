@@ -46,7 +46,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core is not
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "notification"
     CALLBACK_NAME = "run_interrupt"
-    CALLBACK_NEEDS_ENABLED = True
+    CALLBACK_NEEDS_ENABLED = False
 
     def v2_runner_on_ok(self, result: CallbackTaskResult) -> None:
         """Take SIGINT if this is the start of a guard."""

@@ -15,25 +15,38 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import ansible.module_utils
 from ansible import constants, context
 from ansible.playbook.task_include import TaskInclude
 from ansible.plugins.callback.default import CallbackModule as Stock
 from ansible.utils import color
 from ansible.utils.display import Display
 
-# Module utilities are found by modules only; a callback has to say where they are.
 ROOT = Path(__file__).resolve().parents[2]
-for utils in (ROOT / "plugins" / "module_utils", ROOT / "roles" / "run_report" / "module_utils"):
-    if str(utils) not in ansible.module_utils.__path__:
-        ansible.module_utils.__path__.append(str(utils))
-
-from ansible.module_utils.run_failures import Told, failure_lines
-from ansible.module_utils.run_groups import INTERNAL, Group, clean_edges, counts_of, plain
-from ansible.module_utils.run_outcome import Outcome
-from ansible.module_utils.run_report_text import duration
-from ansible.module_utils.run_screen import Screen, compact_wanted, cut, live_wanted, padded, wrapped
-from ansible.module_utils.run_tasks import clean, message_of, rescuer_of, role_and_entry, step_of
+from ansible_collections.spot_train.core.plugins.module_utils.report.text import duration
+from ansible_collections.spot_train.core.plugins.module_utils.runs.outcome import Outcome
+from ansible_collections.spot_train.core.plugins.module_utils.runs.tasks import (
+    clean,
+    message_of,
+    rescuer_of,
+    role_and_entry,
+    step_of,
+)
+from ansible_collections.spot_train.core.plugins.module_utils.terminal.failures import Told, failure_lines
+from ansible_collections.spot_train.core.plugins.module_utils.terminal.groups import (
+    INTERNAL,
+    Group,
+    clean_edges,
+    counts_of,
+    plain,
+)
+from ansible_collections.spot_train.core.plugins.module_utils.terminal.screen import (
+    Screen,
+    compact_wanted,
+    cut,
+    live_wanted,
+    padded,
+    wrapped,
+)
 
 if TYPE_CHECKING:
     from ansible.executor.stats import AggregateStats

@@ -13,19 +13,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import ansible.module_utils
 from ansible import context
 from ansible.plugins.callback import CallbackBase
-
-# Module utilities are found by modules only; a callback has to say where they are.
-UTILS = str(Path(__file__).resolve().parents[1] / "module_utils")
-if UTILS not in ansible.module_utils.__path__:
-    ansible.module_utils.__path__.append(UTILS)
-
-from ansible.module_utils import run_tags
+from ansible_collections.spot_train.core.plugins.module_utils.inputs import tags as run_tags
 
 if TYPE_CHECKING:
     from ansible.playbook import Playbook
@@ -85,7 +77,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core is not
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "notification"
     CALLBACK_NAME = "run_options"
-    CALLBACK_NEEDS_ENABLED = True
+    CALLBACK_NEEDS_ENABLED = False
 
     def v2_playbook_on_start(self, playbook: Playbook) -> None:
         """End here if the options cannot be."""

@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import ansible.module_utils
 from ansible.errors import AnsibleFilterError
-
-OWN_UTILS = str(Path(__file__).resolve().parents[1] / "module_utils")
-if OWN_UTILS not in ansible.module_utils.__path__:
-    ansible.module_utils.__path__.append(OWN_UTILS)
-
-from ansible.module_utils import run_placeholders
+from ansible_collections.spot_train.core.plugins.module_utils.inputs import placeholders as run_placeholders
 
 DOCUMENTATION = r"""
 name: fill_placeholders
@@ -38,7 +31,7 @@ options:
 
 EXAMPLES = r"""
 # ['/opt/venv/bin/trainer', '--bucket=prices']
-argv: "{{ ['trainer', '--bucket={data_bucket}'] | fill_placeholders({'data_bucket': 'prices'}, '/opt/venv/bin') }}"
+argv: "{{ ['trainer', '--bucket={data_bucket}'] | spot_train.core.fill_placeholders({'data_bucket': 'prices'}, '/opt/venv/bin') }}"
 """
 
 RETURN = r"""

@@ -26,7 +26,7 @@ options:
   plugin:
     description: Marks the file as one for this plugin.
     required: true
-    choices: [local_aws]
+    choices: [spot_train.core.local_aws]
   home:
     description: State folder of the embedded AWS, relative to the inventory file. E(LOCAL_AWS_HOME) overrides it.
     type: str
@@ -40,13 +40,13 @@ options:
 # A user's own settings that would win over, or mix with, the keys of the embedded account.
 FOREIGN = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN", "AWS_ROLE_ARN",
            "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CA_BUNDLE")  # fmt: skip
-PROJECT = Path(__file__).resolve().parents[2]
+SOURCE = Path(__file__).resolve().parents[2] / "packages" / "local_aws" / "src"
 
 
 class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]
     """See ``DOCUMENTATION``."""
 
-    NAME = "local_aws"
+    NAME = "spot_train.core.local_aws"
 
     def verify_file(self, path: str) -> bool:
         """Take files named ``local_aws.yml`` only."""
@@ -56,8 +56,8 @@ class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]
         """Reserve the endpoint, set the environment, add the hosts and variables."""
         super().parse(inventory, loader, path, cache)
         self._read_config_data(path)
-        if str(PROJECT) not in sys.path:
-            sys.path.append(str(PROJECT))  # an Ansible that does not live in the project's environment
+        if str(SOURCE) not in sys.path:
+            sys.path.append(str(SOURCE))  # an Ansible that does not live in the project's environment
         from local_aws.state import HOME_VARIABLE, LocalAwsError, reserve
 
         base = Path(path).resolve().parent

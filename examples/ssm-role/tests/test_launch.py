@@ -9,7 +9,6 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-
 from local_aws import account, control
 from local_aws.state import Reservation
 

@@ -1,0 +1,156 @@
+"""IAM policy evaluation: identity policies with actions, resources and conditions.
+
+Sources: IAM User Guide, "Policy evaluation logic" and "IAM JSON policy elements". An explicit deny wins, then an
+allow, then the implicit deny. Where a request's resources are not derived (``resources`` empty) the Resource
+element is not held against it; ``packages/local_aws/README.md`` says for which operations they are.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import functools
+import ipaddress
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+Value = str | Sequence[str]
+"""The value of a condition key; a key such as ``aws:TagKeys`` has several."""
+Context = Mapping[str, Value]
+
+# The decisions, as SimulatePrincipalPolicy names them.
+ALLOWED, EXPLICIT_DENY, IMPLICIT_DENY = "allowed", "explicitDeny", "implicitDeny"
+
+
+def evaluate(policies: Iterable[str], permission: str, resources: Sequence[str], context: Context) -> bool:
+    """Whether ``policies`` (JSON documents) allow ``permission`` on every one of ``resources``."""
+    statements = [statement for policy in policies for statement in _statements(policy)]
+    asked: Sequence[str | None] = resources or [None]
+    return all(_decision(statements, permission, resource, context) == ALLOWED for resource in asked)
+
+
+def decide(policies: Iterable[str], permission: str, resource: str, context: Context) -> str:
+    """The decision about one permission on one resource, in the words of IAM's policy simulator."""
+    return _decision([s for policy in policies for s in _statements(policy)], permission, resource, context)
+
+
+def missing_keys(policies: Iterable[str], permission: str, resource: str, context: Context) -> list[str]:
+    """Condition keys that statements about ``permission`` on ``resource`` ask for and ``context`` does not have."""
+    given = {key.lower() for key in context}
+    wanted = {
+        key
+        for policy in policies
+        for statement in _statements(policy)
+        if _applies({**statement, "Condition": {}}, permission, resource, context)
+        for block in statement.get("Condition", {}).values()
+        for key in block
+    }
+    return sorted(key for key in wanted if key.lower() not in given)
+
+
+def trusts(document: str, principals: Iterable[str], permission: str, context: Context, by_name: bool = False) -> bool:
+    """Whether a role's trust policy lets a caller do ``permission`` (``sts:AssumeRole``).
+
+    Args:
+        document: The trust policy, JSON.
+        principals: Every name of the caller that a ``Principal`` element may use: ARN, account, service.
+        permission: The IAM action.
+        context: Condition keys of the request.
+        by_name: Only if a statement names the caller; one for everybody does not count.
+    """
+    named = set(principals) if by_name else {*principals, "*"}
+    statements = [s for s in _statements(document) if named & set(_principals(s))]
+    return _decision(statements, permission, None, context) == ALLOWED
+
+
+def _principals(statement: Mapping[str, Any]) -> list[str]:
+    principal = statement.get("Principal")
+    if not isinstance(principal, Mapping):
+        return _list(principal)
+    return _list(principal.get("AWS")) + [name for name in _list(principal.get("Service")) if name != "*"]
+
+
+def _decision(statements: Sequence[Mapping[str, Any]], permission: str, resource: str | None, context: Context) -> str:
+    applicable = [s["Effect"] for s in statements if _applies(s, permission, resource, context)]
+    if "Deny" in applicable:
+        return EXPLICIT_DENY
+    return ALLOWED if "Allow" in applicable else IMPLICIT_DENY
+
+
+def _applies(statement: Mapping[str, Any], permission: str, resource: str | None, context: Context) -> bool:
+    if "Action" in statement:
+        if not any(_like(permission.lower(), pattern.lower()) for pattern in _list(statement["Action"])):
+            return False
+    elif any(_like(permission.lower(), pattern.lower()) for pattern in _list(statement.get("NotAction"))):
+        return False
+    if resource is not None:
+        if "Resource" in statement:
+            if not any(_like(resource, pattern) for pattern in _list(statement["Resource"])):
+                return False
+        elif any(_like(resource, pattern) for pattern in _list(statement.get("NotResource"))):
+            return False
+    return all(
+        _condition(operator, key, _list(values), context)
+        for operator, block in statement.get("Condition", {}).items()
+        for key, values in block.items()
+    )
+
+
+def _condition(operator: str, key: str, wanted: Sequence[Any], context: Context) -> bool:
+    quantifier, _, name = operator.rpartition(":")
+    optional = name.endswith("IfExists")
+    name = name.removesuffix("IfExists")
+    given = next((v for k, v in context.items() if k.lower() == key.lower()), None)
+    if name == "Null":
+        return (given is None) == (str(wanted[0]).lower() == "true")
+    negated = "Not" in name
+    if given is None:
+        return optional or quantifier == "ForAllValues" or (negated and not quantifier)
+    test = _TESTS.get(name.replace("Not", ""))
+    if test is None or quantifier not in ("", "ForAllValues", "ForAnyValue"):
+        raise ValueError(f"unknown condition operator {operator!r} in a policy")
+    values = [given] if isinstance(given, str) else list(given)
+    fits = [any(test(value, str(one)) for one in wanted) != negated for value in values]
+    # Without a quantifier several values are not defined; all must fit where none may, one is enough elsewhere.
+    return all(fits) if quantifier == "ForAllValues" or (negated and not quantifier) else any(fits)
+
+
+def _number(compare: Callable[[float, float], bool]) -> Callable[[str, str], bool]:
+    return lambda value, wanted: compare(float(value), float(wanted))
+
+
+_TESTS: dict[str, Callable[[str, str], bool]] = {
+    "StringEquals": lambda value, wanted: value == wanted,
+    "StringEqualsIgnoreCase": lambda value, wanted: value.lower() == wanted.lower(),
+    "StringLike": lambda value, wanted: _like(value, wanted),
+    "ArnEquals": lambda value, wanted: _like(value, wanted),
+    "ArnLike": lambda value, wanted: _like(value, wanted),
+    "Bool": lambda value, wanted: value.lower() == wanted.lower(),
+    "NumericEquals": _number(lambda a, b: a == b),
+    "NumericLessThan": _number(lambda a, b: a < b),
+    "NumericLessThanEquals": _number(lambda a, b: a <= b),
+    "NumericGreaterThan": _number(lambda a, b: a > b),
+    "NumericGreaterThanEquals": _number(lambda a, b: a >= b),
+    "IpAddress": lambda value, wanted: ipaddress.ip_address(value) in ipaddress.ip_network(wanted),
+}
+
+
+def _list(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _statements(policy: str) -> list[dict[str, Any]]:
+    return [dict(statement) for statement in _list(json.loads(policy)["Statement"])]
+
+
+@functools.lru_cache(maxsize=4096)
+def _pattern(pattern: str) -> re.Pattern[str]:
+    # fnmatch knows [sets], IAM does not: take their special meaning away.
+    return re.compile(fnmatch.translate(pattern.replace("[", "[[]")))
+
+
+def _like(value: str, pattern: str) -> bool:
+    return pattern == "*" or _pattern(pattern).match(value) is not None

@@ -1,0 +1,191 @@
+"""The account that a description makes: all of it, once, or one clear line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+DESCRIPTION = """\
+substitutions: {bucket: seeded-data}
+controller_policy: controller.json
+roles:
+  seeded-role:
+    policies: [role.json]
+    managed_policies: ["arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore"]
+  seeded-bare-role:
+buckets:
+  seeded-data: {versioned: true}
+  seeded-plain:
+security_groups:
+  seeded-group: {description: No inbound rule}
+images:
+  seeded-image: {parameter: /seeded/image}
+parameters: {/seeded/number: 7}
+topics: [seeded-topic]
+"""
+
+
+def policy(*statements: dict[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+
+
+@pytest.fixture
+def described(tmp_path: Path) -> Path:
+    """A description with its policies beside it."""
+    put = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::${bucket}/${aws:username}/*"}
+    (tmp_path / "role.json").write_text(policy(put))
+    look = {"Effect": "Allow", "Action": "ec2:DescribeInstances", "Resource": "*"}
+    (tmp_path / "controller.json").write_text(policy(look))
+    path = tmp_path / "account.yml"
+    path.write_text(DESCRIPTION)
+    return path
+
+
+def test_everything_described_is_made_and_a_second_time_nothing(server: Any, described: Path) -> None:
+    lines = server.out("seed", str(described)).splitlines()
+    assert [line.rsplit(" ami-")[0] for line in lines] == [
+        "user controller",
+        "role seeded-role",
+        "role seeded-bare-role",
+        "bucket seeded-data",
+        "bucket seeded-plain",
+        "security group seeded-group",
+        "image seeded-image",
+        "parameter /seeded/number",
+        "topic seeded-topic",
+    ]
+    iam, s3, ec2, ssm = (server.client(name) for name in ("iam", "s3", "ec2", "ssm"))
+    document = iam.get_role_policy(RoleName="seeded-role", PolicyName="role")["PolicyDocument"]
+    # The description's substitutions are made, IAM's own variables are left alone.
+    assert document["Statement"][0]["Resource"] == "arn:aws:s3:::seeded-data/${aws:username}/*"
+    attached = iam.list_attached_role_policies(RoleName="seeded-role")["AttachedPolicies"]
+    assert [each["PolicyName"] for each in attached] == ["AmazonSSMManagedInstanceCore"]
+    for name in ("seeded-role", "seeded-bare-role"):
+        roles = iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"]["Roles"]
+        assert [role["RoleName"] for role in roles] == [name]
+    assert s3.get_bucket_versioning(Bucket="seeded-data")["Status"] == "Enabled"
+    assert "Status" not in s3.get_bucket_versioning(Bucket="seeded-plain")
+    blocked = s3.get_public_access_block(Bucket="seeded-plain")["PublicAccessBlockConfiguration"]
+    assert set(blocked.values()) == {True} and len(blocked) == 4
+    filters = [{"Name": "group-name", "Values": ["seeded-group"]}]
+    (group,) = ec2.describe_security_groups(Filters=filters)["SecurityGroups"]
+    assert group["IpPermissions"] == []
+    image = ssm.get_parameter(Name="/seeded/image")["Parameter"]["Value"]
+    assert ec2.describe_images(ImageIds=[image])["Images"][0]["RootDeviceName"] == "/dev/xvda"
+    assert ssm.get_parameter(Name="/seeded/number")["Parameter"]["Value"] == "7"
+
+    before = len(server.ledger())
+    assert server.out("seed", str(described)) == "the account is there already\n"
+    assert len(server.ledger()) == before
+
+    # A description that changed is made again, and what is there is left as it is.
+    s3.put_object(Bucket="seeded-plain", Key="kept", Body=b"1")
+    described.write_text(DESCRIPTION.replace("topics: [seeded-topic]", "topics: [seeded-topic, seeded-more]"))
+    assert "topic seeded-more" in server.out("seed", str(described))
+    assert s3.head_object(Bucket="seeded-plain", Key="kept")["ContentLength"] == 1
+    assert len(ec2.describe_images(Filters=[{"Name": "name", "Values": ["seeded-image"]}])["Images"]) == 1
+
+
+def test_a_bucket_is_as_sound_as_its_description_wants_it(server: Any, tmp_path: Path) -> None:
+    path = tmp_path / "account.yml"
+    path.write_text("""
+buckets:
+  sound:
+  bare: {encrypted: false}
+  open: {public_access_blocked: false}
+  kept: {versioned: true}
+""")
+    server.out("seed", str(path))
+    s3 = server.client("s3")
+
+    def faults(name: str) -> list[str]:
+        found = []
+        try:
+            s3.get_bucket_encryption(Bucket=name)
+        except ClientError as error:
+            assert error.response["Error"]["Code"] == "ServerSideEncryptionConfigurationNotFoundError"
+            found.append("encryption")
+        if not all(s3.get_public_access_block(Bucket=name)["PublicAccessBlockConfiguration"].values()):
+            found.append("public")
+        return found + (["versioned"] if "Status" in s3.get_bucket_versioning(Bucket=name) else [])
+
+    described = {name: faults(name) for name in ("sound", "bare", "open", "kept")}
+    assert described == {"sound": [], "bare": ["encryption"], "open": ["public"], "kept": ["versioned"]}
+
+
+def test_the_controller_may_do_what_its_policy_says_and_nothing_before(server: Any, described: Path) -> None:
+    controller = server.reservation.controller
+    server.out("seed", str(described))
+    server.client("ec2", controller).describe_instances()
+    with pytest.raises(ClientError, match="UnauthorizedOperation"):
+        server.client("ec2", controller).describe_volumes()
+    # The policy is part of what was seeded: another text of it makes the account again.
+    (described.parent / "controller.json").write_text(policy({"Effect": "Deny", "Action": "*", "Resource": "*"}))
+    assert "user controller" in server.out("seed", str(described))
+    with pytest.raises(ClientError, match="UnauthorizedOperation"):
+        server.client("ec2", controller).describe_instances()
+    last = server.ledger("--source", "controller", "--denied")[-1]
+    assert (last["action"], last["principal"]) == ("DescribeInstances", "arn:aws:iam::123456789012:user/controller")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "describes no account"),
+        ("- a list", "describes no account"),
+        ("buckets: {a: [", "cannot read the account description"),
+        ("bukets: {}", "unknown key 'bukets'"),
+        ("roles: [a, b]", "roles must be a mapping, not ['a', 'b']"),
+        ("buckets: {a: yes}", "buckets.a must be a mapping, not True"),
+        ("topics: one", "topics must be a list, not 'one'"),
+        ("prices: {prefix: arcticdb}", "prices must name their bucket"),
+        ("controller_policy: nowhere.json", "names a policy file that is not there"),
+        ("roles: {a: {policies: [nowhere.json]}}", "names a policy file that is not there"),
+        ("controller_policy: broken.json", "broken.json is no JSON"),
+        ("roles: {seed-bad: {managed_policies: ['arn:aws:iam::aws:policy/None']}}", "cannot make the account"),
+        ("buckets: {No_Such_Name!: {}}", "cannot make the account"),
+    ],
+)
+def test_a_bad_description_is_one_clear_line(server: Any, tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "broken.json").write_text("{")
+    path = tmp_path / "account.yml"
+    path.write_text(text)
+    done = server.cli("seed", str(path))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert says in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_a_description_that_is_not_there_is_one_clear_line(server: Any, tmp_path: Path) -> None:
+    done = server.cli("seed", str(tmp_path / "none.yml"))
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
+    assert "cannot read the account description" in done.stderr
+
+
+def test_the_account_of_the_local_inventory_is_accepted(server: Any, local_account: Path) -> None:
+    server.out("seed", str(local_account))
+    roles = {role["RoleName"] for role in server.client("iam").list_roles()["Roles"]}
+    assert {"spot-train-training", "spot-train-preflight"} <= roles
+
+
+@pytest.fixture
+def local_account(tmp_path: Path) -> Path:
+    """The local inventory's account, without its prices (``test_prices.py`` has them)."""
+    import yaml
+
+    source = Path(__file__).resolve().parents[3] / "inventory" / "local" / "account.yml"
+    description = yaml.safe_load(source.read_text())
+    description.pop("prices")
+
+    def absolute(name: str) -> str:
+        return str((source.parent / name).resolve())
+
+    description["controller_policy"] = absolute(description["controller_policy"])
+    for role in description["roles"].values():
+        role["policies"] = [absolute(name) for name in role["policies"]]
+    path = tmp_path / "local.yml"
+    path.write_text(yaml.safe_dump(description))
+    return path

@@ -1,0 +1,56 @@
+# Copyright: spot-train contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Filter that tells the version of a collection, as the controller would load it."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+DOCUMENTATION = """
+name: collection_version
+short_description: Version of a collection
+description:
+  - Reads it from the collection's C(MANIFEST.json), which C(ansible-galaxy) and the C(ansible) package install with it.
+options:
+  _input:
+    description: Full name of the collection.
+    type: str
+    required: true
+"""
+
+EXAMPLES = """
+- ansible.builtin.debug:
+    msg: "{{ 'amazon.aws' | spot_train.core.collection_version }}"
+"""
+
+RETURN = """
+_value:
+  description: The version; null where the collection is not there, or is a working copy, which has no manifest.
+  type: str
+"""
+
+
+def collection_version(name: str) -> str | None:
+    """Return the version of a collection, None where it is unknown.
+
+    Args:
+        name: Its full name, for example ``amazon.aws``.
+    """
+    try:
+        package = importlib.import_module(f"ansible_collections.{name}")
+        manifest = Path(next(iter(package.__path__))) / "MANIFEST.json"
+        return str(json.loads(manifest.read_text(encoding="utf-8"))["collection_info"]["version"])
+    except (ImportError, FileNotFoundError):
+        return None
+
+
+class FilterModule:
+    """The filters of this file, for Ansible."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Return each by its name."""
+        return {"collection_version": collection_version}

@@ -1,0 +1,181 @@
+# Copyright: spot-train contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""One check of the preflight, as everybody reads it: in the receipt, on the page, in the terminal.
+
+A record is read and put into words here and nowhere else, also for ``plugins/action/preflight_verdict.py``: so a failed
+check says the same wherever it is met.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ..report.text import counted, duration, number
+from ..runs.events import clean_text
+
+#: Worst first.
+CHECK_STATES = ("fail", "warn", "pass")
+TIERS = ("controller", "instance")
+#: The groups in the order in which people see them, with their headings.
+GROUPS = {
+    "account": "The account",
+    "software": "Software",
+    "machine": "Machine",
+    "training": "Training",
+    "data": "Data",
+}
+UNNAMED = "unnamed check"
+MEND = "Mend the check that reports this: a record has a name, a status (pass, warn or fail), a detail and a remedy."
+#: So much of a damaged record is shown.
+LONGEST_QUOTE = 120
+
+
+def one_line(value: object) -> str:
+    """Return a value as one line without control characters; nothing for None."""
+    return "" if value is None else " ".join(clean_text(value).split())
+
+
+def read_check(entry: Any, tier: str = "") -> tuple[dict[str, Any], bool]:
+    """Read the record of one check.
+
+    A record that is none, or whose status nobody knows, counts as failed and says so: whoever made it may have meant
+    anything.
+
+    Args:
+        entry: the record, from wherever it came.
+        tier: the tier that it belongs to, if that is known; else the record itself is asked.
+
+    Returns:
+        ``{name, tier, group, status, detail, remedy, seconds}`` and whatever else it holds; and whether it was sound.
+        All text is one line. An unknown tier or group is empty, an unknown time None.
+    """
+    fields = dict(entry) if isinstance(entry, Mapping) else {}
+    sound = isinstance(entry, Mapping) and fields.get("status") in CHECK_STATES
+    status = str(fields["status"]) if sound else "fail"
+    detail, remedy = one_line(fields.get("detail")), one_line(fields.get("remedy"))
+    if not isinstance(entry, Mapping):
+        detail = f"this is no record of a check, so it counts as failed: {_quote(entry)}"
+    elif not sound:
+        known = f"its status is {_quote(fields['status'])!r}" if "status" in fields else "it has no status"
+        detail = ": ".join(part for part in (f"{known}, so it counts as failed", detail) if part)
+    if isinstance(fields.get("items"), list):
+        fields["items"] = [one_line(item) for item in fields["items"]]
+    own_tier = fields.get("tier") if fields.get("tier") in TIERS else ""
+    group = fields.get("group")
+    return {
+        **fields,
+        "name": one_line(fields.get("name")) or UNNAMED,
+        "tier": tier or own_tier,
+        "group": group if isinstance(group, str) and group in GROUPS else "",
+        "status": status,
+        "detail": detail,
+        "remedy": remedy if sound else remedy or MEND,
+        "seconds": number(fields.get("seconds")),
+    }, sound
+
+
+def worst_first(checks: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Sort checks: failures, warnings, passes; within a status in the given order."""
+    return sorted(checks, key=lambda check: CHECK_STATES.index(check["status"]))
+
+
+def with_status(checks: Iterable[Mapping[str, Any]], status: str) -> list[Mapping[str, Any]]:
+    """Return the checks of one status, in the given order."""
+    return [check for check in checks if check["status"] == status]
+
+
+def tally(checks: Iterable[Mapping[str, Any]]) -> str:
+    """Count checks by status: ``21 passed, 1 warning, 2 failed``; warnings only where there are any."""
+    counts = Counter(check["status"] for check in checks)
+    warned = [counted(counts["warn"], "warning")] if counts["warn"] else []
+    return ", ".join([f"{counts['pass']} passed", *warned, f"{counts['fail']} failed"])
+
+
+def seconds_of(checks: Iterable[Mapping[str, Any]]) -> float | None:
+    """Add up the times of checks; None where none is known."""
+    known = [check["seconds"] for check in checks if check["seconds"] is not None]
+    return sum(known) if known else None
+
+
+def instance_tier_ran(preflight: Mapping[str, Any] | None) -> bool:
+    """Say whether the instance's half of a preflight left a check."""
+    # A record without a tier is from the instance, as all were when there was one tier.
+    return any(check.get("tier") != "controller" for check in (preflight or {}).get("checks", []))
+
+
+def instance_tier_gap(receipt: Mapping[str, Any]) -> str:
+    """Say why a receipt has no result of the instance's half of the preflight; empty where it has one."""
+    if instance_tier_ran(receipt["preflight"]):
+        return ""
+    begun = any(step["name"] == "preflight" and step["status"] != "skipped" for step in receipt["steps"])
+    return "the instance tier left no result" if begun else "the instance tier did not run"
+
+
+def told(check: Mapping[str, Any]) -> str:
+    """Put a check that did not pass into one sentence: its name, what was found, what to do."""
+    detail, remedy = check["detail"], check["remedy"]
+    if detail and remedy:
+        # The words of a detail stay as they are; where it ends has to be seen.
+        detail += " " if detail.endswith((".", "!", "?")) else ". "
+    return f"{check['name']}: {detail}{f'Do: {remedy}' if remedy else ''}".rstrip(": ")
+
+
+def verdict(checks: Sequence[Mapping[str, Any]], symbols: int | None = None) -> tuple[bool, str]:
+    """Draw the verdict over checks.
+
+    Args:
+        checks: as `read_check` returns them.
+        symbols: how many symbols were examined, if any.
+
+    Returns:
+        Whether they allow to go on, and a sentence: every failed check with its whole detail and remedy, or the counts.
+    """
+    if not checks:
+        return False, "The preflight failed: it has no check, so it proves nothing"
+    failed = with_status(checks, "fail")
+    if failed:
+        return False, (
+            f"The preflight failed: {len(failed)} of {counted(len(checks), 'check')}. "
+            f"{'; '.join(told(check) for check in failed)}"
+        )
+    warned = len(with_status(checks, "warn"))
+    parts = [f"{counted(len(checks), 'check')} passed"]
+    parts += [counted(warned, "warning")] if warned else []
+    parts += [] if symbols is None else [counted(symbols, "symbol")]
+    return True, ", ".join(parts)
+
+
+def table(checks: Sequence[Mapping[str, Any]], title: str, width: int) -> list[tuple[str, str]]:
+    """Lay checks out for a terminal, worst first.
+
+    Args:
+        checks: as `read_check` returns them.
+        title: the first line.
+        width: columns of the terminal. Only passed checks are cut to it: of the others a person needs every word.
+
+    Returns:
+        Lines, each with the status that it belongs to; empty for the first line and the last.
+    """
+    lines = [("", one_line(title))]
+    longest = max((len(check["name"]) for check in checks), default=0)
+    slowest = max((len(duration(check["seconds"])) for check in checks), default=0)
+    for check in worst_first(checks):
+        status = str(check["status"])
+        took = f"{duration(check['seconds']):>{slowest}}"
+        line = f"{status.upper()}  {check['name']:{longest}}  {took}  {check['detail']}".rstrip()
+        if status == "pass" and len(line) > width:
+            line = line[: max(width - 1, 0)] + "…"
+        lines.append((status, line))
+        if status != "pass" and check["remedy"]:
+            lines.append((status, f"      do: {check['remedy']}"))
+    seconds = seconds_of(checks)
+    took = "" if seconds is None else f", {duration(seconds)}"
+    return [*lines, ("", f"{counted(len(checks), 'check')}: {tally(checks)}{took}")]
+
+
+def _quote(value: object) -> str:
+    """Return the beginning of a value that is not what it should be."""
+    text = one_line(value)
+    return text if len(text) <= LONGEST_QUOTE else text[: LONGEST_QUOTE - 1] + "…"

@@ -1,0 +1,192 @@
+"""The training source of a run: whether it can be used, and which commit of it is meant."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from .credentials import without_credentials
+from .placeholders import COMMON, TRAINING, unknown
+
+GIT_SECONDS = 60
+#: A commit written in full: SHA-1 or SHA-256.
+COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+PYTHON = re.compile(r"\d+\.\d+")
+MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+PREFIX = re.compile(r"([\w!.*'()-]+/)+", re.ASCII)
+#: Commands and what is appended to the second of them: each with the placeholders that it may hold.
+COMMANDS = {
+    "preflight_command": COMMON.keys(),
+    "train_command": COMMON.keys() | TRAINING.keys(),
+    "smoke_arguments": COMMON.keys() | TRAINING.keys(),
+    "full_arguments": COMMON.keys() | TRAINING.keys(),
+}
+NAMED_IN_NOTES = 3
+
+
+class SourceError(ValueError):
+    """One line: what is wrong with the training source."""
+
+
+def check_origin(source: Any) -> None:
+    """Check where the source comes from, by itself: a folder, or a git URL with a ref.
+
+    Raises:
+        SourceError: Neither, both, an empty URL, or no ref.
+    """
+    if not isinstance(source, Mapping):
+        raise SourceError("training_source takes a mapping: pass it in a file (-e @file.yml) or as JSON")
+    folder, url = source.get("path"), source.get("git")
+    if bool(folder) == bool(url):
+        raise SourceError("training_source needs either 'path' (a folder) or 'git' (a URL) with 'ref', and not both")
+    if isinstance(source.get("python"), float):
+        raise SourceError("training_source.python is a number, and 3.10 as a number is 3.1: write it in quotes")
+    if url and not source.get("ref"):
+        raise SourceError(
+            f"training_source.git={without_credentials(str(url))!r} needs a ref: a branch, a tag or a commit"
+        )
+
+
+def check_parts(source: Mapping[str, Any]) -> None:
+    """Check what the source says of itself; its parts have their types.
+
+    Raises:
+        SourceError: A part that cannot be used, or a placeholder that stands for nothing.
+    """
+    for name in ("preflight_command", "train_command", "artefact_prefixes"):
+        if not source[name]:
+            raise SourceError(f"training_source.{name} is empty")
+    for name in ("lock", "config"):
+        path = PurePosixPath(source.get(name) or "")
+        if path.is_absolute() or ".." in path.parts:
+            raise SourceError(f"training_source.{name}={source[name]!r} is not relative to the project")
+    if source.get("python") and not PYTHON.fullmatch(source["python"]):
+        raise SourceError(f"training_source.python={source['python']!r} is no version: write it as '3.12', in quotes")
+    for name in source["imports"]:
+        if not MODULE.fullmatch(name):
+            raise SourceError(f"training_source.imports: {name!r} is no name of a module")
+    for prefix in source["artefact_prefixes"]:
+        if not PREFIX.fullmatch(prefix):
+            raise SourceError(f"training_source.artefact_prefixes: {prefix!r} is no key prefix: write it as 'mine/'")
+    for name, known in COMMANDS.items():
+        there = known if source.get("config") else known - {"config"}
+        if missing := unknown(source[name], there):
+            listed = ", ".join(sorted(there))
+            raise SourceError(f"training_source.{name}: {{{missing[0]}}} stands for nothing there; there is {listed}")
+
+
+def check_folder(source: Mapping[str, Any]) -> None:
+    """Check that folder, lock file and configuration are there.
+
+    Raises:
+        SourceError: One is not.
+    """
+    for name in ("", source["lock"], source.get("config") or ""):
+        path = Path(str(source["path"])) / name
+        if not path.exists():
+            raise SourceError(f"training_source: {path} is not there")
+
+
+def resolve(url: str, ref: str) -> str:
+    """The commit that a ref of a repository is now.
+
+    Args:
+        url: Of the repository, with what it takes to read it.
+        ref: A branch, a tag, or a whole commit, which is taken as it is.
+
+    Raises:
+        SourceError: The repository does not answer, or has no such ref, or two.
+    """
+    shown = f"training_source.git={without_credentials(url)!r}"
+    names = [ref] if ref.startswith("refs/") else [f"refs/heads/{ref}", f"refs/tags/{ref}"]
+    whole = COMMIT.fullmatch(ref) is not None
+    # Of an annotated tag, ^{} is the commit. For a whole commit one question tells whether the repository is there.
+    patterns = ["HEAD"] if whole else [pattern for name in names for pattern in (name, f"{name}^{{}}")]
+    try:
+        listed = _git("ls-remote", "--", url, *patterns)
+    except SourceError as error:
+        raise SourceError(f"{shown} cannot be read: {error}") from error
+    if whole:
+        return ref
+    there = {name: commit for commit, _, name in (line.partition("\t") for line in listed.splitlines())}
+    commits = {name: there.get(f"{name}^{{}}", there[name]) for name in names if name in there}
+    if not commits:
+        raise SourceError(f"{shown} has no branch and no tag {ref!r}; a commit is written with all of its 40 digits")
+    if len(set(commits.values())) > 1:
+        raise SourceError(f"{shown} has a branch and a tag {ref!r}: write {' or '.join(commits)}")
+    return next(iter(commits.values()))
+
+
+def look_at(folder: Path) -> tuple[dict[str, Any], list[str]]:
+    """What git knows of a folder.
+
+    Returns:
+        `revision`, the commit that is checked out, `dirty`, whether the folder differs from it, and `unpushed`, whether
+        no remote branch has it; and a sentence for each of the last two that is true. The revision is None and nothing
+        else is known for a folder without a file in a git repository; `unpushed` is None where there is no remote.
+    """
+    try:
+        if not _git("-C", str(folder), "ls-files", "--", "."):
+            return {"revision": None}, []
+        revision = _git("-C", str(folder), "rev-parse", "--verify", "HEAD")
+        differing = _git("-C", str(folder), "status", "--porcelain", "--no-renames", "--", ".").splitlines()
+        unpushed = None
+        if _git("-C", str(folder), "remote"):
+            unpushed = not _git("-C", str(folder), "branch", "--remotes", "--contains", revision)
+    except SourceError:
+        return {"revision": None}, []  # no repository, none of this user's, or no git here: nothing to say
+    notes = []
+    if differing:
+        files = [line[3:] for line in differing]
+        named = ", ".join(files[:NAMED_IN_NOTES]) + (", …" if len(files) > NAMED_IN_NOTES else "")
+        count = f"{len(files)} files differ" if len(files) > 1 else "1 file differs"
+        notes.append(f"the training source {folder} is dirty: {count} from its commit {revision[:12]} ({named})")
+    if unpushed:
+        notes.append(
+            f"the commit {revision[:12]} of the training source {folder} is not pushed: no remote branch has it"
+        )
+    return {"revision": revision, "dirty": bool(differing), "unpushed": unpushed}, notes
+
+
+def _git(*arguments: str) -> str:
+    """What a git command prints.
+
+    Raises:
+        SourceError: With its last words.
+    """
+    # Nobody is there to type a password. A hook's own variables would have git look at another repository.
+    kept = {
+        name: value for name, value in os.environ.items() if name not in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
+    }
+    quiet = {"GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -o BatchMode=yes -o ConnectTimeout=20", "LC_ALL": "C"}
+    try:
+        answer = subprocess.run(
+            ["git", *arguments],
+            env={**quiet, **kept, "LC_ALL": "C"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=GIT_SECONDS,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise SourceError("there is no git on the controller") from error
+    except subprocess.TimeoutExpired as error:
+        raise SourceError(f"no answer within {GIT_SECONDS} s") from error
+    if answer.returncode != 0:
+        raise SourceError(_words(answer.stderr.splitlines()) or f"git ended with exit code {answer.returncode}")
+    return answer.stdout.rstrip("\n")
+
+
+def _words(lines: Sequence[str]) -> str:
+    """Of what git says, the first complaint: what follows is advice for whoever types."""
+    said = [line.strip() for line in lines if line.strip()]
+    complaint = next(
+        (line for line in said if line.startswith(("fatal:", "error:", "remote:"))), said[-1] if said else ""
+    )
+    return str(without_credentials(complaint.partition(": ")[2] or complaint))

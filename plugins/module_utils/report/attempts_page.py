@@ -1,0 +1,95 @@
+# Copyright: spot-train contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The attempts on the report page: what was asked for, what it cost, what ended it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..runs.attempts import LOST, ending, launched, resumption
+from .text import UNKNOWN, counted, duration, number, usd
+
+
+def attempts_context(receipt: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Choose what the page shows of the attempts.
+
+    Args:
+        receipt: the receipt.
+
+    Returns:
+        The template's variables, or None where a launch was never tried.
+    """
+    attempts = receipt["attempts"]
+    if not attempts:
+        return None
+    return {
+        "total": total(receipt) if len(attempts) > 1 else "",
+        "attempts": [_attempt(*pair) for pair in zip(attempts, receipt["cost"]["attempts"], strict=True)],
+    }
+
+
+def total(receipt: Mapping[str, Any]) -> str:
+    """Say what all attempts cost together, and what they would have cost on demand."""
+    cost = receipt["cost"]
+    spent = f"{usd(cost['usd'])} for {duration(cost['billed_seconds'])}"
+    return f"In all: {spent}{comparison(cost)}."
+
+
+def comparison(cost: Mapping[str, Any]) -> str:
+    """Say what the same time would have cost on demand, as an appendix; nothing where that is unknown or nothing."""
+    paid, listed = number(cost["usd"]), number(cost["on_demand_usd"])
+    if not listed:
+        return ""
+    saved = "" if paid is None or paid >= listed else f", {1 - paid / listed:.0%} less"
+    return f"; on demand {usd(listed)}{saved}"
+
+
+def attempts_fact(receipt: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Count attempts and cells, as a fact of the page: name, value, small print."""
+    attempts = receipt["attempts"]
+    cells = [cell for attempt in attempts for cell in attempt["cells"]]
+    refused = sum(bool(cell["error"]) for cell in cells)
+    small = f"{counted(len(cells), 'cell')}, {refused} refused" if attempts else "none was made"
+    lost = sum(attempt["ended_by"] in LOST for attempt in attempts)
+    if lost:
+        small += f"\n{counted(lost, 'instance')} lost"
+    return "Attempts", str(len(attempts)), small
+
+
+def went_on(receipt: Mapping[str, Any]) -> str:
+    """Say that a run went on after it had lost an instance; nothing where it did not have to."""
+    lost = [attempt for attempt in launched(receipt["attempts"])[:-1] if attempt["ended_by"] in LOST]
+    if not lost:
+        return ""
+    return f" It lost {counted(len(lost), 'instance')} on the way and went on with another."
+
+
+def _attempt(attempt: Mapping[str, Any], bill: Mapping[str, Any]) -> dict[str, Any]:
+    """Choose what the page shows of one attempt."""
+    instance = attempt["instance"]
+    place = ", ".join(str(instance[name]) for name in ("type", "az", "market") if instance.get(name))
+    said = f"{ending(attempt)}{resumption(attempt)}"
+    return {
+        "title": f"Attempt {attempt['number']}",
+        "place": place,
+        "state": _state(attempt),
+        "said": f"{said[0].upper()}{said[1:]}." if attempt["ended_by"] or not instance else "",
+        "instance": instance,
+        "confirmed": (attempt["interruption"] or {}).get("confirmed_by"),
+        "bill": bill,
+        "comparison": comparison(bill).removeprefix("; "),
+        "cells": attempt["cells"],
+    }
+
+
+def _state(attempt: Mapping[str, Any]) -> str:
+    """Say in a word what became of an attempt that did not end well; nothing where it did."""
+    if not attempt["instance"]:
+        return "no instance"
+    return {"reclaim": "taken back", "vanished": "vanished", "failure": "failed"}.get(str(attempt["ended_by"]), "")
+
+
+def price(value: Any) -> str:
+    """Format a price an hour; a dash where it is unknown."""
+    return UNKNOWN if number(value) is None else f"${value:,.4f}"

@@ -1,0 +1,199 @@
+# Copyright: spot-train contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Pictures of what a training says beyond one number: the cumulative IC, the calibration, feature importance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from html import escape
+from itertools import pairwise
+from typing import Any
+
+from .axes import BOTTOM, HEIGHT, TOP, Scale, level_labels, nice_range, picture, tick
+from .fold_charts import upright
+from .text import UNKNOWN, counted, number
+
+#: Sides of the inner SVG that a curve is stretched from.
+UNITS = 1000
+#: Room in percent on both sides of dots, so that none is cut off.
+MARGIN = 3
+SHARE_HEIGHT = 16
+
+
+def curve_chart(points: Sequence[Mapping[str, Any]]) -> str:
+    """Draw the running sum of the daily rank ICs.
+
+    Args:
+        points: ``{date, value}``.
+
+    Returns:
+        Two SVGs side by side, or an empty string when there are not two points on two days.
+    """
+    known = sorted(
+        (day, value)
+        for point in points
+        if (day := _day(point["date"])) is not None and (value := number(point["value"])) is not None
+    )
+    if not known or known[0][0] == known[-1][0]:
+        return ""
+    first, last = known[0][0], known[-1][0]
+    values = [value for _, value in known]
+    scale = Scale.over([0.0, *values])
+
+    def x(day: date) -> float:
+        return (day - first).days / (last - first).days
+
+    path = " ".join(
+        f"{UNITS * x(day):.1f},{UNITS * (scale.high - value) / (scale.high - scale.low):.1f}" for day, value in known
+    )
+    years = [(100 * x(date(year, 1, 1)), str(year)) for year in range(first.year + 1, last.year + 1)]
+    description = (
+        f"from {first} to {last}: ends at {values[-1]:+.2f}; highest {max(values):+.2f}; lowest {min(values):+.2f}"
+    )
+    curve = (
+        f'<svg x="0" y="{TOP}" width="100%" height="{HEIGHT - TOP - BOTTOM}" viewBox="0 0 {UNITS} {UNITS}"'
+        f' preserveAspectRatio="none"><polyline class="curve" points="{path}"/></svg>'
+    )
+    drawn: str = picture("curve", "Cumulative rank IC", description, scale, curve + level_labels(years))
+    return drawn
+
+
+def calibration_chart(bins: Sequence[Mapping[str, Any]]) -> str:
+    """Draw what came true against what was forecast, with the line on which every forecast comes true.
+
+    Args:
+        bins: ``{forecast, realised, low, high, rows}``, fractions; each with its interval where it has one.
+
+    Returns:
+        Two SVGs side by side, or an empty string when there are not two bins of different forecast.
+    """
+    known = [
+        (forecast, realised, entry)
+        for entry in bins
+        if (forecast := number(entry["forecast"])) is not None and (realised := number(entry["realised"])) is not None
+    ]
+    known.sort(key=lambda bin_: bin_[:2])
+    if not known or known[0][0] == known[-1][0]:
+        return ""
+    ends = [end for *_, entry in known for key in ("low", "high") if (end := number(entry[key])) is not None]
+    low, high, step = nice_range([forecast for forecast, *_ in known])
+    scale = Scale.over([low, high, *(realised for _, realised, _ in known), *ends])
+
+    def x(value: float) -> float:
+        share: float = (value - low) / (high - low)
+        return MARGIN + (100 - 2 * MARGIN) * share
+
+    ideal = f'<line class="ideal" x1="{x(low):.2f}%" x2="{x(high):.2f}%" y1="{scale.y(low)}" y2="{scale.y(high)}"/>'
+    joined = "".join(
+        f'<line class="curve" x1="{x(a[0]):.2f}%" x2="{x(b[0]):.2f}%" y1="{scale.y(a[1])}" y2="{scale.y(b[1])}"/>'
+        for a, b in pairwise(known)
+    )
+    dots = "".join(_dot(x(forecast), realised, entry, scale) for forecast, realised, entry in known)
+    labels = level_labels([(x(low + step * n), _percent(low + step * n, step)) for n in range(_count(low, high, step))],
+                          anchor="middle", last=100)  # fmt: skip
+    description = f"{counted(len(known), 'bin')} of like forecast; " + "; ".join(
+        f"forecast {forecast:+.2%}, realised {realised:+.2%}" for forecast, realised, _ in (known[0], known[-1])
+    )
+    axis = scale.labels(lambda value: _percent(value, scale.step))
+    content = ideal + joined + dots + labels
+    drawn: str = picture("calibration", "Forecast and outcome", description, scale, content, axis)
+    return drawn
+
+
+@dataclass(frozen=True)
+class Share:
+    """One feature of a model.
+
+    Attributes:
+        feature: its name.
+        value: its mean share and the spread over the folds, as a person reads them.
+        svg: the bar.
+    """
+
+    feature: str
+    value: str
+    svg: str
+
+
+def share_rows(entries: Sequence[Mapping[str, Any]]) -> dict[str, list[Share]]:
+    """Draw the importance of each feature, on one scale for all models.
+
+    Args:
+        entries: ``{model, feature, mean, low, high, folds}``.
+
+    Returns:
+        The rows of each model, in the order given.
+    """
+    known = [entry for entry in entries if number(entry["mean"]) is not None]
+    most = max([*(number(entry[key]) or 0.0 for entry in known for key in ("mean", "high")), 1e-9])
+    rows: dict[str, list[Share]] = {}
+    for entry in known:
+        mean, low, high = (number(entry[key]) for key in ("mean", "low", "high"))
+        spread = "" if low is None or high is None else f" ({_share(low)} to {_share(high)})"
+        value = f"{_share(mean)}{spread}"
+        feature = str(entry["feature"] or "unnamed")
+        folds = f", over {counted(entry['folds'], 'fold')}" if entry["folds"] else ""
+        svg = _share_bar(f"{feature}: {value}{folds}", mean or 0.0, low, high, most)
+        rows.setdefault(str(entry["model"] or "model"), []).append(Share(feature, value, svg))
+    return rows
+
+
+def _share_bar(title: str, mean: float, low: float | None, high: float | None, most: float) -> str:
+    """Draw one share as a bar, and its spread as a line with ends."""
+    middle = SHARE_HEIGHT / 2
+    bar = f'<rect class="bar" x="0" y="3" rx="2" width="{_length(mean, most):.2f}%" height="{SHARE_HEIGHT - 6}"/>'
+    spread = ""
+    if low is not None and high is not None:
+        left, right = _length(low, most), _length(high, most)
+        spread = (
+            f'<line class="whisker" x1="{left:.2f}%" x2="{right:.2f}%" y1="{middle}" y2="{middle}"/>'
+            f"{upright('whisker', left, middle - 4, middle + 4)}{upright('whisker', right, middle - 4, middle + 4)}"
+        )
+    return (
+        f'<svg width="100%" height="{SHARE_HEIGHT}" role="img"><title>{escape(title)}</title>'
+        f'<line class="zero" x1="0" x2="0" y1="0" y2="{SHARE_HEIGHT}"/>{bar}{spread}</svg>'
+    )
+
+
+def _length(value: float, most: float) -> float:
+    """Return a length in percent; a little less than all, so that the end of the longest is seen."""
+    return min(99.0, max(0.0, 99 * value / most))
+
+
+def _dot(place: float, realised: float, entry: Mapping[str, Any], scale: Scale) -> str:
+    """Draw one bin with its interval."""
+    low, high = number(entry["low"]), number(entry["high"])
+    whisker = "" if low is None or high is None else upright("whisker", place, scale.y(low), scale.y(high))
+    spread = "" if low is None or high is None else f" ({low:+.2%} to {high:+.2%})"
+    title = (
+        f"forecast {number(entry['forecast']):+.2%}, realised {realised:+.2%}{spread}, {counted(entry['rows'], 'row')}"
+    )
+    return (
+        f'{whisker}<circle class="dot" cx="{place:.2f}%" cy="{scale.y(realised)}" r="4">'
+        f"<title>{escape(title)}</title></circle>"
+    )
+
+
+def _day(value: Any) -> date | None:
+    """Parse a day; None for what is none."""
+    try:
+        return date.fromisoformat(str(value))
+    except ValueError:
+        return None
+
+
+def _count(low: float, high: float, step: float) -> int:
+    """Count the ticks of an axis."""
+    return round((high - low) / step) + 1
+
+
+def _percent(value: float, step: float) -> str:
+    """Format a fraction as a label in percent."""
+    return f"{tick(100 * value, 100 * step)}%"
+
+
+def _share(value: float | None) -> str:
+    """Format a share in percent."""
+    return UNKNOWN if value is None else f"{value:.0%}"

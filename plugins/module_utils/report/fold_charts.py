@@ -1,0 +1,158 @@
+# Copyright: spot-train contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Pictures with one mark a fold: the information coefficient, and how it compares with the incumbent's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from statistics import median
+from typing import Any
+
+from .axes import Scale, level_labels, picture
+from .text import counted, ic, number
+
+
+@dataclass(frozen=True)
+class FoldBar:
+    """One fold.
+
+    Attributes:
+        value: what the bar shows.
+        title: in words.
+        year: in which its test window begins, or nothing.
+        interval: both ends of the value's interval, or None.
+    """
+
+    value: float
+    title: str
+    year: str = ""
+    interval: tuple[float, float] | None = None
+
+
+def ic_chart(
+    folds: Sequence[Mapping[str, Any]],
+    median_ic: float | None,
+    threshold: float | None,
+    interval: Sequence[float] | None = None,
+) -> str:
+    """Draw the information coefficient of each fold with the median and what the gate asks for.
+
+    Args:
+        folds: ``{fold, test_start, test_end, ic, ic_low, ic_high}`` in order of time.
+        median_ic: the median over the folds, or None to take it from them.
+        threshold: the gate's threshold, or None.
+        interval: both ends of the median's interval, or None.
+
+    Returns:
+        Two SVGs side by side (axis and plot), or an empty string when no fold has a number.
+    """
+    bars = [bar for index, fold in enumerate(folds) if (bar := _ic_bar(fold, index)) is not None]
+    if not bars:
+        return ""
+    values = [bar.value for bar in bars]
+    middle = median(values) if median_ic is None else median_ic
+    below = sum(value < 0 for value in values)
+    description = (
+        f"{counted(len(bars), 'fold')}; median {ic(middle)}"
+        + (f" (95% interval {ic(interval[0])} to {ic(interval[1])})" if interval else "")
+        + f"; best {ic(max(values))}; worst {ic(min(values))}; {below} below zero"
+        + ("" if threshold is None else f"; the gate asks for {ic(threshold)}")
+    )
+    lines = [("threshold", threshold), ("median", middle)]
+    return _chart("ic", "Information coefficient of each fold", description, bars, lines, interval)
+
+
+def difference_chart(incumbent: Mapping[str, Any], folds: Sequence[Mapping[str, Any]], margin: float | None) -> str:
+    """Draw by how much each fold's information coefficient exceeds the incumbent's.
+
+    Args:
+        incumbent: as in the receipt.
+        folds: the training's own, for the times of the test windows.
+        margin: by how much the median must exceed, or None.
+
+    Returns:
+        Two SVGs side by side, or an empty string when no fold has both numbers.
+    """
+    years = {number(fold.get("fold")): str(fold.get("test_start") or "")[:4] for fold in folds}
+    bars = []
+    for fold in incumbent["folds"]:
+        mine, other, name = number(fold["ic"]), number(fold["incumbent_ic"]), number(fold["fold"])
+        if mine is not None and other is not None:
+            days = f", {counted(fold['days'], 'common day')}" if number(fold["days"]) is not None else ""
+            title = f"fold {_whole(name)}: {ic(mine - other)} ({ic(mine)} against {ic(other)}{days})"
+            bars.append(FoldBar(mine - other, title, years.get(name, "")))
+    if not bars:
+        return ""
+    values = [bar.value for bar in bars]
+    middle = number(incumbent["median_difference"])
+    middle = median(values) if middle is None else middle
+    better = sum(value > 0 for value in values)
+    description = f"{counted(len(bars), 'fold')}, {better} better than the incumbent; median difference {ic(middle)}"
+    title = "Information coefficient of each fold, less the incumbent's"
+    return _chart("difference", title, description, bars, [("threshold", margin), ("median", middle)], None)
+
+
+def _ic_bar(fold: Mapping[str, Any], index: int) -> FoldBar | None:
+    """Make the bar of a fold, if it has a number."""
+    value = number(fold.get("ic"))
+    if value is None:
+        return None
+    low, high = number(fold.get("ic_low")), number(fold.get("ic_high"))
+    interval = None if low is None or high is None else (min(low, high), max(low, high))
+    spread = f" ({ic(low)} to {ic(high)})" if interval else ""
+    period = " to ".join(str(fold[key]) for key in ("test_start", "test_end") if fold.get(key))
+    title = f"fold {fold.get('fold', index + 1)}: IC {ic(value)}{spread}" + (f", tested {period}" if period else "")
+    return FoldBar(value, title, str(fold.get("test_start") or "")[:4], interval)
+
+
+def _chart(
+    name: str,
+    title: str,
+    description: str,
+    bars: Sequence[FoldBar],
+    lines: Sequence[tuple[str, float | None]],
+    band: Sequence[float] | None,
+) -> str:
+    """Draw bars from zero, each with its interval, lines across all of them, and a band behind them."""
+    ends = [end for bar in bars for end in bar.interval or ()]
+    known = [(kind, value) for kind, value in lines if value is not None]
+    scale = Scale.over([0.0, *(value for _, value in known), *(bar.value for bar in bars), *ends, *(band or ())])
+    slot = 100 / len(bars)
+    drawn, years, shown = [], [], ""
+    for index, bar in enumerate(bars):
+        top, bottom = sorted((scale.y(bar.value), scale.y(0)))
+        kind = "up" if bar.value >= 0 else "down"
+        drawn.append(
+            f'<rect class="{kind}" x="{index * slot + slot * 0.14:.3f}%" y="{top}" width="{slot * 0.72:.3f}%"'
+            f' height="{max(1.0, bottom - top):.1f}"><title>{escape(bar.title)}</title></rect>'
+        )
+        if bar.interval:
+            low, high = bar.interval
+            drawn.append(upright("whisker", (index + 0.5) * slot, scale.y(low), scale.y(high)))
+        if bar.year and bar.year != shown:
+            years.append((index * slot, bar.year))
+        shown = bar.year or shown
+    behind = ""
+    if band:
+        top, bottom = scale.y(band[1]), scale.y(band[0])
+        behind = f'<rect class="band" x="0" y="{top}" width="100%" height="{max(1.0, bottom - top):.1f}"/>'
+    marks = "".join(
+        f'<line class="{one}" x1="0" x2="100%" y1="{scale.y(value)}" y2="{scale.y(value)}"/>'
+        for what, value in known
+        for one in (f"halo {what}", what)
+    )
+    content = behind + "".join(drawn) + marks + level_labels(years)
+    chart: str = picture(name, title, description, scale, content)
+    return chart
+
+
+def upright(kind: str, place: float, top: float, bottom: float) -> str:
+    """Draw an upright line of a class, at a place in percent."""
+    return f'<line class="{kind}" x1="{place:.3f}%" x2="{place:.3f}%" y1="{top}" y2="{bottom}"/>'
+
+
+def _whole(value: float | None) -> str:
+    """Format a fold's number."""
+    return "?" if value is None else f"{value:.0f}"

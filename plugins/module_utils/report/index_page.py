@@ -1,0 +1,148 @@
+# Copyright: spot-train contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The index page: all runs of a folder with a link to each report, and how they went over time, as pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from ..runs.files import write_atomically
+from .index import OUTCOMES, Entry, read_runs
+from .index_charts import DRAWN, cost_trend, ic_trend, time_trend, when
+from .text import UNKNOWN, counted, duration, ic, usd
+
+INDEX = "index.html"
+TEMPLATE = "index.html.j2"
+#: So many of the newest runs are on the page.
+LISTED = 500
+#: Longest line on what went wrong.
+LONGEST_NOTE = 400
+
+WORDS = {
+    "passed": "passed",
+    "failed": "failed",
+    "interrupted": "interrupted",
+    "no_capacity": "no capacity",
+    "running": "running",
+    "unfinished": "unfinished",
+    "damaged": "damaged",
+    "foreign": "no run",
+}
+#: Class of the tag that a state has on the page; the others have the one of warnings.
+TONES = {"passed": "pass", "failed": "fail", "damaged": "fail", "running": "plain", "foreign": "plain"}
+
+
+def write_index(folder: Path, templates: Path) -> bool:
+    """Write the index page of a folder of runs.
+
+    Args:
+        folder: the folder of runs.
+        templates: the folder with the page's template and the style sheet.
+
+    Returns:
+        Whether the page changed.
+
+    Raises:
+        OSError: The folder cannot be read, or the page cannot be written.
+        jinja2.TemplateError: The template is no template.
+    """
+    changed: bool = write_atomically(folder / INDEX, render_index(read_runs(folder, newest=LISTED), templates))
+    return changed
+
+
+def render_index(runs: Sequence[Entry], templates: Path) -> str:
+    """Render the page: self-contained, no script, nothing fetched.
+
+    Args:
+        runs: the newest first.
+        templates: the folder with the page's template and the style sheet.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(templates), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters.update(ic=ic)
+    page: str = environment.get_template(TEMPLATE).render(**index_context(runs))
+    return page
+
+
+def index_context(runs: Sequence[Entry]) -> dict[str, Any]:
+    """Choose what the page shows."""
+    oldest_first = list(reversed(runs))
+    trainings = [run for run in oldest_first if run.median_ic is not None]
+    finished = [run for run in oldest_first if run.mode != "rollback" and run.state in OUTCOMES]
+    asked = [run.threshold for run in trainings if run.threshold is not None]
+    unit, time_chart = time_trend(finished)
+    return {
+        "headline": headline(runs),
+        "rows": [row(run) for run in runs],
+        "ic_chart": Markup(ic_trend(trainings)),
+        "ic_note": _drawn(len(trainings), "training"),
+        "threshold": asked[-1] if asked else None,
+        "spread": any(run.ic_low is not None for run in trainings),
+        "cost_chart": Markup(cost_trend(finished)),
+        "time_chart": Markup(time_chart),
+        "time_unit": unit,
+        "runs_note": _drawn(len(finished), "run"),
+        "states": sorted({run.state for run in finished if run.state not in ("passed", "no_capacity")}),
+    }
+
+
+def headline(runs: Sequence[Entry]) -> str:
+    """Say in one sentence how the runs went."""
+    real = [run for run in runs if run.state != "foreign" and run.mode != "rollback"]
+    if not real:
+        return "There is no run yet."
+    counts = {state: sum(run.state == state for run in real) for state in WORDS}
+    told = ", ".join(f"{count} {WORDS[state]}" for state, count in counts.items() if count)
+    spent = sum(run.usd or 0.0 for run in real)
+    live = next((run for run in real if run.promoted), None)
+    last = f" Last promoted {when(live)}, median IC {ic(live.median_ic)}." if live else " Nothing was promoted."
+    return f"{counted(len(real), 'run')}: {told}; {usd(spent)} in all.{last}"
+
+
+def row(run: Entry) -> dict[str, Any]:
+    """Put one run into the words of the table."""
+    interval = f"{ic(run.ic_low)} to {ic(run.ic_high)}" if run.ic_low is not None and run.ic_high is not None else ""
+    return {
+        "when": when(run) if run.started_at else UNKNOWN,
+        "run_id": run.run_id,
+        "report": run.report,
+        "mode": run.mode or UNKNOWN,
+        "state": WORDS[run.state],
+        "tone": TONES.get(run.state, ""),
+        "ic": ic(run.median_ic),
+        "interval": interval,
+        "weights": weights(run),
+        "usd": UNKNOWN if run.usd is None else usd(run.usd),
+        "seconds": duration(run.seconds),
+        "left": UNKNOWN if run.left_over is None else str(run.left_over),
+        "leaks": bool(run.left_over),
+        "note": "" if run.state == "passed" and run.mode != "rollback" else _cut(run.note),
+    }
+
+
+def weights(run: Entry) -> str:
+    """Say what became of the live weights."""
+    if run.dry_run:
+        return "dry run"
+    if run.promoted is None:
+        return str(UNKNOWN)
+    if run.mode == "rollback":
+        return "put live" if run.promoted else "was live"
+    return "promoted" if run.promoted else "not promoted"
+
+
+def _cut(note: str) -> str:
+    """Cut what went wrong; the report has all of it."""
+    return note if len(note) <= LONGEST_NOTE else note[: LONGEST_NOTE - 1].rstrip() + "…"
+
+
+def _drawn(count: int, what: str) -> str:
+    """Say where a picture does not show all there is."""
+    return f"The newest {DRAWN} of {counted(count, what)}." if count > DRAWN else ""

@@ -1,0 +1,68 @@
+# Copyright: spot-train contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The runs of a folder as lines of a terminal, one each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .index import Entry
+from .index_charts import when
+from .index_page import WORDS, weights
+from .text import UNKNOWN, duration, ic, usd
+
+COLUMNS = ("started (UTC)", "mode", "outcome", "IC", "weights", "cost", "took", "left", "run")
+RIGHT = {"IC", "cost", "took", "left"}
+COLOURS = {"passed": "32", "failed": "31", "damaged": "31", "foreign": "90"}
+OTHER_COLOUR = "33"
+#: What went wrong may be a page long; the report has all of it.
+LONGEST_NOTE = 160
+
+
+def listing(runs: Sequence[Entry], width: int | None, colour: bool) -> list[str]:
+    """Lay the runs out in columns.
+
+    Args:
+        runs: The newest first.
+        width: Of the terminal; longer lines are cut. None where there is none.
+        colour: Whether the outcome has one.
+
+    Returns:
+        A line with the names of the columns and one a run; nothing for no run.
+    """
+    if not runs:
+        return []
+    cells = [COLUMNS, *(row(run) for run in runs)]
+    widths = [max(len(line[place]) for line in cells) for place in range(len(COLUMNS) - 1)]
+    lines = []
+    for number, line in enumerate(cells):
+        fitted = [
+            f"{cell:>{room}}" if name in RIGHT else f"{cell:<{room}}"
+            for cell, room, name in zip(line, widths, COLUMNS, strict=False)
+        ]
+        text = "  ".join([*fitted, line[-1]]).rstrip()
+        if width is not None and len(text) > width:
+            text = text[: width - 1].rstrip() + "…"
+        if colour and number:
+            code = COLOURS.get(runs[number - 1].state, OTHER_COLOUR)
+            text = text.replace(line[2], f"\x1b[{code}m{line[2]}\x1b[0m", 1)
+        lines.append(text)
+    return lines
+
+
+def row(run: Entry) -> tuple[str, ...]:
+    """Put one run into the words of the columns; what went wrong is behind its name."""
+    problem = run.note if run.state not in ("passed", "running") or run.mode == "rollback" else ""
+    if len(problem) > LONGEST_NOTE:
+        problem = problem[: LONGEST_NOTE - 1].rstrip() + "…"
+    return (
+        when(run) if run.started_at else UNKNOWN,
+        run.mode or UNKNOWN,
+        WORDS[run.state],
+        ic(run.median_ic),
+        weights(run),
+        UNKNOWN if run.usd is None else usd(run.usd),
+        duration(run.seconds),
+        UNKNOWN if run.left_over is None else str(run.left_over),
+        f"{run.run_id}  {problem}".rstrip(),
+    )

@@ -1,0 +1,160 @@
+# Copyright: spot-train contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What was written to the data bucket, and how that is known.
+
+Two kinds of proof: a count of requests (the embedded AWS keeps a ledger of them), and a digest of the objects, taken
+before and after, which any AWS can give. Either is enough to know that nothing was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..checks.records import one_line
+from .text import count_of, counted, duration, number
+
+CHANGES = ("added", "removed", "modified")
+#: So many changed keys are named where there is one line for them.
+NAMED_CHANGES = 3
+
+
+def shape_writes(given: Mapping[str, Any] | None, notes: list[str]) -> dict[str, Any]:
+    """Bring the writes into the receipt's shape.
+
+    Args:
+        given: ``{data_bucket, denied, evidence, digest}``, any of them missing.
+        notes: gets a line where nothing proves what was written, or where a part is damaged.
+
+    Returns:
+        The same; an uncounted number is None, never 0.
+    """
+    writes = {"evidence": None, **(given or {}), "data_bucket": count_of((given or {}).get("data_bucket"))}
+    if "denied" in writes:
+        writes["denied"] = count_of(writes["denied"])
+    if "digest" in writes:
+        writes["digest"] = _digest(writes["digest"], notes)
+    if writes["data_bucket"] is None and kept(writes) is None:
+        notes.append("the writes to the data bucket were not counted")
+    return writes
+
+
+def kept(writes: Mapping[str, Any]) -> bool | None:
+    """Say whether the digests prove that the data bucket stayed (or did not stay) as it was; None without two."""
+    equal: bool | None = (writes.get("digest") or {}).get("equal")
+    return equal
+
+
+def nothing_written(writes: Mapping[str, Any]) -> bool:
+    """Say whether it is proven that nothing was written to the data bucket."""
+    if writes["data_bucket"] or kept(writes) is False:
+        return False
+    return writes["data_bucket"] == 0 or kept(writes) is True
+
+
+def breach_by_writes(writes: Mapping[str, Any], what: str) -> str | None:
+    """Find what a run that writes nothing must not have done to the data bucket.
+
+    Args:
+        writes: as `shape_writes` returns them.
+        what: what ran, ``preflight`` or ``smoke training``.
+
+    Returns:
+        One sentence, or None.
+    """
+    if writes["data_bucket"]:
+        return f"a {what} wrote to the data bucket ({counted(writes['data_bucket'], 'write')})"
+    if writes.get("denied"):
+        tried = "was" if writes["denied"] == 1 else "were"
+        return (
+            f"{counted(writes['denied'], 'write')} to the data bucket {tried} tried and refused: "
+            f"a {what} must not even try"
+        )
+    if kept(writes) is False:
+        return (
+            f"the data bucket is not as it was before the {what}: {changes_line(writes['digest'])}; "
+            "somebody wrote while the run lasted"
+        )
+    return None
+
+
+def writes_line(writes: Mapping[str, Any]) -> str:
+    """Say how often the data bucket was written to, and what proves it."""
+    count, denied = writes["data_bucket"], writes.get("denied")
+    how_many = f"{counted(count, 'object')} " if count else "none " if nothing_written(writes) else ""
+    refused = f"{denied:,} tried and refused" if denied else ""
+    unknown = "not counted" if count is None and kept(writes) is None else ""
+    more = "; ".join(part for part in (refused, proof_line(writes), unknown) if part)
+    return f"{how_many}to the data bucket" + (f": {more}" if more else "")
+
+
+def proof_line(writes: Mapping[str, Any]) -> str:
+    """Say what the digests prove; empty where there are no two."""
+    digest = writes.get("digest")
+    if kept(writes) is None or not digest:
+        return ""
+    if not digest["equal"]:
+        return changes_line(digest)
+    took = [part["seconds"] for part in (digest["before"], digest["after"]) if part["seconds"] is not None]
+    seconds = f" ({duration(sum(took))})" if took else ""
+    return f"digest of {counted(digest['before']['objects'], 'object')} equal before and after{seconds}"
+
+
+def changes_line(digest: Mapping[str, Any]) -> str:
+    """Count the objects that differ and name the first of them."""
+    changed: Sequence[Mapping[str, Any]] = digest["changed"]
+    named = [f"{entry['change']} {entry['key']}" for entry in changed[:NAMED_CHANGES]]
+    count = digest["changed_count"]
+    if not named:
+        return "the digests differ" if not count else f"{counted(count, 'object')} changed"
+    if count > len(named):
+        named.append("…")
+    return f"{counted(count, 'object')} changed ({', '.join(named)})"
+
+
+def _digest(value: Any, notes: list[str]) -> dict[str, Any] | None:
+    """Bring the digests into shape; None for what is none."""
+    if value is None:
+        return None
+    if not isinstance(value, Mapping):
+        notes.append("the digest of the data bucket is damaged and was not used")
+        return None
+    before, after = _half(value.get("before")), _half(value.get("after"))
+    equal = value.get("equal") if isinstance(value.get("equal"), bool) else None
+    if before["sha256"] is None or after["sha256"] is None:
+        # What was looked at once proves nothing, whoever calls it equal.
+        equal = None
+    elif before["sha256"] != after["sha256"]:
+        equal = False
+    if equal is None:
+        notes.append("the digest of the data bucket was not taken both before and after, so it proves nothing")
+    changed = [
+        {"key": one_line(entry.get("key")), "change": entry["change"] if entry.get("change") in CHANGES else "changed"}
+        for entry in _list(value.get("changed"))
+        if isinstance(entry, Mapping)
+    ]
+    counted_changes = count_of(value.get("changed_count"))
+    return {
+        "before": before,
+        "after": after,
+        "equal": equal,
+        "prefixes": [one_line(prefix) for prefix in _list(value.get("prefixes"))],
+        "changed": changed,
+        "changed_count": max(len(changed), counted_changes or 0),
+    }
+
+
+def _half(value: Any) -> dict[str, Any]:
+    """Bring one digest into shape; what is unknown is None."""
+    fields = value if isinstance(value, Mapping) else {}
+    return {
+        "sha256": one_line(fields.get("sha256")) or None,
+        "objects": count_of(fields.get("objects")),
+        "bytes": count_of(fields.get("bytes")),
+        "seconds": number(fields.get("seconds")),
+    }
+
+
+def _list(value: Any) -> list[Any]:
+    """Return a list as it is, and nothing for anything else."""
+    return list(value) if isinstance(value, (list, tuple)) else []

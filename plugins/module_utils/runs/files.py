@@ -1,0 +1,86 @@
+# Copyright: spot-train contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Writing the files of a run so that a reader never meets half of one."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+from .events import parse_time
+
+LATEST = "latest"
+
+
+def write_atomically(path: Path, text: str) -> bool:
+    """Replace a file's content in one step.
+
+    Args:
+        path: the file; its folder exists.
+        text: the new content.
+
+    Returns:
+        Whether the content changed.
+
+    Raises:
+        OSError: the file cannot be written; what was there before is untouched.
+    """
+    data = text.encode("utf-8", errors="replace")
+    if path.is_file() and path.read_bytes() == data:
+        return False
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as handle:
+            handle.write(data)
+            handle.flush()
+            os.fsync(handle.fileno())
+        # mkstemp makes a private file; a report is for whoever may look into the folder.
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except OSError:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return True
+
+
+def point_latest(run_dir: Path, started_at: str | None) -> tuple[bool, str | None]:
+    """Point `latest`, beside the run's folder, at it, unless it points at a run that started later.
+
+    Args:
+        run_dir: the run's folder.
+        started_at: when the run started.
+
+    Returns:
+        Whether the link changed, and a note for a person when it could not be made.
+    """
+    link = run_dir.parent / LATEST
+    if link.exists() and not link.is_symlink():
+        return False, f"{link.name} is no link, so it was left alone"
+    if link.is_symlink() and (os.readlink(link) == run_dir.name or _started(link) > _moment(started_at)):
+        return False, None
+    # A link cannot be replaced in place: make a new one beside it and rename it over.
+    beside = run_dir.parent / f".{LATEST}.{os.getpid()}"
+    try:
+        beside.unlink(missing_ok=True)
+        beside.symlink_to(run_dir.name, target_is_directory=True)
+        os.replace(beside, link)
+    except OSError as error:
+        return False, f"the link {link.name} could not be made: {error.strerror}"
+    return True, None
+
+
+def _started(link: Path) -> datetime:
+    """Return when the run behind a link started; long ago when it does not say."""
+    try:
+        receipt = json.loads((link / "receipt.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return _moment(None)
+    return _moment(receipt.get("started_at") if isinstance(receipt, dict) else None)
+
+
+def _moment(value: object) -> datetime:
+    """Parse a time; what is none counts as long ago."""
+    return parse_time(value) or datetime.min.replace(tzinfo=UTC)

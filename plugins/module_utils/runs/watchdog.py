@@ -1,0 +1,337 @@
+# Copyright: spot-train contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The guard of a run: when ``ansible-playbook`` dies, by whatever signal, it ends what the run has in the account.
+
+``always`` does not run at SIGINT, SIGTERM or SIGKILL. So this process waits, in a session of its own, for the end of
+the main process. If the run was not closed by then (a file ``closed`` in its folder), it sweeps at once, and again
+until no worker of the dead run lives that could still launch something, and has playbooks/terminate.yml report on the
+run. Started by the action plugin ``run_guard``; what it does is in ``guard.log`` in the folder of the run.
+A playbook that still runs seconds after Ctrl-C, of which the callback ``run_interrupt`` leaves a note, it kills first.
+
+It also ends SSM sessions that hang. The connection plugin reads a line of output without a limit, and waits without
+one for a session to close: a network that is gone in the middle of a line would hold the playbook for ever.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+LOOK_SECONDS = 0.2
+INTERRUPTED_SECONDS = 4.0
+"""So long a playbook may take to end after Ctrl-C: see plugins/callback/run_interrupt.py for why it might not."""
+REMEMBER_SECONDS = 3.0
+"""A worker that was seen so shortly before the end of the main process may outlive it."""
+WORKER_SECONDS = 12.0
+"""So long an orphaned worker may go on; then it is killed: nobody waits for what it does."""
+TROUBLE_SECONDS = 600.0
+TROUBLE_PAUSES = (2.0, 5.0, 10.0, 20.0, 40.0, 60.0)
+LATE_SECONDS = 2.0
+REPORT_SECONDS = 300.0
+HUNG_LOOK_SECONDS = 2.0
+SHOWN_BY = ("ANSIBLE_CALLBACK_PLUGINS", "ANSIBLE_FORCE_COLOR", "AWX_ISOLATED_DATA_DIR", "ORIGINAL_STDOUT_CALLBACK")
+"""How ansible-runner has a playbook shown: by callbacks of its own, which hide in the text what they tell it."""
+PIDFD = hasattr(os, "pidfd_open")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a guard is told, as one JSON argument."""
+
+    pid: int
+    started: int | None
+    run_dir: str
+    region: str
+    wanted: dict[str, Any]
+    report_command: list[str]
+    config: str | None
+    session_seconds: float
+    """So long a worker with an SSM session may be in one and the same system call."""
+
+
+def start_time(pid: int) -> int | None:
+    """When a process started, in clock ticks since boot; None where it has gone, is a zombie, or nobody can say."""
+    fields = stat_of(pid)
+    return int(fields[19]) if fields and fields[0] != "Z" else None
+
+
+def stat_of(pid: int) -> list[str]:
+    """Fields of /proc/<pid>/stat from the state on (proc(5)); empty where there is none."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return []
+    return text.rpartition(")")[2].split()
+
+
+class Watched:
+    """The main process of a playbook, and the workers that it forks."""
+
+    def __init__(self, pid: int, started: int | None) -> None:
+        """Take hold of the process."""
+        self.pid, self._started = pid, started
+        self._handle = self._open()
+        self._workers: dict[int, float] = {}
+
+    def wait(self, look: Callable[[], None]) -> None:
+        """Wait until it has ended, remembering its workers; ``look`` is called each time it was found alive."""
+        while self.is_alive():
+            self._remember()
+            look()
+            if self._handle is None:
+                time.sleep(LOOK_SECONDS)
+            else:
+                select.select([self._handle], [], [], LOOK_SECONDS)
+
+    def is_alive(self) -> bool:
+        """Whether the very process still runs, and not another with its id."""
+        if self._started is not None:
+            return start_time(self.pid) == self._started
+        try:
+            os.kill(self.pid, 0)  # a system without /proc
+        except OSError:
+            return False
+        return True
+
+    def kill(self) -> None:
+        """End it, if it still runs."""
+        if self.is_alive():
+            with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+                os.kill(self.pid, signal.SIGKILL)
+
+    def orphans(self) -> list[int]:
+        """Processes of the workers that lived at the end: each worker leads a process group of its own."""
+        groups = {str(pid) for pid in self._workers}
+        found = (int(path.name) for path in Path("/proc").glob("[0-9]*") if path.name != str(os.getpid()))
+        return [pid for pid in found if (fields := stat_of(pid)) and fields[0] != "Z" and fields[2] in groups]
+
+    def workers(self) -> list[int]:
+        """The workers that were seen last."""
+        return list(self._workers)
+
+    def _open(self) -> int | None:
+        if not PIDFD:
+            return None
+        try:
+            return os.pidfd_open(self.pid)
+        except OSError:
+            return None  # it has ended, or this kernel has none
+
+    def _remember(self) -> None:
+        now = time.monotonic()
+        self._workers.update(dict.fromkeys(children(self.pid), now))
+        self._workers = {pid: seen for pid, seen in self._workers.items() if now - seen < REMEMBER_SECONDS}
+
+
+class HungSessions:
+    """SSM sessions whose worker does not do anything any more, not even look whether there is something to do.
+
+    While the connection plugin waits for a command it looks for output each second. Where it has begun to read a line,
+    or waits for the session to close, it does not: then none of its threads gives up the processor of its own accord
+    any more, which is what is counted here (voluntary_ctxt_switches, proc_pid_status(5)).
+    """
+
+    def __init__(self, seconds: float) -> None:
+        """Nothing is known yet; ``seconds`` is how long a worker may stand still."""
+        self._seconds = seconds
+        self._seen: dict[int, tuple[int, float]] = {}
+        self._next = 0.0
+
+    def find(self, workers: list[int]) -> list[int]:
+        """Processes of the sessions that hang; looks every HUNG_LOOK_SECONDS at most."""
+        now = time.monotonic()
+        if now < self._next:
+            return []
+        self._next = now + HUNG_LOOK_SECONDS
+        seen, hung = {}, []
+        for worker in workers:
+            sessions = [pid for pid in children(worker) if is_session(pid)]
+            switches = switches_of(worker)
+            if not sessions or switches is None:
+                continue
+            before, since = self._seen.get(worker, (None, now))
+            seen[worker] = (switches, since if switches == before else now)
+            if now - seen[worker][1] > self._seconds:
+                hung += sessions
+        self._seen = seen
+        return hung
+
+
+def children(pid: int) -> list[int]:
+    """The processes that the threads of a process have started; empty where nobody can say."""
+    found: list[int] = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            found += map(int, path.read_text().split())
+        except OSError:
+            continue  # the thread has ended
+    return found
+
+
+def is_session(pid: int) -> bool:
+    """Whether a process is a session-manager-plugin: its second or third argument says so."""
+    try:
+        return b"\0StartSession\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def switches_of(pid: int) -> int | None:
+    """How often the threads of a process have waited for something; None where it has gone or was stopped (Ctrl-Z)."""
+    total = 0
+    for path in Path(f"/proc/{pid}/task").glob("*/status"):
+        try:
+            said = dict(line.split(":", 1) for line in path.read_text(errors="replace").splitlines() if ":" in line)
+        except OSError:
+            continue  # the thread has ended
+        if said["State"].strip()[:1] in "Tt":
+            return None
+        total += int(said["voluntary_ctxt_switches"])
+    return total or None
+
+
+class Guard:
+    """One run, and what is done for it when its playbook has died."""
+
+    def __init__(self, settings: Settings, sweep: Callable[[], str]) -> None:
+        """Prepare.
+
+        Args:
+            settings: The run.
+            sweep: Ends what the run has in the account; what went wrong, in one line, or an empty text.
+        """
+        self._settings, self._sweep = settings, sweep
+        self._watched = Watched(settings.pid, settings.started)
+        self._closed = Path(settings.run_dir) / "closed"
+        self._note = Path(settings.run_dir) / "interrupted"
+        self._interrupted: float | None = None
+        self._hung = HungSessions(settings.session_seconds)
+
+    def watch(self) -> None:
+        """Wait for the end of the playbook, and end the run if nobody has."""
+        self._watched.wait(self._look)
+        if self._closed.exists():
+            return
+        say(f"ansible-playbook (process {self._settings.pid}) has ended, and the run was not closed: ending it")
+        self._end()
+        self._report()
+
+    def _look(self) -> None:
+        """Kill a playbook that was told to stop and does not (``run_interrupt`` leaves the note); end hung sessions."""
+        for pid in self._hung.find(self._watched.workers()):
+            say(f"nothing has moved in an SSM session for {self._settings.session_seconds:.0f} s: ending it ({pid})")
+            with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+                os.kill(pid, signal.SIGTERM)
+        if self._interrupted is None:
+            self._interrupted = time.monotonic() if self._note.exists() else None
+        elif time.monotonic() - self._interrupted > INTERRUPTED_SECONDS:
+            say(f"ansible-playbook does not end {INTERRUPTED_SECONDS:.0f} s after Ctrl-C: killing it")
+            self._watched.kill()
+
+    def _end(self) -> None:
+        """Sweep until nothing is left and nobody lives who could launch more, and then once again."""
+        begun = time.monotonic()
+        troubles = 0
+        while True:
+            trouble = self._sweep()
+            if not trouble:
+                if not self._orphans_live(begun):
+                    break
+                time.sleep(1)
+                continue
+            say(f"not ended: {trouble}")
+            if time.monotonic() - begun > TROUBLE_SECONDS:
+                say(f"giving up after {TROUBLE_SECONDS:.0f} s: what is left lives until the end of its lease")
+                return
+            time.sleep(TROUBLE_PAUSES[min(troubles, len(TROUBLE_PAUSES) - 1)])
+            troubles += 1
+        # A launch that was under way may have been answered by now.
+        time.sleep(LATE_SECONDS)
+        say(self._sweep() or f"the run is ended, {time.monotonic() - begun:.1f} s after its playbook")
+
+    def _orphans_live(self, begun: float) -> bool:
+        orphans = self._watched.orphans()
+        if orphans and time.monotonic() - begun > WORKER_SECONDS:
+            say(f"killing what the dead playbook left running: {', '.join(map(str, orphans))}")
+            for pid in orphans:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue  # it has ended meanwhile
+        return bool(orphans)
+
+    def _report(self) -> None:
+        """Have the receipt and the report written, by the playbook that a person would use."""
+        config = {"ANSIBLE_CONFIG": self._settings.config} if self._settings.config else {}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(SHOWN_BY)}
+        environment = {**kept, **config, "ANSIBLE_STDOUT_CALLBACK": "default", "ANSIBLE_NOCOLOR": "1"}
+        try:
+            done = subprocess.run(
+                self._settings.report_command, env=environment, timeout=REPORT_SECONDS, stdin=subprocess.DEVNULL
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            say(f"the report could not be written: {error}")
+            return
+        say("reported" if done.returncode == 0 else f"playbooks/terminate.yml ended with {done.returncode}: see above")
+
+
+def make_sweep(settings: Settings) -> Callable[[], str]:
+    """The sweep of the run, with everything imported and every client made: at the end each second counts."""
+    import boto3
+    from ..sweep.sweep import sweep
+    from ..sweep.aws import CONFIG, Aws
+    from ..sweep.scope import Refused, Wanted
+
+    session = boto3.session.Session(region_name=settings.region)
+    aws = Aws(lambda service: session.client(service, config=CONFIG))
+    for service in ("ec2", "s3", "scheduler"):
+        aws.client(service)
+    wanted = Wanted(**settings.wanted)
+
+    def end() -> str:
+        try:
+            report = sweep(aws, wanted)
+        except Refused as refusal:
+            return str(refusal)
+        except Exception as error:
+            # The edge: whatever goes wrong once is tried again, and nobody else is there to do it.
+            return f"{type(error).__name__}: {error}"
+        for line in report.lines():
+            say(line)
+        return str(report.trouble())
+
+    return end
+
+
+def say(text: str) -> None:
+    """Write a line to guard.log; on a full disk the work matters more."""
+    with contextlib.suppress(OSError):
+        print(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}  {text}", flush=True)
+
+
+def main() -> int:
+    """Watch one run; 0 also where it could not be ended, which guard.log then says."""
+    settings = Settings(**json.loads(sys.argv[1]))
+    closed = Path(settings.run_dir) / "closed"
+    # Whoever asks it to end before the run is closed (a controller that shuts down) asks too early.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0) if closed.exists() else None)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    guard = Guard(settings, make_sweep(settings))
+    say(f"watching ansible-playbook (process {settings.pid})")
+    guard.watch()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

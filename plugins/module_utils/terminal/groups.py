@@ -1,0 +1,78 @@
+# Copyright: spot-train contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a line of the terminal tells of, and the words for it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ansible import constants
+
+from ..runs.tasks import clean
+
+#: Fields of a result that say nothing to a person.
+INTERNAL = ("changed", "failed", "skipped", "invocation", "warnings", "deprecations", "exception")
+
+
+@dataclass
+class Group:
+    """What one line tells of: a step, a role, or what a play does outside of both.
+
+    Attributes:
+        name: What it is called.
+        key: What tells it from others; its first part is ``step``, ``role`` or ``play``.
+        own: Whether it is a step or a role, and no mere play.
+        began: When, on the clock of `time.monotonic`.
+        lines: What is to be shown below its line.
+    """
+
+    name: str
+    key: tuple[str, ...]
+    own: bool
+    began: float = field(default_factory=time.monotonic)
+    ok: int = 0
+    changed: int = 0
+    skipped: int = 0
+    retries: int = 0
+    failed: str = ""
+    note: str = ""
+    lines: list[tuple[str, str | None]] = field(default_factory=list)
+
+    @property
+    def state(self) -> tuple[str, str]:
+        """How it ended, and the colour of that."""
+        if self.failed:
+            return self.failed, constants.COLOR_ERROR
+        if not self.ok:
+            return "skipped", constants.COLOR_SKIP
+        return "ok", constants.COLOR_OK
+
+    @property
+    def detail(self) -> str:
+        """What is worth saying of it in a few words."""
+        parts = [self.note] if self.note else []
+        if not self.note and self.ok:
+            parts.append(f"{self.ok} {'task' if self.ok == 1 else 'tasks'}")
+            parts += [f"{self.changed} changed"] if self.changed else []
+        parts += [f"{self.retries} {'retry' if self.retries == 1 else 'retries'}"] if self.retries else []
+        return ", ".join(parts)
+
+
+def clean_edges(text: str) -> str:
+    """Return a text without control characters and what is empty at its end."""
+    lead = len(text) - len(text.lstrip(" "))
+    return f"{' ' * lead}{clean(text)}"
+
+
+def plain(action: object) -> str:
+    """Return the name of an action without its collection."""
+    return str(action).rpartition(".")[2]
+
+
+def counts_of(counts: Mapping[str, int]) -> str:
+    """Say how many tasks of a host ended how; what there is none of is left out."""
+    names = ("ok", "changed", "unreachable", "failures", "rescued", "ignored")
+    words = {"failures": "failed"}
+    return ", ".join(f"{counts[name]} {words.get(name, name)}" for name in names if counts[name] or name == "ok")

@@ -1,0 +1,123 @@
+#!/usr/bin/python
+# Copyright: spot-train contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Module that tells which roles, instance profiles and topics are there, and what tags they carry."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: account_marks_info
+short_description: Tell the tags of roles, instance profiles and topics
+description:
+  - An account has one of each name, and whose it is only its tags tell. What is not there is no error.
+options:
+  roles:
+    description: Names of roles.
+    type: list
+    elements: str
+    default: []
+  profiles:
+    description: Names of instance profiles.
+    type: list
+    elements: str
+    default: []
+  topics:
+    description: ARNs of topics.
+    type: list
+    elements: str
+    default: []
+extends_documentation_fragment:
+  - amazon.aws.common.modules
+  - amazon.aws.region.modules
+  - amazon.aws.boto3
+attributes:
+  check_mode:
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Look whose role it is
+  spot_train.core.account_marks_info:
+    roles: [spot-train-controller]
+"""
+
+RETURN = r"""
+marks:
+  description: What is there, each with its C(kind) (C(role), C(profile) or C(topic)), C(name), C(told) (both)
+    and C(tags).
+  returned: always
+  type: list
+  elements: dict
+"""
+
+import contextlib
+from typing import Any
+
+with contextlib.suppress(ImportError):  # AnsibleAWSModule says so
+    from botocore.exceptions import BotoCoreError, ClientError
+
+from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+
+NOT_THERE = ("NoSuchEntity", "NotFound", "NotFoundException", "ResourceNotFound", "ResourceNotFoundException")
+
+
+def tags_of_role(iam: Any, name: str) -> list[dict[str, str]]:
+    """The tags of a role."""
+    # GetRole tells them as well; ListRoleTags is where they are told in full.
+    return list(iam.list_role_tags(RoleName=name)["Tags"])
+
+
+def tags_of_profile(iam: Any, name: str) -> list[dict[str, str]]:
+    """The tags of an instance profile."""
+    return list(iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"].get("Tags", []))
+
+
+def tags_of_topic(sns: Any, arn: str) -> list[dict[str, str]]:
+    """The tags of a topic."""
+    return list(sns.list_tags_for_resource(ResourceArn=arn)["Tags"])
+
+
+#: By kind: the option with its names, the service that knows it, and how to ask.
+KINDS = {
+    "role": ("roles", "iam", tags_of_role),
+    "profile": ("profiles", "iam", tags_of_profile),
+    "topic": ("topics", "sns", tags_of_topic),
+}
+
+
+def look(client: Any, kind: str, name: str) -> dict[str, Any] | None:
+    """One thing that may be there, None where it is not.
+
+    Raises:
+        ClientError: It cannot be asked.
+    """
+    try:
+        tags = KINDS[kind][2](client, name)
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") in NOT_THERE:
+            return None
+        raise
+    name = name.rpartition(":")[2]
+    marks = {tag["Key"]: tag["Value"] for tag in tags}
+    return {"kind": kind, "name": name, "told": f"{kind} {name}", "tags": marks}
+
+
+def main() -> None:
+    """Run the module."""
+    names = {"type": "list", "elements": "str", "default": []}
+    module = AnsibleAWSModule(
+        argument_spec={option: dict(names) for option, *_ in KINDS.values()}, supports_check_mode=True
+    )
+    found = []
+    try:
+        for kind, (option, service, _) in KINDS.items():
+            if module.params[option]:
+                client = module.client(service)
+                found += [look(client, kind, name) for name in module.params[option]]
+    except (BotoCoreError, ClientError) as error:
+        module.fail_json_aws(error, msg="Roles, instance profiles and topics cannot be looked at")
+    module.exit_json(changed=False, marks=[each for each in found if each])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+#!/usr/bin/python
+# Copyright: spot-train contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Module that asks EC2 whether it took a spot instance back; amazon.aws has none for it."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: instance_fate_info
+short_description: Ask EC2 what became of an instance, and whether EC2 itself took it back
+description:
+  - Looks at the instance's state and state reason, and at the status of its spot request. Only these count as a
+    reclaim; an instance that merely does not answer, or that somebody terminated, was not taken back.
+options:
+  instance_id:
+    description: The instance.
+    type: str
+    required: true
+extends_documentation_fragment:
+  - amazon.aws.common.modules
+  - amazon.aws.region.modules
+  - amazon.aws.boto3
+"""
+
+EXAMPLES = r"""
+- name: Ask EC2 why the instance ended
+  spot_train.core.instance_fate_info:
+    instance_id: i-0123456789abcdef0
+  register: fate
+"""
+
+RETURN = r"""
+state:
+  description: State of the instance, V(unknown) where EC2 no longer shows it.
+  returned: always
+  type: str
+reason:
+  description: Code of the state's reason, for example C(Client.UserInitiatedShutdown); empty while it runs.
+  returned: always
+  type: str
+reclaimed:
+  description: Whether EC2 took the instance back, or has announced that it does.
+  returned: always
+  type: bool
+confirmed_by:
+  description: The code by which EC2 says so; null where it does not.
+  returned: always
+  type: str
+"""
+
+import contextlib
+from typing import Any
+
+with contextlib.suppress(ImportError):  # AnsibleAWSModule says so
+    from botocore.exceptions import BotoCoreError, ClientError
+
+from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+
+#: State reason of an instance that EC2 took back (EC2 API reference, StateReason).
+RECLAIMED_REASON = "Server.SpotInstanceTermination"
+#: Status codes of a spot request whose instance EC2 took back, or is about to (EC2 user guide, "Spot request status").
+RECLAIMED_STATUSES = (
+    "marked-for-termination",
+    "instance-terminated-no-capacity",
+    "instance-terminated-by-price",
+    "instance-terminated-capacity-oversubscribed",
+    "instance-terminated-launch-group-constraint",
+)
+
+
+def confirmation(reason: str, status: str) -> str | None:
+    """The code by which EC2 confirms a reclaim; None where neither the reason nor the request's status does."""
+    if status in RECLAIMED_STATUSES:
+        return status
+    return reason if reason == RECLAIMED_REASON else None
+
+
+def look(client: Any, instance_id: str) -> dict[str, Any]:
+    """State, reason and verdict for one instance.
+
+    Raises:
+        ClientError: EC2 refuses.
+        BotoCoreError: EC2 cannot be reached.
+    """
+    try:
+        reservations = client.describe_instances(InstanceIds=[instance_id])["Reservations"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "InvalidInstanceID.NotFound":
+            raise
+        reservations = []
+    found = [instance for reservation in reservations for instance in reservation["Instances"]]
+    if not found:
+        return {"state": "unknown", "reason": "", "reclaimed": False, "confirmed_by": None}
+    reason = (found[0].get("StateReason") or {}).get("Code", "")
+    code = confirmation(reason, _request_status(client, found[0].get("SpotInstanceRequestId")))
+    return {"state": found[0]["State"]["Name"], "reason": reason, "reclaimed": code is not None, "confirmed_by": code}
+
+
+def _request_status(client: Any, request_id: str | None) -> str:
+    if not request_id:
+        return ""
+    requests = client.describe_spot_instance_requests(SpotInstanceRequestIds=[request_id])["SpotInstanceRequests"]
+    return str((requests[0].get("Status") or {}).get("Code", "")) if requests else ""
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleAWSModule(
+        argument_spec={"instance_id": {"type": "str", "required": True}}, supports_check_mode=True
+    )
+    try:
+        fate = look(module.client("ec2"), module.params["instance_id"])
+    except (BotoCoreError, ClientError) as error:
+        module.fail_json_aws(error, msg=f"Cannot ask what became of {module.params['instance_id']}")
+    module.exit_json(changed=False, **fate)
+
+
+if __name__ == "__main__":
+    main()

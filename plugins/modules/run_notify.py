@@ -1,0 +1,211 @@
+#!/usr/bin/python
+# Copyright: spot-train contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Module that tells people how a run went."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: run_notify
+short_description: Send how a run went by e-mail and to an SNS topic
+description:
+  - Sends what C(receipt.json) in the run's folder says, with the page attached or linked, and notes in the receipt,
+    under C(notifications), to whom it was sent.
+  - What cannot be sent is a warning and an entry in the receipt, and no failure.
+options:
+  state:
+    description: V(checked) refuses settings that can never work. V(sent) sends.
+    type: str
+    choices: [checked, sent]
+    default: sent
+  run_dir:
+    description: The run's folder, for O(state=sent).
+    type: path
+  notify_on:
+    description: Whether a run that passed is told, too.
+    type: str
+    choices: [always, failure]
+    default: always
+  email_to:
+    description: Addresses. Without any, no e-mail is sent.
+    type: list
+    elements: str
+    default: []
+  email_from:
+    description: The sender's address.
+    type: str
+    default: ""
+  email_via:
+    description: The way of an e-mail.
+    type: str
+    choices: [smtp, ses]
+    default: smtp
+  smtp_host:
+    description: Name or address of the mail server.
+    type: str
+    default: ""
+  smtp_port:
+    description: Its port.
+    type: int
+    default: 587
+  smtp_security:
+    description: V(starttls) and V(tls) never fall back to an unencrypted connection.
+    type: str
+    choices: [starttls, tls, none]
+    default: starttls
+  smtp_user:
+    description: User, where the server wants one.
+    type: str
+    default: ""
+  smtp_password:
+    description: The user's password.
+    type: str
+    default: ""
+  smtp_ca_file:
+    description: PEM file of the authorities to trust in the place of the system's.
+    type: path
+    default: ""
+  sns_topic_arn:
+    description: The topic. Without it, nothing is published.
+    type: str
+    default: ""
+  link_base:
+    description: Address under which the runs' folders are served. With it the page is linked and not attached.
+    type: str
+    default: ""
+attributes:
+  check_mode:
+    support: full
+    description: Nothing is sent.
+extends_documentation_fragment:
+  - amazon.aws.common.modules
+  - amazon.aws.region.modules
+  - amazon.aws.boto3
+"""
+
+EXAMPLES = r"""
+- name: Tell who wants to know
+  spot_train.core.run_notify:
+    run_dir: runs/20260105T090000Z-0a1b2c
+    email_to: [ops@example.org]
+    email_from: trainer@example.org
+    smtp_host: mail.example.org
+"""
+
+RETURN = r"""
+notifications:
+  description: Each C(channel) (V(smtp), V(ses), V(sns)), C(to), C(sent), C(error) (null where it was sent).
+  returned: with O(state=sent)
+  type: list
+  elements: dict
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+from ansible_collections.spot_train.core.plugins.module_utils.report.notify import (
+    Settings,
+    email,
+    problems,
+    subject,
+    text,
+)
+from ansible_collections.spot_train.core.plugins.module_utils.report.send import attempt, by_ses, by_smtp, by_sns
+from ansible_collections.spot_train.core.plugins.module_utils.runs.files import write_atomically
+
+
+def argument_spec() -> dict[str, dict[str, Any]]:
+    """Return the module's options."""
+    return {
+        "state": {"type": "str", "choices": ["checked", "sent"], "default": "sent"},
+        "run_dir": {"type": "path"},
+        "notify_on": {"type": "str", "choices": ["always", "failure"], "default": "always"},
+        "email_to": {"type": "list", "elements": "str", "default": []},
+        "email_from": {"type": "str", "default": ""},
+        "email_via": {"type": "str", "choices": ["smtp", "ses"], "default": "smtp"},
+        "smtp_host": {"type": "str", "default": ""},
+        "smtp_port": {"type": "int", "default": 587},
+        "smtp_security": {"type": "str", "choices": ["starttls", "tls", "none"], "default": "starttls"},
+        "smtp_user": {"type": "str", "default": ""},
+        "smtp_password": {"type": "str", "default": "", "no_log": True},
+        "smtp_ca_file": {"type": "path", "default": ""},
+        "sns_topic_arn": {"type": "str", "default": ""},
+        "link_base": {"type": "str", "default": ""},
+    }
+
+
+def send(module: Any, settings: Settings, receipt: dict[str, Any], page: Path) -> list[dict[str, Any]]:
+    """Send by every way that is set.
+
+    Args:
+        module: makes the clients of AWS.
+        settings: who is told, and how.
+        receipt: the receipt.
+        page: the report page.
+
+    Returns:
+        What was sent and what was not.
+    """
+    found: list[dict[str, Any]] = []
+
+    def mail() -> dict[str, str]:
+        message = email(receipt, page, settings)
+        if settings.email_via == "smtp":
+            return dict(by_smtp(settings, message))
+        return dict(by_ses(module.client("ses"), settings, message))
+
+    def publish() -> dict[str, str]:
+        client = module.client("sns", region=settings.topic_region)
+        return dict(by_sns(client, settings.sns_topic_arn, subject(receipt), text(receipt, page, settings)))
+
+    if settings.email_to:
+        found += attempt(settings.email_via, settings.email_to, mail)
+    if settings.sns_topic_arn:
+        found += attempt("sns", [settings.sns_topic_arn], publish)
+    return found
+
+
+def unsent(settings: Settings, error: str) -> list[dict[str, Any]]:
+    """The entries of a message that was not even tried."""
+    to = [(settings.email_via, one) for one in settings.email_to]
+    to += [("sns", settings.sns_topic_arn)] if settings.sns_topic_arn else []
+    return [{"channel": channel, "to": one, "sent": False, "error": error} for channel, one in to]
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleAWSModule(
+        argument_spec=argument_spec(),
+        required_if=[("state", "sent", ["run_dir"])],
+        supports_check_mode=True,
+    )
+    settings = Settings.of(module.params)
+    wrong = "; ".join(problems(settings))
+    if module.params["state"] == "checked":
+        if wrong:
+            module.fail_json(msg=f"{wrong}. Nothing was started.")
+        module.exit_json(changed=False)
+    folder = Path(module.params["run_dir"])
+    try:
+        receipt = json.loads((folder / "receipt.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        receipt, wrong = None, wrong or f"the receipt cannot be read: {error}"
+    if module.check_mode or (receipt is not None and not settings.wanted(receipt["outcome"])):
+        module.exit_json(changed=False, notifications=[])
+    told = unsent(settings, wrong) if wrong else send(module, settings, receipt, folder / "report.html")
+    for entry in told:
+        if not entry["sent"]:
+            module.warn(f"NOT SENT to {entry['to']} by {entry['channel']}: {entry['error']}")
+    if receipt is not None:
+        receipt["notifications"] = told
+        try:
+            write_atomically(folder / "receipt.json", json.dumps(receipt, indent=2, ensure_ascii=False) + "\n")
+        except OSError as error:
+            module.warn(f"The receipt does not say who was told, it cannot be written: {error}")
+    module.exit_json(changed=any(entry["sent"] for entry in told), notifications=told)
+
+
+if __name__ == "__main__":
+    main()

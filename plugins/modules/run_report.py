@@ -1,0 +1,259 @@
+#!/usr/bin/python
+# Copyright: spot-train contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Module that writes the receipt and the report page of a run."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: run_report
+short_description: Write the receipt and the report page of a training run
+description:
+  - Assembles C(receipt.json) and C(report.html) in the run's folder from what the playbook knows and from the files
+    that the run left there (C(events.jsonl), C(preflight-controller.json), C(preflight.json), C(training-smoke.json),
+    C(training-full.json) and C(logs/*.log)), points the link C(latest) beside that folder at it, and refreshes
+    C(index.html) there, the page of all runs. What keeps that page from being written is a warning.
+  - Runs on the controller. A missing part is null in the receipt and named on the page; a damaged file becomes a note.
+    A failed run has both files too.
+  - The verdict is drawn from the evidence. A run is passed only if no step failed, nothing is left behind, no check
+    failed, and, in a preflight, nothing was written.
+  - The module succeeds when it could write the report, whatever the report says; the playbook fails on RV(outcome).
+options:
+  run_dir:
+    description: The run's folder. It is created if missing.
+    type: path
+    required: true
+  template:
+    description: The page's Jinja template, normally C({{ role_path }}/templates/report.html.j2).
+    type: path
+    required: true
+  run:
+    description:
+      - The run. C(run_id) is required; C(mode) (C(preflight), C(smoke), C(full) or C(both)) and C(started_at) should be
+        there.
+      - C(finished_at), C(run_date), C(region), C(data_bucket), C(inventory), C(training_source), C(revision),
+        C(controller), C(ansible_version) and C(amazon_aws_version) are kept when given. Other keys are ignored.
+    type: dict
+    required: true
+  instance:
+    description:
+      - The instance as in the receipt, C({id, type, az, market, requested_at, online_at, terminated_at, attempts}).
+        Without it, none was launched. Without C(id), none was obtained.
+      - C(running_at), when given, begins the bill.
+    type: dict
+  attempts:
+    description:
+      - The attempts of the run, in order, each C({number, instance, cells, ended_by, interruption, resumed_folds}). The
+        last one's instance is completed by O(instance).
+      - Without it, they are read from C(attempts.json) in the run's folder; where that is missing too, O(instance) is
+        the only one.
+    type: list
+    elements: dict
+  outcome:
+    description:
+      - The playbook's own verdict. V(interrupted) stands, and so does V(no_capacity) unless an earlier attempt had an
+        instance, which makes the run an interrupted one; V(passed) does not stand against the evidence.
+    type: str
+    choices: [passed, failed, interrupted, no_capacity]
+  error:
+    description:
+      - What went wrong, in one sentence. A failure of the work in C(events.jsonl) goes before it, because it came
+        first; then this becomes a note.
+    type: str
+  leaks:
+    description:
+      - Counts (or lists) of C(instances), C(volumes), C(spot_requests), C(launch_templates), C(schedules) and
+        C(transport_keys) left behind.
+    type: dict
+  writes:
+    description:
+      - C(data_bucket), a count (or a list) of writes, and C(evidence), what it was counted from.
+      - C(denied), a count of writes that were tried and refused. In a preflight it has to be 0.
+      - C(digest), C({before, after, equal, prefixes, changed, changed_count}), where C(before) and C(after) are
+        C({sha256, objects, bytes, seconds}). In a preflight the two have to be equal; then no count is needed.
+    type: dict
+  api_calls:
+    description: Number of AWS requests by C(service.action).
+    type: dict
+  cost:
+    description: C(market_price_usd_hour) and C(on_demand_price_usd_hour); a missing price gives an unknown cost.
+    type: dict
+attributes:
+  check_mode:
+    support: full
+    description: The receipt is returned and nothing is written.
+requirements:
+  - jinja2
+"""
+
+EXAMPLES = r"""
+- name: Write the receipt and the report
+  spot_train.core.run_report:
+    run_dir: "{{ run.run_dir }}"
+    template: "{{ role_path }}/templates/report.html.j2"
+    run: "{{ run }}"
+    instance: "{{ run_instance | default(omit, true) }}"
+    leaks: {instances: 0, volumes: 0, spot_requests: 0, launch_templates: 0, schedules: 0, transport_keys: 0}
+    writes: {data_bucket: 0, evidence: ledger.jsonl}
+    cost: {market_price_usd_hour: 0.0372, on_demand_price_usd_hour: 0.085}
+  register: run_report_result
+  delegate_to: localhost
+
+- name: Show how the run went
+  ansible.builtin.debug:
+    msg: "{{ run_report_result.summary }}"
+"""
+
+RETURN = r"""
+outcome:
+  description: The verdict, C(passed), C(failed), C(interrupted) or C(no_capacity).
+  returned: always
+  type: str
+error:
+  description: What went wrong, in one sentence; null for a run that passed.
+  returned: always
+  type: str
+receipt:
+  description: The receipt, as in C(receipt.json).
+  returned: always
+  type: dict
+receipt_path:
+  description: Where the receipt is.
+  returned: always
+  type: str
+report_path:
+  description: Where the page is.
+  returned: always
+  type: str
+published:
+  description: The parts of the receipt that are published to workflows, see docs/receipt.md.
+  returned: always
+  type: dict
+summary:
+  description: The run in at most 12 short lines, for a terminal.
+  returned: always
+  type: list
+  elements: str
+"""
+
+import json
+import traceback
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible_collections.spot_train.core.plugins.module_utils.report.evidence import read_preflight, read_training
+from ansible_collections.spot_train.core.plugins.module_utils.report.published import published
+from ansible_collections.spot_train.core.plugins.module_utils.report.receipt import Inputs, build_receipt
+from ansible_collections.spot_train.core.plugins.module_utils.report.summary import summary_lines
+from ansible_collections.spot_train.core.plugins.module_utils.runs.attempts import read_attempts
+from ansible_collections.spot_train.core.plugins.module_utils.runs.events import read_events
+from ansible_collections.spot_train.core.plugins.module_utils.runs.files import point_latest, write_atomically
+
+try:
+    from ansible_collections.spot_train.core.plugins.module_utils.report.index_page import write_index
+    from ansible_collections.spot_train.core.plugins.module_utils.report.page import log_files, render_page
+    from jinja2 import TemplateError
+except ImportError:
+    JINJA_ERROR: str | None = traceback.format_exc()
+else:
+    JINJA_ERROR = None
+
+
+#: A failure is known by its event alone, so a run without events is not known to have had none.
+NOT_RECORDED = "nothing was recorded of what the run did: is the callback run_events enabled, and found?"
+
+
+def argument_spec() -> dict[str, dict[str, Any]]:
+    """Return the module's options."""
+    return {
+        "run_dir": {"type": "path", "required": True},
+        "template": {"type": "path", "required": True},
+        "run": {"type": "dict", "required": True},
+        "instance": {"type": "dict"},
+        "attempts": {"type": "list", "elements": "dict"},
+        "outcome": {"type": "str", "choices": ["passed", "failed", "interrupted", "no_capacity"]},
+        "error": {"type": "str"},
+        "leaks": {"type": "dict"},
+        "writes": {"type": "dict"},
+        "api_calls": {"type": "dict"},
+        "cost": {"type": "dict"},
+    }
+
+
+def gather(parameters: dict[str, Any], check_mode: bool) -> Inputs:
+    """Collect what the receipt is made of from the parameters and from the run's folder.
+
+    A run that run_open has opened must have been recorded; a check records nothing, and others need not.
+    """
+    folder = Path(parameters["run_dir"])
+    events, notes = read_events(folder / "events.jsonl")
+    recorded, attempt_notes = read_attempts(folder)
+    preflight, preflight_notes = read_preflight(folder)
+    smoke, smoke_notes = read_training(folder / "training-smoke.json")
+    full, full_notes = read_training(folder / "training-full.json")
+    if not events and (folder / "run.json").exists() and not check_mode:
+        parameters = {**parameters, "error": parameters["error"] or NOT_RECORDED}
+    return Inputs(
+        events=events,
+        preflight=preflight,
+        smoke=smoke,
+        full=full,
+        attempts=parameters["attempts"] or recorded,
+        notes=[*notes, *attempt_notes, *preflight_notes, *smoke_notes, *full_notes],
+        **{name: parameters[name] for name in argument_spec() if name not in ("run_dir", "template", "attempts")},
+    )
+
+
+def refresh_index(module: AnsibleModule, runs: Path, templates: Path) -> None:
+    """Write the page that lists all runs; whatever keeps it from being written is a warning, for the run has ended."""
+    try:
+        write_index(runs, templates)
+    except (OSError, TemplateError) as error:
+        module.warn(f"The page that lists all runs, {runs / 'index.html'}, could not be written: {error}")
+
+
+def main() -> None:
+    """Write the report of one run."""
+    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    if JINJA_ERROR is not None:
+        module.fail_json(msg=missing_required_lib("jinja2"), exception=JINJA_ERROR)
+    if not module.params["run"].get("run_id"):
+        module.fail_json(msg="run.run_id is empty: a report belongs to a run")
+    folder = Path(module.params["run_dir"])
+    template = Path(module.params["template"])
+    if not template.is_file():
+        module.fail_json(msg=f"The report's template cannot be read: {template} is no file")
+    receipt = build_receipt(gather(module.params, module.check_mode))
+    page = render_page(receipt, log_files(folder), template)
+    changed = False
+    try:
+        if not module.check_mode:
+            folder.mkdir(parents=True, exist_ok=True)
+            # The receipt first: if the disk fills up, it is the one to have.
+            changed = write_atomically(
+                folder / "receipt.json", json.dumps(receipt, indent=2, ensure_ascii=False) + "\n"
+            )
+            changed = write_atomically(folder / "report.html", page) or changed
+            moved, note = point_latest(folder, receipt["started_at"])
+            changed = moved or changed
+            if note:
+                module.warn(note)
+            refresh_index(module, folder.parent, template.parent)
+    except OSError as error:
+        module.fail_json(msg=f"The report cannot be written: {error}", receipt=receipt)
+    receipt_path, report_path = str(folder / "receipt.json"), str(folder / "report.html")
+    module.exit_json(
+        changed=changed,
+        outcome=receipt["outcome"],
+        error=receipt["error"],
+        receipt=receipt,
+        receipt_path=receipt_path,
+        report_path=report_path,
+        published=published(receipt, receipt_path, report_path),
+        summary=summary_lines(receipt, report_path),
+    )
+
+
+if __name__ == "__main__":
+    main()

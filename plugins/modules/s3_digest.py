@@ -1,0 +1,192 @@
+#!/usr/bin/python
+# Copyright: spot-train contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Module that digests a listing of S3 prefixes, so that two moments can be compared."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: s3_digest
+short_description: Digest what lies under S3 prefixes, and compare it with an earlier digest
+description:
+  - Lists every object under the prefixes (key, ETag, size, time of the last change) and every multipart upload that was
+    begun and not ended, and digests that. Only listings are read, one request for 1,000 objects.
+  - Two equal digests say that nothing was added, removed, or written anew in between, whoever may have tried; writing
+    an object with the content that it had changes its time. An object that was made and removed in between leaves no
+    trace in a listing.
+  - The time of a change is told to the second. An object written twice within one second, with the same content, counts
+    as one.
+options:
+  bucket:
+    description: The bucket.
+    type: str
+    required: true
+  prefixes:
+    description: Key prefixes. An empty one is the whole bucket.
+    type: list
+    elements: str
+    required: true
+  listing:
+    description: File of the controller that the listing is kept in, gzip, one JSON array a line.
+    type: path
+    required: true
+  before:
+    description: A file that an earlier call wrote as O(listing). With it, the difference is told.
+    type: path
+extends_documentation_fragment:
+  - amazon.aws.common.modules
+  - amazon.aws.region.modules
+  - amazon.aws.boto3
+"""
+
+EXAMPLES = r"""
+- name: Digest the data
+  spot_train.core.s3_digest:
+    region: us-east-1
+    bucket: my-data
+    prefixes: [arcticdb/, predictor/]
+    listing: runs/20260105T090000Z-0a1b2c/data-before.jsonl.gz
+"""
+
+RETURN = r"""
+digest:
+  description: C(sha256) of the listing, C(objects), C(bytes), C(uploads) (begun and not ended), C(seconds) it took.
+  returned: always
+  type: dict
+equal:
+  description: Whether the earlier listing is the same.
+  returned: with O(before)
+  type: bool
+changes:
+  description: The first 100 differences by key, each C(key) and C(change) (V(added), V(removed), V(modified)).
+  returned: with O(before)
+  type: list
+  elements: dict
+change_count:
+  description: How many differences there are.
+  returned: with O(before)
+  type: int
+"""
+
+import contextlib
+import gzip
+import hashlib
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+with contextlib.suppress(ImportError):  # AnsibleAWSModule says so
+    from botocore.exceptions import BotoCoreError, ClientError
+
+from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+
+#: Differences that are told one by one.
+NAMED = 100
+UPLOAD = "(multipart upload)"
+
+Listing = dict[str, tuple[str, int, str]]
+"""ETag, size in bytes and time of the last change by key; an upload that was not ended stands under key and id."""
+
+
+def list_objects(client: Any, bucket: str, prefixes: list[str]) -> Listing:
+    """List objects and open multipart uploads, sorted by key.
+
+    Raises:
+        ClientError: S3 refuses.
+        BotoCoreError: S3 cannot be reached.
+    """
+    found: Listing = {}
+    for prefix in prefixes:
+        for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+            for entry in page.get("Contents", []):
+                found[entry["Key"]] = (entry["ETag"], entry["Size"], entry["LastModified"].isoformat())
+        for page in client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=prefix):
+            for entry in page.get("Uploads", []):
+                begun = entry.get("Initiated")
+                name = f"{entry['Key']} {UPLOAD} {entry['UploadId']}"
+                found[name] = ("", 0, begun.isoformat() if begun else "")
+    return dict(sorted(found.items()))
+
+
+def digest(listing: Listing) -> str:
+    """SHA-256, in hexadecimal, over the lines of a listing."""
+    total = hashlib.sha256()
+    for line in lines(listing):
+        total.update(line.encode())
+    return total.hexdigest()
+
+
+def lines(listing: Listing) -> list[str]:
+    """A listing as text, one JSON array a line: key, ETag, size, time."""
+    return [json.dumps([key, *facts]) + "\n" for key, facts in listing.items()]
+
+
+def read(path: Path) -> Listing:
+    """Read a listing back.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: It holds something else.
+    """
+    found: Listing = {}
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        for line in file:
+            key, tag, size, changed = json.loads(line)
+            found[key] = (tag, size, changed)
+    return found
+
+
+def differences(before: Listing, after: Listing) -> list[dict[str, str]]:
+    """What changed between two listings, by key."""
+    found = []
+    for key in sorted({*before, *after}):
+        if key not in before:
+            found.append({"key": key, "change": "added"})
+        elif key not in after:
+            found.append({"key": key, "change": "removed"})
+        elif tuple(before[key]) != tuple(after[key]):
+            found.append({"key": key, "change": "modified"})
+    return found
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleAWSModule(
+        argument_spec={
+            "bucket": {"type": "str", "required": True},
+            "prefixes": {"type": "list", "elements": "str", "required": True},
+            "listing": {"type": "path", "required": True},
+            "before": {"type": "path"},
+        },
+        supports_check_mode=True,
+    )
+    bucket, started = module.params["bucket"], time.monotonic()
+    try:
+        listing = list_objects(module.client("s3"), bucket, module.params["prefixes"])
+    except (BotoCoreError, ClientError) as error:
+        module.fail_json_aws(error, msg=f"Cannot list bucket {bucket}")
+    answer: dict[str, Any] = {
+        "digest": {
+            "sha256": digest(listing),
+            "objects": sum(UPLOAD not in key for key in listing),
+            "bytes": sum(size for _, size, _ in listing.values()),
+            "uploads": sum(UPLOAD in key for key in listing),
+            "seconds": round(time.monotonic() - started, 3),
+        }
+    }
+    try:
+        if not module.check_mode:
+            with gzip.open(module.params["listing"], "wt", encoding="utf-8") as file:
+                file.writelines(lines(listing))
+        if module.params["before"]:
+            found = differences(read(Path(module.params["before"])), listing)
+            answer.update(equal=not found, changes=found[:NAMED], change_count=len(found))
+    except (OSError, ValueError, EOFError) as error:
+        module.fail_json(msg=f"The listing of bucket {bucket} cannot be kept or compared: {error}")
+    # Nothing of the account has changed.
+    module.exit_json(changed=False, **answer)
+
+
+if __name__ == "__main__":
+    main()

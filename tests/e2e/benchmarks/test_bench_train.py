@@ -1,0 +1,153 @@
+"""`make bench-train`: its arithmetic, and the shape of what it measures at a toy size; no time is judged."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tools.benchmarks import train_verdict
+from tools.benchmarks.train_scale import difference, main
+
+ROOT = Path(__file__).resolve().parents[3]
+STAGES = {
+    "features",
+    "labels and rows",
+    "LightGBM: binning",
+    "LightGBM: training",
+    "LightGBM: prediction",
+    "ranks",
+    "ridge",
+    "isotonic regression",
+    "information coefficient",
+    "the rest",
+}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any], Path]:
+    """What a run at a toy size printed and wrote, and the folder in which it worked."""
+    folder = tmp_path_factory.mktemp("bench")
+    arguments = ["--sizes", "12x820", "--trees", "3", "--leaves", "4", "--parts", "compare"]
+    done = subprocess.run(
+        [sys.executable, "-m", "tools.benchmarks.train_scale", *arguments, "--output", str(folder / "out/bench.json")],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout, json.loads((folder / "out/bench.json").read_text(encoding="utf-8")), folder
+
+
+def test_the_three_ways_are_measured_on_the_same_rows_and_folds(finished: tuple[str, dict[str, Any], Path]) -> None:
+    (point,) = finished[1]["points"]
+    assert (point["symbols"], point["days"]) == (12, 820)
+    for way in ("ours", "floor", "plain"):
+        assert point[way]["seconds"] > 0
+        assert point[way]["peak_mib"] > point[way]["import_mib"] > 1
+        assert (point[way]["rows"], point[way]["folds"]) == (12 * (820 - 21 - 5), 2)
+
+
+def test_the_straightforward_implementation_predicts_the_same(finished: tuple[str, dict[str, Any], Path]) -> None:
+    (point,) = finished[1]["points"]
+    assert point["difference"] <= train_verdict.TOLERANCE
+    assert point["ours"]["median_ic"] == pytest.approx(point["plain"]["median_ic"], abs=1e-9)
+
+
+def test_the_stages_add_up_to_the_whole(finished: tuple[str, dict[str, Any], Path]) -> None:
+    (point,) = finished[1]["points"]
+    for way in ("ours", "plain"):
+        assert sum(point[way]["stages"].values()) == pytest.approx(point[way]["seconds"], abs=0.05)
+    assert 0 < sum(point["floor"]["stages"].values()) <= point["floor"]["seconds"] + 0.005
+    assert set(point["ours"]["stages"]) == STAGES
+    assert set(point["floor"]["stages"]) == {"LightGBM: binning", "LightGBM: training"}
+    # Two folds and the final models: plain computes its features five times.
+    assert 0 < point["plain"]["features_once"] < point["plain"]["stages"]["features"]
+
+
+def test_the_report_names_the_machine_and_judges_nothing_at_another_size(
+    finished: tuple[str, dict[str, Any], Path],
+) -> None:
+    output, report, folder = finished
+    assert {"lightgbm", "scikit-learn"} <= set(report["machine"]["versions"])
+    assert (report["settings"]["trees"], report["settings"]["leaves"]) == (3, 4)
+    assert report["required"]["met"] is None
+    assert "Nothing is required here: 500 x 2520 was not measured." in output
+    assert [path.name for path in folder.iterdir()] == ["out"]
+
+
+def point(ours: float = 11.0, mib: float = 500.0) -> dict[str, Any]:
+    """The required point, with a floor of 10 s, a plain time of 24 s and a feature matrix of 200 MiB."""
+    rows = 200 * 1024 * 1024 // 160
+    measured = {
+        "ours": {"seconds": ours, "peak_mib": mib + 190, "import_mib": 190.0, "rows": rows},
+        "floor": {"seconds": 10.0},
+        "plain": {"seconds": 24.0, "stages": {"features": 6.0}, "features_once": 2.0},
+    }
+    return {**train_verdict.POINT, **measured, **train_verdict.ratios(measured)}
+
+
+def test_it_also_says_what_one_gains_over_a_rival_that_computes_its_features_once() -> None:
+    assert point(ours=10.0)["ours_to_plain"] == pytest.approx(10 / 24, abs=1e-4)
+    assert point(ours=10.0)["ours_to_plain_once"] == pytest.approx(0.5)
+
+
+def test_the_feature_matrix_is_20_numbers_of_8_bytes_a_row() -> None:
+    assert train_verdict.matrix_mib(1024 * 1024) == 160
+    assert point()["memory_to_matrix"] == pytest.approx(2.5, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("measured", "failures"),
+    [
+        (point(), []),
+        (point(ours=12.0), []),
+        (
+            point(ours=12.5),
+            [
+                "1.25 times LightGBM's floor (at most 1.20)",
+                "0.52 of the straightforward implementation's time (at most 0.50)",
+            ],
+        ),
+        (point(mib=601.0), ["3.00 times the feature matrix in memory (at most 3.00)"]),
+    ],
+)
+def test_what_is_not_met_at_the_required_point_is_named(measured: dict[str, Any], failures: list[str]) -> None:
+    judged = train_verdict.judge([{**measured, "days": 1260}, measured])
+    assert (judged["failures"], judged["met"]) == (failures, not failures)
+
+
+def test_a_prediction_that_only_one_makes_is_no_small_difference() -> None:
+    some, other = np.array([0.1, np.nan, 0.3]), np.array([0.1, np.nan, 0.3001])
+    assert difference(some, some) == 0
+    assert difference(some, other) == pytest.approx(0.0001)
+    assert difference(some, np.nan_to_num(some)) == float("inf")
+    assert difference(some, some[:2]) == float("inf")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--size", "500x2520"], "unrecognized arguments: --size"),
+        (["--sizes", "500"], "'500' is no size as 500x2520"),
+        (["--sizes", "0x2520"], "'0x2520' is no size"),
+        (["--trees", "0"], "'0' is no number above 0"),
+        (["--parts", "compare,all"], "unknown part 'all'"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_an_error(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert says in capsys.readouterr().err

@@ -1,0 +1,200 @@
+"""Whole runs: preflight, training, and the failures a user can meet on the way."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.support.account import DATA_BUCKET, ROOT
+from tests.e2e.runs.conftest import NO_LEAKS, Account, Run, keys
+
+
+@pytest.fixture(scope="module")
+def preflight(account: Account) -> Run:
+    """One preflight, looked at by several tests."""
+    return account.train("-e", "preflight_only=true")
+
+
+def test_a_preflight_passes_and_says_so(preflight: Run, account: Account) -> None:
+    assert preflight.code == 0, preflight.output
+    receipt = preflight.receipt
+    assert (receipt["mode"], receipt["outcome"], receipt["training"]) == ("preflight", "passed", None)
+    assert receipt["preflight"]["symbols"] == 20
+    assert receipt["preflight"]["stale"] == []
+    assert {check["status"] for check in receipt["preflight"]["checks"]} == {"pass"}
+    assert receipt["leaks"] == NO_LEAKS
+    assert receipt["instance"]["market"] == "spot"
+    assert receipt["cost"]["billed_seconds"] >= 60
+    (attempt,) = receipt["attempts"]
+    assert (attempt["ended_by"], attempt["instance"]["id"]) == ("run", receipt["instance"]["id"])
+    assert attempt["instance"]["terminated_at"] == receipt["instance"]["terminated_at"]
+    assert receipt["cost"]["attempts"][0]["usd"] == receipt["cost"]["usd"] > 0
+    assert "run_id" in receipt
+    assert receipt["run_id"] in preflight.page
+    account.assert_nothing_left()
+
+
+def test_a_preflight_writes_nothing_to_the_data_and_nothing_from_the_instance(preflight: Run, account: Account) -> None:
+    receipt = preflight.receipt
+    since = ["--since", receipt["started_at"], "--until", receipt["finished_at"]]
+
+    assert receipt["writes"]["data_bucket"] == 0
+    assert account.ledger(*since, "--bucket", DATA_BUCKET, "--writes", "--without-operator") == []
+    assert account.ledger(*since, "--source", "instance", "--writes") == []
+    # The ledger did see the instance: it is no empty proof.
+    assert account.ledger(*since, "--source", receipt["instance"]["id"], "--bucket", DATA_BUCKET) != []
+
+
+def test_what_was_checked_is_launched_without_another_look(preflight: Run, account: Account) -> None:
+    since = ["--since", preflight.receipt["started_at"], "--until", preflight.receipt["finished_at"]]
+
+    for action in ("DescribeImages", "DescribeSubnets", "DescribeSecurityGroups", "GetInstanceProfile"):
+        assert len(account.ledger(*since, "--action", action)) == 1, action
+
+
+def test_a_preflight_runs_no_task_of_the_training_role(preflight: Run) -> None:
+    assert "training :" not in preflight.output
+    assert all(
+        step["name"] not in ("smoke", "full") or step["status"] == "skipped" for step in preflight.receipt["steps"]
+    )
+
+
+def test_the_folder_of_a_run_holds_its_logs(preflight: Run) -> None:
+    assert preflight.folder is not None
+    logs = {path.stem for path in (preflight.folder / "logs").glob("*.log")}
+    assert {"open", "request", "bootstrap", "deps", "preflight", "terminate"} <= logs
+    latest = preflight.folder.parent / "latest"
+    assert latest.resolve() == preflight.folder
+
+
+def test_a_training_runs_whole_and_promotes_only_what_passed(account: Account) -> None:
+    live = {key: tag for key, tag in keys(account).items() if key.startswith("predictor/weights/meta/")}
+
+    run = account.train()
+
+    assert run.code == 0, run.output
+    receipt = run.receipt
+    assert (receipt["mode"], receipt["outcome"]) == ("both", "passed")
+    # The shipped configuration on the real prices. What the model is worth is not asserted: it is what it is.
+    assert receipt["training"]["folds"] == 60
+    assert len(receipt["training"]["skipped_folds"]) == 1
+    assert receipt["training"]["median_ic"] is not None
+    assert {check["status"] for check in receipt["preflight"]["checks"]} == {"pass"}
+    seen = receipt["preflight"]
+    assert (seen["symbols"], seen["newest"], seen["oldest"]) == (20, "2022-12-28", "2022-12-28")
+    assert run.folder is not None
+    # The next preflight asks for as much, and some more.
+    used = json.loads(next(run.folder.rglob("training-full.json")).read_text())["resources"]
+    assert used["peak_memory_mb"] > 50
+    assert used["disk_mb"] >= 0
+    assert receipt["leaks"] == NO_LEAKS
+    blocking = [gate for gate in receipt["training"]["gates"] if gate["blocking"]]
+    assert receipt["training"]["promoted"] == all(gate["passed"] for gate in blocking)
+    assert "fold " in run.output, "no progress was shown"
+    assert receipt["training"]["heartbeat"]["sent"], receipt["training"]["heartbeat"]
+    assert receipt["smoke"]["heartbeat"] is None
+    beats = account.ledger("--action", "PutMetricData", "--since", receipt["started_at"])
+    assert [(beat["source"], beat["status"]) for beat in beats] == [(receipt["instance"]["id"], 200)]
+    assert receipt["training"]["diagnostics"]["cumulative_ic"][-1]["date"]
+    assert "Calibration: outcome against forecast" in run.page
+    after = keys(account)
+    assert "predictor/weights/meta/manifest.json" in after
+    assert "predictor/metrics/training_summary_latest.json" in after
+    assert "predictor/weights/meta/archive/2022-12-29/meta_model.pkl" in after
+    if not receipt["training"]["promoted"]:
+        versions = "predictor/weights/meta/versions/"
+        assert [key for key in after if key.startswith(versions)] == [key for key in live if key.startswith(versions)]
+    assert {step["name"] for step in receipt["steps"]} >= {"open", "request", "bootstrap", "deps", "preflight", "smoke",
+                                                           "full", "terminate"}  # fmt: skip
+    account.assert_nothing_left()
+
+
+def test_a_universe_that_is_stale_altogether_is_listed_altogether(account: Account) -> None:
+    run = account.train("-e", "preflight_only=true", "-e", "run_date=2023-02-01")
+
+    assert run.code != 0
+    receipt = run.receipt
+    assert receipt["outcome"] == "failed"
+    found = next(check for check in receipt["preflight"]["checks"] if check["name"] == "freshness")
+    assert found["detail"].startswith("20 of 20 symbols are more than 3 trading days old: ")
+    assert len(receipt["preflight"]["stale"]) == len(found["items"]) == 20
+    assert found["detail"] in receipt["error"]
+    assert all(symbol in run.page for symbol in receipt["preflight"]["stale"])
+    assert receipt["instance"]["terminated_at"]
+    assert receipt["leaks"] == NO_LEAKS
+    assert (receipt["writes"]["data_bucket"], receipt["writes"]["denied"]) == (0, 0)
+    account.assert_nothing_left()
+
+
+def test_no_capacity_anywhere_is_an_outcome_of_its_own(account: Account) -> None:
+    account.local_aws("fault", "capacity", "code=InsufficientInstanceCapacity")
+    try:
+        run = account.train("-e", '{"spot_instance_types": ["c5.large", "r5.large"]}')
+    finally:
+        account.local_aws("fault", "clear")
+
+    assert run.code == 64
+    receipt = run.receipt
+    assert receipt["outcome"] == "no_capacity"
+    assert [a["error"] for a in receipt["instance"]["attempts"]] == ["InsufficientInstanceCapacity"] * 4
+    (attempt,) = receipt["attempts"]
+    assert (attempt["instance"], attempt["cells"]) == ({}, receipt["instance"]["attempts"])
+    assert receipt["cost"]["usd"] == 0
+    assert receipt["leaks"] == NO_LEAKS
+    account.assert_nothing_left()
+
+
+def test_an_instance_that_does_not_boot_fails_the_run_and_is_gone(account: Account) -> None:
+    account.local_aws("fault", "boot_failure", "count=1")
+
+    run = account.train("-e", "preflight_only=true")
+
+    assert run.code != 0
+    assert run.receipt["outcome"] == "failed"
+    assert "terminated" in run.receipt["error"]
+    account.assert_nothing_left()
+
+
+def test_an_instance_that_never_answers_fails_the_run_and_is_gone(account: Account) -> None:
+    account.local_aws("fault", "never_online", "count=1")
+
+    run = account.train("-e", "preflight_only=true", "-e", "spot_instance_online_seconds=5")
+
+    assert run.code != 0
+    assert run.receipt["outcome"] == "failed"
+    account.assert_nothing_left()
+
+
+def test_a_terminate_call_that_fails_at_first_leaves_nothing_all_the_same(account: Account) -> None:
+    # The module gives up at once on a refusal, the role tries three times: the fourth call is that of the last play.
+    account.local_aws("fault", "error", "service=ec2", "action=TerminateInstances", "status=403",
+                      "code=UnauthorizedOperation", "count=3")  # fmt: skip
+    account.local_aws("fault", "never_online", "count=1")
+
+    run = account.train("-e", "preflight_only=true", "-e", "spot_instance_online_seconds=5")
+
+    assert run.code != 0
+    assert run.receipt["leaks"] == NO_LEAKS
+    account.assert_nothing_left()
+
+
+def test_terminating_a_run_twice_changes_nothing(account: Account, preflight: Run) -> None:
+    command = ["ansible-playbook", "playbooks/terminate.yml", "-e", f"run_id={preflight.receipt['run_id']}"]
+    for _ in range(2):
+        answer = account.command(*command)
+        assert "changed=0" in answer.stdout
+
+
+def test_terminating_without_a_run_id_is_refused(account: Account) -> None:
+    answer = account.command("ansible-playbook", "playbooks/terminate.yml", check=False)
+
+    assert answer.returncode != 0
+    assert "needs the id of a run" in answer.stdout
+
+
+def test_the_project_folder_is_found_from_the_playbook(account: Account) -> None:
+    answer = account.command("ansible-playbook", "playbooks/train.yml", "--check")
+
+    assert answer.returncode == 0
+    assert not (ROOT / "playbooks" / "runs").exists()

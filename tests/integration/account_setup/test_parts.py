@@ -1,0 +1,301 @@
+"""The role's filter, its modules and its action, each by itself."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import boto3
+import pytest
+import yaml
+from ansible.errors import AnsibleFilterError
+from botocore.exceptions import ClientError
+from botocore.stub import Stubber
+from local_aws import substitutions
+
+from tests import ansible_plugins  # the collections' modules are found by Ansible's loader, which this sets up
+from tests.support.account import ROOT
+
+ROLE = ROOT / "roles" / "aws_account"
+LOCAL: dict[str, Any] = yaml.safe_load((ROOT / "inventory" / "local" / "account.yml").read_text())
+POLICIES = sorted((ROOT / "files" / "iam").glob("*.json"))
+TAGS = {"project": "spot-train"}
+MADE = {"made_by": "aws_setup"}
+RULE = {"id": "r", "prefix": "runs/", "days": 14}
+
+assert ansible_plugins
+
+
+def load(path: str) -> ModuleType:
+    """One file of the role as a module."""
+    spec = importlib.util.spec_from_file_location(Path(path).stem, ROLE / path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+fill_policy = load("filter_plugins/fill_policy.py").fill_policy
+
+
+@pytest.mark.parametrize("policy", POLICIES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("prefixes", [["a/"], ["a/", "b/", "c/"], []], ids=len)
+def test_policies_are_filled_in_as_the_embedded_aws_does_it(policy: Path, prefixes: list[str]) -> None:
+    document = json.loads(policy.read_text())
+    values = {**LOCAL["substitutions"], "artefact_prefixes": prefixes}
+    assert fill_policy(document, values) == substitutions.fill(document, values)
+
+
+def test_iam_s_own_variables_stay() -> None:
+    document = {"Resource": ["arn:aws:s3:::${bucket}/${aws:username}/*"]}
+    assert fill_policy(document, {"bucket": "b"}) == {"Resource": ["arn:aws:s3:::b/${aws:username}/*"]}
+
+
+@pytest.mark.parametrize(
+    ("document", "says"),
+    [
+        ({"Resource": "${nobody}"}, r"holds \$\{nobody\}, and there is no value for it; there is: bucket, prefixes"),
+        ({"Resource": "${bucket}/${prefixes}"}, r"\$\{prefixes\} is a list"),
+    ],
+)
+def test_a_placeholder_that_cannot_be_filled_is_an_error(document: Any, says: str) -> None:
+    with pytest.raises(AnsibleFilterError, match=says):
+        fill_policy(document, {"bucket": "b", "prefixes": ["a/"]})
+
+
+def test_the_role_has_a_value_for_every_placeholder_of_the_local_account() -> None:
+    values = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())["__aws_account_substitutions"]
+    assert set(LOCAL["substitutions"]) <= set(values)
+
+
+def test_the_names_that_set_up_makes_are_those_that_a_run_uses() -> None:
+    defaults = {
+        **yaml.safe_load((ROOT / "roles" / "spot_instance" / "defaults" / "main.yml").read_text()),
+        **yaml.safe_load((ROOT / "roles" / "rollback" / "defaults" / "main.yml").read_text()),
+    }
+    text = (ROLE / "vars" / "main.yml").read_text().replace("{{ aws_account_project }}", "spot-train")
+    made = yaml.safe_load(text)
+    roles = {role["name"]: role for role in made["__aws_account_roles"]}
+    assert defaults["spot_instance_security_group"] == made["__aws_account_group"]
+    assert {defaults["spot_instance_expiry_role"], defaults["rollback_role"]} <= set(roles)
+    profiles = {defaults["spot_instance_profile"], defaults["spot_instance_preflight_profile"]}
+    assert profiles == {name for name, role in roles.items() if role.get("profile")}
+    assert defaults["spot_instance_subnet_filters"] == {"tag:project": made["__aws_account_tags"]["project"]}
+
+
+@pytest.mark.parametrize(("code", "status"), [("403", 403), ("301", 301)])
+def test_a_bucket_of_another_account_is_one_clear_line(code: str, status: int) -> None:
+    module = load("library/account_bucket_info.py")
+    s3 = client("s3")
+    with Stubber(s3) as stub, pytest.raises(module.NotOursError) as caught:
+        stub.add_client_error("head_bucket", code, http_status_code=status)
+        module.look(s3, "taken")
+    assert str(caught.value).startswith(f"bucket taken is there and not for you ({code}): the name is another")
+    assert "\n" not in str(caught.value)
+
+
+def test_old_versions_alone_make_a_bucket_one_that_holds_something() -> None:
+    module = load("library/account_bucket_info.py")
+    s3 = client("s3")
+    with Stubber(s3) as stub:
+        stub.add_response("head_bucket", {"BucketRegion": "eu-west-1"})
+        stub.add_client_error("get_public_access_block", "NoSuchPublicAccessBlockConfiguration")
+        stub.add_client_error("get_bucket_encryption", "ServerSideEncryptionConfigurationNotFoundError")
+        stub.add_client_error("get_bucket_tagging", "NoSuchTagSet")
+        stub.add_response("get_bucket_versioning", {"Status": "Suspended"})
+        stub.add_client_error("get_bucket_lifecycle_configuration", "NoSuchLifecycleConfiguration")
+        stub.add_response("list_object_versions", {"DeleteMarkers": [{"Key": "gone", "VersionId": "1"}]})
+        stub.add_response("list_object_versions", {}, {"Bucket": "old", "Prefix": "runs/", "MaxKeys": 1})
+        stub.add_response("list_multipart_uploads", {"Uploads": [{"Key": "runs/a"}]})
+        assert module.look(s3, "old", ["runs/"]) == {
+            "exists": True, "region": "eu-west-1", "tags": {}, "encryption": None, "key": None,
+            "public_access_blocked": False, "versioning": "Suspended", "rules": [], "empty": False, "holds": ["runs/"],
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        (None, None),
+        ("alias/aws/s3", None),
+        ("arn:aws:kms:us-east-1:123456789012:alias/aws/s3", None),
+        ("arn:aws:kms:us-east-1:123456789012:key/k", "arn:aws:kms:us-east-1:123456789012:key/k"),
+    ],
+)
+def test_a_key_of_a_customer_is_told_from_s3_s_own(key: str | None, told: str | None) -> None:
+    module = load("library/account_bucket_info.py")
+    s3 = client("s3")
+    default = {"SSEAlgorithm": "aws:kms", **({"KMSMasterKeyID": key} if key else {})}
+    rules = {"Rules": [{"ApplyServerSideEncryptionByDefault": default}]}
+    with Stubber(s3) as stub:
+        stub.add_response("head_bucket", {})
+        stub.add_client_error("get_public_access_block", "NoSuchPublicAccessBlockConfiguration")
+        stub.add_response("get_bucket_encryption", {"ServerSideEncryptionConfiguration": rules})
+        stub.add_client_error("get_bucket_tagging", "NoSuchTagSet")
+        stub.add_response("get_bucket_versioning", {})
+        stub.add_client_error("get_bucket_lifecycle_configuration", "NoSuchLifecycleConfiguration")
+        stub.add_response("list_object_versions", {})
+        stub.add_response("list_multipart_uploads", {})
+        found = module.look(s3, "b")
+    assert (found["encryption"], found["key"], found["empty"]) == ("aws:kms", told, True)
+
+
+def test_a_bucket_is_emptied_of_every_version_by_its_name_of_markers_and_of_uploads() -> None:
+    module = load("library/account_bucket_empty.py")
+    s3 = client("s3")
+    first = {"IsTruncated": True, "NextKeyMarker": "a", "NextVersionIdMarker": "null",
+             "Versions": [{"Key": "a", "VersionId": "null"}]}  # fmt: skip
+    second = {"Versions": [{"Key": "b", "VersionId": "1"}], "DeleteMarkers": [{"Key": "b", "VersionId": "null"}]}
+    upload = {"Key": "u", "UploadId": "2"}
+    with Stubber(s3) as stub:
+        stub.add_response("list_multipart_uploads", {"Uploads": [upload]}, {"Bucket": "old"})
+        stub.add_response("abort_multipart_upload", {}, {"Bucket": "old", **upload})
+        stub.add_response("list_object_versions", first, {"Bucket": "old"})
+        stub.add_response("delete_objects", {}, deletion([("a", "null")]))
+        stub.add_response(
+            "list_object_versions", second, {"Bucket": "old", "KeyMarker": "a", "VersionIdMarker": "null"}
+        )
+        stub.add_response("delete_objects", {}, deletion([("b", "1"), ("b", "null")]))
+        assert module.empty(s3, "old") == 3
+        stub.assert_no_pending_responses()
+
+
+def test_a_version_that_s3_keeps_is_an_error() -> None:
+    module = load("library/account_bucket_empty.py")
+    s3 = client("s3")
+    kept = {"Key": "a", "VersionId": "1", "Code": "AccessDenied", "Message": "it is locked"}
+    with (
+        Stubber(s3) as stub,
+        pytest.raises(module.KeptError, match=r"1 versions .* a \(version 1\): AccessDenied it is"),
+    ):
+        stub.add_response("list_multipart_uploads", {})
+        stub.add_response("list_object_versions", {"Versions": [{"Key": "a", "VersionId": "1"}]})
+        stub.add_response("delete_objects", {"Errors": [kept]})
+        module.empty(s3, "old")
+
+
+def deletion(versions: list[tuple[str, str]]) -> dict[str, Any]:
+    """What DeleteObjects is to be asked."""
+    objects = [{"Key": key, "VersionId": version} for key, version in versions]
+    return {"Bucket": "old", "Delete": {"Objects": objects, "Quiet": True}}
+
+
+def test_what_is_not_there_has_no_marks_and_what_is_tells_them() -> None:
+    module = load("library/account_marks_info.py")
+    iam, sns, arn = client("iam"), client("sns"), "arn:aws:sns:us-east-1:123456789012:runs"
+    with Stubber(iam) as stub, Stubber(sns) as topics:
+        stub.add_client_error("list_role_tags", "NoSuchEntity", http_status_code=404)
+        assert module.look(iam, "role", "gone") is None
+        stub.add_response("list_role_tags", {"Tags": [{"Key": "project", "Value": "p"}]})
+        assert module.look(iam, "role", "r")["tags"] == {"project": "p"}
+        topics.add_client_error("list_tags_for_resource", "ResourceNotFound", http_status_code=404)
+        assert module.look(sns, "topic", arn) is None
+        topics.add_response("list_tags_for_resource", {"Tags": []})
+        assert module.look(sns, "topic", arn) == {"kind": "topic", "name": "runs", "told": "topic runs", "tags": {}}
+        stub.add_client_error("get_instance_profile", "AccessDenied", http_status_code=403)
+        with pytest.raises(ClientError):
+            module.look(iam, "profile", "p")
+
+
+def test_what_runs_have_left_is_told_and_what_has_ended_or_is_another_project_s_is_not() -> None:
+    module = load("library/account_runs_info.py")
+    ec2, scheduler = client("ec2"), client("scheduler")
+    run = "spot-train-20260105T090000Z-0a1b2c"
+    requests = [
+        {"SpotInstanceRequestId": "sir-1", "State": "open"},
+        {"SpotInstanceRequestId": "sir-2", "State": "closed"},
+    ]
+    names = [run, "spot-train-2-20260105T090000Z-0a1b2c", "spot-train-nightly"]
+    with Stubber(ec2) as stub, Stubber(scheduler) as schedules:
+        tag = {"Filters": [{"Name": "tag:project", "Values": ["spot-train"]}]}
+        stub.add_response("describe_volumes", {"Volumes": [{"VolumeId": "vol-1", "State": "available"}]}, tag)
+        stub.add_response("describe_spot_instance_requests", {"SpotInstanceRequests": requests}, tag)
+        stub.add_response("describe_launch_templates", {"LaunchTemplates": [{"LaunchTemplateName": run}]}, tag)
+        schedules.add_response(
+            "list_schedules", {"Schedules": [{"Name": name} for name in names]}, {"NamePrefix": "spot-train-"}
+        )
+        assert module.left(ec2, scheduler, "spot-train") == [
+            "volume vol-1", "spot request sir-1", f"launch template {run}", f"schedule {run}",
+        ]  # fmt: skip
+
+
+def test_a_bucket_that_is_there_keeps_its_key_and_gets_what_it_lacks() -> None:
+    action = load("action_plugins/account_bucket.py")
+    there = {"exists": True, "encryption": "aws:kms", "public_access_blocked": False, "tags": {"team": "a"},
+             "versioning": "Enabled", "rules": [{"ID": "other", "Status": "Enabled"}]}  # fmt: skip
+    wanted = {"tags": TAGS, "made_tags": MADE, "versioned": None, "rules": [RULE]}
+    before = action.settings(there, wanted)
+    assert before == {"encryption": "aws:kms", "public_access_blocked": False, "tags": {"project": None},
+                      "rules": {"r": None}}  # fmt: skip
+    assert action.target(before, wanted) == {
+        "encryption": "aws:kms", "public_access_blocked": True, "tags": TAGS,
+        "rules": {"r": "delete runs/ after 14 days"},
+    }  # fmt: skip
+    assert action.settings(there, {**wanted, "versioned": False})["versioned"] is True
+
+
+def test_only_a_bucket_that_is_made_here_is_marked_as_made_here() -> None:
+    action = load("action_plugins/account_bucket.py")
+    wanted = {"tags": TAGS, "made_tags": MADE, "versioned": None, "rules": [RULE]}
+    assert action.target(action.settings({"exists": False}, wanted), wanted)["tags"] == {**TAGS, **MADE}
+
+
+@pytest.mark.parametrize(
+    ("rule", "equal"),
+    [
+        ({"Status": "Enabled", "Filter": {"Prefix": "runs/"}}, True),
+        ({"Status": "Enabled", "Prefix": "runs/"}, True),
+        ({"Status": "Disabled", "Filter": {"Prefix": "runs/"}}, False),
+        ({"Status": "Enabled", "Filter": {"Prefix": "run/"}}, False),
+        ({"Status": "Enabled", "Filter": {"Prefix": "runs/"}, "Expiration": {"Days": 15}}, False),
+        ({"Status": "Enabled", "Filter": {"Prefix": "runs/"}, "AbortIncompleteMultipartUpload": {}}, False),
+        ({"Status": "Enabled", "Filter": {"Prefix": "runs/"}, "NoncurrentVersionExpiration": {}}, False),
+    ],
+)
+def test_a_rule_counts_only_if_it_does_what_is_wanted(rule: dict[str, Any], equal: bool) -> None:
+    action = load("action_plugins/account_bucket.py")
+    days = {"Expiration": {"Days": 14}, "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 14},
+            "NoncurrentVersionExpiration": {"NoncurrentDays": 14}}  # fmt: skip
+    there = {"exists": True, "encryption": "AES256", "public_access_blocked": True, "tags": TAGS, "versioning": None,
+             "rules": [{"ID": "r", **days, **rule}]}  # fmt: skip
+    wanted = {"tags": TAGS, "made_tags": MADE, "versioned": False, "rules": [RULE]}
+    before = action.settings(there, wanted)
+    assert (before == action.target(before, wanted)) is equal
+
+
+@pytest.mark.parametrize(
+    ("answers", "why"),
+    [
+        (["SUCCEEDED"], ""),
+        (["IN_PROGRESS", "SUCCEEDED"], ""),
+        (["FAILED"], "a spot instance lives"),
+        (["IN_PROGRESS"], "AWS has not removed it within 0 s"),
+    ],
+)
+def test_the_role_for_spot_stays_where_it_is_in_use(
+    answers: list[str], why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = load("library/spot_service_role.py")
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0)
+    iam = client("iam")
+    with Stubber(iam) as stub:
+        stub.add_response("delete_service_linked_role", {"DeletionTaskId": "task"}, {"RoleName": module.ROLE})
+        for answer in answers:
+            told = {"Reason": {"Reason": "a spot instance lives"}} if answer == "FAILED" else {}
+            stub.add_response("get_service_linked_role_deletion_status", {"Status": answer, **told})
+        if not why:
+            module.remove(iam, 60.0)
+        else:
+            with pytest.raises(module.KeptError, match=why):
+                module.remove(iam, 0.0)
+        stub.assert_no_pending_responses()
+
+
+def client(service: str) -> Any:
+    """A client that asks nobody."""
+    return boto3.client(service, region_name="us-east-1", aws_access_key_id="id", aws_secret_access_key="secret")

@@ -1,0 +1,98 @@
+"""The collection awx.awx, taken out of the wheel that the lock file pins."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import json
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.integration.awx.conftest import PROJECT
+from tools import awx_collection
+
+MANIFEST = f"{awx_collection.FOLDER}MANIFEST.json"
+
+
+def wheel(folder: Path, *names: str) -> Path:
+    path = folder / "ansible-12.0.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in names:
+            archive.writestr(name, json.dumps({"name": name}))
+    return path
+
+
+def test_the_pin_has_the_hashes_of_the_lock_file_and_no_marker() -> None:
+    pin = awx_collection.pin((PROJECT / "requirements.lock").read_text())
+    assert pin.startswith("ansible==12.")
+    assert "--hash=sha256:" in pin
+    assert ";" not in pin
+    assert "ansible==14" not in pin
+
+
+def test_a_lock_file_without_that_ansible_is_an_error() -> None:
+    with pytest.raises(awx_collection.CollectionError, match="pins no ansible 12"):
+        awx_collection.pin("ansible==14.5.0 \\\n    --hash=sha256:aa\n")
+
+
+def test_only_the_collection_is_taken_and_an_older_one_is_replaced(tmp_path: Path) -> None:
+    source = wheel(tmp_path, MANIFEST, "ansible_collections/other/other/MANIFEST.json", "ansible/x.py")
+    target = tmp_path / "home" / "collections"
+    old = target / awx_collection.FOLDER / "old"
+    old.parent.mkdir(parents=True)
+    old.touch()
+
+    awx_collection.unpack(source, target)
+
+    assert [str(path.relative_to(target)) for path in target.rglob("*") if path.is_file()] == [MANIFEST]
+    assert [path.name for path in target.parent.iterdir()] == ["collections"]
+
+
+def test_a_wheel_without_the_collection_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(awx_collection.CollectionError, match="has no ansible_collections/awx/awx"):
+        awx_collection.unpack(wheel(tmp_path, "ansible/x.py"), tmp_path / "collections")
+
+
+def test_two_at_once_fetch_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetched = []
+
+    def fetch(root: Path) -> None:
+        fetched.append(root)
+        time.sleep(0.5)
+        manifest = awx_collection.place(root) / MANIFEST
+        manifest.parent.mkdir(parents=True)
+        manifest.touch()
+
+    monkeypatch.setattr(awx_collection, "fetch", fetch)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with concurrent.futures.ThreadPoolExecutor() as threads:
+        codes = list(threads.map(lambda _: awx_collection.main([], tmp_path), range(2)))
+
+    assert (codes, fetched) == ([0, 0], [tmp_path])
+
+
+def test_what_is_there_is_not_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = awx_collection.place(tmp_path) / MANIFEST
+    manifest.parent.mkdir(parents=True)
+    manifest.touch()
+    monkeypatch.setattr(awx_collection, "fetch", lambda root: pytest.fail("nothing is to be fetched"))
+    assert awx_collection.main([], tmp_path) == 0
+
+
+def test_a_download_that_fails_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "requirements.lock").write_text((PROJECT / "requirements.lock").read_text())
+    monkeypatch.setattr(awx_collection, "present", lambda root: False)
+    # An index that is an empty folder: nothing is found there.
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+
+    assert awx_collection.main([], tmp_path) == 1
+
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("awx_collection: cannot download ansible==12.")

@@ -1,0 +1,269 @@
+"""`playbooks/awx.yml`: what is missing or wrong is one line, and nothing has been sent."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from tests.integration.awx.conftest import PROJECT, Api
+from tools import awx_collection
+from tools.awx_check.apply import EXAMPLE, Ansible, apply
+from tools.awx_check.server import Controller, pages
+
+GATE = PROJECT / "plugins/action/controller_ready.py"
+SURVEYS = {"spot-train": {"spec": [{"variable": "training_mode"}]}}
+INPUTS: dict[str, dict[str, Any]] = {
+    "data_bucket": {},
+    "transport_bucket": {},
+    "training_mode": {},
+    "aws_region": {},
+    "spot_instance_volume_gb": {"type": "int"},
+    "run_guard": {"type": "bool"},
+    "run_report_smtp_password": {"no_log": True},
+}
+#: What nobody may read in the output.
+SECRETS = {
+    "controller_secret_access_key": "secret-of-the-key",
+    "slack": "secret-of-slack",
+    "mail": "secret-of-the-mail",
+}
+
+
+@pytest.fixture(scope="module")
+def started() -> Iterator[Controller]:
+    with Controller(PROJECT) as controller:
+        yield controller
+
+
+@pytest.fixture(scope="module")
+def gate() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("controller_ready", GATE)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def message(output: str) -> str:
+    """What a person reads: there is one message, which YAML wraps."""
+    assert output.count("    msg: ") == 1, output
+    text = re.split(r"\n(?=\S)", output.partition("    msg: ")[2])[0]
+    return " ".join(text.split()).strip("'\"").replace("''", "'")
+
+
+def test_without_address_and_token_one_line_says_so() -> None:
+    answer = apply(PROJECT, "", "", EXAMPLE)
+    assert answer.code != 0
+    assert message(answer.output) == (
+        "The controller's address and a token are needed: set CONTROLLER_HOST and CONTROLLER_OAUTH_TOKEN, or "
+        "controller_host and controller_token. Nothing was changed."
+    )
+
+
+def test_an_unknown_variable_is_an_error(started: Controller) -> None:
+    answer = apply(PROJECT, started.url, started.token, {**EXAMPLE, "controller_organisation": "x"})
+    assert answer.code != 0
+    assert "unknown input" in message(answer.output)
+    assert "did you mean" in message(answer.output)
+    assert started.requests == []
+
+
+def test_a_wrong_token_is_one_line_and_nothing_is_written(started: Controller) -> None:
+    answer = apply(PROJECT, started.url, "wrong", EXAMPLE)
+    assert answer.code != 0
+    assert message(answer.output) == (
+        "The controller does not know the token: is it of this controller, and still valid. Nothing was changed."
+    )
+    assert {one.status for one in started.requests} == {200, 401}
+    assert started.writes == []
+
+
+def given(**changes: Any) -> dict[str, Any]:
+    return {**EXAMPLE, **changes}
+
+
+def mailing(**changes: Any) -> dict[str, Any]:
+    return {"controller_email": {**EXAMPLE["controller_email"], **changes}}
+
+
+def slack(**changes: Any) -> dict[str, Any]:
+    return {"controller_slack": {**EXAMPLE["controller_slack"], **changes}}
+
+
+def variables(**more: Any) -> dict[str, Any]:
+    return {"controller_variables": {"data_bucket": "d", "transport_bucket": "t", **more}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"controller_image": "", "controller_scm_url": ""}, "controller_scm_url, controller_image must be given"),
+        ({"controller_variables": {"data_bucket": "d"}}, "controller_variables.transport_bucket must be given"),
+        ({"controller_access_key_id": ""}, "go together"),
+        ({"controller_secret_access_key": ""}, "go together"),
+        ({"controller_role_arn": "spot-train-controller"}, "controller_role_arn='spot-train-controller' is no ARN of"),
+        ({"controller_role_arn": "arn:aws:iam::123456789012:user/x"}, "is no ARN of a role"),
+        ({"controller_email": {"host": "h", "port": 25, "sender": "s"}}, "controller_email lacks recipients"),
+        (mailing(port="587"), "controller_email.port must be a whole number"),
+        (mailing(port=True), "controller_email.port must be a whole number"),
+        (mailing(use_tls="yes"), "controller_email.use_tls must be true or false"),
+        (mailing(recipients="on-call@example.com"), "controller_email.recipients must be a list of texts"),
+        (mailing(recipients=[]), "controller_email.recipients must be a list of texts, with one at least"),
+        (mailing(sender=""), "controller_email.sender must be a text"),
+        (slack(chanels=[]), "controller_slack has no setting 'chanels'"),
+        (slack(token=["x"]), "controller_slack.token must be a text"),
+        (slack(channels="#runs"), "controller_slack.channels must be a list of texts"),
+        ({"controller_variables": {"data_bucket": "b", "transport_bucket": "b"}}, "must be two buckets"),
+        (
+            variables(aws_regoin="x"),
+            "unknown input 'aws_regoin' in controller_variables (did you mean 'aws_region')",
+        ),
+        (variables(aws_account_vpc="v"), "unknown input 'aws_account_vpc' in controller_variables"),
+        (variables(training_mode="full"), "controller_variables.training_mode would have no effect"),
+        (
+            variables(spot_instance_volume_gb="large"),
+            "controller_variables.spot_instance_volume_gb='large' is no whole number",
+        ),
+        (variables(spot_instance_volume_gb=0), "controller_variables.spot_instance_volume_gb=0 is too small"),
+        (variables(run_guard="perhaps"), "controller_variables.run_guard='perhaps' is no boolean"),
+        (variables(run_report_smtp_password="p"), "controller_variables.run_report_smtp_password is a secret"),
+    ],
+)
+def test_what_is_missing_or_does_not_fit_is_one_line(gate: ModuleType, changes: dict[str, Any], text: str) -> None:
+    with pytest.raises(gate.NotReady) as raised:
+        gate.check_given(given(**changes), SURVEYS, INPUTS)
+    assert text in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_the_example_is_complete(gate: ModuleType) -> None:
+    gate.check_given(given(), SURVEYS, gate.run_inputs())
+
+
+def test_the_inputs_of_a_run_are_those_that_a_person_may_set(gate: ModuleType) -> None:
+    names = gate.run_inputs().keys()
+    assert {"data_bucket", "training_source", "spot_instance_markets", "rollback_role"} <= names
+    assert not {"spot_instance_run_id", "controller_image", "aws_account_vpc"} & names
+
+
+def reader(gate: ModuleType, controller: Controller, host: str = "") -> Any:
+    return gate.Controller(host or controller.url, controller.token, True, 5)
+
+
+def test_where_nothing_or_no_controller_answers_one_line_says_so(gate: ModuleType, started: Controller) -> None:
+    with pytest.raises(gate.NotReady, match="no controller answers at http"):
+        reader(gate, started, "http://127.0.0.1:9").version()
+    with pytest.raises(gate.NotReady, match="answers 404"):
+        reader(gate, started, f"{started.url}/elsewhere").version()
+    assert gate.check_controller(reader(gate, started), {**EXAMPLE, "controller_galaxy_credentials": "refuse"}) == (
+        "24.6.1"
+    )
+
+
+def test_who_is_no_system_administrator_is_told_so(gate: ModuleType) -> None:
+    with Controller(PROJECT, superuser=False) as controller:
+        with pytest.raises(gate.NotReady, match="the token is that of admin, who is no system administrator"):
+            gate.check_controller(reader(gate, controller), EXAMPLE)
+        assert controller.writes == []
+
+
+def credential(api: Api, organization: int, namespace: str, **inputs: str) -> int:
+    """A credential of a type that AWX brings, named after it."""
+    kinds = {one["namespace"]: one["id"] for one in api("GET", "credential_types/")[1]["results"]}
+    kind = kinds[namespace]
+    return api.make("credentials", name=namespace, organization=organization, credential_type=kind, inputs=inputs)
+
+
+@pytest.mark.parametrize(("choice", "refused"), [("refuse", True), ("keep", False), ("remove", False)])
+def test_an_organisation_with_galaxy_credentials_is_refused_unless_somebody_has_said_what_to_do(
+    gate: ModuleType, choice: str, refused: bool
+) -> None:
+    with Controller(PROJECT) as controller:
+        api = Api(controller)
+        organization = api.make("organizations", name=EXAMPLE["controller_organization"])
+        galaxy = credential(api, organization, "galaxy_api_token", url="https://galaxy.example.com")
+        api("POST", f"organizations/{organization}/galaxy_credentials/", {"id": galaxy})
+        asked = {**EXAMPLE, "controller_galaxy_credentials": choice}
+        if not refused:
+            assert gate.check_controller(reader(gate, controller), asked) == "24.6.1"
+            return
+        with pytest.raises(gate.NotReady, match=r"has Galaxy credentials \(galaxy_api_token\).*=keep or remove"):
+            gate.check_controller(reader(gate, controller), asked)
+
+
+class Refusing(Controller):
+    """Takes no notification that goes to Slack, and could not fetch the safety net's project when that was made."""
+
+    def answer(self, method: str, target: str, payload: Any, token: str | None) -> tuple[int, Any]:
+        """Answer one request."""
+        if method == "POST" and (payload or {}).get("notification_type") == "slack":
+            return 400, {"notification_configuration": ["refused by the test"]}
+        status, body = super().answer(method, target, payload, token)
+        if method == "GET" and status == 200 and body.get("name") == "spot-train safety net":
+            body["status"] = "failed"
+        return status, body
+
+
+def test_no_secret_is_shown_what_failed_is_fetched_again_and_existing_credentials_are_used() -> None:
+    """One run at the highest verbosity that people use; the refusal of a notification is its end."""
+    assert awx_collection.main([]) == 0
+    inputs = {
+        **given(**mailing(username="u", password=SECRETS["mail"]), **slack(token=SECRETS["slack"])),
+        "controller_secret_access_key": SECRETS["controller_secret_access_key"],
+        "controller_scm_credential": "scm",
+        "controller_registry_credential": "registry",
+        "controller_galaxy_credentials": "remove",
+    }
+    with Refusing(PROJECT) as controller:
+        api = Api(controller)
+        organization = api.make("organizations", name=inputs["controller_organization"])
+        scm = credential(api, organization, "scm", username="u")
+        registry = credential(api, organization, "registry", host="registry.example.com")
+        galaxy = credential(api, organization, "galaxy_api_token", url="https://galaxy.example.com")
+        api("POST", f"organizations/{organization}/galaxy_credentials/", {"id": galaxy})
+
+        done = apply(PROJECT, controller.url, "", {**inputs, "controller_token": controller.token}, "-vvv")
+
+        assert done.code != 0
+        assert "spot-train by Slack: Unable to create notification_template" in done.output, done.output[-3000:]
+        assert "refused by the test" in done.output
+        assert [name for name in (*SECRETS.values(), controller.token) if name in done.output] == []
+        assert [one["name"] for one in pages(controller, "notification_templates")] == ["spot-train by e-mail"]
+        projects = {one["name"]: one for one in pages(controller, "projects")}
+        assert [one["credential"] for one in projects.values()] == [scm, scm]
+        fetched = [one.path for one in controller.writes if one.path.endswith("/update/") and "/projects/" in one.path]
+        assert fetched == [f"{projects['spot-train safety net']['url']}update/"]
+        assert [one["credential"] for one in pages(controller, "execution_environments")] == [registry]
+        assert api("GET", f"organizations/{organization}/galaxy_credentials/")[1]["count"] == 0
+
+
+def test_without_the_collection_one_line_says_what_to_run(tmp_path: Path) -> None:
+    """An Ansible that has none: 2.21's, with a home in which there is no collection."""
+    binaries = PROJECT / ".venv-2.21" / "bin"
+    if not (binaries / "ansible-playbook").exists():
+        pytest.skip("no environment with ansible-core 2.21: it takes Python 3.12 or 3.13, and neither is here")
+    answer = apply(PROJECT, "http://127.0.0.1:9", "x", EXAMPLE, ansible=Ansible(binaries, tmp_path))
+    assert answer.code != 0
+    assert "The collection awx.awx is not here: run tools/awx_collection.py. Nothing was changed." in message(
+        answer.output
+    )
+
+
+def test_the_example_of_the_role_works() -> None:
+    assert awx_collection.main([]) == 0
+    with Controller(PROJECT) as controller:
+        done = apply(
+            PROJECT, controller.url, controller.token, {}, "-vvv", playbook="roles/controller/examples/minimal.yml"
+        )
+
+        assert done.code == 0, done.output
+        assert controller.token not in done.output
+        assert [one for one in controller.requests if one.status >= 400] == []
+        made = {one["name"] for one in pages(controller, "job_templates")}
+        assert made == {"spot-train", "spot-preflight", "spot-reap", "spot-terminate", "spot-rollback"}

@@ -1,0 +1,150 @@
+"""An account to launch in: an embedded AWS of its own, without data, and the role and its modules in it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.e2e.runs.conftest import Account
+
+ROOT = Path(__file__).resolve().parents[3]
+ROLE = ROOT / "roles" / "spot_instance"
+SECONDS = 120
+
+PLAY = """
+- hosts: localhost
+  gather_facts: false
+  module_defaults:
+    group/amazon.aws.aws: {region: us-east-1}
+  vars:
+    project: spot-train
+    run:
+      run_id: "{{ wanted_run_id }}"
+      run_dir: "{{ wanted_folder }}"
+      mode: preflight
+      preflight_only: true
+      region: us-east-1
+    spot_instance_types: [c5.large, r5.large]
+    spot_instance_subnet_filters: {default-for-az: "true", availability-zone: [us-east-1a, us-east-1b]}
+  tasks:
+    - name: Launch
+      block:
+        - ansible.builtin.include_role: {name: spot_train.core.spot_instance}
+      always:
+        - ansible.builtin.copy:
+            dest: "{{ wanted_folder }}/facts.json"
+            content: >-
+              {{ {'info': spot_instance_info, 'attempts': spot_instance_attempts, 'outcome': spot_instance_outcome,
+                  'host': spot_instance_host, 'trainers': groups.trainers,
+                  'records': spot_instance_records | default(none)} | to_json }}
+"""
+
+
+@dataclass
+class Launched:
+    """What became of one play of the role."""
+
+    code: int
+    output: str
+    facts: dict[str, Any]
+    folder: Path
+
+    @property
+    def refused(self) -> list[tuple[str, str]]:
+        """Type and error of the cells."""
+        return [(cell["type"], cell["error"]) for cell in self.facts["attempts"]]
+
+    @property
+    def recorded(self) -> list[dict[str, Any]]:
+        """The attempts in attempts.json."""
+        found: list[dict[str, Any]] = json.loads((self.folder / "attempts.json").read_text())
+        return found
+
+
+class Launching(Account):
+    """An account, and the role and its modules used in it."""
+
+    def role(self, run_id: str, **inputs: Any) -> Launched:
+        """Play the role's launch for a run."""
+        folder = self.folder / run_id
+        folder.mkdir(exist_ok=True)
+        play = self.folder / "play.yml"
+        play.write_text(PLAY)
+        wanted = {"wanted_run_id": run_id, "wanted_folder": str(folder), **inputs}
+        done = self.command("ansible-playbook", str(play), "-e", json.dumps(wanted), check=False)
+        facts = json.loads((folder / "facts.json").read_text())
+        return Launched(done.returncode, done.stdout + done.stderr, facts, folder)
+
+    def module(self, name: str, **arguments: Any) -> dict[str, Any]:
+        """Run one module of the role as the controller, and return its result."""
+        done = subprocess.run(
+            [sys.executable, "-m", "ansible", "adhoc", "localhost", "-m", name, "-a",
+             json.dumps({"region": "us-east-1", **arguments}), "-M", str(ROLE / "library")],
+            cwd=ROOT,
+            env={**self.variables(), "ANSIBLE_MODULE_UTILS": str(ROLE / "module_utils"),
+                 "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )  # fmt: skip
+        # "localhost | SUCCESS => {…", or FAILED, which goes to the other stream.
+        told = (done.stdout + done.stderr).partition("localhost | ")[2].partition(" => ")[2]
+        assert told, done.stdout + done.stderr
+        result: dict[str, Any] = json.JSONDecoder().raw_decode(told)[0]
+        return result
+
+    def requests(self, action: str, since: int) -> list[dict[str, Any]]:
+        """Entries of the ledger for an action, made after the entry with a number."""
+        return [entry for entry in self.ledger("--action", action) if entry["id"] > since]
+
+    def mark(self) -> int:
+        """Number of the newest entry of the ledger."""
+        entries = self.ledger()
+        return int(entries[-1]["id"]) if entries else 0
+
+    def live(self, run_id: str) -> list[dict[str, Any]]:
+        """Instances of a run that are pending or running."""
+        filters = [
+            {"Name": "tag:run_id", "Values": [run_id]},
+            {"Name": "instance-state-name", "Values": ["pending", "running"]},
+        ]
+        answer = self.client("ec2").describe_instances(Filters=filters)
+        return [each for part in answer["Reservations"] for each in part["Instances"]]
+
+
+def describe_account(path: Path) -> None:
+    """Write the description of the project's account, without the prices."""
+    described = yaml.safe_load((ROOT / "inventory" / "local" / "account.yml").read_text())
+    del described["prices"]
+    iam = ROOT / "files" / "iam"
+    described["controller_policy"] = str(iam / "controller.json")
+    for role in described["roles"].values():
+        role["policies"] = [str(iam / Path(policy).name) for policy in role["policies"]]
+    path.write_text(yaml.safe_dump(described))
+
+
+@pytest.fixture(scope="session")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launching]:
+    """The account of these tests; stopped at the end, with every machine in it."""
+    account = Launching(tmp_path_factory.mktemp("launch"))
+    describe_account(account.folder / "account.yml")
+    account.local_aws("start", "--boot-delay", "0", "--seed", str(account.folder / "account.yml"))
+    yield account
+    account.stop()
+
+
+@pytest.fixture
+def faults(account: Launching) -> Iterator[Launching]:
+    """The account, whose faults are cleared after the test."""
+    yield account
+    account.local_aws("fault", "clear")

@@ -1,0 +1,117 @@
+"""Answers of EC2 that the embedded AWS does not give: lost, empty, and refusals that launched all the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, ReadTimeoutError
+from roles.spot_instance.library.ec2_launch_once import TRIES, Launch
+
+from roles.spot_instance.library import ec2_launch_once
+
+LOST = ReadTimeoutError(endpoint_url="https://ec2.example")
+REFUSED = ClientError({"Error": {"Code": "InsufficientInstanceCapacity", "Message": "none"}}, "RunInstances")
+
+
+class Ec2:
+    """EC2 as a launch sees it: what it answers to launches, and from which look on it shows the instance."""
+
+    def __init__(self, answers: Sequence[Any], shown_from: int | None) -> None:
+        self.answers = list(answers)
+        self.shown_from = shown_from
+        self.looks = 0
+        self.tokens: list[str] = []
+
+    def run_instances(self, aws_retry: bool, **request: Any) -> Any:
+        self.tokens.append(request["ClientToken"])
+        answer = self.answers[min(len(self.tokens), len(self.answers)) - 1]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def get_paginator(self, _: str) -> Any:
+        return self
+
+    def paginate(self, **_: Any) -> list[dict[str, Any]]:
+        self.looks += 1
+        shown = self.shown_from is not None and self.looks >= self.shown_from
+        instance = {"InstanceId": "i-1", "LaunchTime": datetime(2026, 1, 1, tzinfo=UTC)}
+        return [{"Reservations": [{"Instances": [instance] if shown else []}]}]
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a second pass at once."""
+    clock = [0.0]
+
+    def sleep(seconds: float) -> None:
+        clock[0] += seconds
+
+    monkeypatch.setattr(ec2_launch_once, "time", SimpleNamespace(sleep=sleep, monotonic=lambda: clock[0]))
+
+
+def launch(ec2: Ec2) -> dict[str, Any]:
+    module = SimpleNamespace(
+        params={
+            "template": "lt-1",
+            "cell": {"market": "spot", "type": "r5.large", "subnet": "subnet-1"},
+            "max_price": "",
+            "tags": {"run_id": "r1"},
+            "identity": ["run_id"],
+            "settle_seconds": 2,
+            "lost_seconds": 20,
+        },
+        client=lambda *_, **__: ec2,
+    )
+    return Launch(module).run()
+
+
+def test_an_instance_that_appears_after_a_refusal_is_taken_and_the_refusal_told() -> None:
+    ec2 = Ec2([REFUSED], shown_from=3)
+    done = launch(ec2)
+    assert (done["instance_id"], done["error"], done["changed"]) == ("i-1", None, True)
+    assert done["cell"]["error"] == "InsufficientInstanceCapacity"
+    assert len(ec2.tokens) == 1
+
+
+def test_a_refusal_is_believed_after_a_moment() -> None:
+    done = launch(Ec2([REFUSED], shown_from=None))
+    assert (done["instance_id"], done["error"], done["changed"]) == (None, "InsufficientInstanceCapacity", False)
+
+
+def test_an_answer_without_an_instance_is_found_by_its_tags() -> None:
+    done = launch(Ec2([{"Instances": []}], shown_from=9))
+    assert (done["instance_id"], done["cell"]["error"]) == ("i-1", None)
+
+
+def test_an_answer_without_an_instance_that_never_appears_is_one_clear_error() -> None:
+    ec2 = Ec2([{}], shown_from=None)
+    done = launch(ec2)
+    assert (done["instance_id"], done["error"], done["cell"]["error"]) == (None, "NoInstance", "NoInstance")
+    assert done["message"] == "EC2 answered without an instance, and none with its tags appeared"
+    assert len(ec2.tokens) == 1
+
+
+def test_a_lost_answer_is_looked_for_before_it_is_asked_for_again() -> None:
+    ec2 = Ec2([LOST], shown_from=10)
+    done = launch(ec2)
+    assert (done["instance_id"], done["error"], done["cell"]["error"]) == ("i-1", None, None)
+    assert len(ec2.tokens) == 1
+
+
+def test_a_request_that_never_arrived_is_repeated_with_its_token() -> None:
+    ec2 = Ec2([LOST, {"Instances": [{"InstanceId": "i-2"}]}], shown_from=None)
+    assert launch(ec2)["instance_id"] == "i-2"
+    assert len(ec2.tokens) == 2 and len(set(ec2.tokens)) == 1
+
+
+def test_answers_that_stay_lost_are_one_clear_error() -> None:
+    ec2 = Ec2([LOST], shown_from=None)
+    done = launch(ec2)
+    assert (done["instance_id"], done["error"], done["changed"]) == (None, "ReadTimeoutError", True)
+    assert "no instance appeared" in done["message"]
+    assert len(ec2.tokens) == TRIES

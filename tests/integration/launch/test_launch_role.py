@@ -1,0 +1,139 @@
+"""The launch as the role plays it: rotation, stops, caps, and later attempts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.integration.launch.conftest import Launching
+
+CAPACITY = "InsufficientInstanceCapacity"
+
+
+def test_every_refusal_for_want_of_capacity_goes_on_to_the_next_cell(faults: Launching) -> None:
+    codes = [CAPACITY, "InsufficientHostCapacity", "SpotMaxPriceTooLow", "Unsupported", "InvalidAvailabilityZone"]
+    cells = [(kind, f"us-east-1{zone}") for kind in ("c5.large", "m5.large", "r5.large") for zone in "ab"]
+    for code, (kind, zone) in zip(codes, cells, strict=False):
+        faults.local_aws("fault", "capacity", f"code={code}", f"type={kind}", f"az={zone}")
+    done = faults.role("rotates", spot_instance_types=["c5.large", "m5.large", "r5.large"])
+    assert done.code == 0, done.output
+    tried = [(cell["type"], cell["az"], cell["error"]) for cell in done.facts["attempts"]]
+    assert tried == [(*cell, code) for cell, code in zip(cells, [*codes, None], strict=True)]
+    prices = [cell["price_usd_hour"] for cell in done.facts["attempts"]]
+    assert prices == sorted(prices) and prices[-1] == 0.04788
+    info = done.facts["info"]
+    assert (info["type"], info["market"], info["az"]) == ("r5.large", "spot", "us-east-1b")
+    assert (info["price_usd_hour"], info["on_demand_usd_hour"]) == (0.04788, 0.126)
+    assert (done.facts["host"], done.facts["trainers"]) == ("trainer", ["trainer"])
+    assert done.recorded == done.facts["records"]
+    (attempt,) = done.recorded
+    assert attempt == {
+        "number": 1,
+        "instance": info,
+        "cells": done.facts["attempts"],
+        "ended_by": None,
+        "interruption": None,
+        "resumed_folds": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "words"),
+    [
+        (("error", "status=403", "code=UnauthorizedOperation"), "UnauthorizedOperation", "Nothing was launched"),
+        (("quota", "value=0"), "MaxSpotInstanceCountExceeded", "ask AWS for more (Service Quotas"),
+    ],
+)
+def test_what_no_other_cell_cures_stops_at_once(
+    faults: Launching, fault: tuple[str, ...], code: str, words: str
+) -> None:
+    kind, *more = fault
+    selected = ["service=ec2", "action=RunInstances"] if kind == "error" else []
+    faults.local_aws("fault", kind, *more, *selected)
+    before = faults.mark()
+    done = faults.role(f"stops-{code}")
+    assert done.code == 2
+    assert code in done.output and words in done.output
+    assert done.refused == [("c5.large", code)]
+    assert (done.facts["outcome"], done.facts["info"]) == ("", {})
+    assert len(faults.requests("RunInstances", before)) == 1
+    assert done.recorded[0]["instance"] == {}
+
+
+def test_a_matrix_without_capacity_is_an_outcome_that_lists_its_cells(faults: Launching) -> None:
+    faults.local_aws("fault", "capacity", f"code={CAPACITY}")
+    done = faults.role("exhausted", spot_instance_markets=["spot", "on-demand"])
+    assert done.code == 2
+    assert done.facts["outcome"] == "no_capacity"
+    assert done.refused == [(kind, CAPACITY) for kind in ("c5.large", "c5.large", "r5.large", "r5.large") * 2]
+    assert [cell["market"] for cell in done.facts["attempts"]] == ["spot"] * 4 + ["on-demand"] * 4
+    assert f"spot r5.large in us-east-1b: {CAPACITY}; on-demand c5.large in us-east-1a: {CAPACITY}" in done.output
+    assert faults.live("exhausted") == []
+
+
+def test_on_demand_is_the_last_resort_within_the_cap(faults: Launching) -> None:
+    faults.local_aws("fault", "capacity", f"code={CAPACITY}", "market=spot")
+    done = faults.role("last-resort", spot_instance_markets=["on-demand", "spot"], spot_instance_max_price="0.09")
+    assert done.code == 0, done.output
+    assert done.refused == [
+        ("r5.large", "PriceAboveCap"),
+        ("r5.large", "PriceAboveCap"),
+        *[(kind, CAPACITY) for kind in ("c5.large", "c5.large", "r5.large", "r5.large")],
+        ("c5.large", None),
+    ]
+    info = done.facts["info"]
+    assert (info["market"], info["price_usd_hour"], info["on_demand_usd_hour"]) == ("on-demand", 0.085, 0.085)
+
+
+def test_a_cap_below_every_price_asks_ec2_for_nothing(account: Launching) -> None:
+    before = account.mark()
+    done = account.role("too-dear", spot_instance_max_price="0.01")
+    assert done.code == 2
+    assert done.facts["outcome"] == "no_capacity"
+    assert {error for _, error in done.refused} == {"PriceAboveCap"}
+    assert account.requests("RunInstances", before) == []
+
+
+def test_a_later_attempt_has_its_own_host_template_tags_and_record(account: Launching) -> None:
+    first = account.role("resumes")
+    account.client("ec2").terminate_instances(InstanceIds=[first.facts["info"]["id"]])
+    ended = {**first.recorded[0], "ended_by": "reclaim"}
+    second = account.role("resumes", spot_instance_attempt=2, run_attempts_so_far=[ended])
+    assert second.code == 0, second.output
+    assert (second.facts["host"], second.facts["trainers"]) == ("trainer-2", ["trainer-2"])
+    assert [(each["number"], each["ended_by"]) for each in second.recorded] == [(1, "reclaim"), (2, None)]
+    assert [each["instance"]["id"] for each in second.recorded] == [
+        first.facts["info"]["id"],
+        second.facts["info"]["id"],
+    ]
+    ec2 = account.client("ec2")
+    (template,) = ec2.describe_launch_templates(LaunchTemplateNames=["spot-train-resumes"])["LaunchTemplates"]
+    version = ec2.describe_launch_template_versions(LaunchTemplateId=template["LaunchTemplateId"], Versions=["$Latest"])
+    data = version["LaunchTemplateVersions"][0]["LaunchTemplateData"]
+    (instance,) = account.live("resumes")
+    assert "InstanceMarketOptions" not in data
+    assert {"instance", "volume"} <= {spec["ResourceType"] for spec in data["TagSpecifications"]}
+    for tagged in (template, instance, *data["TagSpecifications"]):
+        tags = {tag["Key"]: tag["Value"] for tag in tagged["Tags"]}
+        assert (tags["run_id"], tags["project"], tags["attempt"]) == ("resumes", "spot-train", "2")
+        assert tags["lease_expires"].endswith("Z")
+
+
+def test_what_an_attempt_launched_before_is_taken_and_a_second_instance_of_it_ended(account: Launching) -> None:
+    first = account.role("twice")
+    instance = account.live("twice")[0]
+    tags: list[dict[str, Any]] = instance["Tags"]
+    stray = account.client("ec2").run_instances(
+        ImageId=instance["ImageId"],
+        InstanceType="r5.large",
+        MinCount=1,
+        MaxCount=1,
+        TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
+    )["Instances"][0]["InstanceId"]
+    before = account.mark()
+    again = account.role("twice")
+    assert again.code == 0, again.output
+    assert again.facts["info"]["id"] == first.facts["info"]["id"]
+    assert account.requests("RunInstances", before) == []
+    assert stray not in [each["InstanceId"] for each in account.live("twice")]

@@ -1,0 +1,61 @@
+"""The examples of the roles: all of them in a row, in one call of ansible-playbook, as roles/README.md says."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.account import ROOT, EmbeddedAccount
+from tools import role_docs
+
+PAGE = ROOT / "roles" / "README.md"
+# They need what no run has: an archived set of weights, an account to set up, a controller. Those are played in
+# tests/integration/termination/test_rollback.py, tests/integration/account_setup/test_acceptance.py and tests/integration/awx/test_playbook.py.
+ELSEWHERE = {f"roles/{name}/examples/minimal.yml" for name in ("rollback", "aws_account", "controller")}
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAccount]:
+    """An AWS that does not run yet: the first example starts it."""
+    account = EmbeddedAccount(tmp_path_factory.mktemp("examples"))
+    yield account
+    account.local_aws("stop")
+
+
+def command() -> list[str]:
+    """The command on the page that plays them all."""
+    text = PAGE.read_text(encoding="utf-8")
+    found: list[str] = re.findall(r"^```sh\n(ansible-playbook .*?)^```", text, re.MULTILINE | re.DOTALL)
+    (block,) = found
+    return block.replace("\\\n", " ").split()
+
+
+def test_every_role_has_an_example_and_the_command_plays_it() -> None:
+    there = {str(path.relative_to(ROOT)) for role in role_docs.roles(ROOT) for path in role_docs.examples(role)}
+    assert {f"roles/{role.name}/examples/{role_docs.MINIMAL}" for role in role_docs.roles(ROOT)} <= there
+    assert set(command()[1:]) == there - ELSEWHERE
+
+
+def test_every_example_works_after_those_before_it_and_nothing_is_left(
+    account: EmbeddedAccount, tmp_path: Path
+) -> None:
+    runs = tmp_path / "runs"
+
+    done = account.command(*command(), "-e", f"runs_dir={runs}", check=False)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    (instance,) = account.status()["instances"]
+    assert (instance["state"], instance["lifecycle"], instance["tags"]["run_id"]) == ("terminated", "spot", "example")
+    receipt = json.loads((runs / "example" / "receipt.json").read_text())
+    assert (receipt["outcome"], receipt["instance"]["id"]) == ("passed", instance["id"])
+    assert set(receipt["leaks"].values()) == {0}
+    assert [check["name"] for check in receipt["preflight"]["checks"]] == ["imports", "practice"]
+    assert receipt["training"]["folds"] == 3
+    assert (runs / "example" / "report.html").is_file()
+    # Of run_open, which names a run of its own.
+    (opened,) = [path for path in runs.glob("*/run.json")]
+    assert json.loads(opened.read_text())["mode"] == "preflight"

@@ -1,0 +1,47 @@
+"""The module that installs a lock file on the instance: which pip installs uv."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+
+@pytest.fixture
+def module(load: Callable[[str], ModuleType]) -> ModuleType:
+    return load("plugins/modules/locked_environment.py")
+
+
+def wheel(folder: Path) -> Path:
+    """The smallest wheel there is: one empty module."""
+    path = folder / "placed-1-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("placed.py", "")
+        archive.writestr("placed-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: placed\nVersion: 1\n")
+        archive.writestr("placed-1.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr("placed-1.dist-info/RECORD", "")
+    return path
+
+
+@pytest.mark.parametrize("with_pip", [True, False], ids=["its own pip", "no pip"])
+def test_a_python_with_and_without_pip_makes_an_environment_that_one_can_install_into(
+    module: ModuleType, tmp_path: Path, with_pip: bool
+) -> None:
+    # An environment of its own, as what this Python has is not known.
+    options = [] if with_pip else ["--without-pip"]
+    subprocess.run([sys.executable, "-m", "venv", *options, str(tmp_path / "python")], check=True)
+    python, tools = str(tmp_path / "python" / "bin" / "python"), tmp_path / "tools"
+
+    pip = module.make_tools(python, str(tools))
+
+    assert pip[0] == (python if with_pip else str(tools / "bin" / "python"))
+    assert (tools / "bin" / "pip").exists() is not with_pip
+    module.run([*pip, "install", "--quiet", "--disable-pip-version-check", "--no-index", str(wheel(tmp_path))])
+    module.run([str(tools / "bin" / "python"), "-c", "import placed"])
+    assert list(tools.rglob("placed.py"))
+    assert module.pip_index(pip).keys() <= {"UV_DEFAULT_INDEX"}

@@ -1,0 +1,195 @@
+"""What the gate makes of a training source: what it refuses, and which commit it takes."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.spot_train.core.plugins.module_utils.inputs import source as run_source
+from ansible_collections.spot_train.core.plugins.module_utils.inputs.source import SourceError
+
+from tests.integration.source.conftest import Repository
+
+SOURCE: dict[str, Any] = {
+    "path": "model",
+    "lock": "requirements.lock",
+    "imports": [],
+    "preflight_command": ["model", "check", "{output}"],
+    "train_command": ["model", "fit", "{progress}"],
+    "smoke_arguments": [],
+    "full_arguments": ["{state_prefix}"],
+    "artefact_prefixes": ["model/"],
+}
+
+
+def refusal(**parts: Any) -> str:
+    """What is said of a source with these parts."""
+    with pytest.raises(SourceError) as caught:
+        run_source.check_parts({**SOURCE, **parts})
+    assert "\n" not in str(caught.value)
+    return str(caught.value).removeprefix("training_source")
+
+
+def test_a_sound_source_is_let_through() -> None:
+    run_source.check_parts(SOURCE)
+    run_source.check_parts({**SOURCE, "config": "a/b.toml", "python": "3.12", "imports": ["model", "sklearn.svm"]})
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        ({"train_command": []}, ".train_command is empty"),
+        ({"artefact_prefixes": []}, ".artefact_prefixes is empty"),
+        ({"artefact_prefixes": ["model"]}, ".artefact_prefixes: 'model' is no key prefix: write it as 'mine/'"),
+        ({"artefact_prefixes": ["/model/"]}, ".artefact_prefixes: '/model/' is no key prefix: write it as 'mine/'"),
+        ({"lock": "/etc/passwd"}, ".lock='/etc/passwd' is not relative to the project"),
+        ({"config": "../other.toml"}, ".config='../other.toml' is not relative to the project"),
+        ({"python": "three"}, ".python='three' is no version: write it as '3.12', in quotes"),
+        ({"imports": ["os; exit()"]}, ".imports: 'os; exit()' is no name of a module"),
+    ],
+)
+def test_a_part_that_cannot_be_used_is_one_line(parts: dict[str, Any], words: str) -> None:
+    assert refusal(**parts) == words
+
+
+@pytest.mark.parametrize(
+    ("name", "argument", "placeholder"),
+    [
+        ("preflight_command", "--bucket={bucket}", "bucket"),
+        ("preflight_command", "{progress}", "progress"),
+        ("train_command", "{config}", "config"),
+        ("smoke_arguments", "{dry_run}", "dry_run"),
+        ("full_arguments", "{Data_Bucket}", "Data_Bucket"),
+    ],
+)
+def test_a_placeholder_that_stands_for_nothing_is_one_line(name: str, argument: str, placeholder: str) -> None:
+    said = refusal(**{name: ["model", argument]})
+
+    assert said.startswith(f".{name}: {{{placeholder}}} stands for nothing there; there is arctic_prefix, ")
+
+
+@pytest.mark.parametrize(
+    ("origin", "words"),
+    [
+        ("model", "takes a mapping"),
+        ({}, "needs either 'path'"),
+        ({"git": "", "ref": "main"}, "needs either 'path'"),
+        ({"git": "https://example.org/x.git", "path": "x", "ref": "main"}, "and not both"),
+        ({"git": "https://u:s3cr3t@example.org/x.git"}, "git='https://example.org/x.git' needs a ref"),
+        ({"git": "https://example.org/x.git", "ref": ""}, "needs a ref: a branch, a tag or a commit"),
+        ({"path": "x", "python": 3.10}, "write it in quotes"),
+    ],
+)
+def test_where_it_comes_from_has_to_be_said(origin: Any, words: str) -> None:
+    with pytest.raises(SourceError, match=words) as caught:
+        run_source.check_origin(origin)
+    assert "s3cr3t" not in str(caught.value)
+
+
+def test_a_branch_and_a_tag_are_the_commit_that_they_name(repository: Repository) -> None:
+    first = repository.git("rev-parse", "HEAD")
+    repository.git("tag", "light")
+    repository.git("tag", "--annotate", "--message", "Release", "v1")
+    second = repository.commit("b.txt")
+    repository.git("branch", "topic/one")
+
+    found = {
+        ref: run_source.resolve(repository.url, ref) for ref in ("main", "topic/one", "light", "v1", "refs/tags/v1")
+    }
+
+    assert found == {"main": second, "topic/one": second, "light": first, "v1": first, "refs/tags/v1": first}
+    assert run_source.resolve(repository.url, first) == first
+
+
+def test_a_ref_that_is_not_there_is_one_line(repository: Repository) -> None:
+    repository.git("branch", "topic/one")
+    for ref in ("one", "v1", repository.git("rev-parse", "--short", "HEAD"), "*", "--upload-pack=touch x"):
+        with pytest.raises(SourceError) as caught:
+            run_source.resolve(repository.url, ref)
+        assert str(caught.value) == (
+            f"training_source.git={repository.url!r} has no branch and no tag {ref!r}; "
+            "a commit is written with all of its 40 digits"
+        )
+
+
+def test_a_name_of_two_commits_is_refused_and_of_one_is_not(repository: Repository) -> None:
+    first = repository.git("rev-parse", "HEAD")
+    repository.git("tag", "both")
+    repository.git("branch", "both")
+    assert run_source.resolve(repository.url, "both") == first
+    repository.git("checkout", "--quiet", "refs/heads/both")
+    repository.git("branch", "--force", "both", repository.commit("b.txt"))
+
+    with pytest.raises(SourceError, match="a branch and a tag 'both': write refs/heads/both or refs/tags/both"):
+        run_source.resolve(repository.url, "both")
+
+
+@pytest.mark.parametrize("ref", ["main", "0" * 40])
+def test_a_repository_that_cannot_be_read_is_one_line_without_its_password(ref: str) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        host = f"127.0.0.1:{closed.getsockname()[1]}"
+
+        with pytest.raises(SourceError) as caught:
+            run_source.resolve(f"http://user:s3@cr3t@{host}/x.git", ref)
+
+    said = str(caught.value)
+    assert said.startswith(f"training_source.git='http://{host}/x.git' cannot be read: ")
+    assert "cr3t" not in said and "\n" not in said
+
+
+def test_a_repository_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"cannot be read: '.*nowhere' does not appear to be a git repository"):
+        run_source.resolve(f"file://{tmp_path}/nowhere", "main")
+
+
+def test_a_folder_that_is_as_committed_gives_its_commit_and_no_note(repository: Repository) -> None:
+    commit = repository.commit("model/lock")
+
+    assert run_source.look_at(repository.folder / "model") == (
+        {"revision": commit, "dirty": False, "unpushed": None},
+        [],
+    )
+
+
+def test_a_dirty_folder_is_noted_with_its_files(repository: Repository) -> None:
+    commit = repository.commit("model/lock")
+    (repository.folder / "model" / "lock").write_text("changed")
+    (repository.folder / "model" / "new").write_text("new")
+    (repository.folder / "beside").write_text("of no concern")
+
+    known, notes = run_source.look_at(repository.folder / "model")
+
+    assert known == {"revision": commit, "dirty": True, "unpushed": None}
+    assert notes == [
+        f"the training source {repository.folder}/model is dirty: 2 files differ from its commit {commit[:12]} "
+        "(model/lock, model/new)"
+    ]
+
+
+def test_a_commit_that_no_remote_has_is_noted(repository: Repository, tmp_path: Path) -> None:
+    bare = tmp_path / "bare.git"
+    repository.git("init", "--quiet", "--bare", str(bare))
+    repository.git("remote", "add", "origin", str(bare))
+    repository.git("push", "--quiet", "origin", "main")
+    assert run_source.look_at(repository.folder)[0]["unpushed"] is False
+
+    commit = repository.commit("b.txt")
+
+    known, notes = run_source.look_at(repository.folder)
+    assert known["unpushed"] is True
+    assert notes == [
+        f"the commit {commit[:12]} of the training source {repository.folder} is not pushed: no remote branch has it"
+    ]
+
+
+def test_a_folder_that_git_does_not_know_has_no_revision(repository: Repository, tmp_path: Path) -> None:
+    (repository.folder / ".gitignore").write_text("ignored/\n")
+    ignored = repository.folder / "ignored"
+    ignored.mkdir()
+    (ignored / "file").write_text("x")
+
+    assert run_source.look_at(ignored) == ({"revision": None}, [])
+    assert run_source.look_at(tmp_path) == ({"revision": None}, [])

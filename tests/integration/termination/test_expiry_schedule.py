@@ -1,0 +1,78 @@
+"""The schedule in the cloud ends the instances of its run, and of no other, with nobody there to see."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import json
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from local_aws.state import reserve
+from roles.spot_instance.library.expiry_schedule import schedule
+
+from tests.integration.termination.conftest import PROJECT, RUN, run_module, tags_of_run
+from tests.support.cloud import Cloud, Inventory
+
+ROLE = "arn:aws:iam::123456789012:role/spot-train-expiry"
+
+
+def due(seconds: float) -> dt.datetime:
+    return dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds)
+
+
+def test_it_ends_the_instances_of_the_run_when_it_is_due_and_then_itself(cloud: Cloud, bystanders: Inventory) -> None:
+    instance = cloud.launch(tags_of_run())
+    cloud.wait_for(lambda: cloud.state(instance) == "running")
+    cloud.controller("scheduler").create_schedule(**schedule(PROJECT, RUN, due(15), ROLE))
+
+    assert cloud.state(instance) == "running"
+    cloud.wait_for(lambda: cloud.state(instance) == "terminated", 120)
+    cloud.wait_for(lambda: f"{PROJECT}-{RUN}" not in cloud.inventory()["schedules"])
+
+    # Among them one with the run's id and without the project: the role's policy holds it.
+    assert cloud.inventory() == bystanders
+
+
+def test_the_controller_keeps_only_the_projects_schedules_and_passes_only_that_role(cloud: Cloud) -> None:
+    scheduler = cloud.controller("scheduler")
+    for wanted in (
+        schedule("another", RUN, due(3600), ROLE),
+        schedule(PROJECT, RUN, due(3600), "arn:aws:iam::123456789012:role/spot-train-training"),
+    ):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            scheduler.create_schedule(**wanted)
+
+
+@pytest.fixture
+def module(cloud: Cloud) -> Any:
+    """Runs the module with the controller's keys, as Ansible does; its result."""
+    keys = reserve(cloud.account.folder / "aws").client_environment()
+    return functools.partial(run_module, cloud.account, "expiry_schedule", keys, region="us-east-1")
+
+
+def test_made_twice_it_has_the_later_time(cloud: Cloud, module: Any) -> None:
+    wanted = {"project": PROJECT, "run_id": "twice", "role": "spot-train-expiry"}
+    for at in ("2099-01-01T00:00:00Z", "2099-01-02T03:04:05Z"):
+        assert module(**wanted, at=at)["name"] == f"{PROJECT}-twice"
+
+    made = cloud.scheduler.get_schedule(Name=f"{PROJECT}-twice")
+    cloud.scheduler.delete_schedule(Name=f"{PROJECT}-twice")
+    assert made["ScheduleExpression"] == "at(2099-01-02T03:04:05)"
+    assert made["ActionAfterCompletion"] == "DELETE"
+    assert json.loads(made["Target"]["Input"])["Targets"] == [{"Key": "tag:run_id", "Values": ["twice"]}]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"at": "tomorrow"}, "is no time"),
+        ({"run_id": ""}, "needs a project and a run id"),
+        ({"role": "spot-train-none"}, "cannot be made with the role spot-train-none"),
+    ],
+)
+def test_what_cannot_be_made_is_one_clear_line(module: Any, parameters: dict[str, str], words: str) -> None:
+    wanted = {"project": PROJECT, "run_id": RUN, "at": "2099-01-01T00:00:00Z", "role": "spot-train-expiry"}
+
+    assert words in module(**{**wanted, **parameters})["msg"]

@@ -1,0 +1,182 @@
+"""An embedded AWS in a folder of its own, and a controller that uses it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from local_aws.state import reserve
+
+from tests.support.waiting import happens
+
+ROOT = Path(__file__).resolve().parents[2]
+PRACTICE = ROOT / "examples" / "practice"
+LONGEST_COMMAND_SECONDS = 1800
+DATA_BUCKET = "spot-train-data"
+TRANSPORT_BUCKET = "spot-train-transport"
+
+
+def training_source(folder: Path, program: str = "predictor", **parts: Any) -> dict[str, Any]:
+    """The default training source, taken from another folder.
+
+    Args:
+        folder: Where it is.
+        program: What preflight and training are started with.
+        parts: What else is different.
+    """
+    default = yaml.safe_load((ROOT / "group_vars" / "all.yml").read_text())["training_source"]
+    commands = {name: [program, *default[name][1:]] for name in ("preflight_command", "train_command")}
+    return {**default, **commands, "path": str(folder), **parts}
+
+
+def project_copy(folder: Path, changes: dict[str, str] | None = None) -> Path:
+    """A copy of the default training project, to be spoilt or made smaller.
+
+    Args:
+        folder: Where to.
+        changes: What the default configuration says, and what it says in the copy.
+
+    Raises:
+        AssertionError: The configuration does not say what is to be changed.
+    """
+    shutil.copytree(ROOT / "files" / "predictor", folder, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    config = folder / "config" / "default.yaml"
+    text = config.read_text()
+    for default, instead in (changes or {}).items():
+        assert default in text, f"the configuration has no {default!r}, which is to be changed"
+        text = text.replace(default, instead)
+    config.write_text(text)
+    return folder
+
+
+def practice_source(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """The practice project as training source: it needs no library, and does nothing but wait.
+
+    Args:
+        folder: Where a copy is made.
+        settings: What is different in its configuration.
+    """
+    shutil.copytree(PRACTICE, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    config = folder / "config" / "default.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), **settings}))
+    return training_source(folder, config="config/default.json", program="practice", imports=["practice"])
+
+
+@dataclass
+class EmbeddedAccount:
+    """An embedded AWS and the environment of a controller of it.
+
+    Attributes:
+        folder: Where its state and everything else of it lies.
+        project: The project's folder, from which commands are started.
+        binaries: `bin` of the environment with Ansible.
+        prefix: Put before every command, for example `setpriv …`.
+        environment: Added to every command's environment.
+    """
+
+    folder: Path
+    project: Path = ROOT
+    binaries: Path = ROOT / ".venv" / "bin"
+    prefix: list[str] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def variables(self) -> dict[str, str]:
+        """The environment of every command here."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "ANSIBLE_"))}
+        return {
+            **kept,
+            "PATH": f"{self.binaries}:{os.environ['PATH']}",
+            "VIRTUAL_ENV": str(self.binaries.parent),
+            "LOCAL_AWS_HOME": str(self.folder / "aws"),
+            "LOCAL_AWS_CACHE": str(ROOT / ".cache" / "packages"),
+            "ANSIBLE_NOCOLOR": "1",
+            "COLUMNS": "1000",
+            **self.environment,
+        }
+
+    def command(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run one command in the project's folder.
+
+        Raises:
+            AssertionError: It failed, and `check` asks that it does not.
+        """
+        answer = subprocess.run(
+            [*self.prefix, *arguments],
+            cwd=self.project,
+            env=self.variables(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=LONGEST_COMMAND_SECONDS,
+            check=False,
+        )
+        assert not check or answer.returncode == 0, f"{arguments}: {answer.stdout}{answer.stderr}"
+        return answer
+
+    def local_aws(self, *arguments: str) -> str:
+        """Run `python -m local_aws` and return what it printed."""
+        return self.command(str(self.binaries / "python"), "-m", "local_aws", *arguments).stdout
+
+    def start(self) -> None:
+        """Start it and load the account and the prices into it."""
+        self.local_aws("start", "--boot-delay", "0.5", "--seed", str(self.project / "inventory/local/account.yml"))
+
+    def stop(self) -> None:
+        """Stop it, and see that nothing of it is left.
+
+        Raises:
+            AssertionError: It does not stop, or a process of it is left.
+        """
+        self.local_aws("stop")
+        self.assert_ended()
+
+    def assert_ended(self) -> None:
+        """See that there is no process of it."""
+        left = self.lingering()
+        assert not left, f"processes are left: {left}"
+
+    def lingering(self) -> list[str]:
+        """Its processes that do not go: what is killed goes only when it is its turn on a processor."""
+        happens(lambda: not self.processes(), within=60)
+        return self.processes()
+
+    def status(self) -> dict[str, Any]:
+        """What `status --json` prints."""
+        status: dict[str, Any] = json.loads(self.local_aws("status", "--json"))
+        return status
+
+    def ledger(self, *filters: str) -> list[dict[str, Any]]:
+        """Entries of the ledger."""
+        return [json.loads(line) for line in self.local_aws("log", "--json", *filters).splitlines()]
+
+    def client(self, service: str, controller: bool = False) -> Any:
+        """A boto3 client as the account's owner, or with the controller's keys and no more than its policy allows."""
+        import boto3
+
+        reservation = reserve(self.folder / "aws")
+        key = reservation.controller if controller else reservation.operator
+        return boto3.client(
+            service,
+            endpoint_url=reservation.endpoint,
+            region_name=reservation.region,
+            aws_access_key_id=key.access_key_id,
+            aws_secret_access_key=key.secret_access_key,
+        )
+
+    def processes(self) -> list[str]:
+        """Command lines of the processes on this host that belong to this folder."""
+        found = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue  # it has ended meanwhile
+            if str(self.folder) in line:
+                found.append(line)
+        return found

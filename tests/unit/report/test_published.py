@@ -1,0 +1,56 @@
+"""What a run publishes to workflows."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from ansible_collections.spot_train.core.plugins.module_utils.report.published import published
+from ansible_collections.spot_train.core.plugins.module_utils.report.receipt import Inputs, build_receipt
+
+from tests.support.account import ROOT
+
+TRAINING = {"folds": 57, "median_ic": 0.031, "promoted": True, "fold_ics": [{"fold": n, "ic": 0.03} for n in range(57)]}
+LARGEST_BYTES = 4000
+
+
+def test_a_training_publishes_what_a_next_job_decides_by(run: Any, instance: Any, no_leaks: Any) -> None:
+    inputs = Inputs(run={**run, "mode": "full"}, instance=instance, full=TRAINING, leaks=no_leaks)
+    told = published(build_receipt(inputs), "r/receipt.json", "r/report.html")
+
+    assert (told["run_id"], told["mode"], told["promoted"]) == (run["run_id"], "full", True)
+    assert (told["median_ic"], told["folds"]) == (0.031, 57)
+    assert (told["instance_type"], told["market"]) == (instance["type"], "spot")
+    assert not any(told["leaks"].values())
+    assert len(json.dumps(told)) < LARGEST_BYTES
+
+
+def test_a_run_that_got_no_instance_publishes_what_is_known(run: Any) -> None:
+    told = published(build_receipt(Inputs(run=run, outcome="no_capacity")), "r/receipt.json", "r/report.html")
+
+    assert told["outcome"] == "no_capacity"
+    assert "no capacity" in told["error"]
+    assert (told["median_ic"], told["promoted"], told["instance_type"]) == (None, None, None)
+
+
+def test_what_one_job_publishes_passes_the_input_gate_of_the_next_and_is_documented() -> None:
+    gate = (ROOT / "plugins" / "action" / "run_inputs.py").read_text(encoding="utf-8")
+    passed = set(re.findall(r'"(\w+)"', gate.partition("PUBLISHED = ")[2].partition("\n")[0]))
+    tasks = [path for folder in ("roles", "playbooks") for path in (ROOT / folder).rglob("*.yml")]
+    stats = [task.split("set_stats:", 1)[1] for path in tasks for task in path.read_text().split("- name: ")
+             if "set_stats:" in task]  # fmt: skip
+    names = {name for text in stats for name in re.findall(r"^ +data:\n +(\w+):", text, re.MULTILINE)}
+
+    assert names == passed
+    page = (ROOT / "docs" / "receipt.md").read_text(encoding="utf-8").partition("## What is published")[2]
+    assert [name for name in names if f"`{name}`" not in page] == []
+
+
+def test_every_published_field_is_documented(run: Any) -> None:
+    told = published(build_receipt(Inputs(run=run)), "r/receipt.json", "r/report.html")
+    section = (ROOT / "docs" / "receipt.md").read_text(encoding="utf-8").partition("## What is published")[2]
+    table = section.partition("| field of `spot_train_run`")[2].partition("\n\n")[0]
+
+    listed = [name for row in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", row.split("|")[1])]
+    assert sorted(listed) == sorted(told)

@@ -1,0 +1,97 @@
+"""Tags and other options: what a run is asked for, and what it refuses before anything is played."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.spot_train.core.plugins.module_utils.inputs.tags import PARTS, TagError, chosen_parts
+from ansible_collections.spot_train.core.plugins.module_utils.inputs.values import InputError
+
+from plugins.action.run_inputs import leave_out
+from plugins.callback.run_options import objection
+from tests.unit.terminal.conftest import ROOT
+
+ALL = ("all",)
+EVERY_PART = set(PARTS)
+
+
+@pytest.mark.parametrize(
+    ("run_tags", "skip_tags", "left"),
+    [
+        (ALL, (), EVERY_PART),
+        (("preflight", "training"), (), EVERY_PART),
+        (("preflight",), (), {"preflight"}),
+        (ALL, ("training",), {"preflight"}),
+        (("training",), (), {"training"}),
+        (ALL, ("preflight",), {"training"}),
+        (("all", "preflight"), (), EVERY_PART),
+        (("preflight", "training"), ("training",), {"preflight"}),
+    ],
+)
+def test_tags_choose_the_parts_of_a_run(run_tags: tuple[str, ...], skip_tags: tuple[str, ...], left: set[str]) -> None:
+    assert chosen_parts(run_tags, skip_tags) == left
+
+
+@pytest.mark.parametrize(
+    ("run_tags", "skip_tags", "words"),
+    [
+        (("trainig",), (), "--tags trainig: no tag of this playbook (did you mean 'training')"),
+        (("x",), (), "there is preflight and training"),
+        (ALL, ("x",), "--skip-tags x: no tag of this playbook"),
+        (("always",), (), "--tags always: what is tagged always also ends the instance"),
+        (ALL, ("always",), "--skip-tags always"),
+        (("tagged",), (), "every part of it is tagged"),
+        (ALL, ("all",), "--skip-tags all: that would leave nothing to do"),
+        (ALL, ("preflight", "training"), "--skip-tags preflight,training leaves nothing to do"),
+        (("preflight",), ("preflight",), "--tags preflight --skip-tags preflight leaves nothing to do"),
+    ],
+)
+def test_tags_that_cannot_be_are_refused(run_tags: tuple[str, ...], skip_tags: tuple[str, ...], words: str) -> None:
+    with pytest.raises(TagError) as refusal:
+        chosen_parts(run_tags, skip_tags)
+    assert words in str(refusal.value)
+
+
+def test_the_parts_are_the_tags_of_the_playbook() -> None:
+    plays = yaml.safe_load((ROOT / "playbooks" / "attempt.yml").read_text())
+    (work,) = [task for play in plays for task in play["tasks"] if task["name"] == "Work on the instance"]
+    tags = [tag for task in work["block"] for tag in [task["tags"]] if tag != "always"]
+    assert tuple(tags) == PARTS
+
+
+def test_a_playbook_without_parts_takes_no_tag() -> None:
+    assert chosen_parts(ALL, (), ()) == set()
+    with pytest.raises(TagError, match="has no tags"):
+        chosen_parts(("preflight",), (), ())
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"start_at_task": "Terminate"}, "--start-at-task would leave out"),
+        ({"subset": "localhost"}, "--limit localhost would leave out"),
+        ({"tags": ["foo"]}, "--tags foo"),
+        ({"skip_tags": ["always"]}, "--skip-tags always"),
+    ],
+)
+def test_options_that_play_half_a_run_are_refused(options: dict[str, Any], words: str) -> None:
+    assert words in str(objection(options, PARTS))
+
+
+@pytest.mark.parametrize("options", [{}, {"tags": ["all"]}, {"subset": "all"}, {"skip_tags": ["training"]}])
+def test_options_that_play_a_whole_run_are_taken(options: dict[str, Any]) -> None:
+    assert objection(options, PARTS) is None
+
+
+def test_what_the_tags_leave_out_is_told_where_it_is_missed() -> None:
+    assert leave_out({"preflight"}, False) == (["training"], [])
+    left_out, (said,) = leave_out({"training"}, False)
+    assert left_out == ["preflight"]
+    assert "the preflight on the instance is left out" in said
+
+
+def test_a_preflight_without_the_preflight_is_refused() -> None:
+    with pytest.raises(InputError, match="there is nothing to do"):
+        leave_out({"training"}, True)

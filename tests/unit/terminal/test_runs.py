@@ -1,0 +1,239 @@
+"""`make runs` and the page of all runs: every folder is one line, whatever is in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from ansible_collections.spot_train.core.plugins.module_utils.report.index import Entry, read_runs
+from ansible_collections.spot_train.core.plugins.module_utils.report.index_page import (
+    index_context,
+    render_index,
+    write_index,
+)
+from ansible_collections.spot_train.core.plugins.module_utils.report.listing import listing
+from ansible_collections.spot_train.core.plugins.module_utils.report.text import UNKNOWN
+
+from tests.unit.terminal.conftest import FIRST, ROOT, make_run
+from tests.unit.terminal.terminal import at_terminal
+from tools import runs as command
+
+TEMPLATES = ROOT / "roles" / "run_report" / "templates"
+
+
+class Outline(HTMLParser):
+    """What a page links to, loads and is made of."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.loaded: list[str] = []
+        self.ids: list[str] = []
+        self.pictures: list[dict[str, str | None]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.tags.append(tag)
+        self.links += [str(given["href"])] if tag == "a" else []
+        self.loaded += [str(given[name]) for name in ("src", "srcset", "data") if name in given]
+        self.ids += [str(given["id"])] if "id" in given else []
+        self.pictures += [given] if tag == "svg" and given.get("role") == "img" else []
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of runs in which much has happened."""
+    runs = tmp_path / "runs"
+    make_run(runs, 1)
+    make_run(runs, 2, mode="preflight", training=None)
+    make_run(runs, 3, outcome="failed", error="deps failed:\nno <wheel> for arcticdb", training=None)
+    make_run(runs, 4, leaks={"instances": 1, "volumes": None}, outcome="failed", error="left something")
+    make_run(runs, 5, mode="smoke", training={"median_ic": 0.01, "dry_run": True, "promoted": False})
+    damaged = make_run(runs, 6)
+    (damaged / "receipt.json").write_text('{"outcome": "pas')
+    (make_run(runs, 7) / "receipt.json").write_text("[]")
+    unfinished = make_run(runs, 8)
+    (unfinished / "receipt.json").unlink()
+    (unfinished / "run.json").write_text(json.dumps({"mode": "both", "started_at": (FIRST).isoformat()}))
+    os.utime(unfinished, (0, 0))
+    (make_run(runs, 9) / "receipt.json").unlink()
+    (runs / "notes of ours").mkdir()
+    (runs / "latest").symlink_to(damaged.name)
+    (runs / "rollback-20260701T101010Z.json").write_text(
+        json.dumps({"run_date": "2026-06-20", "changed": True, "detail": "2026-06-20 is live again", "error": None})
+    )
+    (runs / "rollback-20260702T101010Z.json").write_text("")
+    return runs
+
+
+def entries(folder: Path) -> dict[str, Entry]:
+    return {entry.run_id[-6:]: entry for entry in read_runs(folder)}
+
+
+def test_every_run_is_one_line_and_the_newest_is_first(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["--runs-dir", str(folder)]) == 0
+    head, *lines, summary = capsys.readouterr().out.splitlines()
+    assert head.split()[:4] == ["started", "(UTC)", "mode", "outcome"]
+    assert len(lines) == 12
+    times = [line[:16] for line in lines if line.startswith("2026")]
+    assert times == sorted(times, reverse=True)
+    assert len({line.index("Z-") for line in lines if "Z-" in line}) == 1, "not aligned"
+    assert summary.startswith("9 runs: 3 passed, 2 failed, 1 running, 1 unfinished, 2 damaged")
+
+
+@pytest.mark.parametrize(
+    ("run", "state", "words"),
+    [
+        ("000003", "failed", "deps failed: no <wheel> for arcticdb"),
+        ("000006", "damaged", "receipt.json: it is no JSON"),
+        ("000007", "damaged", "it holds a list where an object belongs"),
+        ("000008", "unfinished", "playbooks/terminate.yml -e run_id=20260502T090000Z-000008"),
+        ("000009", "running", "no receipt yet"),
+        ("f ours", "foreign", "neither receipt.json nor run.json"),
+        ("01010Z", "passed", "2026-06-20 is live again"),
+    ],
+)
+def test_what_is_no_whole_run_says_what_it_is(folder: Path, run: str, state: str, words: str) -> None:
+    entry = entries(folder)[run]
+    assert entry.state == state
+    assert words in entry.note
+
+
+def test_a_run_without_a_receipt_goes_on_only_for_so_long(folder: Path) -> None:
+    later = datetime.now(UTC) + timedelta(hours=1)
+    states = {entry.run_id[-6:]: entry.state for entry in read_runs(folder, later)}
+    assert states["000009"] == "unfinished"
+
+
+def test_left_over_counts_what_is_known(folder: Path) -> None:
+    known = entries(folder)
+    assert (known["000001"].left_over, known["000004"].left_over, known["000006"].left_over) == (0, 1, None)
+
+
+def test_a_mode_and_a_count_choose(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command.main(["--runs-dir", str(folder), "--mode", "full", "--last", "1"])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert " full " in lines[1]
+
+
+def test_json_has_every_field(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command.main(["--runs-dir", str(folder), "--json", "--mode", "full"])
+    (*_, first) = json.loads(capsys.readouterr().out)
+    assert first["run_id"] == "20260314T090000Z-000001"
+    assert first["threshold"] == 0.02
+    assert first["report"] == "20260314T090000Z-000001/report.html"
+
+
+@pytest.mark.parametrize("wrong", [["--last", "0"], ["--last", "x"], ["--mode", "fast"], ["--color"], ["more"]])
+def test_wrong_options_are_one_line(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command.main(wrong)
+    assert ended.value.code == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_no_run_yet_says_how_to_get_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["--runs-dir", str(tmp_path / "none")]) == 0
+    assert "make preflight" in capsys.readouterr().out
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_page_that_cannot_be_written_costs_a_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "index.html").mkdir()
+    assert command.main(["--runs-dir", str(folder)]) == 0
+    shown = capsys.readouterr()
+    assert "index.html could not be written: Is a directory" in shown.err
+    assert "9 runs:" in shown.out
+
+
+def test_at_a_terminal_lines_fit_and_colours_are_for_it_alone(folder: Path) -> None:
+    python = str(ROOT / ".venv" / "bin" / "python")
+    call = [python, str(ROOT / "tools" / "runs.py"), "--runs-dir", str(folder)]
+    kept = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS")}
+    shown = at_terminal(call, folder, {**kept, "TERM": "xterm"}, columns=100)
+    table = [line for line in shown.lines if line.startswith(("2026", UNKNOWN))]
+    assert max(map(len, table)) <= 100
+    assert "\x1b[31mfailed\x1b[0m" in shown.raw
+    plain = at_terminal(call, folder, {**kept, "TERM": "xterm", "NO_COLOR": "1"}, columns=100)
+    assert "\x1b" not in plain.raw
+    assert shown.text == plain.text
+
+
+def test_the_columns_of_no_run_are_none() -> None:
+    assert listing([], None, False) == []
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 500])
+def test_the_page_is_whole_with_any_number_of_runs(tmp_path: Path, count: int) -> None:
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    for week in range(count):
+        make_run(runs, week)
+    assert write_index(runs, TEMPLATES)
+    page = Outline((runs / "index.html").read_text())
+    assert not {"script", "img", "link", "iframe", "object"} & set(page.tags)
+    assert page.loaded == []
+    assert len(page.links) == count
+    assert all((runs / link).is_file() for link in page.links)
+    assert len(page.ids) == len(set(page.ids))
+    assert len(page.pictures) == (3 if count else 0)
+    for picture in page.pictures:
+        assert set(str(picture["aria-labelledby"]).split()) <= set(page.ids)
+    assert not write_index(runs, TEMPLATES), "written again although nothing had changed"
+
+
+def test_the_trend_shows_interval_threshold_and_what_was_promoted(folder: Path) -> None:
+    page = render_index(read_runs(folder), TEMPLATES)
+    trend = page.partition("ic-trend-title")[2].partition("</svg>")[0]
+    assert len(re.findall(r"<circle", trend)) == 3
+    assert trend.count('class="whisker"') == 2
+    assert 'class="threshold"' in trend
+    assert "the gate asks for +0.0200" in page
+    assert "2026-03-14 09:00, full: median IC" in trend
+
+
+def test_a_changed_threshold_is_a_step(tmp_path: Path) -> None:
+    for week, asked in enumerate([0.01, 0.01, 0.03]):
+        gates = [{"name": "median_ic", "threshold": asked}]
+        make_run(tmp_path, week, training={"median_ic": 0.02, "promoted": True, "gates": gates})
+    chart = str(index_context(read_runs(tmp_path))["ic_chart"])
+    assert chart.count('class="threshold"') == 3  # two levels and what joins them
+
+
+def test_nothing_from_outside_becomes_markup(tmp_path: Path) -> None:
+    make_run(tmp_path, 1, outcome="failed", error="<script>alert(1)</script>", mode="<b>full</b>")
+    strange = tmp_path / "<i>"
+    shutil.copytree(next(tmp_path.glob("2026*")), strange)
+    page = render_index(read_runs(tmp_path), TEMPLATES)
+    assert "<script>" not in page
+    assert "<b>full" not in page
+    assert "<i>" not in page
+
+
+@pytest.mark.parametrize(
+    "receipt",
+    [
+        {"outcome": "passed"},
+        {"outcome": "passed", "training": [], "cost": 3, "leaks": "x", "run": None, "mode": 7, "started_at": 5},
+        {"outcome": "passed", "training": {"median_ic": "x", "median_ic_interval": [1], "gates": {}, "promoted": 1}},
+        {"outcome": "passed", "cost": {"usd": True}, "finished_at": "2020", "started_at": "2026-01-01T00:00:00Z"},
+        {"outcome": "failed", "started_at": "0001-01-01T00:00:00+14:00", "leaks": {"instances": "many"}},
+        {"outcome": []},
+    ],
+)
+def test_no_receipt_breaks_the_list(tmp_path: Path, receipt: dict[str, object]) -> None:
+    folder = tmp_path / "20260101T000000Z-aaaaaa"
+    folder.mkdir()
+    (folder / "receipt.json").write_text(json.dumps(receipt))
+    (entry,) = read_runs(tmp_path)
+    assert listing([entry], 80, True)
+    assert render_index([entry], TEMPLATES)

@@ -1,0 +1,83 @@
+"""The embedded AWS with what AWX needs in a real account: a user that may only take a role, and that role."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from local_aws import substitutions
+from local_aws.state import HOME_VARIABLE, reserve
+
+ROLE = "spot-train-awx"
+USER = "awx"
+EXTERNAL_ID = "example"
+
+
+@dataclass(frozen=True)
+class AwxIdentity:
+    """What the credential in AWX holds.
+
+    Attributes:
+        role_arn: The role that jobs take.
+        access_key_id: Key of the user that may take it.
+        secret_access_key: Its secret.
+        environment: What leads a job to the embedded AWS instead of the real one, without a key.
+    """
+
+    role_arn: str
+    access_key_id: str
+    secret_access_key: str
+    environment: dict[str, str]
+
+
+def prepare(home: Path, project: Path) -> AwxIdentity:
+    """Make user and role in an embedded AWS that runs; what is there already is left.
+
+    Args:
+        home: Its state folder.
+        project: The project's folder, for the policy of the controller.
+    """
+    import boto3
+
+    reservation = reserve(home)
+    iam = boto3.client(
+        "iam",
+        endpoint_url=reservation.endpoint,
+        region_name=reservation.region,
+        aws_access_key_id=reservation.operator.access_key_id,
+        aws_secret_access_key=reservation.operator.secret_access_key,
+    )
+    described = yaml.safe_load((project / "inventory/local/account.yml").read_text(encoding="utf-8"))
+    account = described["substitutions"]["account_id"]
+    role_arn, user_arn = f"arn:aws:iam::{account}:role/{ROLE}", f"arn:aws:iam::{account}:user/{USER}"
+    iam.create_user(UserName=USER)
+    may_take = {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": role_arn}
+    iam.put_user_policy(UserName=USER, PolicyName="take-the-role", PolicyDocument=_document(may_take))
+    trust = {
+        "Effect": "Allow",
+        "Principal": {"AWS": user_arn},
+        "Action": "sts:AssumeRole",
+    }
+    iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=_document(trust))
+    policy = json.loads((project / "files/iam/controller.json").read_text(encoding="utf-8"))
+    filled = substitutions.fill(policy, {**described["substitutions"], "controller_arn": role_arn})
+    iam.put_role_policy(RoleName=ROLE, PolicyName="controller", PolicyDocument=json.dumps(filled))
+    key = iam.create_access_key(UserName=USER)["AccessKey"]
+    return AwxIdentity(
+        role_arn,
+        key["AccessKeyId"],
+        key["SecretAccessKey"],
+        {
+            "AWS_ENDPOINT_URL": reservation.endpoint,
+            # Nobody's own keys are found, whatever the credential does.
+            "AWS_EC2_METADATA_DISABLED": "true",
+            HOME_VARIABLE: str(home),
+        },
+    )
+
+
+def _document(statement: dict[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})

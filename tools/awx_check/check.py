@@ -1,0 +1,187 @@
+"""`make awx-check`: the data applied twice, and what the schedules start, run as AWX would run it."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tests.support.account import EmbeddedAccount
+from tools.awx_check import account as awx_account
+from tools.awx_check.apply import EXAMPLE, Ansible, Applied, apply
+from tools.awx_check.jobs import Job, Result, describe, run_job
+from tools.awx_check.launch import Ended, Launcher, LaunchError, walk
+from tools.awx_check.server import Controller
+
+#: An inventory source of the project -> the one that stands for it here.
+INVENTORIES = {"inventory/aws/hosts.yml": "inventory/local/local_aws.yml"}
+#: The workflows' schedules. That of the reaper runs what Saturday's workflow ends with.
+SCHEDULES = ("Friday preflight", "Saturday training")
+Say = Callable[[str], None]
+
+
+class CheckFailed(Exception):
+    """Something is not as it should be; the text says what."""
+
+
+@dataclass
+class Checked:
+    """What was found.
+
+    Attributes:
+        first: How applying went.
+        second: How applying again went.
+        results: What became of each job, in order: template and result.
+        receipts: The receipts of the runs, in order.
+    """
+
+    first: Applied
+    second: Applied
+    results: list[tuple[str, Result]]
+    receipts: list[dict[str, Any]]
+
+
+class Check:
+    """One check, in a folder of its own."""
+
+    def __init__(self, project: Path, folder: Path, say: Say = print) -> None:
+        """Nothing is done yet.
+
+        Args:
+            project: The project's folder.
+            folder: Gets everything that is made; must be empty or not there.
+            say: Gets a line for each thing that was done.
+        """
+        self._project, self._folder, self._say = project, folder, say
+        # Its machines have the Python of who starts it, which must be that of the jobs.
+        binaries = Path(sys.executable).parent
+        self._account = EmbeddedAccount(folder / "account", project=project, binaries=binaries)
+        self._runs = folder / "runs"
+        self._ran: dict[str, Ended] = {}
+        self._results: list[tuple[str, Result]] = []
+
+    def run(
+        self, variables: Mapping[str, Any] | None = None, jobs: bool = True, again: Ansible | None = None
+    ) -> Checked:
+        """Check.
+
+        Args:
+            variables: Further inputs of the runs, for `controller_variables`.
+            jobs: Whether to run what the schedules start.
+            again: Which Ansible applies the second time; this Python's by default.
+
+        Raises:
+            CheckFailed: Something is not as it should be.
+        """
+        self._runs.mkdir(parents=True)
+        with Controller(self._project) as controller:
+            if not jobs:
+                first, second = self._apply_twice(controller, dict(EXAMPLE), again)
+                return Checked(first, second, [], [])
+            self._account.folder.mkdir()
+            self._account.start()
+            try:
+                identity = awx_account.prepare(self._account.folder / "aws", self._project)
+                given = self._given(identity, variables or {})
+                first, second = self._apply_twice(controller, given, again)
+                self._run_schedules(Launcher(controller), identity)
+                self._nothing_left()
+            finally:
+                self._account.local_aws("stop")
+        if left := self._account.lingering():
+            raise CheckFailed(f"processes are left: {left}")
+        return Checked(first, second, self._results, self._receipts())
+
+    def _given(self, identity: awx_account.AwxIdentity, variables: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            **EXAMPLE,
+            "controller_role_arn": identity.role_arn,
+            "controller_access_key_id": identity.access_key_id,
+            "controller_secret_access_key": identity.secret_access_key,
+            "controller_variables": {**EXAMPLE["controller_variables"], "runs_dir": str(self._runs), **variables},
+        }
+
+    def _apply_twice(
+        self, controller: Controller, given: Mapping[str, Any], again: Ansible | None
+    ) -> tuple[Applied, Applied]:
+        first = apply(self._project, controller.url, controller.token, given)
+        refused = [one for one in controller.requests if one.status >= 400]
+        if first.code or refused or not first.changed:
+            raise CheckFailed(f"applying failed ({first.code}), refused: {refused}\n{first.output}")
+        writes = len(controller.writes)
+        self._say(f"applied        {first.changed} tasks changed something, {writes} requests wrote")
+        second = apply(self._project, controller.url, controller.token, given, ansible=again)
+        more = controller.writes[writes:]
+        if second.code or second.changed or more:
+            raise CheckFailed(f"applying again changed {second.changed} ({second.code}), wrote {more}\n{second.output}")
+        self._say("applied again  0 tasks changed something, 0 requests wrote")
+        return first, second
+
+    def _run_schedules(self, launcher: Launcher, identity: awx_account.AwxIdentity) -> None:
+        for name in SCHEDULES:
+            workflow = launcher.scheduled(name)
+            self._say(f"{name}: {workflow['name']}")
+
+            def run(template: Mapping[str, Any], node: Mapping[str, Any], published: Mapping[str, Any]) -> Ended:
+                return self._run_node(launcher.job(template, node, published), str(template["name"]), identity)
+
+            for step in walk(launcher, workflow, run):
+                if not step.passed:
+                    raise CheckFailed(f"{workflow['name']}: {step.identifier} did not pass")
+
+    def _run_node(self, job: Job, template: str, identity: awx_account.AwxIdentity) -> Ended:
+        """Run a job; one that is the same in everything as one that was run is not run again."""
+        key = json.dumps({**asdict(job), "id": None}, sort_keys=True)
+        if key in self._ran:
+            self._say(f"  {template:15} the same job as above")
+            return self._ran[key]
+        if job.inventory not in INVENTORIES:
+            raise LaunchError(f"nothing stands for {job.inventory} here")
+        number = len(self._results) + 1
+        here = replace(
+            job,
+            id=number,
+            inventory=INVENTORIES[job.inventory],
+            environment={**job.environment, **identity.environment},
+        )
+        started = time.monotonic()
+        result = run_job(here, self._folder / "jobs" / f"{number}-{template}", self._project)
+        self._results.append((template, result))
+        end = self._ran[key] = Ended(result.status == "successful" and result.rc == 0, result.stats)
+        self._say(f"  {template:15} {result.status}, {time.monotonic() - started:.0f} s{self._outcome(template)}")
+        if not end.passed:
+            self._say(f"{describe(result)}\n{result.stdout[-4000:]}")
+        return end
+
+    def _outcome(self, template: str) -> str:
+        """What the newest receipt says, for the jobs that leave one."""
+        receipts = self._receipts() if template in ("spot-train", "spot-preflight") else []
+        if not receipts:
+            return ""
+        receipt = receipts[-1]
+        training = receipt.get("training")
+        live = f", {'promoted' if training['promoted'] else 'not promoted'}" if training else ""
+        left = sum(receipt["leaks"].values())
+        return f": {receipt['mode']} {receipt['outcome']}{live}, {left} things left"
+
+    def _receipts(self) -> list[dict[str, Any]]:
+        return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(self._runs.glob("2*/receipt.json"))]
+
+    def _nothing_left(self) -> None:
+        status = self._account.status()
+        left = {
+            "instances": [one for one in status["instances"] if one["state"] != "terminated"],
+            "volumes": status["volumes"],
+            "spot_requests": [one for one in status["spot_requests"] if one["state"] in ("open", "active")],
+            "sessions": status["sessions"],
+        }
+        if any(left.values()):
+            raise CheckFailed(f"something is left in the account: {left}")
+        for receipt in self._receipts():
+            if receipt["outcome"] != "passed" or any(receipt["leaks"].values()):
+                raise CheckFailed(f"{receipt['run_id']}: {receipt['outcome']}, left: {receipt['leaks']}")
+        self._say("left over      nothing")

@@ -1,0 +1,308 @@
+"""What the stand-in keeps: objects, their associations and surveys, in memory."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tools.awx_check import credentials, notifications, private_data, recurrence, rules, surveys
+from tools.awx_check.shapes import Refused, Resource, resources, unions
+
+ROOT = "/api/v2"
+#: What every project is at.
+REVISION = "0" * 40
+
+
+class Missing(Exception):
+    """AWX answers 404: there is no such object."""
+
+
+class Store:
+    """Everything that a controller keeps, and the rules that it keeps it by."""
+
+    def __init__(self, project: Path) -> None:
+        """Nothing is kept yet.
+
+        Args:
+            project: What a project's update brings: the files that git has there. A playbook lies at the top or in
+                `playbooks/`.
+        """
+        self.files = set(private_data.project_files(project))
+        self.playbooks = {name for name in self.files if name.endswith(".yml") and _may_be_playbook(project, name)}
+        self._objects: dict[str, dict[int, dict[str, Any]]] = {name: {} for name in resources()}
+        self._associations: dict[tuple[str, int, str], list[int]] = {}
+        self._surveys: dict[int, dict[str, Any]] = {}
+        self._updates: dict[int, int] = {}
+        self._inventory_updates: dict[int, int] = {}
+        self._last_id = 0
+        for namespace, kind in credentials.MANAGED.items():
+            self._keep_managed(namespace, kind)
+
+    def _keep_managed(self, namespace: str, kind: Mapping[str, Any]) -> None:
+        """Keep a credential type that AWX brings."""
+        fields = [
+            {"id": name, "label": name, "type": "string", **({"secret": True} if secret else {})}
+            for name, secret in kind["fields"].items()
+        ]
+        self._last_id += 1
+        initial = {name: one.initial() for name, one in resources()["credential_types"].fields.items()}
+        self._objects["credential_types"][self._last_id] = initial | {
+            "id": self._last_id,
+            "name": kind["name"],
+            "kind": kind["kind"],
+            "namespace": namespace,
+            "managed": True,
+            "inputs": {"fields": fields, "required": kind.get("required", [])},
+            "created": _now(),
+            "modified": _now(),
+        }
+
+    # What there is.
+
+    def all(self, name: str) -> Iterator[dict[str, Any]]:
+        """Every object of a resource, or of a union of them, in the order in which they were made."""
+        for one in unions().get(name, [name]):
+            yield from self._objects[one].values()
+
+    def find(self, name: str, number: int) -> dict[str, Any] | None:
+        """One object, or None."""
+        return next((one for one in self.all(name) if one["id"] == number), None)
+
+    def need(self, name: str, number: int) -> dict[str, Any]:
+        """One object.
+
+        Raises:
+            Missing: There is none.
+        """
+        if (found := self.find(name, number)) is None:
+            raise Missing
+        return found
+
+    def template(self, number: int) -> dict[str, Any]:
+        """What a schedule or a node starts."""
+        return self.need("unified_job_templates", number)
+
+    def survey(self, template: Mapping[str, Any]) -> dict[str, Any]:
+        """The survey of a template; empty where there is none."""
+        return self._surveys.get(template["id"], {})
+
+    def associated(self, name: str, number: int, association: str) -> list[dict[str, Any]]:
+        """What is under one of the lists of an object."""
+        to = resources()[name].associations[association]
+        return [self.need(to, other) for other in self._associations.get((name, number, association), [])]
+
+    def resource_of(self, number: int) -> Resource:
+        """Which resource an object is of.
+
+        Raises:
+            Missing: There is no such object.
+        """
+        for name, kept in self._objects.items():
+            if number in kept:
+                return resources()[name]
+        raise Missing
+
+    def named(self, name: str, text: str) -> dict[str, Any]:
+        """One object by its named URL: `<name>`, or `<name>++<organization>`.
+
+        Raises:
+            Missing: There is none.
+        """
+        own, *owners = text.split("++")
+        for one in self.all(name):
+            organization = self.find("organizations", one.get("organization") or 0)
+            if one.get("name") == own and (not owners or (organization and organization["name"] == owners[-1])):
+                return one
+        raise Missing
+
+    # Changes.
+
+    def create(self, name: str, payload: Any) -> dict[str, Any]:
+        """Keep a new object.
+
+        Raises:
+            Refused: AWX would not take it.
+        """
+        kept = self._accepted(resources()[name], payload, None)
+        self._last_id += 1
+        now = _now()
+        kept |= {"id": self._last_id, "created": now, "modified": now}
+        self._objects[name][kept["id"]] = kept
+        if name == "projects" and kept["scm_type"]:
+            # AWX updates a new project at once; here it is done by the time anyone asks.
+            self._last_id += 1
+            self._updates[kept["id"]] = self._last_id
+            kept["scm_revision"] = REVISION
+        return kept
+
+    def update(self, name: str, number: int, payload: Any) -> dict[str, Any]:
+        """Change an object.
+
+        Raises:
+            Refused: AWX would not take it.
+            Missing: There is no such object.
+        """
+        present = self.need(name, number)
+        kept = self._accepted(resources()[name], payload, copy.deepcopy(present))
+        self._objects[name][number] = {**kept, "modified": _now()}
+        return self._objects[name][number]
+
+    def _accepted(self, resource: Resource, payload: Any, present: dict[str, Any] | None) -> dict[str, Any]:
+        wanted = resource.accept(payload, present, self.find)
+        rules.check(self, resource.name, wanted, present)
+        same = [
+            one
+            for one in self.all(resource.name)
+            if one["id"] != (present or {}).get("id") and all(one[key] == wanted[key] for key in resource.unique)
+        ]
+        if same:
+            named = ", ".join(key.replace("_", " ").title() for key in resource.unique)
+            raise Refused({"__all__": [f"{resource.label} with this ({named}) combination already exists."]})
+        return wanted
+
+    def associate(self, name: str, number: int, association: str, payload: Any) -> None:
+        """Put an object under a list of another, or take it away.
+
+        Raises:
+            Refused: AWX would not do that.
+            Missing: There is no such list, or no such object.
+        """
+        owner = self.need(name, number)
+        to = resources()[name].associations[association]
+        if not isinstance(payload, dict) or (unknown := set(payload) - {"id", "disassociate"}):
+            raise Refused(
+                {"detail": [f"Unknown field {min(unknown)}." if isinstance(payload, dict) else "No mapping."]}
+            )
+        other = payload.get("id")
+        if isinstance(other, bool) or not isinstance(other, int):
+            raise Refused({"msg": ['"id" field must be an integer.']})
+        if (added := self.find(to, other)) is None:
+            raise Refused({"detail": [f"There is no {resources()[to].label} {other}."]})
+        listed = self._associations.setdefault((name, number, association), [])
+        if payload.get("disassociate"):
+            if other in listed:
+                listed.remove(other)
+        elif other not in listed:
+            rules.check_association(self, name, owner, association, added)
+            listed.append(other)
+
+    def set_survey(self, template: Mapping[str, Any], spec: Any) -> None:
+        """Keep a survey; an empty mapping removes it.
+
+        Raises:
+            Refused: AWX would not take it.
+        """
+        if spec and (text := surveys.problem(spec)):
+            raise Refused({"error": [text]})
+        self._surveys[template["id"]] = copy.deepcopy(spec)
+
+    # Answers.
+
+    def shown(self, name: str, kept: Mapping[str, Any]) -> dict[str, Any]:
+        """An object as the API shows it: with its links, without its secrets."""
+        resource = self.resource_of(kept["id"])
+        url = f"{ROOT}/{resource.name}/{kept['id']}/"
+        related = {one: f"{url}{one}/" for one in (*resource.associations, *resource.links)}
+        summary: dict[str, Any] = {}
+        for key, one in resource.fields.items():
+            if one.to and kept[key] is not None:
+                other = self.need(one.to, kept[key])
+                to = self.resource_of(other["id"])
+                related[key] = f"{ROOT}/{to.name}/{other['id']}/"
+                summary[key] = {"id": other["id"], "name": other.get("name", "")}
+        if kept["id"] in self._updates:
+            update = self._updates[kept["id"]]
+            summary["current_update"] = {"id": update, "status": "successful"}
+            related["current_update"] = f"{ROOT}/project_updates/{update}/"
+        shown = copy.deepcopy(dict(kept))
+        if resource.name == "credentials":
+            kind = self.need("credential_types", kept["credential_type"])
+            _hide(shown["inputs"], credentials.secret_inputs(kind["inputs"]))
+        if resource.name == "notification_templates":
+            _hide(shown["notification_configuration"], notifications.password_settings(kept["notification_type"]))
+        if resource.name == "schedules":
+            shown |= _calendar(kept)
+        if resource.name in ("projects", "inventory_sources"):
+            done = {**self._updates, **self._inventory_updates}
+            shown["status"] = "successful" if kept["id"] in done else "never updated"
+        if resource.name == "workflow_job_template_nodes":
+            shown |= {
+                link: [one["id"] for one in self.associated(resource.name, kept["id"], link)] for link in rules.LINKS
+            }
+        return {"type": resource.type, "url": url, "related": related, "summary_fields": summary, **shown}
+
+    def project_update(self, number: int) -> dict[str, Any]:
+        """The update of a project, which has gone well.
+
+        Raises:
+            Missing: There is no such update.
+        """
+        if number not in self._updates.values():
+            raise Missing
+        return {**_gone_well(number, "project_update"), "scm_revision": REVISION}
+
+    def start_update(self, name: str, number: int) -> dict[str, Any]:
+        """Update a project or an inventory source, which goes well and is done at once.
+
+        Raises:
+            Missing: There is no such object.
+        """
+        self.need(name, number)
+        self._last_id += 1
+        kept, answer = {
+            "projects": (self._updates, self.project_update),
+            "inventory_sources": (self._inventory_updates, self.inventory_update),
+        }[name]
+        kept[number] = self._last_id
+        return answer(self._last_id)
+
+    def inventory_update(self, number: int) -> dict[str, Any]:
+        """The last update of an inventory source.
+
+        Raises:
+            Missing: There is no such update.
+        """
+        if number not in self._inventory_updates.values():
+            raise Missing
+        return _gone_well(number, "inventory_update")
+
+    def secret(self, name: str, number: int) -> dict[str, Any]:
+        """An object with its secrets in the clear, which no answer of the API holds: for the jobs that are run here."""
+        return copy.deepcopy(self.need(name, number))
+
+
+def _gone_well(number: int, kind: str) -> dict[str, Any]:
+    ended = {"status": "successful", "failed": False, "finished": _now()}
+    return {"id": number, "type": kind, "url": f"{ROOT}/{kind}s/{number}/", **ended}
+
+
+def _calendar(kept: Mapping[str, Any]) -> dict[str, Any]:
+    now = datetime.now(UTC)
+    runs = recurrence.next_runs(recurrence.forwarded(kept["rrule"], now), now)
+    due = runs[0].isoformat().replace("+00:00", "Z") if runs and kept["enabled"] else None
+    return {"next_run": due, "timezone": recurrence.time_zone(kept["rrule"])}
+
+
+def _hide(values: dict[str, Any], secrets: set[str]) -> None:
+    for name in secrets & set(values):
+        if values[name]:
+            values[name] = credentials.ENCRYPTED
+
+
+def _may_be_playbook(project: Path, name: str) -> bool:
+    """AWX lists a file that begins a play or imports a playbook, and lies in no folder of roles, tasks or variables."""
+    folder = Path(name).parent
+    if str(folder) not in (".", "playbooks"):
+        return False
+    text = (project / name).read_text(encoding="utf-8", errors="replace") if (project / name).is_file() else ""
+    return any(
+        line.lstrip("- ").startswith(("hosts:", "import_playbook:", "ansible.builtin.import_playbook:"))
+        for line in text.splitlines()
+    )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,128 @@
+"""`make bench-preflight`: how long a preflight takes, beside the origin's way and beside what is possible at all.
+
+Exit codes: 0 done, 1 failed or a requirement not met (one line on standard error), 2 the command line is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from tools.benchmarks import command, embedded, machine, preflights, scans, verdict
+from tools.benchmarks.command import positive, say, some_of
+from tools.benchmarks.scans import ROOT
+
+PARTS = ("scan", "preflight", "playbook")
+PACKAGES = ("arcticdb", "boto3", "moto", "werkzeug", "ansible-core")
+POLICY = ROOT / "files/iam/preflight_instance.json"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmark; return the exit code."""
+    options = _parser().parse_args(arguments)
+    point = verdict.POINT
+    return command.carry_out(
+        "bench-preflight",
+        lambda: run(options),
+        options.output,
+        verdict.tables,
+        f"{point['symbols']} symbols and {point['latency_ms']} ms",
+    )
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure everything that the options ask for.
+
+    Raises:
+        BenchmarkError: Something that is measured fails.
+        LocalAwsError: The embedded AWS fails.
+    """
+    started = time.monotonic()
+    # For the writing; what is measured gets an environment of its own. Read when ArcticDB is imported.
+    os.environ.setdefault(scans.IO_THREADS_VARIABLE, "16")
+    report: dict[str, Any] = {
+        "machine": machine.describe({name: metadata.version(name) for name in PACKAGES}),
+        "settings": {
+            "sizes": options.sizes,
+            "latencies_ms": options.latencies,
+            "repeats": options.repeats,
+            "statistic": "best",
+            "sample": options.sample,
+            "bars": scans.BARS,
+        },
+        "scans": [],
+        "preflight": [],
+        "playbook": None,
+    }
+    with tempfile.TemporaryDirectory(prefix="bench-preflight-") as name:
+        folder = Path(name)
+        if {"scan", "preflight"} & set(options.parts):
+            with embedded.running(folder / "aws", POLICY) as server:
+                _universes(options, server, folder, report)
+        if "playbook" in options.parts:
+            say("running the playbook's preflight")
+            report["playbook"] = preflights.playbook(folder / "playbook")
+    report["required"] = verdict.judge(report["scans"])
+    report["seconds"] = round(time.monotonic() - started, 1)
+    return report
+
+
+def _universes(options: argparse.Namespace, server: embedded.Embedded, folder: Path, report: dict[str, Any]) -> None:
+    """One library, grown from size to size, and measured at each."""
+    config = preflights.configuration(folder)
+    scanner = scans.Scanner(server, config, folder, options.sample, options.io_threads)
+    whole = verdict.POINT["symbols"] if verdict.POINT["symbols"] in options.sizes else options.sizes[-1]
+    for before, size in zip([0, *options.sizes], options.sizes, strict=False):
+        scans.grow(server, before, size, say)
+        for latency in options.latencies:
+            server.set_latency(latency)
+            point = {"symbols": size, "latency_ms": latency}
+            if "scan" in options.parts:
+                say(f"scanning {size} symbols at {latency:g} ms")
+                measured = scanner.measure(options.repeats)
+                report["scans"].append({**point, **measured, **verdict.ratios(measured)})
+            if "preflight" in options.parts and size == whole:
+                say(f"running every check over {size} symbols at {latency:g} ms")
+                report["preflight"].append({**point, **preflights.checks(server, config, folder / "report.json")})
+
+
+def _parser() -> argparse.ArgumentParser:
+    # Without abbreviations: a misspelt option is an error, never a guess.
+    parser = argparse.ArgumentParser(prog="bench-preflight", description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser.add_argument("--sizes", type=_sizes, default=[500, 5000, 20000], help="symbols (500,5000,20000)")
+    parser.add_argument("--latencies", type=_latencies, default=[0.0, 20.0], help="added milliseconds (0,20)")
+    parser.add_argument("--repeats", type=positive, default=3, help="measurements of each (3); the best one counts")
+    parser.add_argument("--sample", type=positive, default=200, help="symbols that the origin's way reads (200)")
+    parser.add_argument("--io-threads", type=positive, help="ArcticDB's threads in our scan (the predictor's number)")
+    parser.add_argument(
+        "--parts", type=some_of(PARTS), default=list(PARTS), help=f"what to measure ({','.join(PARTS)})"
+    )
+    parser.add_argument(
+        "--output", type=Path, default=ROOT / ".cache/bench-preflight.json", help="report (.cache/bench-preflight.json)"
+    )
+    return parser
+
+
+def _sizes(text: str) -> list[int]:
+    return sorted({positive(part) for part in text.split(",")})
+
+
+def _latencies(text: str) -> list[float]:
+    try:
+        values = sorted({float(part) for part in text.split(",")})
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of milliseconds") from None
+    if not all(0 <= value < 60_000 for value in values):
+        raise argparse.ArgumentTypeError(f"{text!r} must be of 0 to 60000 milliseconds")
+    return values
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,120 @@
+"""The scan of a universe: ours, the origin's way and the floor, each in a process of its own, in turn."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from local_aws.prices import MACRO, UNIVERSE, write_synthetic
+
+from tools.benchmarks import embedded
+from tools.benchmarks.embedded import Embedded
+
+ROOT = Path(__file__).resolve().parents[2]
+PYTHON = ROOT / ".venv-predictor/bin/python"
+LOCK = ROOT / "files/predictor/requirements.lock"
+IO_THREADS_VARIABLE = "ARCTICDB_VersionStore_NumIOThreads_int"
+
+LAST_BAR, RUN_DATE = date(2022, 12, 28), date(2022, 12, 29)
+BARS = 504
+"""Two years of one column: less than a real series, to the origin's favour, which reads all of it."""
+
+BATCH = 500
+WAYS = ("ours", "floor", "origin")
+
+
+class BenchmarkError(Exception):
+    """The benchmark cannot go on; its text is one line."""
+
+
+@dataclass(frozen=True)
+class Scanner:
+    """What each measurement needs to know.
+
+    Attributes:
+        server: The embedded AWS.
+        config: The predictor's configuration.
+        folder: Where files may be made.
+        sample: Symbols that the origin's way reads.
+        io_threads: ArcticDB's threads in ours, and the bare client's; None for what the predictor uses.
+    """
+
+    server: Embedded
+    config: Path
+    folder: Path
+    sample: int
+    io_threads: int | None
+
+    def measure(self, repeats: int) -> dict[str, dict[str, Any]]:
+        """Measure each way so often, in turn; of each the best time is kept, and the highest memory."""
+        runs: dict[str, list[dict[str, Any]]] = {way: [] for way in WAYS}
+        for _ in range(repeats):
+            for way in WAYS:
+                runs[way].append(self._run(way))
+        return {way: _best(results) for way, results in runs.items()}
+
+    def _run(self, way: str) -> dict[str, Any]:
+        command = [str(PYTHON), "-m", "tools.benchmarks.instance.measure", way, "--bucket", embedded.BUCKET]
+        command += ["--library", UNIVERSE, "--run-date", RUN_DATE.isoformat(), "--config", str(self.config)]
+        command += ["--lock", str(LOCK), "--sample", str(self.sample), "--keys", str(self._keys)]
+        environment = self.server.environment()
+        if self.io_threads and way != "origin":
+            environment[IO_THREADS_VARIABLE] = str(self.io_threads)
+        window = self.server.window()
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise BenchmarkError(f"{way} failed: {(done.stderr.strip().splitlines() or ['it said nothing'])[-1]}")
+        result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        requests = window.requests()
+        refused = [entry for entry in requests if not entry["allowed"] or entry["write"]]
+        if refused and way != "origin":  # which may try to compact the list: its way, and one request
+            raise BenchmarkError(f"{way} made {len(refused)} requests that write or are denied: {refused[0]}")
+        if way == "ours":
+            self._keys.write_text(json.dumps(embedded.keys(requests)), encoding="utf-8")
+        result["requests"] = len(requests)
+        return result
+
+    @property
+    def _keys(self) -> Path:
+        return self.folder / "keys.json"
+
+
+def _best(results: list[dict[str, Any]]) -> dict[str, Any]:
+    best = min(results, key=lambda result: float(result["seconds"]))
+    merged = {
+        **best,
+        "seconds": round(best["seconds"], 3),
+        "all_seconds": [round(result["seconds"], 3) for result in results],
+        "peak_mib": max(result["peak_mib"] for result in results),
+    }
+    if "read" in best:
+        merged["requests_per_symbol"] = round(best["requests"] / best["read"], 2)
+        merged["sampled"] = best["read"] < best["symbols"]
+    if "measured_seconds" in best:
+        merged["measured_seconds"] = round(best["measured_seconds"], 3)
+    return merged
+
+
+def grow(server: Embedded, present: int, wanted: int, say: Callable[[str], None]) -> None:
+    """Write symbols until there are so many, and compact the symbol list: else it costs a request a symbol."""
+    import arcticdb
+    from arcticdb.config import set_log_level
+
+    set_log_level("ERROR")  # that a library which is about to be made is not there is no news
+    server.set_latency(0)
+    for first, count in _batches(present, wanted):
+        say(f"writing symbols {first} to {first + count - 1}")
+        macro = MACRO if first == 0 else None  # one series, which every universe of this size shares
+        write_synthetic(server.owner_uri, symbols=count, days=BARS, end=LAST_BAR, seed=first, first=first, macro=macro)
+    # Listing does it too, but only when it thinks that it pays.
+    arcticdb.Arctic(server.owner_uri)[UNIVERSE].compact_symbol_list()
+
+
+def _batches(present: int, wanted: int) -> Iterator[tuple[int, int]]:
+    for first in range(present, wanted, BATCH):
+        yield first, min(BATCH, wanted - first)

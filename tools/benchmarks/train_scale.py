@@ -1,0 +1,218 @@
+"""`make bench-train`: what a training costs, beside a straightforward one and beside LightGBM's calls alone.
+
+Exit codes: 0 done, 1 failed or a requirement not met (one line on standard error), 2 the command line is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from tools.benchmarks import command, machine, train_verdict
+from tools.benchmarks.command import positive, say, some_of
+from tools.benchmarks.scans import PYTHON, ROOT, BenchmarkError
+
+PARTS = ("compare", "growth")
+WAYS = ("ours", "floor", "plain")
+DEFAULT = ROOT / "files/predictor/config/default.yaml"
+
+GROWTH = {"symbols": 250, "days": 1260, "test_days": 126}
+"""From here on one of them at a time is halved and doubled; half the test window is twice the folds."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What each measurement needs to know.
+
+    Attributes:
+        folder: Where files may be made.
+        settings: The training's configuration.
+    """
+
+    folder: Path
+    settings: dict[str, Any]
+
+    def panel(self, symbols: int, days: int) -> Path:
+        """Make a panel, in a process of its own."""
+        path = self.folder / f"{symbols}x{days}.npz"
+        if not path.exists():
+            self._run("make", "--panel", str(path), "--symbols", str(symbols), "--days", str(days))
+        return path
+
+    def measure(self, way: str, panel: Path, **walk_forward: int) -> dict[str, Any]:
+        """Measure one way, in a process of its own."""
+        path = self.folder / "config.yaml"
+        windows = {**self.settings["walk_forward"], **walk_forward}
+        path.write_text(yaml.safe_dump({**self.settings, "walk_forward": windows}), encoding="utf-8")
+        answer = self._run(
+            way, "--panel", str(panel), "--config", str(path), "--predictions", str(self.folder / f"{way}.npz")
+        )
+        result: dict[str, Any] = json.loads(answer.splitlines()[-1])
+        return result
+
+    def compare(self, symbols: int, days: int, runs: int) -> dict[str, Any]:
+        """Measure the three ways so often, in turn; of each the best time is kept, and the highest memory.
+
+        Raises:
+            BenchmarkError: One fails, or the predictions of ours and of the straightforward one differ.
+        """
+        panel = self.panel(symbols, days)
+        results: dict[str, list[dict[str, Any]]] = {way: [] for way in WAYS}
+        difference = 0.0
+        for number in range(runs):
+            for way in WAYS:
+                say(f"{symbols} x {days}: {way}, run {number + 1} of {runs}")
+                results[way].append(self.measure(way, panel))
+            difference = max(difference, differ(self.folder / "ours.npz", self.folder / "plain.npz"))
+        panel.unlink()
+        if difference > train_verdict.TOLERANCE:
+            raise BenchmarkError(
+                f"at {symbols} x {days} predictions of ours and of the straightforward implementation differ by "
+                f"{difference:g} (at most {train_verdict.TOLERANCE:g}): what takes how long says nothing then"
+            )
+        best = {way: _best(found) for way, found in results.items()}
+        return {"symbols": symbols, "days": days, **best, "difference": difference, **train_verdict.ratios(best)}
+
+    def growth(self) -> list[dict[str, Any]]:
+        """Measure ours where one of symbols, days and folds is halved and doubled."""
+        grown = []
+        for name, factor in (("base", 1.0), *((name, factor) for name in GROWTH for factor in (0.5, 2.0))):
+            # A history half as long has no fold of its own: three quarters.
+            factor = 0.75 if (name, factor) == ("days", 0.5) else factor
+            point = {**GROWTH, **({} if name == "base" else {name: int(GROWTH[name] * factor)})}
+            say(f"growth: {point['symbols']} x {point['days']}, {point['test_days']} days a fold")
+            panel = self.panel(point["symbols"], point["days"])
+            measured = self.measure("ours", panel, test_days=point["test_days"])
+            grows = "folds" if name == "test_days" else name
+            grown.append({"grows": grows, **point, **measured})
+        return grown
+
+    def _run(self, *arguments: str) -> str:
+        command = [str(PYTHON), "-m", "tools.benchmarks.instance.train_measure", *arguments]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        if done.returncode:
+            said = done.stderr.strip().splitlines() or ["it said nothing"]
+            raise BenchmarkError(f"{arguments[0]} failed: {said[-1]}")
+        return done.stdout
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmark; return the exit code."""
+    options = _parser().parse_args(arguments)
+    point = train_verdict.POINT
+    return command.carry_out(
+        "bench-train",
+        lambda: run(options),
+        options.output,
+        train_verdict.tables,
+        f"{point['symbols']} x {point['days']}",
+    )
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure everything that the options ask for.
+
+    Raises:
+        BenchmarkError: Something that is measured fails.
+    """
+    started = time.monotonic()
+    settings = yaml.safe_load(DEFAULT.read_text(encoding="utf-8"))
+    size = settings["lightgbm"]
+    size.update(trees=options.trees or size["trees"], leaves=options.leaves or size["leaves"])
+    points: list[dict[str, Any]] = []
+    growth: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory(prefix="bench-train-") as name:
+        bench = Bench(Path(name), settings)
+        if "compare" in options.parts:
+            for symbols, days in options.sizes:
+                judged = {"symbols": symbols, "days": days} == train_verdict.POINT
+                points.append(bench.compare(symbols, days, options.repeats if judged else 1))
+        if "growth" in options.parts:
+            growth = bench.growth()
+    one: dict[str, Any] = points[0]["ours"] if points else growth[0]
+    return {
+        "machine": machine.describe(one["versions"]),
+        "settings": {
+            "sizes": [f"{symbols}x{days}" for symbols, days in options.sizes],
+            "repeats": options.repeats,
+            "statistic": "best",
+            "trees": size["trees"],
+            "leaves": size["leaves"],
+            "threads": one["threads"],
+            "tolerance": train_verdict.TOLERANCE,
+        },
+        "points": points,
+        "growth": growth,
+        "required": train_verdict.judge(points),
+        "seconds": round(time.monotonic() - started, 1),
+    }
+
+
+def differ(first: Path, second: Path) -> float:
+    """The largest difference between two files of predictions; infinite where one knows what the other does not."""
+    with np.load(first) as ours, np.load(second) as plain:
+        return max(difference(ours[name], plain[name]) for name in ours.files)
+
+
+def difference(ours: np.ndarray, plain: np.ndarray) -> float:
+    """The largest difference between two arrays of predictions; infinite where one knows what the other does not."""
+    if ours.shape != plain.shape or not np.array_equal(np.isnan(ours), np.isnan(plain)):
+        return float("inf")
+    known = ~np.isnan(ours)
+    return float(np.abs(ours[known] - plain[known]).max(initial=0.0))
+
+
+def _best(results: list[dict[str, Any]]) -> dict[str, Any]:
+    best = min(results, key=lambda result: float(result["seconds"]))
+    return {
+        **best,
+        "seconds": round(best["seconds"], 3),
+        "cpu_seconds": round(best["cpu_seconds"], 3),
+        "all_seconds": [round(result["seconds"], 3) for result in results],
+        "peak_mib": max(result["peak_mib"] for result in results),
+        "import_mib": min(result["import_mib"] for result in results),
+    }
+
+
+def _parser() -> argparse.ArgumentParser:
+    # Without abbreviations: a misspelt option is an error, never a guess.
+    parser = argparse.ArgumentParser(prog="bench-train", description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser.add_argument(
+        "--sizes", type=_sizes, default=[(500, 2520), (2000, 2520)], help="symbols x days (500x2520,2000x2520)"
+    )
+    parser.add_argument("--repeats", type=positive, default=3, help="measurements at the required size (3)")
+    parser.add_argument("--trees", type=positive, help="trees of each LightGBM model (the shipped configuration's)")
+    parser.add_argument("--leaves", type=positive, help="leaves of each tree (the shipped configuration's)")
+    parser.add_argument(
+        "--parts", type=some_of(PARTS), default=list(PARTS), help=f"what to measure ({','.join(PARTS)})"
+    )
+    parser.add_argument(
+        "--output", type=Path, default=ROOT / ".cache/bench-train.json", help="report (.cache/bench-train.json)"
+    )
+    return parser
+
+
+def _sizes(text: str) -> list[tuple[int, int]]:
+    sizes = []
+    for part in text.split(","):
+        match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", part)
+        if match is None:
+            raise argparse.ArgumentTypeError(f"{part!r} is no size as 500x2520 (symbols x days)")
+        sizes.append((int(match[1]), int(match[2])))
+    return sizes
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+"""One layer at a time: all the others are switched off, and the playbook is killed."""
+
+from __future__ import annotations
+
+import functools
+import signal
+import time
+from collections.abc import Callable
+
+from tests.support.stage import Stage
+from tools.drills.catalogue.signals import PHASES
+from tools.drills.drill import FAILED, Drill, Expected, Seen, end_by_hand, finish
+
+WITHOUT_GUARD = ("-e", "run_guard=false")
+WITHOUT_SCHEDULE = ("-e", "spot_instance_expiry_role=")
+#: In minutes: a lease that lasts until a run is in a phase, on a loaded machine too; and one that outlasts every drill.
+SHORT = {"request": 1, "preflight": 2, "training": 2}
+LONG = 120
+#: After the lease: until a layer that looks now and then sees it, and the end of the machine.
+AFTER_LEASE_SECONDS = 20.0
+REAP_EVERY_SECONDS = 10.0
+
+
+def _lease(lease: int, dead_man: int) -> tuple[str, ...]:
+    return ("-e", f"spot_instance_lease_minutes={lease}", "-e", f"spot_instance_dead_man_minutes={dead_man}")
+
+
+def _lease_seconds(phase: str) -> float:
+    """At most so long after the signal the instance is gone."""
+    return SHORT[phase] * 60 + AFTER_LEASE_SECONDS
+
+
+def _only(phase: str, arguments: tuple[str, ...], wait: Callable[[Stage, float], None], stage: Stage) -> Seen:
+    """Kill a run without a guard in a phase, let one layer end its instance, and have the reaper sweep the rest."""
+    run = PHASES[phase].start(stage, *WITHOUT_GUARD, *arguments)
+    stage.wait_for_instance(run, ("pending", "running"))
+    since = time.monotonic()
+    run.kill(signal.SIGKILL)
+    run.wait(60)
+    wait(stage, _lease_seconds(phase) + 30)
+    seen = Seen(run, gone_after=round(time.monotonic() - since, 1))
+    seen.check(not stage.instances(), "the instance lives on")
+    for attempt in ("", " again"):
+        code, output = stage.playbook("reap")
+        seen.check(code == 0, f"reap.yml{attempt}: {output[-300:]}")
+    # The receipt of a run that nobody closed is written by whoever ends it by hand.
+    end_by_hand(run, stage, seen)
+    return seen
+
+
+def _until_gone(stage: Stage, seconds: float) -> None:
+    stage.wait_until(lambda: not stage.instances(), seconds)
+
+
+def _reap_until_gone(stage: Stage, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while stage.instances() and time.monotonic() < deadline:
+        stage.playbook("reap")
+        stage.wait_until(lambda: not stage.instances(), REAP_EVERY_SECONDS)
+
+
+def _failing(stage: Stage) -> Seen:
+    """A step that fails, without guard or schedule, and a dead-man switch that is far off."""
+    run = stage.play(
+        "-e", "preflight_only=true", "-e", "preflight_seconds=3", *WITHOUT_GUARD, *WITHOUT_SCHEDULE,
+        *_lease(LONG, LONG), settings={"preflight_seconds": 60},
+    )  # fmt: skip
+    run.wait_for_task("terminate")
+    return finish(run, stage)
+
+
+def _alone(layer: str, phase: str) -> tuple[Callable[[Stage, float], None], tuple[str, ...]]:
+    """How to wait for one layer, and how to switch the others off."""
+    short = SHORT[phase]
+    return {
+        "dead-man switch": (_until_gone, (*_lease(short, short), *WITHOUT_SCHEDULE)),
+        "reaper": (_reap_until_gone, (*_lease(short, LONG), *WITHOUT_SCHEDULE)),
+        "schedule": (_until_gone, _lease(short, LONG)),
+    }[layer]
+
+
+def _drill(layer: str, phase: str) -> Drill:
+    wait, arguments = _alone(layer, phase)
+    return Drill(
+        name=f"only-{layer.replace(' ', '-')}-{phase}",
+        broken="SIGKILL; no guard, and no other layer",
+        when=phase,
+        expected=Expected("interrupted", (137,), gone_within=_lease_seconds(phase)),
+        act=functools.partial(_only, phase, arguments, wait),
+        layer=layer,
+    )
+
+
+DRILLS = [_drill(layer, phase) for layer in ("dead-man switch", "reaper", "schedule") for phase in SHORT] + [
+    Drill(
+        name="only-playbook-preflight",
+        broken="a step fails; no guard, no schedule, dead-man switch far off",
+        when="preflight",
+        expected=Expected("failed", FAILED, gone_within=40),
+        act=_failing,
+        layer="playbook",
+    )
+]

@@ -1,0 +1,79 @@
+"""The playbook's process group gets a signal, in each step; the guard ends the instance."""
+
+from __future__ import annotations
+
+import functools
+import signal
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.support.playbook import Playbook
+from tests.support.stage import Stage
+from tools.drills.drill import Drill, Expected, Seen
+
+#: The promise: so long after `ansible-playbook` has died the instance is gone.
+GUARD_SECONDS = 10.0
+#: A launch that is under way when the playbook dies: the guard has to find the instance that comes of it.
+LAUNCH_MILLISECONDS = 1500
+#: Of a Ctrl-C Ansible makes 99, or an error of its own (1, 250), Python 130, and the guard 137 where nobody else does.
+CODES = {signal.SIGINT: (99, 130, 1, 250, 137), signal.SIGTERM: (143,), signal.SIGKILL: (137,)}
+PREFLIGHT = ("-e", "preflight_only=true")
+TRAINING = ("-e", "training_mode=full")
+
+
+@dataclass(frozen=True)
+class Phase:
+    """When a run is hit: `pause` seconds after a task of `step` began whose name holds `task`."""
+
+    step: str
+    task: str = ""
+    pause: float = 0.5
+    arguments: tuple[str, ...] = PREFLIGHT
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def start(self, stage: Stage, *arguments: str) -> Playbook:
+        """Start a run and come back in this phase.
+
+        Raises:
+            Stuck: The run does not come that far.
+        """
+        if self.step == "request":
+            stage.fault("latency", f"milliseconds={LAUNCH_MILLISECONDS}", "service=ec2", "action=RunInstances")
+        run = stage.play(*self.arguments, *arguments, settings={"preflight_seconds": 0, **self.settings})
+        run.wait_for_task(self.step, self.task)
+        time.sleep(self.pause)
+        return run
+
+
+PHASES = {
+    "request": Phase("request", "Launch", pause=0.8),
+    "bootstrap": Phase("bootstrap"),
+    "deps": Phase("deps", "Install", pause=2),
+    "preflight": Phase("preflight", "Check software", pause=2, settings={"preflight_seconds": 60}),
+    "training": Phase("full", "Follow", pause=2, arguments=TRAINING, settings={"folds": 60, "fold_seconds": 1}),
+    "termination": Phase("terminate", pause=0),
+}
+
+
+def _hit(phase: Phase, number: signal.Signals, stage: Stage) -> Seen:
+    run = phase.start(stage)
+    since = time.monotonic()
+    run.kill(number)
+    run.wait(60)
+    return Seen(run, since)
+
+
+DRILLS = [
+    Drill(
+        name=f"{number.name.lower()}-{name}",
+        broken=f"{number.name} to the playbook's process group",
+        when=name,
+        expected=Expected("interrupted", CODES[number], gone_within=GUARD_SECONDS),
+        act=functools.partial(_hit, phase, number),
+        fast=(number, name) in ((signal.SIGKILL, "request"), (signal.SIGTERM, "training")),
+        layer="guard",
+    )
+    for number in CODES
+    for name, phase in PHASES.items()
+]

@@ -1,0 +1,191 @@
+#!/usr/bin/env python3
+#!/usr/bin/env python3
+"""Write docs/inputs.md: every input of a run, from the roles' argument specs, their defaults and `group_vars/`.
+
+Usage: `inputs_doc.py [--check]`. As with `role_docs.py`, whose reading of argument specs this uses, the section between
+the two markers is generated and the rest is the author's. With `--check` nothing is written, and a page that is out of
+date is an error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+if not __package__:  # started as a file: Python then looks for modules beside it, not in the project
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from tools import role_docs
+
+PAGE = "docs/inputs.md"
+BEGIN = "<!-- inputs: begin, written by tools/inputs_doc.py -->"
+END = "<!-- inputs: end -->"
+RUN_ROLE = "run_open"
+"""The role whose argument spec describes the inputs of the run itself."""
+
+ROLE_ORDER = ("spot_instance", "bootstrap", "deps", "preflight", "training", "run_report")
+"""The roles in the order of a run; one that is not named here comes last."""
+
+
+class InputsDocError(Exception):
+    """The page or what it is made from is wrong; the text says which and how."""
+
+
+def main(arguments: Sequence[str] | None = None, root: Path | None = None) -> int:
+    """Write or check the page.
+
+    Args:
+        arguments: The command line without the program's name.
+        root: The project's folder; this script's own by default.
+
+    Returns:
+        The exit code: 0 done, 1 with one line on standard error.
+    """
+    parser = argparse.ArgumentParser(description="Write the inputs of a run into docs/inputs.md.", allow_abbrev=False)
+    parser.add_argument("--check", action="store_true", help="write nothing, fail where the page is out of date")
+    check = bool(parser.parse_args(arguments).check)
+    root = root or Path(__file__).resolve().parent.parent
+    try:
+        wanted = updated(root, (root / PAGE).read_text(encoding="utf-8"))
+    except (OSError, InputsDocError, role_docs.RoleDocsError) as error:
+        print(f"{PAGE}: {error}", file=sys.stderr)
+        return 1
+    return role_docs.bring_up_to_date(root, PAGE, wanted, check, "inputs_doc.py")
+
+
+def updated(root: Path, page: str) -> str:
+    """Return the page with its generated section brought up to date.
+
+    Args:
+        root: The project's folder.
+        page: The page's text.
+
+    Raises:
+        InputsDocError: The page has not exactly one pair of markers.
+    """
+    if page.count(BEGIN) != 1 or page.count(END) != 1 or page.index(BEGIN) > page.index(END):
+        raise InputsDocError(f"it needs these two lines, once each, in this order: {BEGIN} and {END}")
+    before, _, rest = page.partition(BEGIN)
+    return f"{before}{BEGIN}\n{section(root)}{END}{rest.partition(END)[2]}"
+
+
+def section(root: Path) -> str:
+    """Render the tables: the run's own inputs, then each role's, Markdown, ending with an empty line."""
+    shared, local, aws = (role_docs.load(root / "group_vars" / f"{name}.yml") for name in ("all", "local", "aws"))
+    lines = ["## The run", "", "| name | type | default | what it is |", "| --- | --- | --- | --- |"]
+    for one in _options(root / "roles" / RUN_ROLE):
+        lines.append(_row(one, _run_default(one, shared, local, aws)))
+    lines.append("")
+    passed = passed_by_playbooks(root)
+    for role in _in_order(role_docs.roles(root)):
+        own = [one for one in _options(role) if not one.required and one.name not in passed and "." not in one.name]
+        if role.name == RUN_ROLE or not own:
+            continue
+        lines += [f"## {role.name}", "", "| name | type | default | what it is |", "| --- | --- | --- | --- |"]
+        lines += [_row(one, _role_default(one, local, aws)) for one in own]
+        lines.append("")
+    return "\n".join(lines) + "\n"
+
+
+def names(root: Path) -> set[str]:
+    """Every input that the page lists, parts of a dictionary as `parent.part`."""
+    passed = passed_by_playbooks(root)
+    found: set[str] = set()
+    for role in role_docs.roles(root):
+        for one in _options(role):
+            if role.name == RUN_ROLE or not (one.required or one.name in passed):
+                found.add(one.name)
+    return found
+
+
+def passed_by_playbooks(root: Path) -> set[str]:
+    """The names that the playbooks give to the roles themselves: they are not for a person to set."""
+    found: set[str] = set()
+    for playbook in sorted(root.glob("playbooks/*.yml")):
+        found.update(_include_vars(yaml.safe_load(playbook.read_text(encoding="utf-8"))))
+    return found
+
+
+def _include_vars(node: Any) -> Iterator[str]:
+    """Walk a playbook for the `vars` of every `include_role`."""
+    if isinstance(node, list):
+        for entry in node:
+            yield from _include_vars(entry)
+    elif isinstance(node, dict):
+        if "ansible.builtin.include_role" in node:
+            yield from map(str, node.get("vars") or {})
+        for entry in node.values():
+            yield from _include_vars(entry)
+
+
+def _options(role: Path) -> list[role_docs.Input]:
+    """The options of every entry point of a role, each name once."""
+    found: dict[str, role_docs.Input] = {}
+    for spec in role_docs.entry_points(role).values():
+        for one in role_docs.inputs(spec.get("options") or {}):
+            found.setdefault(one.name, one)
+    return list(found.values())
+
+
+def _in_order(roles: Iterable[Path]) -> list[Path]:
+    """Sort roles as a run uses them."""
+    return sorted(roles, key=lambda role: (ROLE_ORDER.index(role.name) if role.name in ROLE_ORDER else 99, role.name))
+
+
+def _run_default(
+    one: role_docs.Input, shared: Mapping[str, Any], local: Mapping[str, Any], aws: Mapping[str, Any]
+) -> str:
+    """Say where the value of one of the run's own inputs comes from when nobody gives it."""
+    parent, _, part = one.name.partition(".")
+    if part:
+        parts = shared.get(parent) or {}
+        return _shown(parts[part]) if part in parts else "**required**" if one.required else "none"
+    if one.type == "dict" and one.name in shared:
+        return "see its parts"
+    if one.name in shared:
+        return _shown(shared[one.name])
+    return f"local: {_given(local, one.name)}, aws: {_given(aws, one.name)}"
+
+
+def _role_default(one: role_docs.Input, local: Mapping[str, Any], aws: Mapping[str, Any]) -> str:
+    """Say a role's default, and what an inventory's `group_vars` say instead."""
+    text = role_docs.default_cell(one)
+    for inventory, values in (("local", local), ("aws", aws)):
+        if one.name in values:
+            text += f"; {inventory}: {_shown(values[one.name])}"
+    return text
+
+
+def _given(values: Mapping[str, Any], name: str) -> str:
+    """Say what an inventory sets, or that it leaves the choice to the user."""
+    return _shown(values[name]) if name in values else "**required**"
+
+
+def _shown(value: Any) -> str:
+    """Write a value for a table; a computed one is said in words, not in Jinja."""
+    if isinstance(value, str) and "{{" in value:
+        return _COMPUTED.get(value.rpartition("}}")[2] or value.strip(), "computed")
+    return f"`{role_docs.value_text(value)}`"
+
+
+_COMPUTED = {
+    "/runs": "`runs` in the clone",
+    "/files/predictor": "`files/predictor` in the clone",
+    "{{ now(utc=true, fmt='%Y-%m-%d') }}": "today (UTC)",
+    "{{ ansible_playbook_python | realpath }}": "the controller's own Python",
+}
+"""What the computed values of `group_vars/` are, by their end or as a whole."""
+
+
+def _row(one: role_docs.Input, default: str) -> str:
+    """One line of a table."""
+    return f"| `{one.name}` | {one.type} | {default} | {role_docs.description_cell(one)} |"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,271 @@
+"""Everything that the policies are for, done once under all of them, and every question that was put to them.
+
+A preflight whose sessions are cut, which tells by e-mail and to a topic how it went; a training whose instance is taken
+back; the account checks as a role, for both markets and an image of one's own; a sweep of what dead runs left, one of
+them not to be ended; the end of a second instance of an attempt; what a preflight and a training ask of AWS on the
+instance, and a preflight that tries to write although another policy of its role lets it; a schedule that ends an
+instance; a rollback.
+"""
+
+from __future__ import annotations
+
+import bisect
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from local_aws import control
+
+from tests.support.account import DATA_BUCKET, ROOT, TRANSPORT_BUCKET
+from tests.support.playbook import Playbook
+from tools.policies.scene import PAST, PROJECT, ROLES, Scene, now, tags_of
+from tools.policies.statements import filled
+
+CARELESS = f"{PROJECT}-careless"
+"""A preflight's role that somebody gave a policy more, with which it could write."""
+EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
+CONTROLLERS_ROLE = f"{PROJECT}-ci"
+OWN_IMAGE = f"/{PROJECT}/image"
+ARCHIVED = ("2022-12-15", "2022-12-22")
+"""Days whose sets the recorded trainings archive, and put live one after the other."""
+DELETES = 10
+"""As often as one sweep tries to delete a schedule: five times, each by two attempts of boto."""
+NOTICE_SECONDS = 4
+"""EC2 gives two minutes; nobody here need wait for them."""
+# What roles/spot_instance/tasks/checks.yml asks, for both markets and with an image of one's own.
+CHECKS: dict[str, Any] = {
+    "region": "us-east-1",
+    "preflight": False,
+    "project": PROJECT,
+    "tags": {"project": PROJECT},
+    "types": ["c5.large"],
+    "markets": ["spot", "on-demand"],
+    "max_price": "",
+    "on_demand": {"c5.large": 0.085},
+    "subnet_filters": {"default-for-az": "true"},
+    "security_group": PROJECT,
+    "profile": ROLES["training_instance"],
+    "image_parameter": OWN_IMAGE,
+    "volume_gb": 30,
+    "data_bucket": DATA_BUCKET,
+    "transport_bucket": TRANSPORT_BUCKET,
+    "arctic_prefix": "arcticdb",
+    "artefact_prefixes": ["predictor/", "health/", "data_manifest/"],
+    "expiry_role": ROLES["expiry"],
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One question to the policies, and where it came up."""
+
+    line: dict[str, Any]
+    where: str
+
+
+@dataclass
+class Recording:
+    """All questions of the recorded runs but those of the account's owner, and the policies in force."""
+
+    asked: list[Asked]
+    in_force: dict[str, list[str]] = field(default_factory=dict)
+    """Names of the policies of ``files/iam`` that a user or a role had."""
+    beside: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """Other policies that a role had."""
+
+
+class _Recorder:
+    """Does it all, and notes when what was done."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        self._marks: list[tuple[str, str]] = []
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """What is asked meanwhile belongs to this part."""
+        self._marks.append((now(), name))
+        yield
+        self._marks.append((now(), "afterwards"))
+
+    def where(self, time: str) -> str:
+        """Where a question of this time came up."""
+        marks = sorted(self._marks)
+        found = bisect.bisect_right([moment for moment, _ in marks], time) - 1
+        return marks[found][1] if found >= 0 else "before"
+
+    def run(self, name: str, *arguments: str, **settings: Any) -> Playbook:
+        """Start a run; the steps of its record are the parts."""
+        runs = self.scene.folder / name
+        source = self.scene.source(**settings)
+        return Playbook(self.scene.account, runs, self.scene.folder / f"{name}.txt", *source, *arguments)
+
+    def end(self, name: str, run: Playbook) -> None:
+        """Wait for the run, which passes."""
+        assert run.wait() == 0, run.output[-3000:]
+        step = ""
+        for event in run.events('"task_started"'):
+            if event["step"] and event["step"] != step:
+                step = event["step"]
+                self._marks.append((event["time"], f"{name}, {step}"))
+        self._marks.append((now(), "afterwards"))
+
+    def _instance_of(self, run: Playbook) -> str:
+        running = self.scene.cloud.instances(("running",))
+        return next(each.id for each in running if each.tags.get("run_id") == run.run_id)
+
+    def fault(self, kind: str, **parameters: str | int) -> None:
+        """Break something at once: the command line would take seconds to start, and a run goes on meanwhile."""
+        given = {name: str(value) for name, value in parameters.items()}
+        control.call(self.scene.reservation, "fault", {"kind": kind, "parameters": given})
+
+    def preflight(self) -> None:
+        run = self.run("preflight", "-e", "preflight_only=true", *self.scene.notified(), preflight_seconds=6)
+        run.wait_for_task("preflight", "Check software")
+        instance = self._instance_of(run)
+
+        def resumed() -> bool:
+            # A cut between two sessions, or before the first byte of one, leaves none to take up again.
+            self.fault("cut", instance=instance)
+            return any(each["permission"] == "ssm:ResumeSession" for each in self.scene.decisions())
+
+        self.scene.wait(resumed, "a session that was cut and taken up again")
+        self.end("preflight", run)
+
+    def training(self) -> None:
+        run = self.run("training", "-e", "training_mode=full", folds=12, fold_seconds=1)
+        run.wait_for("the training", lambda: any(run.events("Follow the training")))
+        # The schedule outlives the attempt, and the next one finds it there.
+        self.fault("error", service="scheduler", action="DeleteSchedule", count=DELETES)
+        self.fault("interrupt", instance=self._instance_of(run), seconds=NOTICE_SECONDS)
+        self.end("training", run)
+
+    def checks(self) -> None:
+        """The account checks by a controller that is a role, asked for both markets and an image of one's own."""
+        scene = self.scene
+        image = scene.cloud.ec2.register_image(Name="own", Architecture="x86_64", RootDeviceName="/dev/xvda")["ImageId"]
+        scene.account.client("ssm").put_parameter(Name=OWN_IMAGE, Value=image, Type="String", Overwrite=True)
+        _role(scene, CONTROLLERS_ROLE, {"AWS": "*"}, filled("controller"))
+        arn = f"arn:aws:iam::123456789012:role/{CONTROLLERS_ROLE}"
+        keys = scene.account.client("sts").assume_role(RoleArn=arn, RoleSessionName="ci")["Credentials"]
+        environment = {
+            **scene.reservation.client_environment(),
+            "AWS_ACCESS_KEY_ID": keys["AccessKeyId"],
+            "AWS_SECRET_ACCESS_KEY": keys["SecretAccessKey"],
+            "AWS_SESSION_TOKEN": keys["SessionToken"],
+            "ANSIBLE_ACTION_PLUGINS": str(ROOT / "roles" / "spot_instance" / "action_plugins"),
+        }
+        scene.account.local_aws(
+            "fault", "error", "service=servicequotas", "action=GetServiceQuota", "code=NoSuchResourceException",
+            "status=400", "count=1",
+        )  # fmt: skip
+        with self.part("checks of the account as a role"):
+            told = scene.ad_hoc("account_checks", CHECKS, environment)
+        wrong = [each for each in told["checks"] if each["status"] != "pass"]
+        assert not wrong, wrong
+
+    def sweep(self) -> None:
+        """What is past its lease, and by its tags what a run left of which an instance cannot be ended."""
+        scene, past = self.scene, tags_of("20260101T000000Z-dead", PAST)
+        kept_run = "20260101T000000Z-kept"
+        cloud = scene.cloud
+        instance = cloud.launch(past, past)
+        kept = cloud.launch(tags_of(kept_run), DisableApiTermination=True)
+        cloud.volume(past)
+        cloud.template(f"{PROJECT}-20260101T000000Z-dead", past)
+        for run_id in ("20260101T000000Z-dead", kept_run):
+            cloud.schedule(f"{PROJECT}-{run_id}")
+        cloud.key(f"{instance}/a")
+        scene.wait(lambda: len(cloud.instances(("running",))) == 2, "two instances that run")
+        with self.part("reap"):
+            code, output = scene.playbook("reap")
+        assert code == 0, output[-3000:]
+        with self.part("terminate"):
+            code, output = scene.playbook("terminate", "-e", f"run_id={kept_run}", "-e", f"runs_dir={scene.folder}")
+        assert code != 0 and f"terminate {kept}" in output, output[-3000:]
+        cloud.ec2.modify_instance_attribute(InstanceId=kept, DisableApiTermination={"Value": False})
+        cloud.ec2.terminate_instances(InstanceIds=[kept])
+        scene.wait(lambda: cloud.instances() == [], "the end of all instances")
+
+    def second_instance(self) -> None:
+        """As the role spot_instance ends a second instance of an attempt."""
+        scene = self.scene
+        instance = scene.cloud.launch(tags_of("twice"))
+        asked = {"state": "absent", "instance_ids": [instance], "wait": False, "region": "us-east-1"}
+        with self.part("end of a second instance"):
+            scene.ad_hoc("amazon.aws.ec2_instance", asked, scene.reservation.client_environment())
+
+    def instances(self) -> None:
+        scene, wrong = self.scene, []
+        trust = {"Service": "ec2.amazonaws.com"}
+        _role(scene, CARELESS, trust, filled("preflight_instance"), EVERYTHING)
+        iam = scene.account.client("iam")
+        iam.create_instance_profile(InstanceProfileName=CARELESS)
+        iam.add_role_to_instance_profile(InstanceProfileName=CARELESS, RoleName=CARELESS)
+        # The second training reads what the first has written, and replaces it; so does the preflight after it.
+        for kind, role, run_date, run_id, words in (
+            ("training", ROLES["training_instance"], ARCHIVED[0], "first", "can be listed"),
+            ("training", ROLES["training_instance"], ARCHIVED[1], "second", "can be listed"),
+            ("preflight", ROLES["preflight_instance"], ARCHIVED[1], "third", "can be listed"),
+            ("overreach", CARELESS, ARCHIVED[1], "fourth", "AccessDenied"),
+        ):
+            name = {"overreach": "preflight that tries to write"}.get(kind, f"{kind} on the instance")
+            with self.part(name):
+                told = scene.errand(kind, role, run_date, run_id)
+            if words not in told:
+                wrong.append(f"{kind}: {told}")
+        assert not wrong, wrong
+
+    def expiry(self) -> None:
+        with self.part("schedule in the cloud"):
+            ended, denied = self.scene.expire("expires")
+        assert ended, denied
+
+    def rollback(self) -> None:
+        """To a set that was made room for, as docs/real-aws.md lets one: it is put there anew."""
+        self.scene.make_room(ARCHIVED[0])
+        with self.part("rollback"):
+            code, output = self.scene.playbook(
+                "rollback", "-e", f"to={ARCHIVED[0]}", "-e", f"runs_dir={self.scene.folder}"
+            )
+        assert code == 0, output[-3000:]
+
+
+def record(scene: Scene) -> Recording:
+    """Do everything."""
+    recorder = _Recorder(scene)
+    for work in (
+        recorder.preflight,
+        recorder.training,
+        recorder.checks,
+        recorder.sweep,
+        recorder.second_instance,
+        recorder.instances,
+        recorder.expiry,
+        recorder.rollback,
+    ):
+        work()
+    asked = [Asked(line, recorder.where(line["time"])) for line in scene.decisions() if line["source"] != "operator"]
+    in_force = {role: [policy] for policy, role in ROLES.items()}
+    in_force |= {
+        "controller": ["controller", "controller_notifications"],
+        CONTROLLERS_ROLE: ["controller"],
+        CARELESS: ["preflight_instance"],
+    }
+    return Recording(asked, in_force, {CARELESS: [EVERYTHING]})
+
+
+def archive_sets(scene: Scene) -> None:
+    """The two sets of weights of the recorded trainings, in a scene that is not recorded."""
+    for day in ARCHIVED:
+        scene.errand("training", ROLES["training_instance"], day, f"of-{day}")
+
+
+def _role(scene: Scene, name: str, principal: dict[str, str], *policies: dict[str, Any]) -> None:
+    iam = scene.account.client("iam")
+    trust = {"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}
+    iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}))
+    for number, policy in enumerate(policies):
+        iam.put_role_policy(RoleName=name, PolicyName=f"policy-{number}", PolicyDocument=json.dumps(policy))

@@ -1,0 +1,244 @@
+"""An embedded AWS that starts under the supplied policies, and everything that uses one of them in it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+from local_aws import control, decisions
+from local_aws.state import reserve
+
+from tests.support.account import DATA_BUCKET, ROOT, EmbeddedAccount, practice_source
+from tests.support.cloud import Cloud
+from tests.support.waiting import happens
+from tools.policies.statements import ACCOUNT, filled
+
+PROJECT = "spot-train"
+SENDER = "trainer@example.org"
+TOPIC = f"{PROJECT}-runs"
+ROLES = {
+    "preflight_instance": f"{PROJECT}-preflight",
+    "training_instance": f"{PROJECT}-training",
+    "expiry": f"{PROJECT}-expiry",
+    "rollback": f"{PROJECT}-rollback",
+}
+PAST = "2026-01-01T00:00:00Z"
+WEIGHTS = "predictor/weights/meta"
+LONGEST_SECONDS = 120.0
+#: Prints on the console what the metadata service hands out to the role of the instance.
+SHOW_KEYS = """#!/bin/sh
+service=$AWS_EC2_METADATA_SERVICE_ENDPOINT
+token=$(curl -sf -X PUT "$service/latest/api/token" -H 'X-aws-ec2-metadata-token-ttl-seconds: 60')
+echo "keys $(curl -sf -H "X-aws-ec2-metadata-token: $token" \\
+  "$service/latest/meta-data/iam/security-credentials/{profile}" | tr -d '\\n')"
+"""
+
+
+class Scene:
+    """An account without prices, and what is done in it."""
+
+    def __init__(self, folder: Path) -> None:
+        """Nothing is started yet; ``folder`` gets all of it."""
+        self.folder = folder
+        self.account = EmbeddedAccount(folder)
+        self._runs = 0
+
+    @contextmanager
+    def running(self) -> Iterator[Scene]:
+        """Start it; stop it at the end."""
+        try:
+            seed = self._describe()
+            self.account.local_aws("start", "--boot-delay", "0", "--decisions", "--seed", str(seed))
+            self.cloud = Cloud(self.account)
+            self.reservation = reserve(self.folder / "aws")
+            self.cloud.s3.put_object(Bucket=DATA_BUCKET, Key="arcticdb/universe/_arctic_cfg/cref", Body=b"prices")
+            self.account.client("ses").verify_email_identity(EmailAddress=SENDER)
+            self.topic = str(self.account.client("sns").create_topic(Name=TOPIC)["TopicArn"])
+            self.use("controller_notifications")
+            yield self
+        finally:
+            self.account.local_aws("stop")
+
+    def _describe(self) -> Path:
+        """Describe the project's own account, without prices: nothing here needs them, and to load them takes seconds.
+
+        Returns:
+            The description, and beside it the inventory that names it.
+        """
+        account = yaml.safe_load(ACCOUNT.read_text(encoding="utf-8"))
+        del account["prices"]
+        account["controller_policy"] = str((ACCOUNT.parent / account["controller_policy"]).resolve())
+        for role in account["roles"].values():
+            role["policies"] = [str((ACCOUNT.parent / policy).resolve()) for policy in role["policies"]]
+        path = self.folder / "account.yml"
+        path.write_text(yaml.safe_dump(account), encoding="utf-8")
+        inventory = self.folder / "local_aws.yml"
+        inventory.write_text(yaml.safe_dump({"plugin": "local_aws", "home": "aws", "account": path.name}))
+        self.inventory = ["-i", str(inventory)]
+        return path
+
+    def use(self, policy: str, leave_out: str = "") -> None:
+        """Put a policy into force, without one of its statements."""
+        document, iam = filled(policy, leave_out), self.account.client("iam")
+        if policy == "controller":
+            control.call(self.reservation, "account", {"controller_policy": document})
+        elif policy == "controller_notifications":
+            iam.put_user_policy(UserName="controller", PolicyName=policy, PolicyDocument=json.dumps(document))
+        else:
+            iam.put_role_policy(RoleName=ROLES[policy], PolicyName=policy, PolicyDocument=json.dumps(document))
+
+    @contextmanager
+    def without(self, policy: str, sid: str) -> Iterator[None]:
+        """A policy without one of its statements, and whole again."""
+        self.use(policy, sid)
+        try:
+            yield
+        finally:
+            self.use(policy)
+
+    def decisions(self) -> Iterator[dict[str, Any]]:
+        """What the policies were asked so far, and what they answered."""
+        return decisions.read(self.folder / "aws" / "decisions.jsonl")
+
+    # what uses the policies
+
+    def source(self, **settings: Any) -> list[str]:
+        """The options that have a run take a practice project of its own."""
+        self._runs += 1
+        source = practice_source(self.folder / f"practice-{self._runs}", settings)
+        return [*self.inventory, "-e", json.dumps({"training_source": source})]
+
+    def notified(self) -> list[str]:
+        """The options that have a run tell by e-mail and to the topic how it went."""
+        inputs = {
+            "email_to": ["ops@example.org"],
+            "email_from": SENDER,
+            "email_via": "ses",
+            "sns_topic_arn": self.topic,
+        }
+        return ["-e", json.dumps({f"run_report_{name}": value for name, value in inputs.items()})]
+
+    def train(self, *arguments: str) -> tuple[int, str, dict[str, Any]]:
+        """Run ``train.yml`` on a practice project; exit code, output and receipt."""
+        source = self.source()
+        runs = self.folder / f"runs-{self._runs}"
+        answer = self.account.command(
+            "ansible-playbook", "train.yml", *source, "-e", f"runs_dir={runs}", *arguments, check=False
+        )
+        receipt = runs / "latest" / "receipt.json"
+        told = json.loads(receipt.read_text(encoding="utf-8")) if receipt.exists() else {}
+        return answer.returncode, answer.stdout + answer.stderr, told
+
+    def playbook(self, name: str, *arguments: str) -> tuple[int, str]:
+        """Run another playbook; exit code and output."""
+        path = f"playbooks/{name}.yml"
+        answer = self.account.command("ansible-playbook", *self.inventory, path, *arguments, check=False)
+        return answer.returncode, answer.stdout + answer.stderr
+
+    def ad_hoc(self, module: str, arguments: dict[str, Any], environment: dict[str, str]) -> dict[str, Any]:
+        """Run one module or action on the controller, in this environment; its result.
+
+        Raises:
+            AssertionError: It failed.
+        """
+        answer = self.account.command(
+            "env", *(f"{name}={value}" for name, value in environment.items()), "ANSIBLE_CALLBACK_RESULT_FORMAT=json",
+            "ansible", "localhost", "-i", "localhost,", "-c", "local",
+            "-e", json.dumps({"ansible_python_interpreter": "{{ ansible_playbook_python }}"}),
+            "-m", module, "-a", json.dumps(arguments),
+        )  # fmt: skip
+        result: dict[str, Any] = json.loads(answer.stdout.partition("=> ")[2])
+        return result
+
+    def errand(self, kind: str, profile: str, run_date: str = "2022-12-22", run_id: str = "first") -> str:
+        """Do what the training project asks of AWS with the keys of an instance, as its metadata service gives them.
+
+        Not on the instance: its machine does not see this folder, wherever that is.
+
+        Returns:
+            What the errand says of it.
+        """
+        instance = self.cloud.launch(
+            {}, user_data=SHOW_KEYS.format(profile=profile), IamInstanceProfile={"Name": profile}
+        )
+        told: list[str] = []
+
+        def shown() -> bool:
+            lines = self.account.local_aws("console", instance).splitlines()
+            told[:] = [line.partition("keys ")[2] for line in lines if "keys {" in line]
+            return bool(told)
+
+        try:
+            self.wait(shown, f"the keys of {instance}")
+            keys = json.loads(told[0])
+            answer = self.account.command(
+                "env", f"AWS_ACCESS_KEY_ID={keys['AccessKeyId']}", f"AWS_SECRET_ACCESS_KEY={keys['SecretAccessKey']}",
+                f"AWS_SESSION_TOKEN={keys['Token']}", f"AWS_ENDPOINT_URL={self.reservation.endpoint}",
+                "AWS_REGION=us-east-1", f"PYTHONPATH={ROOT / 'files' / 'predictor' / 'src'}",
+                sys.executable, str(Path(__file__).with_name("errand.py")), kind, DATA_BUCKET, run_date, run_id,
+            )  # fmt: skip
+        finally:
+            self.cloud.ec2.terminate_instances(InstanceIds=[instance])
+        return answer.stdout.partition("errand: ")[2].strip()
+
+    def expire(self, run_id: str) -> tuple[bool, str]:
+        """Have the schedule in the cloud end an instance; whether it does, and what was denied."""
+        schedule = _schedule_maker()
+        instance = self.cloud.launch(tags_of(run_id))
+        self.wait(lambda: self.cloud.state(instance) == "running", f"{instance} running")
+        since = now()
+        role = f"arn:aws:iam::123456789012:role/{ROLES['expiry']}"
+        wanted = schedule(PROJECT, run_id, dt.datetime.now(dt.UTC), role)
+        self.cloud.controller("scheduler").create_schedule(**wanted)
+        denied: list[str] = []
+
+        def over() -> bool:
+            lines = [each for each in self.decisions() if each["time"] > since and not each["allowed"]]
+            denied[:] = [f"{e['source']} may not {e['permission']} on {e['resource']}" for e in lines]
+            return bool(denied) or self.cloud.state(instance) == "terminated"
+
+        self.wait(over, f"the schedule of {run_id}")
+        ended = self.cloud.state(instance) == "terminated"
+        self.cloud.ec2.terminate_instances(InstanceIds=[instance])
+        return ended, denied[0] if denied else ""
+
+    def live_date(self) -> str:
+        """The day of the set of weights that is live."""
+        manifest = self.cloud.s3.get_object(Bucket=DATA_BUCKET, Key=f"{WEIGHTS}/manifest.json")["Body"].read()
+        return str(json.loads(manifest)["run_date"])
+
+    def make_room(self, run_date: str) -> None:
+        """Delete what was put live of a day's set, as docs/real-aws.md lets one; its archive stays."""
+        s3 = self.cloud.s3
+        for each in s3.list_objects_v2(Bucket=DATA_BUCKET, Prefix=f"{WEIGHTS}/versions/{run_date}").get("Contents", []):
+            s3.delete_object(Bucket=DATA_BUCKET, Key=each["Key"])
+
+    def wait(self, happened: Callable[[], bool], what: str) -> None:
+        """Wait until something has happened.
+
+        Raises:
+            AssertionError: It did not in time.
+        """
+        assert happens(happened, within=LONGEST_SECONDS), f"it did not happen within {LONGEST_SECONDS:.0f} s: {what}"
+
+
+def tags_of(run_id: str, lease: str = "2099-01-01T00:00:00Z") -> dict[str, str]:
+    """The tags of what a run launches."""
+    return {"project": PROJECT, "run_id": run_id, "mode": "preflight", "attempt": "1", "lease_expires": lease}
+
+
+def now() -> str:
+    """The time as the ledger writes it."""
+    return dt.datetime.now(dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _schedule_maker() -> Callable[..., dict[str, Any]]:
+    from roles.spot_instance.library.expiry_schedule import schedule
+
+    return schedule

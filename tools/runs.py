@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+"""List the runs of a folder, the newest first, and refresh the page of all runs: `make runs`.
+
+Whatever lies there is one line: a run that goes on, one that was cut off, a damaged receipt, a folder of no run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+ROOT = Path(__file__).resolve().parents[1]
+REPORT = ROOT / "roles" / "run_report"
+MODES = ("preflight", "smoke", "full", "both", "rollback")
+
+
+class Parser(argparse.ArgumentParser):
+    """One that says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say it, and leave with 2."""
+        self.exit(2, f"{self.prog}: {message} (--help shows what there is)\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """List the runs.
+
+    Returns:
+        The exit code: 0, or 1 where the folder cannot be read.
+    """
+    options = parse(arguments)
+    from ansible_collections.spot_train.core.plugins.module_utils.report.index import read_runs
+    from ansible_collections.spot_train.core.plugins.module_utils.report.index_page import INDEX, headline
+    from ansible_collections.spot_train.core.plugins.module_utils.report.listing import listing
+
+    try:
+        runs = read_runs(options.runs_dir)
+    except OSError as error:
+        print(f"runs: {options.runs_dir} cannot be read: {error.strerror}", file=sys.stderr)
+        return 1
+    if options.runs_dir.is_dir():
+        refresh(options.runs_dir)
+    chosen = [run for run in runs if options.mode is None or run.mode == options.mode][: options.last]
+    if options.json:
+        print(json.dumps([run.fields() for run in chosen], indent=2))
+        return 0
+    terminal = sys.stdout.isatty()
+    width = shutil.get_terminal_size().columns if terminal else None
+    for line in listing(chosen, width, terminal and coloured(os.environ)):
+        print(line)
+    if not runs:
+        print(f"There is no run in {shown(options.runs_dir)} yet: make preflight and make train make one.")
+        return 0
+    if not chosen:
+        print(f"No run of mode {options.mode}.")
+    print(f"{headline(runs)} All of them: {shown(options.runs_dir / INDEX)}")
+    return 0
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the options."""
+    parser = Parser(prog="runs", description=__doc__.partition("\n")[0], allow_abbrev=False)
+    parser.add_argument("--last", type=_count, metavar="N", help="no more than the newest N")
+    parser.add_argument("--mode", choices=MODES, help="only these")
+    parser.add_argument("--json", action="store_true", help="every field, as JSON")
+    parser.add_argument("--runs-dir", type=Path, default=ROOT / "runs", metavar="DIR", help="folder of runs (runs)")
+    return parser.parse_args(arguments)
+
+
+def refresh(folder: Path) -> None:
+    """Write the page of all runs; where it cannot be written, say so: the list is there all the same."""
+    from ansible_collections.spot_train.core.plugins.module_utils.report.index_page import INDEX, write_index
+
+    try:
+        write_index(folder, REPORT / "templates")
+    except OSError as error:
+        print(f"runs: {shown(folder / INDEX)} could not be written: {error.strerror}", file=sys.stderr)
+
+
+def coloured(environment: Mapping[str, str]) -> bool:
+    """Say whether a terminal wants colours."""
+    return not environment.get("NO_COLOR") and environment.get("TERM", "dumb") != "dumb"
+
+
+def shown(path: Path) -> str:
+    """Return a path as short as it can be said from here."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
+def _count(text: str) -> int:
+    """Read a count of at least one."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no count: say 1 or more")
+    return int(text)
+
+
+if __name__ == "__main__":
+    try:
+        code = main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # `make runs | head`: whoever read has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code)
