@@ -18,7 +18,7 @@ from typing import Any
 
 from local_aws import control
 
-from tests.support.account import DATA_BUCKET, ROOT, TRANSPORT_BUCKET
+from tests.support.account import DATA_BUCKET, TRANSPORT_BUCKET
 from tests.support.playbook import Playbook
 from tools.policies.scene import PAST, PROJECT, ROLES, Scene, now, tags_of
 from tools.policies.statements import filled
@@ -155,14 +155,13 @@ class _Recorder:
             "AWS_ACCESS_KEY_ID": keys["AccessKeyId"],
             "AWS_SECRET_ACCESS_KEY": keys["SecretAccessKey"],
             "AWS_SESSION_TOKEN": keys["SessionToken"],
-            "ANSIBLE_ACTION_PLUGINS": str(ROOT / "roles" / "spot_instance" / "action_plugins"),
         }
         scene.account.local_aws(
             "fault", "error", "service=servicequotas", "action=GetServiceQuota", "code=NoSuchResourceException",
             "status=400", "count=1",
         )  # fmt: skip
         with self.part("checks of the account as a role"):
-            told = scene.ad_hoc("account_checks", CHECKS, environment)
+            told = scene.ad_hoc("spot_train.core.account_checks", CHECKS, environment)
         wrong = [each for each in told["checks"] if each["status"] != "pass"]
         assert not wrong, wrong
 

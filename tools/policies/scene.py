@@ -239,6 +239,6 @@ def now() -> str:
 
 
 def _schedule_maker() -> Callable[..., dict[str, Any]]:
-    from roles.spot_instance.library.expiry_schedule import schedule
+    from ansible_collections.spot_train.core.plugins.modules.expiry_schedule import schedule
 
     return schedule

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
-import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,7 +16,6 @@ from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 from local_aws import substitutions
 
-from tests import ansible_plugins  # the collections' modules are found by Ansible's loader, which this sets up
 from tests.support.account import ROOT
 
 ROLE = ROOT / "roles" / "aws_account"
@@ -27,20 +25,13 @@ TAGS = {"project": "spot-train"}
 MADE = {"made_by": "aws_setup"}
 RULE = {"id": "r", "prefix": "runs/", "days": 14}
 
-assert ansible_plugins
+
+def load(name: str) -> ModuleType:
+    """A plugin of the collection as a module."""
+    return importlib.import_module(f"ansible_collections.spot_train.core.plugins.{name}")
 
 
-def load(path: str) -> ModuleType:
-    """One file of the role as a module."""
-    spec = importlib.util.spec_from_file_location(Path(path).stem, ROLE / path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-fill_policy = load("filter_plugins/fill_policy.py").fill_policy
+fill_policy = load("filter.fill_policy").fill_policy
 
 
 @pytest.mark.parametrize("policy", POLICIES, ids=lambda path: path.stem)
@@ -90,7 +81,7 @@ def test_the_names_that_set_up_makes_are_those_that_a_run_uses() -> None:
 
 @pytest.mark.parametrize(("code", "status"), [("403", 403), ("301", 301)])
 def test_a_bucket_of_another_account_is_one_clear_line(code: str, status: int) -> None:
-    module = load("library/account_bucket_info.py")
+    module = load("modules.account_bucket_info")
     s3 = client("s3")
     with Stubber(s3) as stub, pytest.raises(module.NotOursError) as caught:
         stub.add_client_error("head_bucket", code, http_status_code=status)
@@ -100,7 +91,7 @@ def test_a_bucket_of_another_account_is_one_clear_line(code: str, status: int) -
 
 
 def test_old_versions_alone_make_a_bucket_one_that_holds_something() -> None:
-    module = load("library/account_bucket_info.py")
+    module = load("modules.account_bucket_info")
     s3 = client("s3")
     with Stubber(s3) as stub:
         stub.add_response("head_bucket", {"BucketRegion": "eu-west-1"})
@@ -128,7 +119,7 @@ def test_old_versions_alone_make_a_bucket_one_that_holds_something() -> None:
     ],
 )
 def test_a_key_of_a_customer_is_told_from_s3_s_own(key: str | None, told: str | None) -> None:
-    module = load("library/account_bucket_info.py")
+    module = load("modules.account_bucket_info")
     s3 = client("s3")
     default = {"SSEAlgorithm": "aws:kms", **({"KMSMasterKeyID": key} if key else {})}
     rules = {"Rules": [{"ApplyServerSideEncryptionByDefault": default}]}
@@ -146,7 +137,7 @@ def test_a_key_of_a_customer_is_told_from_s3_s_own(key: str | None, told: str | 
 
 
 def test_a_bucket_is_emptied_of_every_version_by_its_name_of_markers_and_of_uploads() -> None:
-    module = load("library/account_bucket_empty.py")
+    module = load("modules.account_bucket_empty")
     s3 = client("s3")
     first = {"IsTruncated": True, "NextKeyMarker": "a", "NextVersionIdMarker": "null",
              "Versions": [{"Key": "a", "VersionId": "null"}]}  # fmt: skip
@@ -166,7 +157,7 @@ def test_a_bucket_is_emptied_of_every_version_by_its_name_of_markers_and_of_uplo
 
 
 def test_a_version_that_s3_keeps_is_an_error() -> None:
-    module = load("library/account_bucket_empty.py")
+    module = load("modules.account_bucket_empty")
     s3 = client("s3")
     kept = {"Key": "a", "VersionId": "1", "Code": "AccessDenied", "Message": "it is locked"}
     with (
@@ -186,7 +177,7 @@ def deletion(versions: list[tuple[str, str]]) -> dict[str, Any]:
 
 
 def test_what_is_not_there_has_no_marks_and_what_is_tells_them() -> None:
-    module = load("library/account_marks_info.py")
+    module = load("modules.account_marks_info")
     iam, sns, arn = client("iam"), client("sns"), "arn:aws:sns:us-east-1:123456789012:runs"
     with Stubber(iam) as stub, Stubber(sns) as topics:
         stub.add_client_error("list_role_tags", "NoSuchEntity", http_status_code=404)
@@ -203,7 +194,7 @@ def test_what_is_not_there_has_no_marks_and_what_is_tells_them() -> None:
 
 
 def test_what_runs_have_left_is_told_and_what_has_ended_or_is_another_project_s_is_not() -> None:
-    module = load("library/account_runs_info.py")
+    module = load("modules.account_runs_info")
     ec2, scheduler = client("ec2"), client("scheduler")
     run = "spot-train-20260105T090000Z-0a1b2c"
     requests = [
@@ -225,7 +216,7 @@ def test_what_runs_have_left_is_told_and_what_has_ended_or_is_another_project_s_
 
 
 def test_a_bucket_that_is_there_keeps_its_key_and_gets_what_it_lacks() -> None:
-    action = load("action_plugins/account_bucket.py")
+    action = load("action.account_bucket")
     there = {"exists": True, "encryption": "aws:kms", "public_access_blocked": False, "tags": {"team": "a"},
              "versioning": "Enabled", "rules": [{"ID": "other", "Status": "Enabled"}]}  # fmt: skip
     wanted = {"tags": TAGS, "made_tags": MADE, "versioned": None, "rules": [RULE]}
@@ -240,7 +231,7 @@ def test_a_bucket_that_is_there_keeps_its_key_and_gets_what_it_lacks() -> None:
 
 
 def test_only_a_bucket_that_is_made_here_is_marked_as_made_here() -> None:
-    action = load("action_plugins/account_bucket.py")
+    action = load("action.account_bucket")
     wanted = {"tags": TAGS, "made_tags": MADE, "versioned": None, "rules": [RULE]}
     assert action.target(action.settings({"exists": False}, wanted), wanted)["tags"] == {**TAGS, **MADE}
 
@@ -258,7 +249,7 @@ def test_only_a_bucket_that_is_made_here_is_marked_as_made_here() -> None:
     ],
 )
 def test_a_rule_counts_only_if_it_does_what_is_wanted(rule: dict[str, Any], equal: bool) -> None:
-    action = load("action_plugins/account_bucket.py")
+    action = load("action.account_bucket")
     days = {"Expiration": {"Days": 14}, "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 14},
             "NoncurrentVersionExpiration": {"NoncurrentDays": 14}}  # fmt: skip
     there = {"exists": True, "encryption": "AES256", "public_access_blocked": True, "tags": TAGS, "versioning": None,
@@ -280,7 +271,7 @@ def test_a_rule_counts_only_if_it_does_what_is_wanted(rule: dict[str, Any], equa
 def test_the_role_for_spot_stays_where_it_is_in_use(
     answers: list[str], why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = load("library/spot_service_role.py")
+    module = load("modules.spot_service_role")
     monkeypatch.setattr(module, "LOOK_SECONDS", 0)
     iam = client("iam")
     with Stubber(iam) as stub:

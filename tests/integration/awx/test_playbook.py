@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +16,6 @@ from tools import awx_collection
 from tools.awx_check.apply import EXAMPLE, Ansible, apply
 from tools.awx_check.server import Controller, pages
 
-GATE = PROJECT / "plugins/action/controller_ready.py"
 SURVEYS = {"spot-train": {"spec": [{"variable": "training_mode"}]}}
 INPUTS: dict[str, dict[str, Any]] = {
     "data_bucket": {},
@@ -43,10 +42,7 @@ def started() -> Iterator[Controller]:
 
 @pytest.fixture(scope="module")
 def gate() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("controller_ready", GATE)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = importlib.import_module("ansible_collections.spot_train.core.plugins.action.controller_ready")
     return module
 
 

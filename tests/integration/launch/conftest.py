@@ -86,11 +86,10 @@ class Launching(Account):
     def module(self, name: str, **arguments: Any) -> dict[str, Any]:
         """Run one module of the role as the controller, and return its result."""
         done = subprocess.run(
-            [sys.executable, "-m", "ansible", "adhoc", "localhost", "-m", name, "-a",
-             json.dumps({"region": "us-east-1", **arguments}), "-M", str(ROLE / "library")],
+            [sys.executable, "-m", "ansible", "adhoc", "localhost", "-m", f"spot_train.core.{name}", "-a",
+             json.dumps({"region": "us-east-1", **arguments})],
             cwd=ROOT,
-            env={**self.variables(), "ANSIBLE_MODULE_UTILS": str(ROLE / "module_utils"),
-                 "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"},
+            env={**self.variables(), "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -8,10 +8,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible_collections.spot_train.core.plugins.modules import ec2_launch_once
+from ansible_collections.spot_train.core.plugins.modules.ec2_launch_once import TRIES, Launch
 from botocore.exceptions import ClientError, ReadTimeoutError
-from roles.spot_instance.library.ec2_launch_once import TRIES, Launch
-
-from roles.spot_instance.library import ec2_launch_once
 
 LOST = ReadTimeoutError(endpoint_url="https://ec2.example")
 REFUSED = ClientError({"Error": {"Code": "InsufficientInstanceCapacity", "Message": "none"}}, "RunInstances")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 from pathlib import Path
 from types import ModuleType
@@ -14,13 +14,8 @@ from ansible.errors import AnsibleActionFail
 
 
 @pytest.fixture(scope="module")
-def module(root: Path) -> ModuleType:
-    path = root / "roles" / "preflight" / "action_plugins" / "expected_symbols.py"
-    spec = importlib.util.spec_from_file_location("expected_symbols", path)
-    assert spec is not None and spec.loader is not None
-    loaded = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
-    return loaded
+def module() -> ModuleType:
+    return importlib.import_module("ansible_collections.spot_train.core.plugins.action.expected_symbols")
 
 
 def receipt(runs: Path, run_id: str, symbols: list[str], outcome: str = "passed", **about: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
 from pathlib import Path
 from types import ModuleType
 
@@ -12,8 +12,8 @@ from tests.integration.source.conftest import Repository
 
 
 @pytest.fixture
-def module(load: Callable[[str], ModuleType]) -> ModuleType:
-    return load("plugins/modules/git_commit.py")
+def module() -> ModuleType:
+    return importlib.import_module("ansible_collections.spot_train.core.plugins.modules.git_commit")
 
 
 def test_exactly_that_commit_is_checked_out(module: ModuleType, repository: Repository, tmp_path: Path) -> None:

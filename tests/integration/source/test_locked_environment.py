@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -13,8 +13,8 @@ import pytest
 
 
 @pytest.fixture
-def module(load: Callable[[str], ModuleType]) -> ModuleType:
-    return load("plugins/modules/locked_environment.py")
+def module() -> ModuleType:
+    return importlib.import_module("ansible_collections.spot_train.core.plugins.modules.locked_environment")
 
 
 def wheel(folder: Path) -> Path:

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.spot_train.core.plugins.module_utils.checks import a05_controller_clock, a24_expiry_role
+from ansible_collections.spot_train.core.plugins.module_utils.checks.base import Settings, Unavailable
+from ansible_collections.spot_train.core.plugins.module_utils.checks.context import Context
 from local_aws.state import reserve
-from roles.spot_instance.account_checks.base import Settings, Unavailable
-from roles.spot_instance.account_checks.context import Context
 
-from roles.spot_instance.account_checks import a05_controller_clock, a24_expiry_role
 from tests.support.account import ROOT
 from tests.support.account_checks import SCRIPT, SETTINGS
 from tests.support.cloud import Cloud

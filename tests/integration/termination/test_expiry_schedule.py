@@ -8,9 +8,9 @@ import json
 from typing import Any
 
 import pytest
+from ansible_collections.spot_train.core.plugins.modules.expiry_schedule import schedule
 from botocore.exceptions import ClientError
 from local_aws.state import reserve
-from roles.spot_instance.library.expiry_schedule import schedule
 
 from tests.integration.termination.conftest import PROJECT, RUN, run_module, tags_of_run
 from tests.support.cloud import Cloud, Inventory

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import os
 import signal
 import subprocess
@@ -13,8 +13,6 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-
-from tests.support.account import ROOT
 
 LIMIT = 1.0
 SLEEPING = [sys.executable, "-c", "import time; time.sleep(600)"]
@@ -34,11 +32,7 @@ os.close(writer)
 
 @pytest.fixture(scope="module")
 def guard() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("run_guard_program", ROOT / "plugins/module_utils/runs/watchdog.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look themselves up there
-    spec.loader.exec_module(module)
+    module = importlib.import_module("ansible_collections.spot_train.core.plugins.module_utils.runs.watchdog")
     return module
 
 

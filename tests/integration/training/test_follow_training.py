@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
-import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-PLUGIN = Path(__file__).resolve().parents[3] / "roles" / "training" / "action_plugins" / "follow_training.py"
 FOLD = {"stage": "walk_forward", "fold": 0, "folds": 60, "ic": 0.0412, "resumed": False, "saved": 1, "elapsed": 61.2,
         "remaining": 3600, "rss_mb": 512.3}  # fmt: skip
 NOTICE = {"kind": "spot", "noticed_at": "2026-11-24T14:58:02Z", "reclaim_at": "2026-11-24T15:00:00Z"}
@@ -20,12 +18,7 @@ REBALANCE = {"kind": "rebalance", "noticed_at": "2026-11-24T14:58:02Z", "reclaim
 
 @pytest.fixture(scope="module")
 def module() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("follow_training", PLUGIN)
-    assert spec is not None and spec.loader is not None
-    loaded = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = loaded  # dataclasses look their module up
-    spec.loader.exec_module(loaded)
-    return loaded
+    return importlib.import_module("ansible_collections.spot_train.core.plugins.action.follow_training")
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[3] / "roles" / "training" / "files" / "spot_watch.py"
+SCRIPT = Path(__file__).resolve().parents[3] / "files" / "instance" / "spot_watch.py"
 SPOT, REBALANCE = "/latest/meta-data/spot/instance-action", "/latest/meta-data/events/recommendations/rebalance"
 RECLAIM = "2026-11-24T15:00:00Z"
 TAKEN_BACK = json.dumps({"action": "terminate", "time": RECLAIM})

@@ -15,13 +15,7 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError, NoCredentialsError
-from botocore.stub import Stubber
-from roles.spot_instance.account_checks.base import Finding, Settings, Unavailable, is_standard, one_line, worst
-from roles.spot_instance.account_checks.context import Context
-from roles.spot_instance.account_checks.runner import find, run_all
-
-from roles.spot_instance.account_checks import (
+from ansible_collections.spot_train.core.plugins.module_utils.checks import (
     a11_region,
     a20_image,
     a21_instance_profile,
@@ -32,6 +26,18 @@ from roles.spot_instance.account_checks import (
     a50_permissions,
     buckets,
 )
+from ansible_collections.spot_train.core.plugins.module_utils.checks.base import (
+    Finding,
+    Settings,
+    Unavailable,
+    is_standard,
+    one_line,
+    worst,
+)
+from ansible_collections.spot_train.core.plugins.module_utils.checks.context import Context
+from ansible_collections.spot_train.core.plugins.module_utils.checks.runner import find, run_all
+from botocore.exceptions import ClientError, NoCredentialsError
+from botocore.stub import Stubber
 
 ARGUMENTS: dict[str, Any] = {
     "region": "us-east-1",
@@ -83,7 +89,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pat
         package = tmp_path / f"checks_{time.monotonic_ns()}"
         package.mkdir()
         (package / "__init__.py").write_text("")
-        head = "from roles.spot_instance.account_checks.base import Finding, Unavailable\n"
+        head = "from ansible_collections.spot_train.core.plugins.module_utils.checks.base import Finding, Unavailable\n"
         for name, text in files.items():
             (package / f"{name}.py").write_text(head + text)
         return package
@@ -184,10 +190,10 @@ def test_the_worst_finding_counts_and_all_are_told() -> None:
 def test_every_check_says_what_it_looks_at_and_what_to_do() -> None:
     from importlib import import_module
 
-    import roles.spot_instance.account_checks as package
+    import ansible_collections.spot_train.core.plugins.module_utils.checks as package
 
     modules: list[ModuleType] = [
-        import_module(f"roles.spot_instance.account_checks.{name}")
+        import_module(f"ansible_collections.spot_train.core.plugins.module_utils.checks.{name}")
         for name in find(Path(next(iter(package.__path__)))).values()
     ]
     assert len(modules) == 14

@@ -262,14 +262,13 @@ def make_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Proje
         project = Project(tmp_path_factory.mktemp("project"))
         role = project.folder / "roles" / "run_report"
         role.mkdir(parents=True)
-        for part in ("library", "module_utils", "templates"):
-            (role / part).symlink_to(ROLE / part)
+        (role / "templates").symlink_to(ROLE / "templates")
         project.write(
             "ansible.cfg",
             f"""
 [defaults]
-callback_plugins = {ROOT / "plugins" / "callback"}
-callbacks_enabled = run_events
+collections_path = {ROOT / "collections"}
+callbacks_enabled = spot_train.core.run_events
 roles_path = {project.folder / "roles"}
 nocolor = true
 localhost_warning = false

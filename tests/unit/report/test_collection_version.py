@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from roles.run_report.filter_plugins.collection_version import collection_version
+from ansible_collections.spot_train.core.plugins.filter.collection_version import collection_version
 
 
 def test_a_collection_that_is_there_has_a_version() -> None:

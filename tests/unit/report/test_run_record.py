@@ -27,7 +27,7 @@ PLAY = """
 def play(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the playbook from a folder."""
     (folder / "play.yml").write_text(PLAY)
-    environment = {**os.environ, "ANSIBLE_ACTION_PLUGINS": str(ROOT / "plugins" / "action"), "ANSIBLE_NOCOLOR": "1"}
+    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"), "ANSIBLE_NOCOLOR": "1"}
     program = str(Path(sys.executable).with_name("ansible-playbook"))
     command = [program, "-i", "nowhere,", "play.yml", *arguments]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)

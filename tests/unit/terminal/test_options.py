@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.spot_train.core.plugins.action.run_inputs import leave_out
+from ansible_collections.spot_train.core.plugins.callback.run_options import objection
 from ansible_collections.spot_train.core.plugins.module_utils.inputs.tags import PARTS, TagError, chosen_parts
 from ansible_collections.spot_train.core.plugins.module_utils.inputs.values import InputError
 
-from plugins.action.run_inputs import leave_out
-from plugins.callback.run_options import objection
 from tests.unit.terminal.conftest import ROOT
 
 ALL = ("all",)
