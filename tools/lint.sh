@@ -25,7 +25,8 @@ check() {
 
 # The Python files that run in .venv.
 python_sources() {
-    find docs playbooks tools tests packages -name '*.py' \
+    # Through the link, so that the collection's modules have the names by which they are imported.
+    find collections/ansible_collections/spot_train/core/plugins/ docs files/instance tools tests packages -name '*.py' \
         -not -path 'tests/predictor/*' -not -path 'tools/benchmarks/instance/*' 2>/dev/null
 }
 

@@ -1,4 +1,4 @@
-"""Load the callback spot_train.core.run_exit_code with every playbook of this folder, whatever is enabled in configuration."""
+"""Load the callback spot_train.core.run_exit_code with every playbook of this folder."""
 
 from __future__ import annotations
 

@@ -113,7 +113,8 @@ def check_source(source: Any, options: Mapping[str, Spec]) -> tuple[dict[str, An
         run_source.check_parts(checked)
         if url := checked.get("git"):
             known: dict[str, Any] = {"revision": run_source.resolve(url, checked["ref"])}
-            known["git"], notes = without_credentials(url), []
+            known["git"] = without_credentials(url)
+            notes: list[str] = []
         else:
             run_source.check_folder(checked)
             known, notes = run_source.look_at(Path(checked["path"]))

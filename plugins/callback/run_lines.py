@@ -273,8 +273,8 @@ class Lines(Stock):  # type: ignore[misc]  # ansible-core is not typed
             self._line(state, colour, group.name, "" if state == "skipped" else duration(seconds), group.detail)
             if group.key[0] == "step":
                 self._shown.add(group.key)
-        for text, colour in group.lines:
-            self._below(text, colour)
+        for text, line_colour in group.lines:
+            self._below(text, line_colour)
 
     def _left_out(self, group: Group, seconds: float) -> bool:
         """Say whether the line of a group would tell nobody anything."""

@@ -31,7 +31,9 @@ options:
 
 EXAMPLES = r"""
 # ['/opt/venv/bin/trainer', '--bucket=prices']
-argv: "{{ ['trainer', '--bucket={data_bucket}'] | spot_train.core.fill_placeholders({'data_bucket': 'prices'}, '/opt/venv/bin') }}"
+argv: >-
+  {{ ['trainer', '--bucket={data_bucket}']
+     | spot_train.core.fill_placeholders({'data_bucket': 'prices'}, '/opt/venv/bin') }}
 """
 
 RETURN = r"""

@@ -29,7 +29,8 @@ options:
 
 EXAMPLES = r"""
 # {'Resource': ['arn:aws:s3:::prices/a/*', 'arn:aws:s3:::prices/b/*']}
-policy: "{{ {'Resource': ['arn:aws:s3:::prices/${prefixes}*']} | spot_train.core.fill_policy({'prefixes': ['a/', 'b/']}) }}"
+policy: >-
+  {{ {'Resource': ['arn:aws:s3:::prices/${prefixes}*']} | spot_train.core.fill_policy({'prefixes': ['a/', 'b/']}) }}
 """
 
 RETURN = r"""

@@ -1,4 +1,4 @@
-"""`python -m tools.awx_check`: applies awx/ twice to a stand-in for the controller, then runs what the schedules start."""
+"""`python -m tools.awx_check`: applies awx/ twice to a stand-in for AWX, then runs what the schedules start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m tools.drills.soak`: preflights in a row, each killed at a moment that chance decides; nothing may be left."""
+"""`python -m tools.drills.soak`: preflights in a row, each killed at a random moment; nothing may be left."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from .aws import AWS_ERRORS, Aws, failure, is_denied, is_gone, tags_of
@@ -202,9 +203,8 @@ class TransportKeys(Kind):
             objects = {"Objects": [{"Key": key} for key in some], "Quiet": True}
             answer = None
             with self._report.trying(f"delete {len(some)} keys under {prefix} in {bucket}"):
-                answer = self._aws.persist(
-                    lambda objects=objects: self._aws.client("s3").delete_objects(Bucket=bucket, Delete=objects)
-                )
+                delete = partial(self._aws.client("s3").delete_objects, Bucket=bucket, Delete=objects)
+                answer = self._aws.persist(delete)
             errors = {each["Key"]: each for each in (answer or {}).get("Errors", [])}
             for key, told in errors.items():
                 what = f"delete {key} in {bucket}"

@@ -16,7 +16,7 @@ LONG = {"folds": 600, "fold_seconds": 1}
 SURVEY = {"preflight_only": "false", "training_mode": "full"}
 #: From the end of the worker: the guard's sweep, and the end of the machine.
 GUARD_SECONDS = 40.0
-#: As in tools/drills/catalogue/layers.py: a lease that lasts until a run trains, on a loaded machine too, and little longer.
+#: As in tools/drills/catalogue/layers.py: a lease that outlasts the start of a training by little.
 LEASE_MINUTES = 3
 AFTER_LEASE_SECONDS = 20.0
 REPORT_SECONDS = 120.0

@@ -13,8 +13,8 @@ from tests.support.account import ROOT, EmbeddedAccount
 from tools import role_docs
 
 PAGE = ROOT / "roles" / "README.md"
-# They need what no run has: an archived set of weights, an account to set up, a controller. Those are played in
-# tests/integration/termination/test_rollback.py, tests/integration/account_setup/test_acceptance.py and tests/integration/awx/test_playbook.py.
+# They need more than a run has: archived weights, an account to set up, an AWX. test_rollback.py, test_acceptance.py
+# and awx/test_playbook.py run those.
 ELSEWHERE = {f"roles/{name}/examples/minimal.yml" for name in ("rollback", "aws_account", "controller")}
 
 

@@ -35,7 +35,8 @@ def run_module(account: EmbeddedAccount, name: str, environment: dict[str, str],
     """Run one module of the role spot_instance, or one of Ansible's, on the controller; its result."""
     answer = account.command(
         "env", *(f"{key}={value}" for key, value in environment.items()), "ANSIBLE_CALLBACK_RESULT_FORMAT=json",
-        "ansible", "localhost", "-i", "localhost,", "-c", "local", "-e", json.dumps({"ansible_python_interpreter": "{{ ansible_playbook_python }}"}),
+        "ansible", "localhost", "-i", "localhost,", "-c", "local",
+        "-e", json.dumps({"ansible_python_interpreter": "{{ ansible_playbook_python }}"}),
         "-m", name if "." in name else f"spot_train.core.{name}", "-a", json.dumps(arguments), check=False,
     )  # fmt: skip
     result: dict[str, Any] = json.loads(answer.stdout.partition("=> ")[2] or "{}")
