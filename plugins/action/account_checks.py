@@ -100,5 +100,5 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             "seconds": round(time.monotonic() - started, 3),
             "caller": caller,
             "place": place,
-            "clock_offset": round(context.clock_offset or 0.0, 1),
+            "clock_offset": round(context.clock_offset() or 0.0, 1),
         }

@@ -1,33 +1,32 @@
 #!/usr/bin/python
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Module that launches one instance in one cell of a launch matrix, at most once, and tells why it was refused."""
+"""Module that requests one instance for one offer of a launch matrix, at most once, and reports why EC2 refused."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: ec2_launch_once
-short_description: Launch one instance from a launch template, unless it is there, without repeating a refused launch
+short_description: Launch one instance from a launch template, idempotently, without retrying a refused launch
 description:
-  - Looks for an instance with O(tags) that is pending or running, and launches one only where there is none.
-  - A refusal for want of capacity comes back at once with its code, so that the caller goes on to the next cell.
-    M(amazon.aws.ec2_instance) repeats it up to ten times with growing pauses (C(EC2_INSTANCE_CATCH_EXTRA_CODES) in
-    amazon.aws 10 and 11, amazon.aws#1038), and botocore four times by itself, because EC2 answers it with HTTP status
-    500. So RunInstances is sent without botocore's repetitions here. What is repeated is throttling and EC2's internal
-    errors, and a request whose answer was lost, all with the client token of the first request, which lets EC2 launch
-    once only.
-  - Each call of the module has a client token of its own. One that was used for another request is refused
+  - Looks for an instance with O(tags) that is pending or running, and launches one only if none exists.
+  - A capacity error is returned at once with its code, so that the caller can try the next offer.
+    M(amazon.aws.ec2_instance) retries it up to ten times with growing pauses (C(EC2_INSTANCE_CATCH_EXTRA_CODES) in
+    amazon.aws 10 and 11, amazon.aws#1038), and botocore four times, because EC2 answers with HTTP status 500. So
+    RunInstances is sent without botocore's retries. Throttling, EC2's internal errors and lost responses are retried with
+    the client token of the first request, so that EC2 launches once only.
+  - Each call of the module has its own client token; EC2 refuses one that was used for another request
     (C(IdempotentParameterMismatch)).
-  - After a refusal, a lost answer, or an answer without an instance, it looks for the instance again before it says
-    that there is none. EC2 shows a new instance a moment after it was launched.
-  - The module does not fail because EC2 refuses; RV(error) says so. It fails when it cannot look.
+  - After a refusal, a lost response, or a response without an instance, the module looks for the instance again: EC2
+    lists a new instance with a delay.
+  - A refusal by EC2 does not fail the module; see RV(error). It fails when it cannot look up the instance.
 options:
   template:
     description: Id of the launch template. Its newest version is used.
     type: str
     required: true
-  cell:
-    description: The cell, as M(launch_cells) returns it.
+  offer:
+    description: The offer, as M(spot_train.core.launch_offers) returns it.
     type: dict
     required: true
     suboptions:
@@ -37,7 +36,7 @@ options:
       az: {description: Availability zone of the subnet., type: str}
       price_usd_hour: {description: Price in USD an hour., type: float}
   max_price:
-    description: Highest price in USD an hour that a spot launch carries. Empty for none.
+    description: Highest price of a spot request in USD an hour. Empty for none.
     type: str
     default: ""
   tags:
@@ -45,7 +44,7 @@ options:
     type: dict
     required: true
   identity:
-    description: Names of the O(tags) that tell an instance of this launch from every other.
+    description: Names of the O(tags) that identify the instance of this launch.
     type: list
     elements: str
     required: true
@@ -54,7 +53,7 @@ options:
     type: int
     default: 2
   lost_seconds:
-    description: How long to look for an instance after an answer that was lost, or named none.
+    description: How long to look for an instance after a lost response, or one without an instance.
     type: int
     default: 20
 extends_documentation_fragment:
@@ -67,7 +66,7 @@ EXAMPLES = r"""
 - name: Launch
   spot_train.core.ec2_launch_once:
     template: lt-0123456789abcdef0
-    cell: {market: spot, type: r5.large, subnet: subnet-0123456789abcdef0}
+    offer: {market: spot, type: r5.large, subnet: subnet-0123456789abcdef0}
     max_price: "0.06"
     tags: {project: spot-train, run_id: 20260105T090000Z-0a1b2c, attempt: "1"}
     identity: [project, run_id, attempt]
@@ -76,21 +75,21 @@ EXAMPLES = r"""
 
 RETURN = r"""
 instance_id:
-  description: The instance; null where there is none.
+  description: The instance; null if none was launched.
   returned: always
   type: str
-cell:
-  description: The cell, with C(error), EC2's error code or null; null where EC2 was not asked to launch.
+offer:
+  description: The offer, with C(error), EC2's error code or null; null if no launch was requested.
   returned: always
   type: dict
 error:
   description:
-    - Why there is no instance, EC2's error code, or the name of botocore's error for an answer that was lost, or
-      V(NoInstance) for an answer without one; null where there is an instance.
+    - Why there is no instance, EC2's error code, or the name of botocore's error for a lost response, or V(NoInstance)
+      for a response without an instance; null if there is an instance.
   returned: always
   type: str
 message:
-  description: What was said to it.
+  description: AWS's message.
   returned: always
   type: str
 """
@@ -107,21 +106,21 @@ with contextlib.suppress(ImportError):  # AnsibleAWSModule says so
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
 
-#: How often a launch is asked for whose answer was lost.
+#: Tries of a launch whose response is lost.
 TRIES = 3
-#: A launch template that was made a moment ago may not be known yet everywhere.
+#: A new launch template is not known everywhere at once.
 NOT_YET_KNOWN = ["InvalidLaunchTemplateId.NotFound"]
 
 
-def request_of(asked: dict[str, Any]) -> dict[str, Any]:
-    """The request for RunInstances, of the module's parameters."""
-    tags = [{"Key": name, "Value": str(value)} for name, value in asked["tags"].items()]
-    spot = asked["cell"]["market"] == "spot"
+def request_of(wanted: dict[str, Any]) -> dict[str, Any]:
+    """Build the parameters of RunInstances from those of the module."""
+    tags = [{"Key": name, "Value": str(value)} for name, value in wanted["tags"].items()]
+    spot = wanted["offer"]["market"] == "spot"
     kinds = ("instance", "volume", *(["spot-instances-request"] if spot else []))
     request: dict[str, Any] = {
-        "LaunchTemplate": {"LaunchTemplateId": asked["template"], "Version": "$Latest"},
-        "InstanceType": asked["cell"]["type"],
-        "SubnetId": asked["cell"]["subnet"],
+        "LaunchTemplate": {"LaunchTemplateId": wanted["template"], "Version": "$Latest"},
+        "InstanceType": wanted["offer"]["type"],
+        "SubnetId": wanted["offer"]["subnet"],
         "MinCount": 1,
         "MaxCount": 1,
         "ClientToken": str(uuid.uuid4()),
@@ -129,19 +128,19 @@ def request_of(asked: dict[str, Any]) -> dict[str, Any]:
     }
     if spot:
         options = {"SpotInstanceType": "one-time", "InstanceInterruptionBehavior": "terminate"}
-        if asked["max_price"].strip():
-            options["MaxPrice"] = asked["max_price"].strip()
+        if wanted["max_price"].strip():
+            options["MaxPrice"] = wanted["max_price"].strip()
         request["InstanceMarketOptions"] = {"MarketType": "spot", "SpotOptions": options}
     return request
 
 
 class Launch:
-    """One launch: a look for its instance, a request, and looks again."""
+    """One launch: look up the instance, request it, look it up again."""
 
     def __init__(self, module: AnsibleAWSModule) -> None:
-        """Make the clients; nothing is asked yet."""
+        """Make the clients."""
         self.module = module
-        self.asked = module.params
+        self.wanted = module.params
         self.looking = module.client("ec2", config=Config(retries={"mode": "standard", "total_max_attempts": 8}))
         self.launching = module.client(
             "ec2",
@@ -152,58 +151,64 @@ class Launch:
         )
 
     def run(self) -> dict[str, Any]:
-        """Find the instance or launch it; the module's result."""
+        """Find the instance or launch it, and return the module's result."""
         there = self.look()
         if there:
-            return {"changed": False, "instance_id": there, "cell": None, "error": None, "message": "it was there"}
-        request = request_of(self.asked)
+            return {
+                "changed": False,
+                "instance_id": there,
+                "offer": None,
+                "error": None,
+                "message": "it exists already",
+            }
+        request = request_of(self.wanted)
         error, message = "", ""
         for _ in range(TRIES):
             try:
                 answer = self.launching.run_instances(aws_retry=True, **request)
             except ClientError as refusal:
-                told = refusal.response["Error"]
-                found = self.look_for(self.asked["settle_seconds"])
-                return self.result(found, told["Code"], told["Message"], refused=True)
+                details = refusal.response["Error"]
+                found = self.look_for(self.wanted["settle_seconds"])
+                return self.result(found, details["Code"], details["Message"], refused=True)
             except BotoCoreError as lost:
-                # The request may have reached EC2 all the same.
-                error, message = type(lost).__name__, f"the answer was lost ({lost}), and no instance appeared"
-                found = self.look_for(self.asked["lost_seconds"])
+                # EC2 may have received the request.
+                error, message = type(lost).__name__, f"the response was lost ({lost}), and no instance appeared"
+                found = self.look_for(self.wanted["lost_seconds"])
                 if found:
                     return self.result(found, error, message)
                 continue
             instances = answer.get("Instances") or [{}]
-            found = instances[0].get("InstanceId") or self.look_for(self.asked["lost_seconds"])
+            found = instances[0].get("InstanceId") or self.look_for(self.wanted["lost_seconds"])
             return self.result(found, "NoInstance", "EC2 answered without an instance, and none with its tags appeared")
         return self.result(None, error, message)
 
     def look(self) -> str | None:
         """The oldest instance of this launch that is pending or running."""
         filters = [
-            {"Name": f"tag:{name}", "Values": [str(self.asked["tags"][name])]} for name in self.asked["identity"]
+            {"Name": f"tag:{name}", "Values": [str(self.wanted["tags"][name])]} for name in self.wanted["identity"]
         ]
         filters.append({"Name": "instance-state-name", "Values": ["pending", "running"]})
         try:
             pages = self.looking.get_paginator("describe_instances").paginate(Filters=filters)
             found = [each for page in pages for part in page["Reservations"] for each in part["Instances"]]
         except (BotoCoreError, ClientError) as error:
-            self.module.fail_json_aws(error, msg="Whether the instance is there already cannot be asked")
+            self.module.fail_json_aws(error, msg="Cannot look up whether the instance exists")
         return min(found, key=lambda each: each["LaunchTime"])["InstanceId"] if found else None
 
     def look_for(self, seconds: float) -> str | None:
-        """Look once a second for so long, and at least twice."""
+        """Look once a second, at least twice."""
         until = time.monotonic() + seconds
         while not (found := self.look()) and time.monotonic() < until:
             time.sleep(1)
         return found
 
     def result(self, instance_id: str | None, error: str, message: str, refused: bool = False) -> dict[str, Any]:
-        """What became of the request; a refusal is told although an instance appeared."""
-        told = error if refused or instance_id is None else None
+        """Build the result; the offer keeps EC2's refusal even if an instance appeared."""
+        offer_error = error if refused or instance_id is None else None
         return {
             "changed": instance_id is not None or not refused,
             "instance_id": instance_id,
-            "cell": {**self.asked["cell"], "error": told},
+            "offer": {**self.wanted["offer"], "error": offer_error},
             "error": None if instance_id else error,
             "message": "" if instance_id else message,
         }
@@ -214,7 +219,7 @@ def main() -> None:
     module = AnsibleAWSModule(
         argument_spec={
             "template": {"type": "str", "required": True},
-            "cell": {
+            "offer": {
                 "type": "dict",
                 "required": True,
                 "options": {
@@ -236,10 +241,10 @@ def main() -> None:
     missing = [name for name in module.params["identity"] if not module.params["tags"].get(name)]
     if missing or not module.params["identity"]:
         module.fail_json(
-            msg=f"No value among the tags for {', '.join(missing) or 'any identity'}. Nothing was launched."
+            msg=f"identity: expected tags with a value, got {', '.join(missing) or 'none'}. Nothing was launched."
         )
     if module.check_mode:
-        module.exit_json(changed=True, instance_id=None, cell=None, error=None, message="")
+        module.exit_json(changed=True, instance_id=None, offer=None, error=None, message="")
     module.exit_json(**Launch(module).run())
 
 

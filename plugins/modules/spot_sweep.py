@@ -112,7 +112,7 @@ aws_time:
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 try:
-    from ansible_collections.spot_train.core.plugins.module_utils.sweep.aws import CONFIG, Aws
+    from ansible_collections.spot_train.core.plugins.module_utils.aws.client import SWEEP, Aws
     from ansible_collections.spot_train.core.plugins.module_utils.sweep.scope import Refused, Report, Wanted
     from ansible_collections.spot_train.core.plugins.module_utils.sweep.sweep import sweep
 except ImportError:  # no boto3: AnsibleAWSModule says so
@@ -135,7 +135,7 @@ def main() -> None:
     names = ("project", "run_id", "expired", "transport_bucket", "at_most", "wait_seconds")
     try:
         wanted = Wanted(**{name: module.params[name] for name in names})
-        report = sweep(Aws(lambda service: module.client(service, config=CONFIG)), wanted)
+        report = sweep(Aws(lambda service: module.client(service, config=SWEEP)), wanted)
     except Refused as refusal:
         module.fail_json(msg=str(refusal), **Report().as_dict())
     told = {**report.as_dict(), "lines": report.lines(), "changed": any(report.ended.values())}

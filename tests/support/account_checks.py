@@ -34,5 +34,5 @@ sys.path[:0] = ["collections"]
 from ansible_collections.spot_train.core.plugins.module_utils.checks import base, runner
 from ansible_collections.spot_train.core.plugins.module_utils.checks.context import Context
 context = Context(base.Settings.of(json.loads(sys.argv[1])))
-print(json.dumps([runner.run_all(context), context.clock_offset]))
+print(json.dumps([runner.run_all(context), context.clock_offset()]))
 """

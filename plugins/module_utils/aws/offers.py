@@ -1,25 +1,26 @@
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The launch matrix: which cells of market x type x subnet to try, and in which order. No request is made here."""
+"""The launch matrix: which offers (market x type x subnet) to try, and in which order."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
-#: Codes of this project for cells that EC2 is never asked for, beside EC2's own codes for those that it refused.
+#: This project's codes for offers that are never requested; all other codes are EC2's.
 ABOVE_CAP, PRICE_UNKNOWN = "PriceAboveCap", "PriceUnknown"
 
-Cell = dict[str, Any]
-"""``{market, type, subnet, az, price_usd_hour}``; the price is None where none is known."""
+Offer = dict[str, Any]
+"""``{market, type, subnet, az, price_usd_hour}``; the price is None if unknown."""
 
 
 def read_cap(text: str) -> float | None:
-    """The highest price in USD an hour that a text allows; None for an empty one.
+    """Parse a price cap in USD an hour; None for an empty text.
 
     Raises:
-        ValueError: It is no positive number.
+        ValueError: The text is not a positive number.
     """
     if not text.strip():
         return None
@@ -29,54 +30,68 @@ def read_cap(text: str) -> float | None:
         cap = math.nan
     if not (math.isfinite(cap) and cap > 0):
         raise ValueError(
-            f"spot_instance_max_price={text!r} is no price: give USD an hour, for example 0.05, or nothing"
+            f"spot_instance_max_price: expected USD an hour (for example 0.05) or an empty text, got {text!r}"
         )
     return cap
 
 
-def newest_prices(offers: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], float]:
-    """The current spot price in USD an hour by type and zone, of entries of DescribeSpotPriceHistory.
-
-    A history is not only of now: the newest entry of a pair is its price.
-    """
+def newest_prices(history: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], float]:
+    """The current spot price in USD an hour by type and zone, from entries of DescribeSpotPriceHistory."""
     newest: dict[tuple[str, str], Mapping[str, Any]] = {}
-    for offer in offers:
-        pair = (offer["InstanceType"], offer["AvailabilityZone"])
-        if pair not in newest or offer["Timestamp"] > newest[pair]["Timestamp"]:
-            newest[pair] = offer
-    return {pair: float(offer["SpotPrice"]) for pair, offer in newest.items()}
+    for entry in history:
+        pair = (entry["InstanceType"], entry["AvailabilityZone"])
+        if pair not in newest or entry["Timestamp"] > newest[pair]["Timestamp"]:
+            newest[pair] = entry
+    return {pair: float(entry["SpotPrice"]) for pair, entry in newest.items()}
 
 
-def order_cells(
+def spot_prices(ec2: Any, types: Sequence[str], zones: Collection[str]) -> dict[tuple[str, str], float]:
+    """Ask EC2 for the current spot price in USD an hour of every type in every zone, in one listing.
+
+    Raises:
+        botocore.exceptions.BotoCoreError: EC2 cannot be reached.
+        botocore.exceptions.ClientError: EC2 refuses.
+    """
+    pages = ec2.get_paginator("describe_spot_price_history").paginate(
+        InstanceTypes=list(types),
+        ProductDescriptions=["Linux/UNIX"],
+        StartTime=datetime.now(UTC),  # EC2 then returns the price that is valid now, and no history
+    )
+    return newest_prices(
+        entry for page in pages for entry in page["SpotPriceHistory"] if entry["AvailabilityZone"] in zones
+    )
+
+
+def order_offers(
     types: Sequence[str],
     subnets: Sequence[Mapping[str, str]],
     markets: Sequence[str],
     spot: Mapping[tuple[str, str], float],
     on_demand: Mapping[str, float],
     cap: float | None,
-) -> tuple[list[Cell], list[Cell]]:
-    """Order the cells: spot by price, then on-demand by price as the last resort.
+) -> tuple[list[Offer], list[Offer]]:
+    """Order the offers: spot by price, then on-demand by price as the last resort.
 
-    Equal prices keep the order of types, then of subnets. A cell without a known price comes last in its market.
+    Equal prices keep the order of types, then of subnets. An offer without a known price comes last in its market.
 
     Args:
         types: instance types, the best first.
         subnets: ``{subnet_id, availability_zone}``, the best first.
-        markets: which markets the user allows; their order does not count.
+        markets: the allowed markets, in any order.
         spot: spot price in USD an hour by type and zone.
         on_demand: list price in USD an hour by type.
         cap: highest price in USD an hour for either market, or None.
 
     Returns:
-        The cells to try, and those that are not to be tried, each with ``error``: above the cap, or on-demand at an
-        unknown price under a cap (a spot launch carries the cap as its highest price, an on-demand launch cannot).
+        The offers to try, and the excluded ones, each with ``error``: above the cap, or on-demand at an unknown price
+        under a cap (a spot request carries the cap as its highest price, an on-demand request cannot).
     """
-    allowed: list[Cell] = []
-    refused: list[Cell] = []
+    allowed: list[Offer] = []
+    refused: list[Offer] = []
     for market in ("spot", "on-demand"):
         if market not in markets:
             continue
-        cells = [
+        offers = [
             {
                 "market": market,
                 "type": kind,
@@ -89,22 +104,22 @@ def order_cells(
             for kind in types
             for subnet in subnets
         ]
-        # Sorting is stable: what costs the same stays in the user's order.
-        for cell in sorted(
-            cells, key=lambda each: math.inf if each["price_usd_hour"] is None else each["price_usd_hour"]
+        # Sorting is stable: equal prices keep the user's order.
+        for offer in sorted(
+            offers, key=lambda each: math.inf if each["price_usd_hour"] is None else each["price_usd_hour"]
         ):
-            error = _refusal(cell, cap)
+            error = _refusal(offer, cap)
             if error:
-                refused.append({**cell, "error": error})
+                refused.append({**offer, "error": error})
             else:
-                allowed.append(cell)
+                allowed.append(offer)
     return allowed, refused
 
 
-def _refusal(cell: Cell, cap: float | None) -> str | None:
-    """Why a cell is not to be tried under a cap; None where it is."""
+def _refusal(offer: Offer, cap: float | None) -> str | None:
+    """The code that excludes an offer under a cap; None if it may be tried."""
     if cap is None:
         return None
-    if cell["price_usd_hour"] is None:
-        return PRICE_UNKNOWN if cell["market"] == "on-demand" else None
-    return ABOVE_CAP if cell["price_usd_hour"] > cap else None
+    if offer["price_usd_hour"] is None:
+        return PRICE_UNKNOWN if offer["market"] == "on-demand" else None
+    return ABOVE_CAP if offer["price_usd_hour"] > cap else None

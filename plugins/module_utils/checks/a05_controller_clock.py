@@ -19,9 +19,9 @@ def run(context: Context) -> Finding:
     try:
         _ = context.caller
     except Unavailable:
-        if context.clock_offset is None:
+        if context.clock_offset() is None:
             raise
-    offset = context.clock_offset
+    offset = context.clock_offset()
     if offset is None:
         raise Unavailable("controller_clock", "AWS's answers have no Date")
     told = f"{abs(offset):.0f} s {'behind' if offset > 0 else 'ahead of'} AWS's clock"

@@ -6,7 +6,8 @@ import os
 
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from .base import Finding, error_code, one_line
+from ..aws.client import code_of, one_line
+from .base import Finding
 from .context import Context
 
 REMEDY = "give aws_region a region that is enabled for the account, the one that holds the buckets"
@@ -21,11 +22,11 @@ def run(context: Context) -> Finding:
     except EndpointConnectionError as error:
         return Finding("fail", f"there is no EC2 in a region {region}: {one_line(error)}")
     except ClientError as error:
-        if error_code(error) == "AuthFailure":
+        if code_of(error) == "AuthFailure":
             return Finding(
                 "fail", f"EC2 refuses the keys in region {region}: not enabled for the account, or none at all"
             )
-        if not error_code(error).startswith("InvalidParameter"):
+        if not code_of(error).startswith("InvalidParameter"):
             raise
         found = []
     if not found:

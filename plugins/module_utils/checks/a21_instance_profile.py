@@ -6,7 +6,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from .base import Finding, Status, one_line, worst
+from ..aws.client import one_line
+from .base import Finding, Status, worst
 from .context import Context
 from .simulation import Question, allowed, denied
 

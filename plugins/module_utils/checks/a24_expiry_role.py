@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from botocore.exceptions import ClientError
 
+from ..aws.client import code_of
 from .a21_instance_profile import trusts
-from .base import Finding, error_code
+from .base import Finding
 from .context import Context
 
 REMEDY = (
@@ -23,7 +24,7 @@ def run(context: Context) -> Finding:
     try:
         role = context.client("iam").get_role(RoleName=name)["Role"]
     except ClientError as error:
-        if error_code(error) == "NoSuchEntity":
+        if code_of(error) == "NoSuchEntity":
             return Finding("fail", f"there is no role {name}, as which the schedule would end the instance")
         raise
     lacking = [service for service in SERVICES if not trusts(role.get("AssumeRolePolicyDocument"), service)]

@@ -6,7 +6,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from .base import Finding, error_code, one_line
+from ..aws.client import code_of, one_line
+from .base import Finding
 from .context import Context
 
 REMEDY = (
@@ -22,7 +23,7 @@ def run(context: Context) -> Finding:
     try:
         context.client("ec2").run_instances(**request(context, kind, subnet["SubnetId"], market))
     except ClientError as error:
-        if error_code(error) == "DryRunOperation":
+        if code_of(error) == "DryRunOperation":
             return Finding("pass", f"{kind} in {subnet['AvailabilityZone']}, {market}: would be launched")
         return Finding("fail", f"EC2 refuses {kind} in {subnet['AvailabilityZone']}, {market}: {one_line(error)}")
     return Finding("fail", "EC2 answered a dry run as if it had launched", "look for instances that nothing will end")

@@ -6,7 +6,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from .base import Finding, error_code, is_standard
+from ..aws.client import code_of
+from .base import Finding, is_standard
 from .context import LIVE, Context
 
 REMEDY = "ask AWS for more (Service Quotas, Amazon EC2), or give spot_instance_types smaller types"
@@ -43,7 +44,7 @@ def _quota(context: Context, code: str) -> float:
     try:
         answer = client.get_service_quota(ServiceCode="ec2", QuotaCode=code)
     except ClientError as error:
-        if error_code(error) != "NoSuchResourceException":
+        if code_of(error) != "NoSuchResourceException":
             raise
         answer = client.get_aws_default_service_quota(ServiceCode="ec2", QuotaCode=code)
     return float(answer["Quota"]["Value"])

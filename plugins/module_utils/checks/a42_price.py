@@ -1,4 +1,4 @@
-"""The price: what spot costs now in each cell of the matrix, against on-demand and the highest price allowed."""
+"""The price: current spot prices of the offers, compared with on-demand and the price cap."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ RAISE = "raise spot_instance_max_price, or leave it empty: spot never costs more
 
 
 def run(context: Context) -> Finding:
-    """Find the cheapest cell, the cells that are too dear, and whether on-demand is a last resort under the cap."""
+    """Find the cheapest offer, the offers above the cap, and whether on-demand is a last resort under the cap."""
     settings = context.settings
     try:
         limit = float(settings.max_price) if settings.max_price else math.inf
@@ -28,7 +28,7 @@ def run(context: Context) -> Finding:
     prices = context.prices
     if not prices:
         return Finding("fail", "EC2 has no spot price for any type in any zone of the matrix", "other types or zones")
-    cheapest = min(prices, key=lambda cell: prices[cell])
+    cheapest = min(prices, key=prices.__getitem__)
     told = f"cheapest {cheapest[0]} in {cheapest[1]}: {prices[cheapest]:.4f} USD/h{_saving(context, cheapest)}"
     if all(price > limit for price in prices.values()):
         text = f"spot_instance_max_price {limit:g} is below every current price, {told}"
@@ -44,8 +44,8 @@ def run(context: Context) -> Finding:
     return worst(dear, told)
 
 
-def _saving(context: Context, cell: tuple[str, str]) -> str:
-    listed = context.settings.on_demand.get(cell[0])
+def _saving(context: Context, offer: tuple[str, str]) -> str:
+    listed = context.settings.on_demand.get(offer[0])
     if not listed:
         return ", no on-demand price known"
-    return f", {1 - context.prices[cell] / listed:.0%} below on-demand ({listed:g})"
+    return f", {1 - context.prices[offer] / listed:.0%} below on-demand ({listed:g})"

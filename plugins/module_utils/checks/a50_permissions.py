@@ -6,7 +6,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from .base import Finding, Unavailable, one_line
+from ..aws.client import one_line
+from .base import Finding, Unavailable
 from .context import Context
 from .simulation import Question, denied
 

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from botocore.exceptions import ClientError
-
 Status = Literal["pass", "warn", "fail"]
 ORDER: tuple[Status, ...] = ("pass", "warn", "fail")
 
@@ -37,32 +35,6 @@ def worst(findings: list[tuple[Status, str]], passed: str) -> Finding:
     if not wrong:
         return Finding("pass", passed)
     return Finding(max((status for status, _ in wrong), key=ORDER.index), "; ".join(text for _, text in wrong))
-
-
-def one_line(error: BaseException) -> str:
-    """An error of boto, or any other, as one line a person can read."""
-    if is_clock_refusal(error):
-        return "AWS refuses the request because of the controller's clock"
-    if isinstance(error, ClientError):
-        told = error.response.get("Error", {})
-        # EC2 adds some hundred characters that only it can read.
-        message = str(told.get("Message", "")).partition(" Encoded authorization failure message:")[0]
-        return " ".join(f"{told.get('Code', 'error')} {message}".split())
-    return " ".join(f"{type(error).__name__}: {error}".split())
-
-
-def is_clock_refusal(error: BaseException) -> bool:
-    """Whether AWS refuses a request because it was signed too long ago, or is not to be made yet, by its clock."""
-    if not isinstance(error, ClientError):
-        return False
-    told = str(error.response.get("Error", {}).get("Message", ""))
-    signed = told.startswith(("Signature expired", "Signature not yet current"))
-    return signed or error_code(error) in ("RequestExpired", "RequestTimeTooSkewed")
-
-
-def error_code(error: ClientError) -> str:
-    """The error code of AWS's answer."""
-    return str(error.response.get("Error", {}).get("Code", ""))
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from .base import Status, error_code, one_line
+from ..aws.client import code_of, one_line
+from .base import Status
 from .context import Context
 
 #: S3's own key at KMS needs no right of its own; any other key does.
@@ -19,9 +20,9 @@ def reach(context: Context, bucket: str) -> str | None:
     try:
         context.client("s3").list_objects_v2(Bucket=bucket, MaxKeys=1)
     except ClientError as error:
-        if error_code(error) == "NoSuchBucket":
+        if code_of(error) == "NoSuchBucket":
             return f"there is no bucket {bucket}"
-        if error_code(error) == "AccessDenied":
+        if code_of(error) == "AccessDenied":
             return f"bucket {bucket} is there, and the controller may not list it: {one_line(error)}"
         raise
     return None
@@ -34,13 +35,13 @@ def protection(context: Context, bucket: str) -> list[tuple[Status, str]]:
     try:
         findings += _key(bucket, s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"])
     except ClientError as error:
-        lacks = error_code(error) == "ServerSideEncryptionConfigurationNotFoundError"
+        lacks = code_of(error) == "ServerSideEncryptionConfigurationNotFoundError"
         findings.append(("fail", f"bucket {bucket} has no default encryption" if lacks else one_line(error)))
     try:
         blocked = s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
         open_ = [name for name in BLOCKS if not blocked.get(name)]
     except ClientError as error:
-        if error_code(error) != "NoSuchPublicAccessBlockConfiguration":
+        if code_of(error) != "NoSuchPublicAccessBlockConfiguration":
             return [*findings, ("fail", one_line(error))]
         open_ = list(BLOCKS)
     if open_:

@@ -5,18 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from .base import Settings, Unavailable, error_code, is_clock_refusal, one_line
+from ..aws.client import PATIENT, Clock, code_of, is_clock_refusal, one_line
+from ..aws.offers import spot_prices
+from .base import Settings, Unavailable
 
-# Enough for a throttled account, short enough for a region or an endpoint that does not answer.
-CONFIG = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 8})
 T = TypeVar("T")
 LIVE = ["pending", "running"]
 
@@ -31,15 +28,15 @@ class Context:
         self._clients: dict[str, Any] = {}
         self._found: dict[str, Future[Any]] = {}
         self._lock = threading.Lock()
-        self.clock_offset: float | None = None
-        """Seconds that AWS's clock is ahead of the controller's, by its last answer; None before the first."""
-        self._session.events.register("response-received", self._note_time)
+        clock = Clock()
+        clock.listen(self._session.events)
+        self.clock_offset = clock.offset
 
     def client(self, service: str) -> Any:
         """The client of a service in the run's region."""
         with self._lock:  # making clients is not safe in threads, using them is
             if service not in self._clients:
-                self._clients[service] = self._session.client(service, config=CONFIG)
+                self._clients[service] = self._session.client(service, config=PATIENT)
             return self._clients[service]
 
     @property
@@ -100,7 +97,7 @@ class Context:
 
     @property
     def prices(self) -> dict[tuple[str, str], float]:
-        """Current spot price in USD an hour by type and zone, for the cells of the matrix that have one."""
+        """Current spot price in USD an hour by type and zone, for the offers that have one."""
         return self._once("prices", "price", self._prices)
 
     def arn(self, service: str, resource: str) -> str:
@@ -137,17 +134,12 @@ class Context:
                 future.set_exception(error)  # whoever asked, and whoever asks next, gets it
         return future.result()
 
-    def _note_time(self, response_dict: Any = None, **_: Any) -> None:
-        date = ((response_dict or {}).get("headers") or {}).get("date")
-        if date:
-            self.clock_offset = (parsedate_to_datetime(date) - datetime.now(UTC)).total_seconds()
-
     def _image_id(self) -> str:
         name = self.settings.image_parameter
         try:
             return str(self.client("ssm").get_parameter(Name=name)["Parameter"]["Value"])
         except ClientError as error:
-            if error_code(error) == "ParameterNotFound":
+            if code_of(error) == "ParameterNotFound":
                 raise Unavailable("image", f"there is no SSM parameter {name} in {self.settings.region}") from error
             raise
 
@@ -158,7 +150,7 @@ class Context:
         try:
             images = self.client("ec2").describe_images(ImageIds=[self.image_id])["Images"]
         except ClientError as error:
-            if error_code(error).startswith(("InvalidAMIID", "InvalidAMIId")):
+            if code_of(error).startswith(("InvalidAMIID", "InvalidAMIId")):
                 raise gone from error
             raise
         if not images:
@@ -170,7 +162,7 @@ class Context:
         try:
             return dict(self.client("iam").get_instance_profile(InstanceProfileName=name)["InstanceProfile"])
         except ClientError as error:
-            if error_code(error) == "NoSuchEntity":
+            if code_of(error) == "NoSuchEntity":
                 raise Unavailable("instance_profile", f"there is no instance profile {name}") from error
             raise
 
@@ -193,18 +185,4 @@ class Context:
 
     def _prices(self) -> dict[tuple[str, str], float]:
         zones = {subnet["AvailabilityZone"] for subnet in self.subnets}
-        pages = (
-            self.client("ec2")
-            .get_paginator("describe_spot_price_history")
-            .paginate(
-                InstanceTypes=list(self.settings.types),
-                ProductDescriptions=["Linux/UNIX"],
-                StartTime=datetime.now(UTC),  # which gives the price that holds now, and no history
-            )
-        )
-        newest: dict[tuple[str, str], tuple[datetime, float]] = {}
-        for offer in (each for page in pages for each in page["SpotPriceHistory"]):
-            cell = (offer["InstanceType"], offer["AvailabilityZone"])
-            if cell[1] in zones and (cell not in newest or offer["Timestamp"] > newest[cell][0]):
-                newest[cell] = (offer["Timestamp"], float(offer["SpotPrice"]))
-        return {cell: price for cell, (_, price) in newest.items()}
+        return spot_prices(self.client("ec2"), self.settings.types, zones)

@@ -11,8 +11,9 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from ..aws.client import is_clock_refusal, one_line
 from . import __name__ as PACKAGE
-from .base import Finding, Unavailable, is_clock_refusal, one_line
+from .base import Finding, Unavailable
 from .context import Context
 
 FILE = re.compile(r"^a\d\d_([a-z0-9_]+)\.py$")

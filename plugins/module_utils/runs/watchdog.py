@@ -289,11 +289,11 @@ def make_sweep(settings: Settings) -> Callable[[], str]:
     """The sweep of the run, with everything imported and every client made: at the end each second counts."""
     import boto3
     from ..sweep.sweep import sweep
-    from ..sweep.aws import CONFIG, Aws
+    from ..aws.client import SWEEP, Aws
     from ..sweep.scope import Refused, Wanted
 
     session = boto3.session.Session(region_name=settings.region)
-    aws = Aws(lambda service: session.client(service, config=CONFIG))
+    aws = Aws(lambda service: session.client(service, config=SWEEP))
     for service in ("ec2", "s3", "scheduler"):
         aws.client(service)
     wanted = Wanted(**settings.wanted)

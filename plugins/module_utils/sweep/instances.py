@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from .aws import AWS_ERRORS, ISO, Aws, failure, is_gone, tags_of
+from ..aws.client import AWS_ERRORS, ISO, Aws, failure, is_gone, tags_of
 from .scope import PROJECT, RUN, Refused, Report, Wanted, lease_of
 
 ENDABLE = ("pending", "running", "stopping", "stopped")

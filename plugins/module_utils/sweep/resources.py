@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from .aws import AWS_ERRORS, Aws, failure, is_denied, is_gone, tags_of
+from ..aws.client import AWS_ERRORS, Aws, failure, is_denied, is_gone, tags_of
 from .scope import PROJECT, RUN, Report, Wanted
 
 OPEN = ("open", "active")

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from .aws import AWS_ERRORS, ISO, failure, is_gone
+from ..aws.client import AWS_ERRORS, ISO, failure, is_gone
 
 PROJECT, RUN, LEASE = "project", "run_id", "lease_expires"
 KINDS = ("instances", "volumes", "spot_requests", "launch_templates", "schedules", "transport_keys")

@@ -8,7 +8,7 @@ Used by the module ``spot_sweep`` and by the guard of a run. What belongs to a r
 
 from __future__ import annotations
 
-from .aws import ISO, Aws
+from ..aws.client import ISO, Aws
 from .instances import Instances
 from .resources import Schedules, SpotRequests, Templates, TransportKeys, Volumes
 from .scope import Report, Wanted

@@ -38,7 +38,7 @@ def launch(template: str, subnet: str) -> dict[str, Any]:
     """Arguments of a launch that no other test makes."""
     return {
         "template": template,
-        "cell": {
+        "offer": {
             "market": "spot",
             "type": "r5.large",
             "subnet": subnet,
@@ -59,14 +59,14 @@ def test_the_prices_of_the_whole_matrix_are_asked_for_once(account: Launching) -
     before = account.mark()
     subnets = [{"subnet_id": f"subnet-{zone}", "availability_zone": f"us-east-1{zone}"} for zone in "ab"]
     found = account.module(
-        "launch_cells",
+        "launch_offers",
         types=["r5.large", "c5.large"],
         subnets=subnets,
         markets=["spot", "on-demand"],
         on_demand={"r5.large": 0.126, "c5.large": 0.085},
         max_price="0.1",
     )
-    assert [(cell["market"], cell["type"], cell["az"], cell["price_usd_hour"]) for cell in found["cells"]] == [
+    assert [(offer["market"], offer["type"], offer["az"], offer["price_usd_hour"]) for offer in found["offers"]] == [
         ("spot", "c5.large", "us-east-1a", 0.0306),
         ("spot", "c5.large", "us-east-1b", 0.0323),
         ("spot", "r5.large", "us-east-1a", 0.04536),
@@ -74,20 +74,20 @@ def test_the_prices_of_the_whole_matrix_are_asked_for_once(account: Launching) -
         ("on-demand", "c5.large", "us-east-1a", 0.085),
         ("on-demand", "c5.large", "us-east-1b", 0.085),
     ]
-    assert [cell["error"] for cell in found["refused"]] == ["PriceAboveCap"] * 2
+    assert [offer["error"] for offer in found["refused"]] == ["PriceAboveCap"] * 2
     assert len(account.requests("DescribeSpotPriceHistory", before)) == 1
 
 
 def test_a_cap_that_is_no_price_fails_with_one_line(account: Launching) -> None:
-    failed = account.module("launch_cells", types=["r5.large"], subnets=[], markets=["spot"], max_price="cheap")
-    assert "cells" not in failed
+    failed = account.module("launch_offers", types=["r5.large"], subnets=[], markets=["spot"], max_price="cheap")
+    assert "offers" not in failed
     assert "spot_instance_max_price='cheap' is no price" in failed["msg"]
     assert "Nothing was launched" in failed["msg"]
 
 
 def test_a_spot_launch_carries_market_options_price_and_tags(account: Launching, launch: dict[str, Any]) -> None:
     done = account.module("ec2_launch_once", **launch, max_price="0.05")
-    assert (done["error"], done["cell"]["error"]) == (None, None)
+    assert (done["error"], done["offer"]["error"]) == (None, None)
     ec2 = account.client("ec2")
     (instance,) = account.live(launch["tags"]["run_id"])
     assert (instance["InstanceId"], instance["InstanceLifecycle"]) == (done["instance_id"], "spot")
@@ -101,7 +101,7 @@ def test_a_spot_launch_carries_market_options_price_and_tags(account: Launching,
 
 
 def test_an_on_demand_launch_has_no_spot_request(account: Launching, launch: dict[str, Any]) -> None:
-    launch["cell"]["market"] = "on-demand"
+    launch["offer"]["market"] = "on-demand"
     account.module("ec2_launch_once", **launch, max_price="0.5")
     (instance,) = account.live(launch["tags"]["run_id"])
     assert "InstanceLifecycle" not in instance
@@ -110,7 +110,7 @@ def test_an_on_demand_launch_has_no_spot_request(account: Launching, launch: dic
 def test_a_second_launch_of_the_same_finds_the_first(account: Launching, launch: dict[str, Any]) -> None:
     first = account.module("ec2_launch_once", **launch)
     again = account.module("ec2_launch_once", **launch)
-    assert (again["instance_id"], again["changed"], again["cell"]) == (first["instance_id"], False, None)
+    assert (again["instance_id"], again["changed"], again["offer"]) == (first["instance_id"], False, None)
     launch["tags"]["attempt"] = "2"
     other = account.module("ec2_launch_once", **launch)
     assert other["instance_id"] != first["instance_id"]
@@ -123,7 +123,7 @@ def test_a_refusal_for_want_of_capacity_is_not_repeated(faults: Launching, launc
     before = faults.mark()
     done = faults.module("ec2_launch_once", **launch)
     assert (done["instance_id"], done["error"], done["message"]) == (None, "InsufficientInstanceCapacity", "none left")
-    assert done["cell"] == {**launch["cell"], "error": "InsufficientInstanceCapacity"}
+    assert done["offer"] == {**launch["offer"], "error": "InsufficientInstanceCapacity"}
     assert done["changed"] is False
     assert len(faults.requests("RunInstances", before)) == 1
 
@@ -141,7 +141,7 @@ def test_an_instance_whose_launch_was_never_answered_is_found(faults: Launching,
     faults.local_aws("fault", "latency", "service=ec2", "action=RunInstances", "milliseconds=4000", "count=1")
     before = faults.mark()
     done = faults.module("ec2_launch_once", **launch, aws_config={"read_timeout": 1}, lost_seconds=15)
-    assert (done["error"], done["cell"]["error"]) == (None, None)
+    assert (done["error"], done["offer"]["error"]) == (None, None)
     assert [each["InstanceId"] for each in faults.live(launch["tags"]["run_id"])] == [done["instance_id"]]
     assert len(faults.requests("RunInstances", before)) == 1
 
@@ -149,5 +149,5 @@ def test_an_instance_whose_launch_was_never_answered_is_found(faults: Launching,
 def test_a_launch_without_an_identity_is_refused(account: Launching, launch: dict[str, Any]) -> None:
     launch["tags"]["run_id"] = ""
     before = account.mark()
-    assert "No value among the tags for run_id" in account.module("ec2_launch_once", **launch)["msg"]
+    assert "identity: expected tags with a value, got run_id" in account.module("ec2_launch_once", **launch)["msg"]
     assert account.requests("RunInstances", before) == []

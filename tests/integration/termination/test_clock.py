@@ -39,7 +39,7 @@ def context(monkeypatch: pytest.MonkeyPatch) -> Context:
     ],
 )
 def test_a_clock_is_judged_by_how_far_it_is_off(context: Context, offset: float, status: str, words: str) -> None:
-    context.clock_offset = offset
+    context.clock_offset = lambda: offset
 
     found = a05_controller_clock.run(context)
 

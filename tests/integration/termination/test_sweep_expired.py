@@ -24,7 +24,7 @@ def only_what_is_past_its_lease(cloud: Cloud, bystanders: Inventory) -> Iterator
 
 
 def sweep(cloud: Cloud, make_client: Callable[[str], Any] | None = None, **more: Any) -> Any:
-    from ansible_collections.spot_train.core.plugins.module_utils.sweep.aws import Aws
+    from ansible_collections.spot_train.core.plugins.module_utils.aws.client import Aws
     from ansible_collections.spot_train.core.plugins.module_utils.sweep.scope import Wanted
     from ansible_collections.spot_train.core.plugins.module_utils.sweep.sweep import sweep
 

@@ -27,7 +27,7 @@ def only_what_is_ours(cloud: Cloud, bystanders: Inventory) -> Iterator[None]:
 
 def sweep(cloud: Cloud, make_client: Callable[[str], Any] | None = None, **more: Any) -> Any:
     """A sweep of the run, or of what ``more`` says; without ``make_client`` with the controller's keys."""
-    from ansible_collections.spot_train.core.plugins.module_utils.sweep.aws import Aws
+    from ansible_collections.spot_train.core.plugins.module_utils.aws.client import Aws
     from ansible_collections.spot_train.core.plugins.module_utils.sweep.scope import Wanted
     from ansible_collections.spot_train.core.plugins.module_utils.sweep.sweep import sweep
 

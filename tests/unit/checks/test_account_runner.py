@@ -15,6 +15,7 @@ from typing import Any
 
 import boto3
 import pytest
+from ansible_collections.spot_train.core.plugins.module_utils.aws.client import one_line
 from ansible_collections.spot_train.core.plugins.module_utils.checks import (
     a11_region,
     a20_image,
@@ -31,7 +32,6 @@ from ansible_collections.spot_train.core.plugins.module_utils.checks.base import
     Settings,
     Unavailable,
     is_standard,
-    one_line,
     worst,
 )
 from ansible_collections.spot_train.core.plugins.module_utils.checks.context import Context

@@ -1,17 +1,17 @@
 #!/usr/bin/python
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Module that orders the launch matrix by what its cells cost now."""
+"""Module that orders the launch matrix by current price."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: launch_cells
-short_description: Order the cells of a launch matrix by their current price
+module: launch_offers
+short_description: Order the offers of a launch matrix by their current price
 description:
-  - Asks DescribeSpotPriceHistory once, for all types and zones, and orders the cells of market x type x subnet, the
-    spot cells by current price, then, only if asked for, the on-demand cells by list price as the last resort.
-  - Equal prices keep the order of the types, then of the subnets. Cells without a known price come last.
+  - Calls DescribeSpotPriceHistory once, for all types and zones, and orders the offers (market x type x subnet), spot
+    by current price, then, only if allowed, on-demand by list price as the last resort.
+  - Equal prices keep the order of the types, then of the subnets. Offers without a known price come last.
 options:
   types:
     description: Instance types, the best first.
@@ -45,7 +45,7 @@ extends_documentation_fragment:
 
 EXAMPLES = r"""
 - name: Order the matrix
-  spot_train.core.launch_cells:
+  spot_train.core.launch_offers:
     types: [r5.large, m5.large]
     subnets: "{{ found.subnets }}"
     markets: [spot, on-demand]
@@ -55,43 +55,32 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-cells:
-  description: The cells to try, in order, each C({market, type, subnet, az, price_usd_hour}); an unknown price is null.
+offers:
+  description: The offers to try, in order, each C({market, type, subnet, az, price_usd_hour}), the price null if unknown.
   returned: always
   type: list
   elements: dict
 refused:
   description:
-    - The cells that O(max_price) forbids, with C(error), V(PriceAboveCap), or V(PriceUnknown) for an on-demand cell of
-      unknown price.
+    - The offers that O(max_price) excludes, with C(error), V(PriceAboveCap), or V(PriceUnknown) for an on-demand offer
+      of unknown price.
   returned: always
   type: list
   elements: dict
 """
 
 import contextlib
-from datetime import UTC, datetime
 
 with contextlib.suppress(ImportError):  # AnsibleAWSModule says so
-    from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
-from ansible_collections.spot_train.core.plugins.module_utils.aws.offers import newest_prices, order_cells, read_cap
 
-
-def spot_prices(module: AnsibleAWSModule) -> dict[tuple[str, str], float]:
-    """Ask for the current spot price of every type in every zone, in one listing."""
-    client = module.client("ec2", config=Config(retries={"mode": "standard", "total_max_attempts": 8}))
-    zones = {subnet["availability_zone"] for subnet in module.params["subnets"]}
-    pages = client.get_paginator("describe_spot_price_history").paginate(
-        InstanceTypes=module.params["types"],
-        ProductDescriptions=["Linux/UNIX"],
-        StartTime=datetime.now(UTC),  # the price that holds now, and no history
-    )
-    offers = [offer for page in pages for offer in page["SpotPriceHistory"] if offer["AvailabilityZone"] in zones]
-    prices: dict[tuple[str, str], float] = newest_prices(offers)
-    return prices
+try:
+    from ansible_collections.spot_train.core.plugins.module_utils.aws.client import PATIENT
+    from ansible_collections.spot_train.core.plugins.module_utils.aws.offers import order_offers, read_cap, spot_prices
+except ImportError:  # AnsibleAWSModule says that boto3 is missing
+    pass
 
 
 def main() -> None:
@@ -106,18 +95,23 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    asked = module.params
+    wanted = module.params
     try:
-        cap = read_cap(asked["max_price"])
-        on_demand = {kind: float(price) for kind, price in asked["on_demand"].items()}
+        cap = read_cap(wanted["max_price"])
+        on_demand = {kind: float(price) for kind, price in wanted["on_demand"].items()}
     except ValueError as error:
         module.fail_json(msg=f"{error}. Nothing was launched.")
     try:
-        spot = spot_prices(module) if "spot" in asked["markets"] else {}
+        zones = {subnet["availability_zone"] for subnet in wanted["subnets"]}
+        spot = (
+            spot_prices(module.client("ec2", config=PATIENT), wanted["types"], zones)
+            if "spot" in wanted["markets"]
+            else {}
+        )
     except (BotoCoreError, ClientError) as error:
-        module.fail_json_aws(error, msg="The current spot prices cannot be asked for, and nothing was launched")
-    cells, refused = order_cells(asked["types"], asked["subnets"], asked["markets"], spot, on_demand, cap)
-    module.exit_json(changed=False, cells=cells, refused=refused)
+        module.fail_json_aws(error, msg="Cannot read the current spot prices. Nothing was launched")
+    offers, refused = order_offers(wanted["types"], wanted["subnets"], wanted["markets"], spot, on_demand, cap)
+    module.exit_json(changed=False, offers=offers, refused=refused)
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def launch(ec2: Ec2) -> dict[str, Any]:
     module = SimpleNamespace(
         params={
             "template": "lt-1",
-            "cell": {"market": "spot", "type": "r5.large", "subnet": "subnet-1"},
+            "offer": {"market": "spot", "type": "r5.large", "subnet": "subnet-1"},
             "max_price": "",
             "tags": {"run_id": "r1"},
             "identity": ["run_id"],
@@ -73,7 +73,7 @@ def test_an_instance_that_appears_after_a_refusal_is_taken_and_the_refusal_told(
     ec2 = Ec2([REFUSED], shown_from=3)
     done = launch(ec2)
     assert (done["instance_id"], done["error"], done["changed"]) == ("i-1", None, True)
-    assert done["cell"]["error"] == "InsufficientInstanceCapacity"
+    assert done["offer"]["error"] == "InsufficientInstanceCapacity"
     assert len(ec2.tokens) == 1
 
 
@@ -84,13 +84,13 @@ def test_a_refusal_is_believed_after_a_moment() -> None:
 
 def test_an_answer_without_an_instance_is_found_by_its_tags() -> None:
     done = launch(Ec2([{"Instances": []}], shown_from=9))
-    assert (done["instance_id"], done["cell"]["error"]) == ("i-1", None)
+    assert (done["instance_id"], done["offer"]["error"]) == ("i-1", None)
 
 
 def test_an_answer_without_an_instance_that_never_appears_is_one_clear_error() -> None:
     ec2 = Ec2([{}], shown_from=None)
     done = launch(ec2)
-    assert (done["instance_id"], done["error"], done["cell"]["error"]) == (None, "NoInstance", "NoInstance")
+    assert (done["instance_id"], done["error"], done["offer"]["error"]) == (None, "NoInstance", "NoInstance")
     assert done["message"] == "EC2 answered without an instance, and none with its tags appeared"
     assert len(ec2.tokens) == 1
 
@@ -98,7 +98,7 @@ def test_an_answer_without_an_instance_that_never_appears_is_one_clear_error() -
 def test_a_lost_answer_is_looked_for_before_it_is_asked_for_again() -> None:
     ec2 = Ec2([LOST], shown_from=10)
     done = launch(ec2)
-    assert (done["instance_id"], done["error"], done["cell"]["error"]) == ("i-1", None, None)
+    assert (done["instance_id"], done["error"], done["offer"]["error"]) == ("i-1", None, None)
     assert len(ec2.tokens) == 1
 
 

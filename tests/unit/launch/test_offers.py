@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from ansible_collections.spot_train.core.plugins.module_utils.aws.offers import newest_prices, order_cells, read_cap
+from ansible_collections.spot_train.core.plugins.module_utils.aws.offers import newest_prices, order_offers, read_cap
 
 SUBNETS = [{"subnet_id": f"subnet-{zone}", "availability_zone": f"us-east-1{zone}"} for zone in "ab"]
 ON_DEMAND = {"r5.large": 0.126, "m5.large": 0.096}
@@ -25,12 +25,12 @@ def order(
     on_demand: dict[str, float] = ON_DEMAND,
     cap: float | None = None,
 ) -> tuple[list[str], list[str]]:
-    cells, refused = order_cells(types, SUBNETS, markets, spot, on_demand, cap)
-    return [name(cell) for cell in cells], [f"{name(cell)} {cell['error']}" for cell in refused]
+    offers, refused = order_offers(types, SUBNETS, markets, spot, on_demand, cap)
+    return [name(offer) for offer in offers], [f"{name(offer)} {offer['error']}" for offer in refused]
 
 
-def name(cell: dict[str, Any]) -> str:
-    return f"{cell['market']} {cell['type']} {cell['az'][-1]}"
+def name(offer: dict[str, Any]) -> str:
+    return f"{offer['market']} {offer['type']} {offer['az'][-1]}"
 
 
 def test_the_cheapest_comes_first_and_equal_prices_keep_the_users_order() -> None:
@@ -43,8 +43,8 @@ def test_the_cheapest_comes_first_and_equal_prices_keep_the_users_order() -> Non
 def test_a_pair_without_a_price_comes_last() -> None:
     known = {pair: price for pair, price in SPOT.items() if pair != ("r5.large", "us-east-1b")}
     assert order(spot=known)[0][-1] == "spot r5.large b"
-    cells, _ = order_cells(["r5.large"], SUBNETS, ["spot"], known, {}, None)
-    assert cells[-1] == {
+    offers, _ = order_offers(["r5.large"], SUBNETS, ["spot"], known, {}, None)
+    assert offers[-1] == {
         "market": "spot",
         "type": "r5.large",
         "subnet": "subnet-b",
@@ -54,16 +54,16 @@ def test_a_pair_without_a_price_comes_last() -> None:
 
 
 def test_on_demand_is_tried_only_when_asked_for_and_last_whatever_the_order_of_the_markets() -> None:
-    assert not any("on-demand" in cell for cell in order()[0])
+    assert not any("on-demand" in offer for offer in order()[0])
     for markets in (("spot", "on-demand"), ("on-demand", "spot")):
-        cells = order(markets=markets, spot=dict.fromkeys(SPOT, 0.5))[0]
-        assert [cell.split()[0] for cell in cells] == ["spot"] * 4 + ["on-demand"] * 4
-        assert cells[4:] == [f"on-demand {kind}.large {zone}" for kind in ("m5", "r5") for zone in "ab"]
+        offers = order(markets=markets, spot=dict.fromkeys(SPOT, 0.5))[0]
+        assert [offer.split()[0] for offer in offers] == ["spot"] * 4 + ["on-demand"] * 4
+        assert offers[4:] == [f"on-demand {kind}.large {zone}" for kind in ("m5", "r5") for zone in "ab"]
 
 
 def test_the_cap_holds_for_both_markets() -> None:
-    cells, refused = order(markets=("spot", "on-demand"), cap=0.05)
-    assert cells == ["spot r5.large b", "spot m5.large a", "spot r5.large a"]
+    offers, refused = order(markets=("spot", "on-demand"), cap=0.05)
+    assert offers == ["spot r5.large b", "spot m5.large a", "spot r5.large a"]
     assert refused == [
         "spot m5.large b PriceAboveCap",
         *[f"on-demand {kind}.large {zone} PriceAboveCap" for kind in ("m5", "r5") for zone in "ab"],
@@ -71,8 +71,8 @@ def test_the_cap_holds_for_both_markets() -> None:
 
 
 def test_under_a_cap_an_unknown_price_is_left_to_ec2_on_spot_and_never_risked_on_demand() -> None:
-    cells, refused = order(types=("r5.large",), markets=("spot", "on-demand"), spot={}, on_demand={}, cap=0.05)
-    assert cells == ["spot r5.large a", "spot r5.large b"]
+    offers, refused = order(types=("r5.large",), markets=("spot", "on-demand"), spot={}, on_demand={}, cap=0.05)
+    assert offers == ["spot r5.large a", "spot r5.large b"]
     assert refused == ["on-demand r5.large a PriceUnknown", "on-demand r5.large b PriceUnknown"]
 
 
