@@ -13,8 +13,8 @@ description:
   - A capacity error is returned at once with its code, so that the caller can try the next offer.
     M(amazon.aws.ec2_instance) retries it up to ten times with growing pauses (C(EC2_INSTANCE_CATCH_EXTRA_CODES) in
     amazon.aws 10 and 11, amazon.aws#1038), and botocore four times, because EC2 answers with HTTP status 500. So
-    RunInstances is sent without botocore's retries. Throttling, EC2's internal errors and lost responses are retried with
-    the client token of the first request, so that EC2 launches once only.
+    RunInstances is sent without botocore's retries. Throttling, EC2's internal errors and lost responses are retried
+    with the client token of the first request, so that EC2 launches once only.
   - Each call of the module has its own client token; EC2 refuses one that was used for another request
     (C(IdempotentParameterMismatch)).
   - After a refusal, a lost response, or a response without an instance, the module looks for the instance again: EC2

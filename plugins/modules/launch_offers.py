@@ -56,7 +56,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 offers:
-  description: The offers to try, in order, each C({market, type, subnet, az, price_usd_hour}), the price null if unknown.
+  description: The offers to try, in order, each C({market, type, subnet, az, price_usd_hour}); the price may be null.
   returned: always
   type: list
   elements: dict

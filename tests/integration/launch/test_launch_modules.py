@@ -81,7 +81,7 @@ def test_the_prices_of_the_whole_matrix_are_asked_for_once(account: Launching) -
 def test_a_cap_that_is_no_price_fails_with_one_line(account: Launching) -> None:
     failed = account.module("launch_offers", types=["r5.large"], subnets=[], markets=["spot"], max_price="cheap")
     assert "offers" not in failed
-    assert "spot_instance_max_price='cheap' is no price" in failed["msg"]
+    assert "spot_instance_max_price: expected USD an hour" in failed["msg"]
     assert "Nothing was launched" in failed["msg"]
 
 
