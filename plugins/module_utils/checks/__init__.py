@@ -1,6 +1,6 @@
-"""What can be checked of an account before any instance exists, and at no cost: one file a check.
+"""Checks of an account before any instance exists, at no cost: one file per check.
 
-A check is a file ``a<two digits>_<name>.py`` in this folder: found by being there, run in the order of its name. Its
-docstring's first line says what it looks at, ``REMEDY`` what to do when it does not pass, and ``run(context)`` returns
-a ``Finding``. What several checks look at is looked up once, by the ``Context``.
+A check is a file ``a<two digits>_<name>.py`` in this folder; checks are reported in the order of their names. The first
+line of its docstring says what it checks, ``REMEDY`` what to do if it does not pass, and ``run(context)`` returns a
+``Finding``. The ``Context`` makes look-ups that several checks share once.
 """

@@ -1,4 +1,4 @@
-"""The image: it is there, fits every instance type, is not old, and its disk fits the volume."""
+"""The image exists, fits every instance type, is not old, and its disk fits the volume."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from .base import Finding, Status, Unavailable, worst
 from .context import Context
 
 REMEDY = (
-    "give spot_instance_image_parameter an SSM parameter that holds a current image, "
-    "and spot_instance_types types that it fits"
+    "set spot_instance_image_parameter to an SSM parameter with a current image, "
+    "and spot_instance_types to types of its architecture"
 )
 OLD_DAYS = 180
 
@@ -27,18 +27,18 @@ def run(context: Context) -> Finding:
     try:
         findings += _misfits(image, context.types)
     except Unavailable as error:
-        findings.append(("fail", f"the instance types cannot be looked up: {error}"))
+        findings.append(("fail", f"cannot look up the instance types: {error}"))
     disk = _disk(image)
     if disk > context.settings.volume_gb:
         findings.append(
-            ("fail", f"the image's disk has {disk} GiB, spot_instance_volume_gb {context.settings.volume_gb}")
+            ("fail", f"the image's disk has {disk} GiB, spot_instance_volume_gb is {context.settings.volume_gb}")
         )
     deprecated = image.get("DeprecationTime")
     if deprecated and datetime.fromisoformat(deprecated.replace("Z", "+00:00")) <= now:
-        findings.append(("warn", f"image {context.image_id} is deprecated since {deprecated[:10]}"))
+        findings.append(("warn", f"image {context.image_id} has been deprecated since {deprecated[:10]}"))
     if days > OLD_DAYS:
         findings.append(
-            ("warn", f"image {context.image_id} is {days} days old: {OLD_DAYS} days of security updates lack")
+            ("warn", f"image {context.image_id} is {days} days old: it lacks {OLD_DAYS} days of security updates")
         )
     return worst(findings, f"{context.image_id} {image.get('Name', '')}, {image['Architecture']}, {days} days old")
 
@@ -50,11 +50,11 @@ def _misfits(image: dict[str, Any], types: dict[str, dict[str, Any]]) -> list[tu
         for name, each in types.items()
         if architecture not in each["ProcessorInfo"]["SupportedArchitectures"]
     ]
-    return [("fail", f"the image is for {architecture}, and does not run on {', '.join(wrong)}")] if wrong else []
+    return [("fail", f"the image is for {architecture} and does not run on {', '.join(wrong)}")] if wrong else []
 
 
 def _disk(image: dict[str, Any]) -> int:
-    """Size of the image's root disk in GiB; 0 where it does not say."""
+    """Size of the image's root disk in GiB; 0 if unknown."""
     for mapping in image.get("BlockDeviceMappings", []):
         if mapping.get("DeviceName") == image.get("RootDeviceName"):
             return int(mapping.get("Ebs", {}).get("VolumeSize", 0))

@@ -1,4 +1,4 @@
-"""The instance profile: its role can be taken by EC2, may do what the run needs, and in a preflight may not write."""
+"""The instance profile's role trusts EC2, allows what the run needs, and in a preflight cannot write."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from .base import Finding, Status, worst
 from .context import Context
 from .simulation import Question, allowed, denied
 
-REMEDY = "make role and instance profile as docs/real-aws.md says, with the policies in files/iam"
-# What the agent of Systems Manager needs before a session can be opened (AmazonSSMManagedInstanceCore has it).
+REMEDY = "create role and instance profile as in docs/real-aws.md, with the policies in files/iam"
+# What the SSM agent needs before a session can be opened (AmazonSSMManagedInstanceCore allows it).
 AGENT = Question(
     (
         "ssm:UpdateInstanceInformation",
@@ -23,20 +23,20 @@ AGENT = Question(
     )
 )
 WRITES = ("s3:PutObject", "s3:DeleteObject")
-# A simulation asks about one key, not about all: this one stands for each prefix.
+# A simulation takes one key: this one stands for all keys of a prefix.
 KEY = "spot-train-check"
 
 
 def run(context: Context) -> Finding:
-    """Look at profile, role and trust, and simulate the role's policies."""
+    """Check profile, role and trust, and simulate the role's policies."""
     settings, role = context.settings, context.role
     findings: list[tuple[Status, str]] = []
     if not trusts(role.get("AssumeRolePolicyDocument"), "ec2.amazonaws.com"):
-        findings.append(("fail", f"role {role['RoleName']} does not trust ec2.amazonaws.com, which has to take it"))
+        findings.append(("fail", f"role {role['RoleName']} does not trust ec2.amazonaws.com"))
     try:
         findings += _policies(context, role["Arn"])
     except ClientError as error:
-        findings.append(("warn", f"what role {role['RoleName']} may do cannot be asked: {one_line(error)}"))
+        findings.append(("warn", f"cannot simulate the policies of role {role['RoleName']}: {one_line(error)}"))
     writes = f"can write {', '.join(settings.artefact_prefixes)}"
     cannot = "cannot write to the data bucket" if settings.preflight else writes
     return worst(findings, f"{settings.profile}: role {role['RoleName']} reads the data bucket, {cannot}")
@@ -56,17 +56,17 @@ def _policies(context: Context, role: str) -> list[tuple[Status, str]]:
     lacking = denied(context, role, needed)
     findings: list[tuple[Status, str]] = []
     if lacking:
-        findings.append(("fail", f"the role may not {_told(lacking)}"))
+        findings.append(("fail", f"the role may not {_pairs(lacking)}"))
     if settings.preflight:
         places = dict.fromkeys((prices, "", *artefacts))
         asked = Question(WRITES, [context.bucket_arn(data, place + KEY) for place in places])
         if could := allowed(context, role, [asked]):
-            findings.append(("fail", f"a preflight must not be able to write, and the role may {_told(could)}"))
+            findings.append(("fail", f"a preflight must not be able to write, but the role may {_pairs(could)}"))
     return findings
 
 
 def trusts(document: Any, service: str) -> bool:
-    """Whether a trust policy lets a service take the role."""
+    """Whether a trust policy allows a service to assume the role."""
     statements = document.get("Statement", []) if isinstance(document, dict) else []
     for statement in statements if isinstance(statements, list) else [statements]:
         principal = statement.get("Principal", {})
@@ -82,5 +82,5 @@ def _list(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else list(value)
 
 
-def _told(pairs: list[tuple[str, str]]) -> str:
+def _pairs(pairs: list[tuple[str, str]]) -> str:
     return ", ".join(action if resource == "*" else f"{action} on {resource}" for action, resource in pairs)

@@ -1,15 +1,15 @@
-"""The subnets: there are some, available, with an address left."""
+"""At least one subnet is available and has a free address."""
 
 from __future__ import annotations
 
 from .base import Finding, Status, worst
 from .context import Context
 
-REMEDY = "correct spot_instance_subnet_filters, or give the subnets the tag project (docs/real-aws.md)"
+REMEDY = "correct spot_instance_subnet_filters, or tag the subnets with project (docs/real-aws.md)"
 
 
 def run(context: Context) -> Finding:
-    """A subnet that cannot be used is a warning as long as another can."""
+    """Fail if no subnet is usable; warn if some are not."""
     subnets = context.subnets
     wrong = []
     for subnet in subnets:

@@ -1,4 +1,4 @@
-"""The security group: exactly one of the name, no inbound rule, a way out, in the network of the subnets."""
+"""There is one security group of the name, without inbound rules, with a way out, in the subnets' VPC."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from .base import Finding, Status, Unavailable, worst
 from .context import Context
 
 REMEDY = (
-    "keep one security group of that name in the subnets' VPC, and remove its inbound rules: SSM needs none, but a way "
-    "out"
+    "keep one security group of that name in the subnets' VPC, without inbound rules and with an outbound rule: "
+    "SSM only needs a way out"
 )
 
 
 def run(context: Context) -> Finding:
-    """Describe the group and compare its network with the subnets'."""
+    """Describe the group and compare its VPC with the subnets'."""
     group = context.group
     findings: list[tuple[Status, str]] = []
     if group["IpPermissions"]:
         ports = ", ".join(_rule(rule) for rule in group["IpPermissions"])
-        findings.append(("fail", f"{group['GroupName']} has inbound rules ({ports}), and must have none"))
+        findings.append(("fail", f"{group['GroupName']} must not have inbound rules, found {ports}"))
     if not group["IpPermissionsEgress"]:
-        findings.append(("fail", f"{group['GroupName']} has no outbound rule, so that an instance reaches nothing"))
+        findings.append(("fail", f"{group['GroupName']} has no outbound rule: an instance could not reach anything"))
     try:
         elsewhere = sorted({subnet["SubnetId"] for subnet in context.subnets if subnet["VpcId"] != group.get("VpcId")})
     except Unavailable:
-        elsewhere = []  # the check subnets says so
+        elsewhere = []  # reported by the check subnets
     if elsewhere:
         findings.append(
-            ("fail", f"{group['GroupId']} is in {group.get('VpcId')}, and {', '.join(elsewhere)} in another")
+            ("fail", f"{group['GroupId']} is in {group.get('VpcId')}, but {', '.join(elsewhere)} in another VPC")
         )
     return worst(findings, f"{group['GroupName']} {group['GroupId']}, no inbound rule")
 

@@ -1,4 +1,4 @@
-"""The role of the expiry schedule: it is there, and both services that need it can take it."""
+"""The role of the expiry schedule exists, and both services that need it can assume it."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from .base import Finding
 from .context import Context
 
 REMEDY = (
-    "make the role with files/iam/expiry.json as docs/real-aws.md says, or set spot_instance_expiry_role to an empty "
-    "text and do without the schedule in the cloud that ends an instance at the end of its lease"
+    "create the role with files/iam/expiry.json as in docs/real-aws.md, or set spot_instance_expiry_role to an empty "
+    "text and do without the schedule that terminates an instance at the end of its lease"
 )
 SERVICES = ("scheduler.amazonaws.com", "ssm.amazonaws.com")
 
 
 def run(context: Context) -> Finding:
-    """Look at the role and whom it trusts."""
+    """Check the role and its trust policy."""
     name = context.settings.expiry_role
     if not name:
-        return Finding("pass", "no schedule is asked for (spot_instance_expiry_role is empty)")
+        return Finding("pass", "no schedule configured (spot_instance_expiry_role is empty)")
     try:
         role = context.client("iam").get_role(RoleName=name)["Role"]
     except ClientError as error:
         if code_of(error) == "NoSuchEntity":
-            return Finding("fail", f"there is no role {name}, as which the schedule would end the instance")
+            return Finding("fail", f"role {name} does not exist: the schedule needs it to terminate the instance")
         raise
     lacking = [service for service in SERVICES if not trusts(role.get("AssumeRolePolicyDocument"), service)]
     if lacking:
-        return Finding("fail", f"role {name} does not trust {' and '.join(lacking)}, which has to take it")
-    return Finding("pass", f"{name}: can be taken by the scheduler and the runbook")
+        return Finding("fail", f"role {name} does not trust {' and '.join(lacking)}")
+    return Finding("pass", f"{name}: trusted by the scheduler and the runbook")

@@ -1,4 +1,4 @@
-"""The data bucket: reachable, encrypted by default, never public."""
+"""The data bucket is reachable, encrypted by default, and not public."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from .base import Finding, worst
 from .buckets import protection, reach
 from .context import Context
 
-REMEDY = "correct data_bucket and the controller's policy; set default encryption and all four public access blocks"
+REMEDY = "correct data_bucket and the control node's policy; set default encryption and all four public access blocks"
 
 
 def run(context: Context) -> Finding:
-    """List one key, then look at the bucket's settings."""
+    """List one key, then check the bucket's settings."""
     bucket = context.settings.data_bucket
     unreachable = reach(context, bucket)
     if unreachable:

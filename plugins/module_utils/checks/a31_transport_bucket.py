@@ -1,4 +1,4 @@
-"""The transport bucket: another than the data bucket, reachable, encrypted by default, never public, not versioned."""
+"""The transport bucket is not the data bucket, is reachable, encrypted by default, not public, not versioned."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from .buckets import protection, reach
 from .context import Context
 
 REMEDY = (
-    "correct transport_bucket and the controller's policy; set default encryption and all four public access blocks"
+    "correct transport_bucket and the control node's policy; set default encryption and all four public access blocks"
 )
 VERSIONED = (
-    "bucket {} is versioned: files on their way to the instance are deleted after use, but stay in it as old versions, "
-    "for ever, and cost and keep what was sent"
+    "bucket {} is versioned: files sent to the instance are deleted after use, but old versions stay, cost money and "
+    "keep their content"
 )
 
 
 def run(context: Context) -> Finding:
-    """List one key, then look at the bucket's settings and versioning."""
+    """List one key, then check the bucket's settings and versioning."""
     bucket = context.settings.transport_bucket
     if bucket == context.settings.data_bucket:
-        told = f"transport_bucket and data_bucket are both {bucket}: transport would write to the bucket of the data"
-        return Finding("fail", told, "give transport_bucket another bucket")
+        text = f"transport_bucket and data_bucket are both {bucket}: transport would write to the data bucket"
+        return Finding("fail", text, "use another transport_bucket")
     unreachable = reach(context, bucket)
     if unreachable:
         return Finding("fail", unreachable)

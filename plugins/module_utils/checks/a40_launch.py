@@ -1,4 +1,4 @@
-"""The launch: EC2's own answer to a dry run of it, for the first type and subnet of the matrix."""
+"""EC2 accepts a dry run of the launch, for the first type and subnet of the matrix."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ from ..aws.client import code_of, one_line
 from .base import Finding
 from .context import Context
 
-REMEDY = (
-    "the message is EC2's own: permission of the controller, image, network, profile or quota; files/iam has the policy"
-)
+REMEDY = "see EC2's message: permission of the control node (policy in files/iam), image, network, profile or quota"
 
 
 def run(context: Context) -> Finding:
-    """Ask for what the run is going to ask for; DryRunOperation means that it would have been launched."""
+    """Request what the run will request; DryRunOperation means that EC2 would launch it."""
     settings = context.settings
     subnet = context.subnets[0]
     kind, market = settings.types[0], settings.markets[0]
@@ -24,13 +22,15 @@ def run(context: Context) -> Finding:
         context.client("ec2").run_instances(**request(context, kind, subnet["SubnetId"], market))
     except ClientError as error:
         if code_of(error) == "DryRunOperation":
-            return Finding("pass", f"{kind} in {subnet['AvailabilityZone']}, {market}: would be launched")
+            return Finding("pass", f"{kind} in {subnet['AvailabilityZone']}, {market}: EC2 would launch it")
         return Finding("fail", f"EC2 refuses {kind} in {subnet['AvailabilityZone']}, {market}: {one_line(error)}")
-    return Finding("fail", "EC2 answered a dry run as if it had launched", "look for instances that nothing will end")
+    return Finding(
+        "fail", "EC2 answered a dry run as if it had launched", "check for instances that nothing will terminate"
+    )
 
 
 def request(context: Context, kind: str, subnet: str, market: str) -> dict[str, Any]:
-    """The launch as tasks/template.yml describes it, without a launch template and as a dry run."""
+    """The launch described by the role's launch template, without a template and as a dry run."""
     settings = context.settings
     tags = [{"Key": name, "Value": value} for name, value in settings.tags.items()]
     disk = {"VolumeSize": settings.volume_gb, "VolumeType": "gp3", "Encrypted": True, "DeleteOnTermination": True}

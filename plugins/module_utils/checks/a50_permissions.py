@@ -1,4 +1,4 @@
-"""The controller's permissions: every action that a run uses, simulated with the resources and tags of its use."""
+"""The control node is allowed every action of a run, simulated with the resources and tags of its use."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from .base import Finding, Unavailable
 from .context import Context
 from .simulation import Question, denied
 
-REMEDY = "give the controller the policy files/iam/controller.json, filled in as docs/real-aws.md says"
-LOOKS = (
+REMEDY = "attach the policy files/iam/controller.json to the control node's role, filled in as in docs/real-aws.md"
+DESCRIBE = (
     "ec2:DescribeImages",
     "ec2:DescribeInstances",
     "ec2:DescribeInstanceTypes",
@@ -31,13 +31,13 @@ SOME_RUN = "20260131T090000Z-0a1b2c"
 
 
 def run(context: Context) -> Finding:
-    """Ask the policy simulator about the caller himself."""
+    """Simulate the caller's own policies."""
     caller = context.caller
     if caller["Arn"].endswith(":root"):
         return Finding(
             "warn",
-            "the account's root user may do everything, and IAM simulates nothing for it",
-            "run as a user or a role with files/iam/controller.json and no more",
+            "the account's root user is allowed everything, and IAM cannot simulate it",
+            "use a user or role with only files/iam/controller.json",
         )
     asked = questions(context)
     try:
@@ -45,21 +45,21 @@ def run(context: Context) -> Finding:
     except ClientError as error:
         return Finding(
             "warn",
-            f"what {caller['Arn']} may do cannot be asked: {one_line(error)}",
-            "let the controller simulate its own policies and those of the instance roles (files/iam/controller.json)",
+            f"cannot simulate the policies of {caller['Arn']}: {one_line(error)}",
+            "allow the control node to simulate its own and the instance roles' policies (files/iam/controller.json)",
         )
     if lacking:
-        told = ", ".join(action if resource == "*" else f"{action} on {resource}" for action, resource in lacking)
-        return Finding("fail", f"{len(lacking)} denied: {told}")
+        denials = ", ".join(action if resource == "*" else f"{action} on {resource}" for action, resource in lacking)
+        return Finding("fail", f"{len(lacking)} denied: {denials}")
     return Finding(
         "pass", f"all {len({action for each in asked for action in each.actions})} actions of a run are allowed"
     )
 
 
 def principal(context: Context) -> str:
-    """The ARN of the user or role whose policies count for the caller.
+    """The ARN of the user or role whose policies apply to the caller.
 
-    A session of a role (``arn:aws:sts::…:assumed-role/<role>/<session>``) does not tell the role's path; IAM may.
+    A role session's ARN (``arn:aws:sts::…:assumed-role/<role>/<session>``) lacks the role's path; IAM may know it.
     """
     arn = context.caller["Arn"]
     kind, _, rest = arn.partition(":assumed-role/")
@@ -73,7 +73,7 @@ def principal(context: Context) -> str:
 
 
 def questions(context: Context) -> list[Question]:
-    """What a run does, as questions to the simulator."""
+    """The actions of a run, as questions to the simulator."""
     settings, caller = context.settings, context.caller
     region: dict[str, Any] = {"aws:RequestedRegion": settings.region}
     tagged = {**region, **{f"{key}/project": settings.project for key in ("aws:ResourceTag", "ec2:ResourceTag")}}
@@ -83,17 +83,17 @@ def questions(context: Context) -> list[Question]:
     launched = [context.arn("ec2", f"{kind}/*") for kind in kinds]
     template = [context.arn("ec2", "launch-template/*")]
     instance = context.arn("ec2", f"instance/{SOME_INSTANCE}")
-    # A session is named after the caller; some policies allow a caller the sessions of its own only.
+    # Sessions are named after the caller; some policies allow a caller only its own sessions.
     name = caller["Arn"].rpartition("/")[2]
     who = {**region, "aws:username": name, "aws:userid": caller["UserId"]}
     transport = [context.bucket_arn(settings.transport_bucket, f"{SOME_INSTANCE}/spot-train-check")]
     buckets = [context.bucket_arn(bucket) for bucket in (settings.data_bucket, settings.transport_bucket)]
     return [
-        Question(LOOKS, conditions=region),
+        Question(DESCRIBE, conditions=region),
         Question(("ssm:GetParameter",), [_parameter(context)], region),
         Question(("ec2:CreateLaunchTemplate",), template, launch),
         Question(("ec2:CreateTags",), template, {**launch, "ec2:CreateAction": "CreateLaunchTemplate"}),
-        # Image and network are left to the check "launch", where EC2 itself judges them.
+        # The check "launch" covers image and network by a dry run.
         Question(("ec2:RunInstances",), launched[:1], {**launch, "ec2:MetadataHttpTokens": "required"}),
         Question(("ec2:RunInstances",), launched[1:], launch),
         Question(("ec2:RunInstances", "ec2:DeleteLaunchTemplate"), template, tagged),
@@ -110,7 +110,7 @@ def questions(context: Context) -> list[Question]:
             who,
         ),
         Question(("s3:ListBucket",), buckets, region),
-        # The digest that proves that nothing was written looks for uploads begun, too.
+        # The digest that proves a read-only preflight lists incomplete uploads, too.
         Question(("s3:ListBucketMultipartUploads",), buckets[:1], region),
         Question(("s3:GetObject", "s3:PutObject", "s3:DeleteObject"), transport, region),
         Question(("ec2:TerminateInstances",), [instance], tagged),
@@ -118,14 +118,14 @@ def questions(context: Context) -> list[Question]:
         Question(
             ("ec2:CancelSpotInstanceRequests",), [context.arn("ec2", f"spot-instances-request/{SOME_REQUEST}")], tagged
         ),
-        # Asked for whether or not there is an expiry role: a sweep looks for the schedule of every run.
+        # Also without an expiry role: a sweep looks for the schedule of every run.
         Question(("scheduler:DeleteSchedule", "scheduler:GetSchedule"), [_schedule(context)], region),
         *_expiry(context),
     ]
 
 
 def _profile(context: Context) -> list[Question]:
-    """Handing the role to the instance; nothing where there is no role, which is another check's business."""
+    """Passing the role to the instance; empty if there is no role, which another check reports."""
     try:
         profile, role = context.profile, context.role
     except Unavailable:
@@ -137,7 +137,7 @@ def _profile(context: Context) -> list[Question]:
 
 
 def _expiry(context: Context) -> list[Question]:
-    """Making the schedule that ends the instance in the cloud, where there is to be one."""
+    """Creating the expiry schedule, if one is configured."""
     if not context.settings.expiry_role:
         return []
     role = context.arn("iam", f"role/{context.settings.expiry_role}").replace(f":{context.settings.region}:", "::")
@@ -148,12 +148,12 @@ def _expiry(context: Context) -> list[Question]:
 
 
 def _schedule(context: Context) -> str:
-    """The ARN of a schedule as a run names it."""
+    """The ARN of a run's schedule."""
     return context.arn("scheduler", f"schedule/default/{context.settings.project}-{SOME_RUN}")
 
 
 def _parameter(context: Context) -> str:
-    """The ARN of the image's parameter; AWS's public ones belong to no account."""
+    """The ARN of the image's parameter; AWS's public ones have no account."""
     name = context.settings.image_parameter
     arn = context.arn("ssm", f"parameter/{name.lstrip('/')}")
     return arn.replace(f":{context.caller['Account']}:", "::") if name.startswith("/aws/") else arn

@@ -1,4 +1,4 @@
-"""What a check is given and what it returns."""
+"""The settings that a check reads and the finding that it returns."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ORDER: tuple[Status, ...] = ("pass", "warn", "fail")
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found. ``remedy`` is for the case that the check's ``REMEDY`` is not the one that helps."""
+    """The result of a check. ``remedy`` overrides the check's ``REMEDY``."""
 
     status: Status
     detail: str
@@ -21,16 +21,16 @@ class Finding:
 
 
 class Unavailable(Exception):
-    """A look-up gave nothing. The check named ``owner`` says why; every other one says that it cannot judge."""
+    """A look-up failed. The check named ``owner`` reports why; the others report that they cannot run."""
 
     def __init__(self, owner: str, reason: str) -> None:
-        """Hold the reason, one line, and the check whose business it is."""
+        """Keep the reason (one line) and the check that owns the look-up."""
         super().__init__(reason)
         self.owner = owner
 
 
 def worst(findings: list[tuple[Status, str]], passed: str) -> Finding:
-    """One finding of many: the worst status, and the text of all that are not well; ``passed`` where all are."""
+    """Combine findings: the worst status and the text of all that did not pass, or ``passed``."""
     wrong = [(status, text) for status, text in findings if status != "pass"]
     if not wrong:
         return Finding("pass", passed)
@@ -39,7 +39,7 @@ def worst(findings: list[tuple[Status, str]], passed: str) -> Finding:
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run is going to use: the inputs of the role that the checks are about."""
+    """The inputs of the role spot_instance that the checks read."""
 
     region: str
     preflight: bool
@@ -98,5 +98,5 @@ class Settings:
 
 
 def is_standard(instance_type: str) -> bool:
-    """Whether a type counts towards the quotas of "standard" instances (A, C, D, H, I, M, R, T, Z)."""
+    """Whether a type counts towards the quota of standard instances (A, C, D, H, I, M, R, T, Z)."""
     return re.match(r"^(a|c|d|h|im?|is|m|r|t|z)\d", instance_type) is not None

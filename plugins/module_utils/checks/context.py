@@ -1,4 +1,4 @@
-"""What several checks look at: clients and look-ups, each made once however many checks run at the same time."""
+"""Clients and look-ups that several checks share; each look-up is made once, also by concurrent checks."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ LIVE = ["pending", "running"]
 
 
 class Context:
-    """The account as the checks see it. Each look-up raises ``Unavailable`` where it gave nothing."""
+    """The account as the checks see it. A failed look-up raises ``Unavailable``."""
 
     def __init__(self, settings: Settings) -> None:
-        """Prepare; nothing is asked yet. Keys and endpoint are found as every AWS SDK finds them."""
+        """Prepare; nothing is requested yet. Credentials and endpoint come from the SDK's usual sources."""
         self.settings = settings
         self._session = boto3.session.Session(region_name=settings.region)
         self._clients: dict[str, Any] = {}
@@ -34,29 +34,29 @@ class Context:
 
     def client(self, service: str) -> Any:
         """The client of a service in the run's region."""
-        with self._lock:  # making clients is not safe in threads, using them is
+        with self._lock:  # making clients is not thread-safe, using them is
             if service not in self._clients:
                 self._clients[service] = self._session.client(service, config=PATIENT)
             return self._clients[service]
 
     @property
     def caller(self) -> dict[str, str]:
-        """``Arn``, ``Account`` and ``UserId`` of who asks."""
+        """``Arn``, ``Account`` and ``UserId`` of the caller."""
         return self._once("caller", "identity", lambda: self.client("sts").get_caller_identity())
 
     @property
     def image_id(self) -> str:
-        """The image that the parameter names."""
+        """Id of the image in the SSM parameter."""
         return str(self._once("image_id", "image", self._image_id))
 
     @property
     def image(self) -> dict[str, Any]:
-        """That image, as EC2 describes it."""
+        """The image, as EC2 describes it."""
         return self._once("image", "image", self._image)
 
     @property
     def types(self) -> dict[str, dict[str, Any]]:
-        """The instance types of the matrix, as EC2 describes them."""
+        """The instance types, as EC2 describes them."""
         return self._once("types", "image", lambda: self.describe_types(list(self.settings.types)))
 
     @property
@@ -68,7 +68,7 @@ class Context:
     def role(self) -> dict[str, Any]:
         """The role in the instance profile."""
         if not self.profile["Roles"]:
-            raise Unavailable("instance_profile", f"instance profile {self.settings.profile} has no role in it")
+            raise Unavailable("instance_profile", f"instance profile {self.settings.profile} contains no role")
         return dict(self.profile["Roles"][0])
 
     @property
@@ -78,12 +78,12 @@ class Context:
 
     @property
     def group(self) -> dict[str, Any]:
-        """The one security group of that name."""
+        """The security group of that name; there must be exactly one."""
         return self._once("group", "security_group", self._group)
 
     @property
     def place(self) -> dict[str, Any]:
-        """What a launch needs of it, in the words of the amazon.aws modules."""
+        """What a launch needs, with the names of the amazon.aws modules."""
         return {
             "image_id": self.image_id,
             "root_device_name": self.image["RootDeviceName"],
@@ -101,18 +101,18 @@ class Context:
         return self._once("prices", "price", self._prices)
 
     def arn(self, service: str, resource: str) -> str:
-        """The ARN of something in the caller's account and the run's region."""
+        """The ARN of a resource in the caller's account and the run's region."""
         caller = self.caller
         partition = caller["Arn"].split(":")[1]
         return f"arn:{partition}:{service}:{self.settings.region}:{caller['Account']}:{resource}"
 
     def bucket_arn(self, bucket: str, key: str = "") -> str:
-        """The ARN of a bucket, or of what is in it."""
+        """The ARN of a bucket or of an object in it."""
         partition = self.caller["Arn"].split(":")[1]
         return f"arn:{partition}:s3:::{bucket}" + (f"/{key}" if key else "")
 
     def describe_types(self, names: list[str]) -> dict[str, dict[str, Any]]:
-        """Instance types by name; EC2 refuses the whole list where one of them is none."""
+        """Instance types by name; EC2 refuses the whole list if one name is unknown."""
         found: dict[str, dict[str, Any]] = {}
         for start in range(0, len(names), 100):
             answer = self.client("ec2").describe_instance_types(InstanceTypes=names[start : start + 100])
@@ -131,7 +131,7 @@ class Context:
                     Unavailable("controller_clock" if is_clock_refusal(error) else owner, one_line(error))
                 )
             except BaseException as error:
-                future.set_exception(error)  # whoever asked, and whoever asks next, gets it
+                future.set_exception(error)  # for every caller
         return future.result()
 
     def _image_id(self) -> str:
@@ -140,12 +140,12 @@ class Context:
             return str(self.client("ssm").get_parameter(Name=name)["Parameter"]["Value"])
         except ClientError as error:
             if code_of(error) == "ParameterNotFound":
-                raise Unavailable("image", f"there is no SSM parameter {name} in {self.settings.region}") from error
+                raise Unavailable("image", f"SSM parameter {name} does not exist in {self.settings.region}") from error
             raise
 
     def _image(self) -> dict[str, Any]:
         gone = Unavailable(
-            "image", f"image {self.image_id}, which parameter {self.settings.image_parameter} names, is gone"
+            "image", f"image {self.image_id} of parameter {self.settings.image_parameter} no longer exists"
         )
         try:
             images = self.client("ec2").describe_images(ImageIds=[self.image_id])["Images"]
@@ -163,7 +163,7 @@ class Context:
             return dict(self.client("iam").get_instance_profile(InstanceProfileName=name)["InstanceProfile"])
         except ClientError as error:
             if code_of(error) == "NoSuchEntity":
-                raise Unavailable("instance_profile", f"there is no instance profile {name}") from error
+                raise Unavailable("instance_profile", f"instance profile {name} does not exist") from error
             raise
 
     def _subnets(self) -> list[dict[str, Any]]:
@@ -171,7 +171,7 @@ class Context:
         found = [subnet for page in pages for subnet in page["Subnets"]]
         if not found:
             raise Unavailable(
-                "subnets", f"no subnet fits {dict(self.settings.subnet_filters)} in {self.settings.region}"
+                "subnets", f"no subnet matches {dict(self.settings.subnet_filters)} in {self.settings.region}"
             )
         return found
 
@@ -180,7 +180,7 @@ class Context:
         filters = [{"Name": "group-name", "Values": [name]}]
         found = self.client("ec2").describe_security_groups(Filters=filters)["SecurityGroups"]
         if len(found) != 1:
-            raise Unavailable("security_group", f"{len(found)} security groups are named {name}, and it must be one")
+            raise Unavailable("security_group", f"expected exactly one security group named {name}, found {len(found)}")
         return dict(found[0])
 
     def _prices(self) -> dict[tuple[str, str], float]:

@@ -1,4 +1,4 @@
-"""Finds the checks, runs all of them, and makes a record of each."""
+"""Find the account checks, run all of them, and make a record of each."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ FOLDER = Path(__file__).parent
 
 
 def find(folder: Path = FOLDER) -> dict[str, str]:
-    """The checks in ``folder``: the module's name by the check's name, in the order of the files."""
+    """The module name by check name, in the order of the files."""
     matches = [FILE.match(path.name) for path in sorted(folder.iterdir())]
     return {match[1]: match[0].removesuffix(".py") for match in matches if match}
 
 
 def run_all(context: Context, folder: Path = FOLDER, package: str = PACKAGE) -> list[dict[str, Any]]:
-    """Run every check in ``folder``, some at once; return their records in the order of the files.
+    """Run every check in ``folder`` in a thread pool; return their records in the order of the files.
 
     Args:
         context: The account.
@@ -44,7 +44,7 @@ def run_all(context: Context, folder: Path = FOLDER, package: str = PACKAGE) -> 
 
 
 def run_one(context: Context, name: str, module: str) -> dict[str, Any]:
-    """Run one check and make its record, whatever becomes of it."""
+    """Run one check and make its record; a crash is a failed check."""
     started = time.monotonic()
     remedy = ""
     try:
@@ -55,22 +55,20 @@ def run_one(context: Context, name: str, module: str) -> dict[str, Any]:
         if missing.owner == name:
             finding = Finding("fail", str(missing))
         else:
-            finding = Finding("fail", f"cannot be judged: {missing}", f"see to the check {missing.owner} first")
+            finding = Finding("fail", f"cannot be checked: {missing}", f"resolve the check {missing.owner} first")
     except (BotoCoreError, ClientError) as error:
-        first = "see to the check controller_clock first" if is_clock_refusal(error) else None
+        first = "resolve the check controller_clock first" if is_clock_refusal(error) else None
         finding = Finding("fail", one_line(error), first)
     except Exception as error:
-        # The edge: a check that crashes is a failed check, and the others still run.
-        finding = Finding(
-            "fail", f"the check crashed: {one_line(error)}", "this is a fault in the check itself: report it"
-        )
-    told = finding.remedy if finding.remedy is not None else remedy
+        # The edge: the other checks still run.
+        finding = Finding("fail", f"the check crashed: {one_line(error)}", "this is a bug in the check: report it")
+    remedy = finding.remedy if finding.remedy is not None else remedy
     return {
         "name": name,
         "tier": TIER,
         "group": GROUP,
         "status": finding.status,
         "detail": " ".join(finding.detail.split()),
-        "remedy": "" if finding.status == "pass" else " ".join(told.split()),
+        "remedy": "" if finding.status == "pass" else " ".join(remedy.split()),
         "seconds": round(time.monotonic() - started, 3),
     }

@@ -1,4 +1,4 @@
-"""What policies allow, asked of IAM's policy simulator."""
+"""Permissions according to IAM's policy simulator."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .context import Context
 
 @dataclass(frozen=True)
 class Question:
-    """May ``actions`` be done on every one of ``resources``, with these condition keys?"""
+    """Are ``actions`` allowed on each of ``resources``, with these condition keys?"""
 
     actions: Sequence[str]
     resources: Sequence[str] = ("*",)
@@ -18,10 +18,10 @@ class Question:
 
 
 def denied(context: Context, principal: str, questions: Iterable[Question]) -> list[tuple[str, str]]:
-    """Ask all questions about ``principal``; return each action and resource that is not allowed.
+    """Simulate the policies of ``principal``; return each pair of action and resource that is not allowed.
 
     Raises:
-        botocore.exceptions.ClientError: The simulator may not be asked, or not about this principal.
+        botocore.exceptions.ClientError: The caller may not use the simulator, or not for this principal.
     """
     return [
         (action, resource)
@@ -32,7 +32,7 @@ def denied(context: Context, principal: str, questions: Iterable[Question]) -> l
 
 
 def allowed(context: Context, principal: str, questions: Iterable[Question]) -> list[tuple[str, str]]:
-    """The same, for each action and resource that is allowed."""
+    """Like `denied`, but return each pair that is allowed."""
     return [
         (action, resource)
         for question in questions
@@ -55,7 +55,7 @@ def _answers(context: Context, principal: str, question: Question) -> Iterable[t
     for page in pages:
         for result in page["EvaluationResults"]:
             action = str(result["EvalActionName"])
-            # One result an action, with the decision for each resource inside; formerly one result a resource.
+            # One result per action, with a decision per resource; older versions return one result per resource.
             specific = result.get("ResourceSpecificResults") or []
             if not specific:
                 yield action, str(result.get("EvalResourceName", "*")), result["EvalDecision"] == "allowed"

@@ -267,15 +267,15 @@ def test_several_failures_at_once_are_all_listed(account: Account, client: Clien
         "price",
         "permissions",
     ]
-    assert found["launch"]["detail"].startswith("cannot be judged: image ")
-    assert found["launch"]["remedy"] == "see to the check image first"
+    assert found["launch"]["detail"].startswith("cannot be checked: image ")
+    assert found["launch"]["remedy"] == "resolve the check image first"
 
 
 def test_a_region_that_is_none_is_named_and_everything_else_still_runs(account: Account) -> None:
     run = account.train("--check", "-e", "aws_region=mars-north-1")
 
     assert run.code != 0
-    assert "EC2 refuses the keys in region mars-north-1: not enabled for the account, or none at all" in run.output
+    assert "EC2 refuses the credentials in region mars-north-1: it is not enabled for the account, or does not exist" in run.output
     assert all(name in run.output for name in NAMES)
 
 

@@ -76,7 +76,7 @@ def test_refused_signatures_all_point_to_the_clock(cloud: Cloud, seconds: int) -
     assert next(iter(failed)) == "controller_clock"
     for name, each in failed.items():
         assert "clock" in each["detail"], each
-        assert name == "controller_clock" or each["remedy"] == "see to the check controller_clock first", each
+        assert name == "controller_clock" or each["remedy"] == "resolve the check controller_clock first", each
         assert "Signature" not in each["detail"], each
 
 
