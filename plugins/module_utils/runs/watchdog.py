@@ -290,17 +290,17 @@ def make_sweep(settings: Settings) -> Callable[[], str]:
     import boto3
     from ..sweep.sweep import sweep
     from ..aws.client import SWEEP, Aws
-    from ..sweep.scope import Refused, Wanted
+    from ..sweep.scope import Refused, Scope
 
     session = boto3.session.Session(region_name=settings.region)
     aws = Aws(lambda service: session.client(service, config=SWEEP))
     for service in ("ec2", "s3", "scheduler"):
         aws.client(service)
-    wanted = Wanted(**settings.wanted)
+    scope = Scope(**settings.wanted)
 
     def end() -> str:
         try:
-            report = sweep(aws, wanted)
+            report = sweep(aws, scope)
         except Refused as refusal:
             return str(refusal)
         except Exception as error:

@@ -1,6 +1,6 @@
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The instances of a sweep: found by tag or through a spot request that has the tags, ended, and seen to be gone."""
+"""The instances of a sweep: found by tag or through a tagged spot request, terminated, and awaited."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..aws.client import AWS_ERRORS, ISO, Aws, failure, is_gone, tags_of
-from .scope import PROJECT, RUN, Refused, Report, Wanted, lease_of
+from .scope import PROJECT, RUN, Refused, Report, Scope, lease_of
 
-ENDABLE = ("pending", "running", "stopping", "stopped")
-LIVING = (*ENDABLE, "shutting-down")
-LOOK_SECONDS = 2.0
+TERMINABLE = ("pending", "running", "stopping", "stopped")
+LIVING = (*TERMINABLE, "shutting-down")
+POLL_SECONDS = 2.0
 REFUSED_PAUSES = (1.0, 2.0, 4.0, 8.0)
-"""Seconds until a refused termination is asked for again; five tries in all."""
+"""Seconds until a refused termination is retried; five tries in all."""
 ACCEPTED_PAUSE = 30.0
-"""Seconds until a termination that was accepted and shows no effect is asked for again."""
+"""Seconds until an accepted termination without effect is requested again."""
 ENDED_AT = re.compile(r"\((\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d) GMT\)")
 
 
 class Instances:
-    """What is known of the instances, and what was tried with them.
+    """The state of the instances in scope, and the tries to terminate them.
 
     Attributes:
-        runs_ended: Ids of the runs of which an instance was ended.
-        unknown: Whether the instances could not be looked up.
+        runs_ended: Ids of the runs with a terminated instance.
+        unknown: Whether the look-up failed.
     """
 
-    def __init__(self, aws: Aws, wanted: Wanted, report: Report) -> None:
-        """Know nothing yet."""
-        self._aws, self._wanted, self._report = aws, wanted, report
+    def __init__(self, aws: Aws, scope: Scope, report: Report) -> None:
+        """Start empty."""
+        self._aws, self._scope, self._report = aws, scope, report
         self._adopted: set[str] = set()
         self._seen: dict[str, dict[str, Any]] = {}
         self._alive: set[str] = set()
@@ -43,85 +43,85 @@ class Instances:
         self.unknown = False
 
     def adopt(self, instance_ids: Iterable[str]) -> None:
-        """Take instances of our spot requests as ours, unless their own tags say otherwise."""
+        """Add instances of the scope's spot requests, unless their own tags say otherwise."""
         self._adopted |= set(instance_ids)
 
-    def look(self) -> None:
-        """Look up what there is now, in every state; what is gone stays known."""
+    def refresh(self) -> None:
+        """Look up the instances in every state; remember those that EC2 no longer lists."""
         self.unknown = True
-        with self._report.trying("look for instances", "instances"):
-            found = self._aws.pages("ec2", "describe_instances", "Reservations", Filters=self._wanted.filters())
+        with self._report.trying("look up instances", "instances"):
+            found = self._aws.pages("ec2", "describe_instances", "Reservations", Filters=self._scope.filters())
             items = [item for reservation in found for item in reservation["Instances"]]
             if rest := sorted(self._adopted - {item["InstanceId"] for item in items}):
                 asked = [{"Name": "instance-id", "Values": rest}]
                 found = self._aws.pages("ec2", "describe_instances", "Reservations", Filters=asked)
                 items += [item for reservation in found for item in reservation["Instances"]]
-            ours = {item["InstanceId"]: item for item in items if self._is_ours(item)}
+            ours = {item["InstanceId"]: item for item in items if self._in_scope(item)}
             self._seen.update(ours)
             self._alive = {id_ for id_, item in ours.items() if item["State"]["Name"] in LIVING}
-            self._note_ends()
+            self._record_ends()
             self.unknown = False
 
     def living(self) -> list[str]:
-        """Instances that were alive at the last look."""
+        """Instances that were alive at the last look-up."""
         return sorted(self._alive)
 
     def dead(self) -> list[str]:
-        """Instances that are ours and no longer alive, also those that ended before this sweep."""
+        """Instances in scope that are terminated, including those terminated before this sweep."""
         return sorted(self._seen.keys() - self._alive)
 
     def runs_alive(self) -> set[str]:
-        """Ids of the runs that still have a living instance."""
-        return {tags_of(self._seen[id_]).get(RUN, self._wanted.run_id) for id_ in self._alive}
+        """Ids of the runs that still have a live instance."""
+        return {tags_of(self._seen[id_]).get(RUN, self._scope.run_id) for id_ in self._alive}
 
     def refuse_too_many(self) -> None:
-        """Stop where more would be ended than may be.
+        """Refuse to terminate more than ``at_most`` instances.
 
         Raises:
-            Refused: Their ids are in it.
+            Refused: The message has their ids.
         """
-        due = self._endable()
-        if len(due) > self._wanted.at_most:
+        due = self._terminable()
+        if len(due) > self._scope.at_most:
             raise Refused(
-                f"{len(due)} instances would be ended, more than the {self._wanted.at_most} that may be at once "
-                f"({', '.join(due)}): nothing was touched. Look at them, and raise spot_instance_end_at_most if all "
-                "of them are to go"
+                f"{len(due)} instances are in scope, more than spot_instance_end_at_most={self._scope.at_most} "
+                f"({', '.join(due)}). Nothing was changed. Raise spot_instance_end_at_most if all of them should be "
+                "terminated"
             )
 
     def end(self) -> None:
-        """Terminate, and wait until none lives; look again for one that EC2 shows late."""
-        give_up_at = time.monotonic() + self._wanted.wait_seconds
-        looked_again = bool(self._alive) or self._wanted.expired
+        """Terminate, and wait until none is alive; look once more for one that EC2 lists late."""
+        give_up_at = time.monotonic() + self._scope.wait_seconds
+        looked_up_twice = bool(self._alive) or self._scope.expired
         while not self.unknown:
             self._terminate(self._due())
             if self.living():
                 if time.monotonic() >= give_up_at or self._alive <= self._given_up.keys():
                     break
-            elif looked_again:
+            elif looked_up_twice:
                 break
             else:
-                looked_again = True
-            time.sleep(LOOK_SECONDS)
-            self.look()
+                looked_up_twice = True
+            time.sleep(POLL_SECONDS)
+            self.refresh()
         if not self.unknown:
             self._report.left["instances"] = len(self._alive)
         self._report.failures += [self._given_up[id_] for id_ in self.living() if id_ in self._given_up]
 
-    def _endable(self) -> list[str]:
-        return [id_ for id_ in self.living() if self._seen[id_]["State"]["Name"] in ENDABLE]
+    def _terminable(self) -> list[str]:
+        return [id_ for id_ in self.living() if self._seen[id_]["State"]["Name"] in TERMINABLE]
 
     def _due(self) -> list[str]:
-        """What is to be terminated now; what comes too late to be allowed for is given up."""
+        """Instances to terminate now; those above ``at_most`` are given up."""
         now = time.monotonic()
-        due = [id_ for id_ in self._endable() if id_ not in self._given_up and self._due_at.get(id_, 0) <= now]
-        allowed = self._wanted.at_most - len(set(self._report.ended["instances"]) - set(due))
+        due = [id_ for id_ in self._terminable() if id_ not in self._given_up and self._due_at.get(id_, 0) <= now]
+        allowed = self._scope.at_most - len(set(self._report.ended["instances"]) - set(due))
         for id_ in due[max(0, allowed) :]:
-            told = f"would be more than the {self._wanted.at_most} that may be ended at once"
-            self._given_up[id_] = {"what": f"terminate {id_}", "code": "TooMany", "message": told}
+            reason = f"more than spot_instance_end_at_most={self._scope.at_most}"
+            self._given_up[id_] = {"what": f"terminate {id_}", "code": "TooMany", "message": reason}
         return due[: max(0, allowed)]
 
     def _terminate(self, instance_ids: list[str]) -> None:
-        """Terminate all in one call; where EC2 refuses, each by itself, so that one holds up no other."""
+        """Terminate all in one call; if EC2 refuses, one by one, so that one cannot block the others."""
         if not instance_ids:
             return
         try:
@@ -137,7 +137,7 @@ class Instances:
             self._due_at[id_] = time.monotonic() + ACCEPTED_PAUSE
             if id_ not in self._report.ended["instances"]:
                 self._report.ended["instances"].append(id_)
-            self.runs_ended.add(tags_of(self._seen[id_]).get(RUN, self._wanted.run_id))
+            self.runs_ended.add(tags_of(self._seen[id_]).get(RUN, self._scope.run_id))
 
     def _refused(self, id_: str, error: Exception) -> None:
         if is_gone(error):
@@ -147,32 +147,34 @@ class Instances:
         if tries <= len(REFUSED_PAUSES):
             self._due_at[id_] = time.monotonic() + REFUSED_PAUSES[tries - 1]
             return
-        without = "" if PROJECT in tags_of(self._seen[id_]) else ", which our spot request launched and has no tags,"
-        self._given_up[id_] = failure(f"terminate {id_}{without} ({tries} tries)", error)
+        untagged = (
+            "" if PROJECT in tags_of(self._seen[id_]) else ", launched without tags by a spot request of the run,"
+        )
+        self._given_up[id_] = failure(f"terminate {id_}{untagged} ({tries} tries)", error)
 
-    def _is_ours(self, item: dict[str, Any]) -> bool:
-        tags, id_, wanted = tags_of(item), item["InstanceId"], self._wanted
+    def _in_scope(self, item: dict[str, Any]) -> bool:
+        tags, id_, scope = tags_of(item), item["InstanceId"], self._scope
         if id_ not in self._adopted or (PROJECT in tags and RUN in tags):
-            ours = wanted.takes(tags, self._aws.now())
+            ours = scope.takes(tags, self._aws.now())
         else:
-            ours = tags.get(PROJECT, wanted.project) == wanted.project
-            ours = ours and (wanted.expired or tags.get(RUN, wanted.run_id) == wanted.run_id)
-        if wanted.expired and not ours and item["State"]["Name"] in LIVING:
-            self._note_untouchable(id_, tags)
-        # A dead instance of the project is nobody's any more, whatever its lease: its transport keys may go.
+            ours = tags.get(PROJECT, scope.project) == scope.project
+            ours = ours and (scope.expired or tags.get(RUN, scope.run_id) == scope.run_id)
+        if scope.expired and not ours and item["State"]["Name"] in LIVING:
+            self._record_untouchable(id_, tags)
+        # The transport keys of a terminated instance of the project may go, independently of its lease.
         dead = item["State"]["Name"] not in LIVING
-        return ours or (wanted.expired and dead and tags.get(PROJECT) == wanted.project and bool(tags.get(RUN)))
+        return ours or (scope.expired and dead and tags.get(PROJECT) == scope.project and bool(tags.get(RUN)))
 
-    def _note_untouchable(self, id_: str, tags: dict[str, str]) -> None:
-        lacks = "no run id" if not tags.get(RUN) else "" if lease_of(tags) else "no readable lease"
-        text = f"{id_} has the tag project={self._wanted.project} and {lacks}: it is not touched"
-        if lacks and tags.get(PROJECT) == self._wanted.project and text not in self._report.notes:
+    def _record_untouchable(self, id_: str, tags: dict[str, str]) -> None:
+        missing = "no run id" if not tags.get(RUN) else "" if lease_of(tags) else "no valid lease"
+        text = f"{id_} has the tag project={self._scope.project} and {missing}: left alone"
+        if missing and tags.get(PROJECT) == self._scope.project and text not in self._report.notes:
             self._report.notes.append(text)
 
-    def _note_ends(self) -> None:
-        """Note when each dead instance ended: EC2 says it, or else it is now."""
+    def _record_ends(self) -> None:
+        """Record when each instance was terminated, by EC2's state reason or else now."""
         now = self._aws.now()
         for id_ in self.dead():
-            told = ENDED_AT.search(self._seen[id_].get("StateTransitionReason") or "")
-            text = f"{told[1]}T{told[2]}Z" if told else now.strftime(ISO) if now else ""
+            match = ENDED_AT.search(self._seen[id_].get("StateTransitionReason") or "")
+            text = f"{match[1]}T{match[2]}Z" if match else now.strftime(ISO) if now else ""
             self._report.terminated_at.setdefault(id_, text)

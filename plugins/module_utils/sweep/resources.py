@@ -1,6 +1,6 @@
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a sweep ends beside instances: spot requests, volumes, launch templates, transport keys, expiry schedules."""
+"""The other resources of a sweep: spot requests, volumes, launch templates, transport keys, expiry schedules."""
 
 from __future__ import annotations
 
@@ -10,59 +10,59 @@ from functools import partial
 from typing import Any
 
 from ..aws.client import AWS_ERRORS, Aws, failure, is_denied, is_gone, tags_of
-from .scope import PROJECT, RUN, Report, Wanted
+from .scope import PROJECT, RUN, Report, Scope
 
 OPEN = ("open", "active")
 GONE = ("deleting", "deleted")
-VOLUME_LOOK_SECONDS = 2.0
-VOLUME_LOOKS = 10
+VOLUME_PAUSE = 2.0
+VOLUME_TRIES = 10
 KEYS_AT_ONCE = 1000
 
 
 class Kind:
-    """One kind of thing: how it is found and ended.
+    """One kind of resource.
 
     Attributes:
-        runs: Ids of the runs of which something was ended.
+        runs: Ids of the runs with a removed resource.
     """
 
-    def __init__(self, aws: Aws, wanted: Wanted, report: Report) -> None:
-        """Know nothing yet."""
-        self._aws, self._wanted, self._report = aws, wanted, report
+    def __init__(self, aws: Aws, scope: Scope, report: Report) -> None:
+        """Start empty."""
+        self._aws, self._scope, self._report = aws, scope, report
         self.runs: set[str] = set()
 
     def _ours(self, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
         now = self._aws.now()
-        return [item for item in items if self._wanted.takes(tags_of(item), now)]
+        return [item for item in items if self._scope.takes(tags_of(item), now)]
 
     def _ended(self, kind: str, name: str, item: dict[str, Any]) -> None:
         self._report.ended[kind].append(name)
-        self.runs.add(tags_of(item).get(RUN, self._wanted.run_id))
+        self.runs.add(tags_of(item).get(RUN, self._scope.run_id))
 
 
 class Tagged(Kind):
-    """A kind that is deleted item by item, which the controller's policy allows by the item's tags."""
+    """A kind that is deleted item by item; the control node's policy allows it by the item's tags."""
 
     def _lives(self, item: dict[str, Any]) -> bool:
-        """Whether an item is still there, whatever its tags."""
+        """Whether an item still exists, with or without tags."""
         raise NotImplementedError
 
     def _delete_one(self, kind: str, key: str, item: dict[str, Any], delete: Callable[[], Any]) -> bool:
-        """Delete one, which has its name under ``key``; whether it is gone, by whoever's doing."""
+        """Delete the item whose name is ``item[key]``; return whether it is gone."""
         name = item[key]
         try:
             self._aws.persist(delete)
         except AWS_ERRORS as error:
-            # Another sweep may have been faster; with the tags gone too, a policy that goes by them denies this one.
-            if is_gone(error) or (is_denied(error) and self._has_gone(item)):
+            # A concurrent sweep may have been faster; the tags are gone, too, so a policy by tags denies this one.
+            if is_gone(error) or (is_denied(error) and self._is_missing(item)):
                 return True
             self._report.failures.append(failure(f"delete {kind[:-1].replace('_', ' ')} {name}", error))
             return False
         self._ended(kind, name, item)
         return True
 
-    def _has_gone(self, item: dict[str, Any]) -> bool:
-        """Whether AWS says that an item is not there; where AWS does not tell, it counts as there."""
+    def _is_missing(self, item: dict[str, Any]) -> bool:
+        """Whether AWS says that an item does not exist; if AWS does not answer, it counts as existing."""
         try:
             return not self._lives(item)
         except AWS_ERRORS as error:
@@ -70,18 +70,18 @@ class Tagged(Kind):
 
 
 class SpotRequests(Kind):
-    """Spot requests: cancelled before the instances are ended, so that none is granted behind our back."""
+    """Spot requests: cancelled before the instances are terminated, so that none is fulfilled meanwhile."""
 
     _found: tuple[dict[str, Any], ...] = ()
 
     def find(self) -> list[str]:
-        """Look for them; the ids of the instances that they launched."""
-        with self._report.trying("look for spot requests", "spot_requests"):
-            self._found = tuple(self._ours(self._look(Filters=self._wanted.filters())))
+        """Look them up; return the ids of the instances that they launched."""
+        with self._report.trying("look up spot requests", "spot_requests"):
+            self._found = tuple(self._ours(self._read(Filters=self._scope.filters())))
         return self._instances()
 
     def cancel(self) -> list[str]:
-        """Cancel the open and active ones; the ids of the instances that they have launched by then."""
+        """Cancel the open and active ones; return the ids of the instances that they have launched."""
         due = {item["SpotInstanceRequestId"]: item for item in self._found if item["State"] in OPEN}
         if not due:
             return []
@@ -90,12 +90,12 @@ class SpotRequests(Kind):
             self._aws.persist(lambda: self._aws.client("ec2").cancel_spot_instance_requests(SpotInstanceRequestIds=ids))
             for id_, item in due.items():
                 self._ended("spot_requests", id_, item)
-        with self._report.trying("look for spot requests again", "spot_requests"):
-            self._found = tuple(self._look(Filters=[{"Name": "spot-instance-request-id", "Values": list(due)}]))
+        with self._report.trying("look up spot requests again", "spot_requests"):
+            self._found = tuple(self._read(Filters=[{"Name": "spot-instance-request-id", "Values": list(due)}]))
             self._report.left["spot_requests"] = sum(item["State"] in OPEN for item in self._found)
         return self._instances()
 
-    def _look(self, **parameters: Any) -> list[dict[str, Any]]:
+    def _read(self, **parameters: Any) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self._aws.pages(
             "ec2", "describe_spot_instance_requests", "SpotInstanceRequests", **parameters
         )
@@ -106,28 +106,28 @@ class SpotRequests(Kind):
 
 
 class Volumes(Tagged):
-    """Volumes: deleted where nothing uses them."""
+    """Volumes: deleted if they are not attached."""
 
     def end(self, patiently: bool) -> None:
-        """Delete what is available.
+        """Delete the available ones.
 
         Args:
-            patiently: Wait for the volumes of instances that have just ended, which EC2 lets go of a little later.
+            patiently: Wait for volumes that EC2 detaches a little after their instance is terminated.
         """
-        with self._report.trying("look for volumes", "volumes"):
+        with self._report.trying("look up volumes", "volumes"):
             refused: set[str] = set()
-            for looks in range(VOLUME_LOOKS):
+            for tries in range(VOLUME_TRIES):
                 found = {item["VolumeId"]: item for item in self._find()}
                 free = {id_ for id_, item in found.items() if item["State"] == "available"} - refused
                 refused |= {id_ for id_ in free if not self._delete(found[id_])}
                 left = found.keys() - (free - refused)
                 self._report.left["volumes"] = len(left)
-                if not patiently or looks == VOLUME_LOOKS - 1 or left <= refused:
+                if not patiently or tries == VOLUME_TRIES - 1 or left <= refused:
                     break
-                time.sleep(VOLUME_LOOK_SECONDS)
+                time.sleep(VOLUME_PAUSE)
 
     def _find(self) -> list[dict[str, Any]]:
-        found = self._aws.pages("ec2", "describe_volumes", "Volumes", Filters=self._wanted.filters())
+        found = self._aws.pages("ec2", "describe_volumes", "Volumes", Filters=self._scope.filters())
         return [item for item in self._ours(found) if item["State"] not in GONE]
 
     def _lives(self, item: dict[str, Any]) -> bool:
@@ -143,26 +143,26 @@ class Volumes(Tagged):
 
 
 class Templates(Tagged):
-    """Launch templates: by their tags, and the one without tags that has the name of the run's."""
+    """Launch templates: by tags, and the untagged one with the name of the run's template."""
 
     def end(self) -> None:
         """Delete them."""
-        with self._report.trying("look for launch templates", "launch_templates"):
+        with self._report.trying("look up launch templates", "launch_templates"):
             self._report.left["launch_templates"] = sum(not self._delete(item) for item in self._find())
 
     def _find(self) -> list[dict[str, Any]]:
-        found = self._ours(self._look(self._wanted.filters()))
-        if not found and self._wanted.run_id:
-            name = f"{self._wanted.project}-{self._wanted.run_id}"
-            named = self._look([{"Name": "launch-template-name", "Values": [name]}])
-            # The name alone does not tell where the project ends and the run id begins; tags, where there are any, do.
+        found = self._ours(self._read(self._scope.filters()))
+        if not found and self._scope.run_id:
+            name = f"{self._scope.project}-{self._scope.run_id}"
+            named = self._read([{"Name": "launch-template-name", "Values": [name]}])
+            # A name alone is ambiguous (where does the project end?); tags, if present, decide.
             found = [
                 item for item in named
                 if item["LaunchTemplateName"] == name and not {PROJECT, RUN} & tags_of(item).keys()
             ]  # fmt: skip
         return found
 
-    def _look(self, filters: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def _read(self, filters: list[dict[str, Any]]) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self._aws.pages(
             "ec2", "describe_launch_templates", "LaunchTemplates", Filters=filters
         )
@@ -184,18 +184,18 @@ class Templates(Tagged):
 
 
 class TransportKeys(Kind):
-    """Files on their way to or from an instance, under ``<instance-id>/`` in the transport bucket."""
+    """Files in transit to or from an instance, under ``<instance-id>/`` in the transport bucket."""
 
     def end(self, instance_ids: list[str]) -> None:
-        """Delete what lies under the prefixes of these instances, all of them dead."""
-        if not self._wanted.transport_bucket:
+        """Delete the keys below the prefixes of these terminated instances."""
+        if not self._scope.transport_bucket:
             return
-        with self._report.trying(f"look into bucket {self._wanted.transport_bucket}", "transport_keys"):
+        with self._report.trying(f"list bucket {self._scope.transport_bucket}", "transport_keys"):
             self._report.left["transport_keys"] = sum(self._empty(f"{id_}/") for id_ in instance_ids)
 
     def _empty(self, prefix: str) -> int:
-        """Delete what lies under one prefix; how many keys are left there."""
-        bucket = self._wanted.transport_bucket
+        """Delete the keys below one prefix; return how many are left."""
+        bucket = self._scope.transport_bucket
         keys = [item["Key"] for item in self._list(prefix)]
         refused = 0
         for start in range(0, len(keys), KEYS_AT_ONCE):
@@ -215,18 +215,18 @@ class TransportKeys(Kind):
 
     def _list(self, prefix: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self._aws.pages(
-            "s3", "list_objects_v2", "Contents", Bucket=self._wanted.transport_bucket, Prefix=prefix
+            "s3", "list_objects_v2", "Contents", Bucket=self._scope.transport_bucket, Prefix=prefix
         )
         return found
 
 
 class Schedules(Kind):
-    """Expiry schedules ``<project>-<run_id>``: removed only where no instance of their run is left."""
+    """Expiry schedules ``<project>-<run_id>``: removed only if no instance of their run is left."""
 
     def end(self, runs: set[str], alive: set[str]) -> None:
-        """Remove the schedules of ``runs``, or of the run that is swept; one of a run in ``alive`` stays."""
-        for run_id in sorted({self._wanted.run_id} if self._wanted.run_id else runs - {""}):
-            name = f"{self._wanted.project}-{run_id}"
+        """Remove the schedules of ``runs``, or of the run in scope; keep those of runs in ``alive``."""
+        for run_id in sorted({self._scope.run_id} if self._scope.run_id else runs - {""}):
+            name = f"{self._scope.project}-{run_id}"
             if run_id in alive:
                 self._count(name)
             else:
@@ -243,7 +243,7 @@ class Schedules(Kind):
         self._report.ended["schedules"].append(name)
 
     def _count(self, name: str) -> None:
-        with self._report.trying(f"look for schedule {name}", "schedules"):
+        with self._report.trying(f"look up schedule {name}", "schedules"):
             self._aws.persist(lambda: self._aws.client("scheduler").get_schedule(Name=name))
             self._left()
 

@@ -1,6 +1,6 @@
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a sweep is to end, told by tags, and the report of what became of it."""
+"""The scope of a sweep, by tags, and its report."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from ..aws.client import AWS_ERRORS, ISO, failure, is_gone
 
 PROJECT, RUN, LEASE = "project", "run_id", "lease_expires"
 KINDS = ("instances", "volumes", "spot_requests", "launch_templates", "schedules", "transport_keys")
-SCHEDULE_CALLS = ("delete schedule", "look for schedule")
-# What EC2's filters take for more than one value.
+SCHEDULE_CALLS = ("delete schedule", "look up schedule")
+# Wildcards of EC2's filters.
 WILDCARDS = re.compile(r"[*?\\]")
 
 
 class Refused(Exception):
-    """Nothing was touched; the text is one line that says why and what to do."""
+    """The sweep changed nothing; the text says in one line why and what to do."""
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What to sweep: one run, or everything of a project that is past its lease.
+class Scope:
+    """What to sweep: one run, or every run of a project whose lease has expired.
 
     Attributes:
         project: Value of the tag ``project``.
-        run_id: Value of the tag ``run_id``; empty for what is past its lease.
-        expired: Whether to sweep what is past its lease.
-        transport_bucket: Bucket of the SSM connection; empty where its keys are not to be swept.
-        at_most: How many instances may be ended.
-        wait_seconds: How long to wait for the end of the instances.
+        run_id: Value of the tag ``run_id``; empty with ``expired``.
+        expired: Whether to sweep expired leases.
+        transport_bucket: Bucket of the SSM connection; empty to leave its keys alone.
+        at_most: How many instances may be terminated.
+        wait_seconds: How long to wait until the instances are terminated.
     """
 
     project: str
@@ -45,26 +45,26 @@ class Wanted:
     wait_seconds: float = 200.0
 
     def __post_init__(self) -> None:
-        """Refuse what could mean more than one run.
+        """Refuse a scope that could match more than one run.
 
         Raises:
             Refused: A project or run id is missing or a pattern, or both selections are given.
         """
         if not self.project.strip():
-            raise Refused("A sweep needs a project; without it nothing is touched.")
+            raise Refused("project: expected a name, got an empty text. Nothing was changed.")
         if self.expired == bool(self.run_id.strip()):
-            raise Refused("A sweep needs the id of a run, or else expired=true, and not both; nothing is touched.")
-        for name, value in (("project", self.project), ("run id", self.run_id)):
+            raise Refused("run_id, expired: expected exactly one of them. Nothing was changed.")
+        for name, value in (("project", self.project), ("run_id", self.run_id)):
             if WILDCARDS.search(value):
-                raise Refused(f"The {name} {value!r} is a pattern, and a sweep takes no pattern; nothing is touched.")
+                raise Refused(f"{name}: expected a literal value, got the pattern {value!r}. Nothing was changed.")
 
     def filters(self) -> list[dict[str, Any]]:
-        """The selection as EC2 takes it. What EC2 returns is held against ``takes`` again."""
+        """The scope as EC2 filters. `takes` checks each resource again."""
         tags = {PROJECT: self.project, **({RUN: self.run_id} if self.run_id else {})}
         return [{"Name": f"tag:{name}", "Values": [value]} for name, value in tags.items()]
 
     def takes(self, tags: dict[str, str], now: datetime | None) -> bool:
-        """Whether something with these tags is to be ended, at ``now`` by AWS's clock."""
+        """Whether a resource with these tags is in scope, at ``now`` by AWS's clock."""
         if tags.get(PROJECT) != self.project or not tags.get(RUN):
             return False
         if not self.expired:
@@ -75,7 +75,7 @@ class Wanted:
 
 @dataclass
 class Report:
-    """What became of a sweep. ``left`` is None for what could not be looked up."""
+    """The result of a sweep. ``left`` is None for a kind that could not be looked up."""
 
     ended: dict[str, list[str]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
     left: dict[str, int | None] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
@@ -86,7 +86,7 @@ class Report:
 
     @contextmanager
     def trying(self, what: str, kind: str | None = None) -> Iterator[None]:
-        """Record what AWS refuses, and go on; with ``kind``, nobody knows then how many of that kind are left."""
+        """Record an error of AWS and continue; with ``kind``, the number left of that kind becomes unknown."""
         try:
             yield
         except AWS_ERRORS as error:
@@ -96,29 +96,29 @@ class Report:
                     self.left[kind] = None
 
     def as_dict(self) -> dict[str, Any]:
-        """The report as the module returns it."""
+        """The report as a module result."""
         return asdict(self)
 
     def lines(self) -> list[str]:
-        """What was ended, and what was left alone and why, one line each."""
+        """One line for each resource that was removed, and for each that was left alone."""
         return [
-            *(f"ended {kind[:-1].replace('_', ' ')} {name}" for kind, names in self.ended.items() for name in names),
+            *(f"removed {kind[:-1].replace('_', ' ')} {name}" for kind, names in self.ended.items() for name in names),
             *self.notes,
         ]
 
     def trouble(self, schedule_may_stay: bool = False) -> str:
-        """What failed or is left, in one line; empty where all is well, or all but a schedule that may stay."""
+        """Failures and leftovers in one line; empty if none count (``schedule_may_stay`` ignores a schedule)."""
         left = {kind: count for kind, count in self.left.items() if count}
         failures = self.failures
         if schedule_may_stay and not left.keys() - {"schedules"}:
             left, failures = {}, [each for each in failures if not each["what"].startswith(SCHEDULE_CALLS)]
         counts = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in left.items())
-        parts = [f"still there: {counts}"] if counts else []
+        parts = [f"left over: {counts}"] if counts else []
         return "; ".join([*parts, *(f"{each['what']}: {each['code']} {each['message']}" for each in failures)])
 
 
 def lease_of(tags: dict[str, str]) -> datetime | None:
-    """When the lease ends, in UTC; None where no readable lease is there."""
+    """The end of the lease in UTC; None without a valid lease tag."""
     try:
         return datetime.strptime(tags.get(LEASE, ""), ISO).replace(tzinfo=UTC)
     except ValueError:

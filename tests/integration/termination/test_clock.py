@@ -94,7 +94,7 @@ class Iam:
 @pytest.mark.parametrize(
     ("services", "status", "words"),
     [
-        (["scheduler.amazonaws.com", "ssm.amazonaws.com"], "pass", "can be taken"),
+        (["scheduler.amazonaws.com", "ssm.amazonaws.com"], "pass", "trusted by the scheduler"),
         (["scheduler.amazonaws.com"], "fail", "does not trust ssm.amazonaws.com"),
         ([], "fail", "does not trust scheduler.amazonaws.com and ssm.amazonaws.com"),
     ],

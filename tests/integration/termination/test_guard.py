@@ -142,7 +142,7 @@ def test_whatever_signal_ends_the_playbook_its_instance_is_gone_within_seconds_a
     print(f"core {core}, {number.name}: ending after {ending:.2f} s, gone after {gone:.2f} s")
 
     assert gone < PROMISED_SECONDS + busy_seconds(PROMISED_SECONDS)
-    assert f"ended instance {instance}" in one.log
+    assert f"removed instance {instance}" in one.log
     receipt = one.receipt()
     assert receipt["outcome"] == "interrupted"
     assert "the run was ended by the guard" in receipt["error"]
@@ -195,7 +195,7 @@ def test_what_an_orphaned_worker_still_launches_is_ended_too(
     found = cloud.ec2.describe_instances(Filters=filters)["Reservations"]
     states = [each["State"]["Name"] for reservation in found for each in reservation["Instances"]]
     assert states == ["terminated"], one.log
-    assert "ended instance" in one.log
+    assert "removed instance" in one.log
 
 
 def test_a_run_that_was_closed_is_left_alone(play: Callable[[str], Play], cloud: Cloud) -> None:

@@ -109,8 +109,8 @@ def test_reap_says_one_line_a_thing_ended_and_one_where_there_is_nothing(cloud: 
     code, output = playbook(cloud, "reap")
 
     assert code == 0, output
-    assert f"ended instance {instance}" in output and f"ended volume {volume}" in output
-    assert "no run id: it is not touched" in output
+    assert f"removed instance {instance}" in output and f"removed volume {volume}" in output
+    assert "no run id: left alone" in output
     assert cloud.inventory() == bystanders
     code, output = playbook(cloud, "reap", project="spot-train-3")
     assert (code, "changed=0" in output, "nothing was past its lease" in output) == (0, True, True), output
@@ -122,7 +122,7 @@ def test_reap_twice_at_once_and_over_the_limit(cloud: Cloud, bystanders: Invento
 
     code, output = playbook(cloud, "reap", spot_instance_end_at_most=1)
     assert code != 0
-    assert "2 instances would be ended, more than the 1 that may be at once" in output
+    assert "2 instances are in scope, more than spot_instance_end_at_most=1" in output
 
     with ThreadPoolExecutor(2) as pool:
         answers = list(pool.map(lambda _: playbook(cloud, "reap"), range(2)))

@@ -25,10 +25,10 @@ def only_what_is_past_its_lease(cloud: Cloud, bystanders: Inventory) -> Iterator
 
 def sweep(cloud: Cloud, make_client: Callable[[str], Any] | None = None, **more: Any) -> Any:
     from ansible_collections.spot_train.core.plugins.module_utils.aws.client import Aws
-    from ansible_collections.spot_train.core.plugins.module_utils.sweep.scope import Wanted
+    from ansible_collections.spot_train.core.plugins.module_utils.sweep.scope import Scope
     from ansible_collections.spot_train.core.plugins.module_utils.sweep.sweep import sweep
 
-    wanted = Wanted(project=PROJECT, expired=True, transport_bucket=TRANSPORT_BUCKET, **more)
+    wanted = Scope(project=PROJECT, expired=True, transport_bucket=TRANSPORT_BUCKET, **more)
     return sweep(Aws(make_client or cloud.controller), wanted)
 
 
@@ -68,7 +68,7 @@ def test_what_has_no_readable_lease_or_no_run_is_named_and_not_touched(cloud: Cl
     assert report.trouble() == ""
     assert len(report.notes) == 3
     assert sum("no run id" in note for note in report.notes) == 2
-    assert sum("no readable lease" in note for note in report.notes) == 1
+    assert sum("no valid lease" in note for note in report.notes) == 1
     assert all(note.split()[0] in bystanders["instances"] for note in report.notes)
 
 
@@ -110,7 +110,7 @@ def test_too_many_are_refused(cloud: Cloud) -> None:
 
     made = [cloud.launch(tags_of_run(f"{OTHER_RUN}-{n}", lease_seconds=-1)) for n in range(2)]
 
-    with pytest.raises(Refused, match="2 instances would be ended"):
+    with pytest.raises(Refused, match="2 instances are in scope"):
         sweep(cloud, at_most=1)
 
     assert sorted(sweep(cloud, at_most=2).ended["instances"]) == sorted(made)

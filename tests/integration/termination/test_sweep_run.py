@@ -28,10 +28,10 @@ def only_what_is_ours(cloud: Cloud, bystanders: Inventory) -> Iterator[None]:
 def sweep(cloud: Cloud, make_client: Callable[[str], Any] | None = None, **more: Any) -> Any:
     """A sweep of the run, or of what ``more`` says; without ``make_client`` with the controller's keys."""
     from ansible_collections.spot_train.core.plugins.module_utils.aws.client import Aws
-    from ansible_collections.spot_train.core.plugins.module_utils.sweep.scope import Wanted
+    from ansible_collections.spot_train.core.plugins.module_utils.sweep.scope import Scope
     from ansible_collections.spot_train.core.plugins.module_utils.sweep.sweep import sweep
 
-    wanted = Wanted(**{"project": PROJECT, "run_id": RUN, "transport_bucket": TRANSPORT_BUCKET, **more})
+    wanted = Scope(**{"project": PROJECT, "run_id": RUN, "transport_bucket": TRANSPORT_BUCKET, **more})
     return sweep(Aws(make_client or cloud.controller), wanted)
 
 
@@ -174,7 +174,7 @@ def test_an_instance_without_tags_that_may_not_be_ended_is_named_loudly(cloud: C
     cloud.wait_for(lambda: cloud.state(instance) == "terminated")
 
     assert report.left["instances"] == 1
-    assert f"terminate {instance}, which our spot request launched and has no tags, (5 tries)" in report.trouble()
+    assert f"terminate {instance}, launched without tags by a spot request of the run, (5 tries)" in report.trouble()
     assert "UnauthorizedOperation" in report.trouble()
 
 
@@ -201,13 +201,13 @@ def test_the_name_of_a_template_does_not_count_against_its_tags(cloud: Cloud) ->
 @pytest.mark.parametrize(
     ("wanted", "words"),
     [
-        ({"run_id": ""}, "needs the id of a run"),
-        ({"run_id": "  "}, "needs the id of a run"),
-        ({"project": ""}, "needs a project"),
-        ({"run_id": "*"}, "is a pattern"),
-        ({"run_id": "20260105T090000Z-0a1b2?"}, "is a pattern"),
-        ({"project": "spot-train*"}, "is a pattern"),
-        ({"expired": True}, "not both"),
+        ({"run_id": ""}, "expected exactly one"),
+        ({"run_id": "  "}, "expected exactly one"),
+        ({"project": ""}, "project: expected a name"),
+        ({"run_id": "*"}, "got the pattern"),
+        ({"run_id": "20260105T090000Z-0a1b2?"}, "got the pattern"),
+        ({"project": "spot-train*"}, "got the pattern"),
+        ({"expired": True}, "expected exactly one"),
     ],
 )
 def test_a_selection_that_could_mean_more_is_refused_before_aws_is_asked(
@@ -231,7 +231,7 @@ def test_more_instances_than_may_be_ended_are_named_and_none_is_touched(cloud: C
         sweep(cloud, at_most=1)
 
     assert all(instance in str(refusal.value) for instance in made)
-    assert "more than the 1 that may be at once" in str(refusal.value)
+    assert "more than spot_instance_end_at_most=1" in str(refusal.value)
     requests = cloud.ec2.describe_spot_instance_requests()["SpotInstanceRequests"]
     assert {r["State"] for r in requests if r["InstanceId"] in made} == {"active"}
     assert sorted(sweep(cloud, at_most=2).ended["instances"]) == sorted(made)
