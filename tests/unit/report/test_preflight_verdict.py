@@ -20,7 +20,7 @@ PLAY = """
   vars: {ansible_host: 127.0.0.1, ansible_port: 1}
   gather_facts: false
   tasks:
-    - preflight_verdict: {checks: "{{ item.checks }}", title: "{{ item.title }}", symbols: "{{ item.symbols }}"}
+    - spot_train.core.preflight_verdict: {checks: "{{ item.checks }}", title: "{{ item.title }}", symbols: "{{ item.symbols }}"}
       loop: "{{ cases }}"
       loop_control: {label: "{{ item.title }}"}
       register: verdicts
@@ -36,19 +36,19 @@ RUN = """
   connection: local
   gather_facts: false
   tasks:
-    - ansible.builtin.import_role: {name: spot_train.core.run_open}
+    - ansible.builtin.import_role: {name: run_open}
     - block:
-        - ansible.builtin.import_role: {name: spot_train.core.preflight}
+        - ansible.builtin.import_role: {name: preflight}
       rescue:
         - ansible.builtin.debug: {msg: terminating}
       always:
-        - ansible.builtin.import_role: {name: spot_train.core.run_report}
+        - ansible.builtin.import_role: {name: run_report}
 """
 PREFLIGHT = """
 - ansible.builtin.copy:
     content: "{{ {'checks': checks} | to_json }}"
     dest: "{{ run.run_dir }}/preflight.json"
-- preflight_verdict: {checks: "{{ checks }}"}
+- spot_train.core.preflight_verdict: {checks: "{{ checks }}"}
 """
 REPORT = """
 - spot_train.core.run_report:

@@ -29,9 +29,9 @@ FAILING_PLAY = """
       ansible.builtin.command: echo early
       changed_when: false
     - name: Open
-      ansible.builtin.import_role: {name: spot_train.core.run_open}
+      ansible.builtin.import_role: {name: run_open}
     - name: Request
-      ansible.builtin.include_role: {name: spot_train.core.spot_instance, tasks_from: request}
+      ansible.builtin.include_role: {name: spot_instance, tasks_from: request}
     - name: Register the trainer
       ansible.builtin.add_host: {name: i-0abc, groups: trainers, ansible_connection: local}
 
@@ -42,23 +42,23 @@ FAILING_PLAY = """
     - name: Do the work
       block:
         - name: Prepare the instance
-          ansible.builtin.include_role: {name: spot_train.core.bootstrap}
+          ansible.builtin.include_role: {name: bootstrap}
         - name: Check everything
-          ansible.builtin.include_role: {name: spot_train.core.preflight}
+          ansible.builtin.include_role: {name: preflight}
           vars: {run_step: "{{ 'not' ~ 'resolved' }}"}
         - name: Never reached
-          ansible.builtin.include_role: {name: spot_train.core.training}
+          ansible.builtin.include_role: {name: training}
           vars: {run_step: smoke}
       rescue:
         - name: Remember that it failed
           ansible.builtin.set_fact: {run_failed: true}
       always:
         - name: Terminate
-          ansible.builtin.include_role: {name: spot_train.core.spot_instance, tasks_from: terminate}
+          ansible.builtin.include_role: {name: spot_instance, tasks_from: terminate}
     - name: Practise
-      ansible.builtin.include_role: {name: spot_train.core.training}
+      ansible.builtin.include_role: {name: training}
     - name: Leave the report out
-      ansible.builtin.include_role: {name: spot_train.core.deps}
+      ansible.builtin.include_role: {name: deps}
       when: false
 
 - name: Close
@@ -67,7 +67,7 @@ FAILING_PLAY = """
   gather_facts: false
   tasks:
     - name: Terminate again
-      ansible.builtin.include_role: {name: spot_train.core.spot_instance, tasks_from: terminate}
+      ansible.builtin.include_role: {name: spot_instance, tasks_from: terminate}
     - name: Say how it went
       ansible.builtin.fail: {msg: the run failed}
 """
@@ -222,7 +222,7 @@ RESUMING_PLAY = """
   connection: local
   gather_facts: false
   tasks:
-    - ansible.builtin.import_role: {name: spot_train.core.run_open}
+    - ansible.builtin.import_role: {name: run_open}
     - ansible.builtin.add_host: {name: trainer, groups: trainers, ansible_connection: local}
     - ansible.builtin.add_host: {name: trainer-2, groups: trainers, ansible_connection: local}
 
@@ -297,7 +297,7 @@ def test_an_unreachable_instance_is_the_error_even_where_the_play_goes_on(projec
   connection: local
   gather_facts: false
   tasks:
-    - ansible.builtin.import_role: {name: spot_train.core.run_open}
+    - ansible.builtin.import_role: {name: run_open}
     - ansible.builtin.add_host:
         name: i-0abc
         groups: trainers
@@ -307,7 +307,7 @@ def test_an_unreachable_instance_is_the_error_even_where_the_play_goes_on(projec
   gather_facts: false
   ignore_unreachable: true
   tasks:
-    - ansible.builtin.include_role: {name: spot_train.core.bootstrap}
+    - ansible.builtin.include_role: {name: bootstrap}
 """,
     )
     project.write("roles/bootstrap/tasks/main.yml", "- name: Look\n  ansible.builtin.stat: {path: /}\n")
@@ -332,7 +332,7 @@ def test_only_the_controller_may_say_where_the_record_goes(project: Any) -> None
   connection: local
   gather_facts: false
   tasks:
-    - ansible.builtin.import_role: {name: spot_train.core.run_open}
+    - ansible.builtin.import_role: {name: run_open}
 """,
     )
     assert project.play("-i", "i-0abc,").returncode == 0

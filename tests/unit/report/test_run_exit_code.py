@@ -31,8 +31,8 @@ PLAY = """
   connection: local
   gather_facts: false
   tasks:
-    - ansible.builtin.import_role: {name: spot_train.core.run_open}
-    - ansible.builtin.import_role: {name: spot_train.core.run_report}
+    - ansible.builtin.import_role: {name: run_open}
+    - ansible.builtin.import_role: {name: run_report}
       when: outcome != 'none'
     - ansible.builtin.add_host: {name: gone, ansible_connection: ssh, ansible_host: 127.0.0.1, ansible_port: 9}
     - ansible.builtin.ping:
@@ -56,7 +56,7 @@ def reporting(make_project: Callable[[], Any]) -> Any:
     project.write("fine.yml", "- {hosts: localhost, connection: local, gather_facts: false, tasks: []}\n")
     project.write("bad.yml", "- {hosts: localhost, tasks: [{no_such_module: {}}]}\n")
     configuration = project.folder / "ansible.cfg"
-    text = configuration.read_text().replace("run_events", "run_events, run_exit_code")
+    text = configuration.read_text().replace("run_events", "run_events, spot_train.core.run_exit_code")
     configuration.write_text(text.replace(f"interpreter_python = {sys.executable}", "interpreter_python = auto_silent"))
     return project
 

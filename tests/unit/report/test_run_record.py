@@ -20,7 +20,7 @@ PLAY = """
   gather_facts: false
   vars: {document: {when: "2026-05-23", who: "{{ who | default('x') }}", text: '{{ "{{ no }}" }}'}}
   tasks:
-    - run_record: {content: "{{ document | to_nice_json }}", dest: "{{ dest }}"}
+    - spot_train.core.run_record: {content: "{{ document | to_nice_json }}", dest: "{{ dest }}"}
 """
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.spot_train.core.plugins.module_utils.report.receipt import build_receipt
 from ansible_collections.spot_train.core.plugins.module_utils.runs.files import point_latest, write_atomically
+from ansible_collections.spot_train.core.plugins.modules.run_report import argument_spec, gather
 
 REPORT_TASKS = """
 - name: Write the report
@@ -32,14 +34,14 @@ PLAY = """
   connection: local
   gather_facts: false
   tasks:
-    - ansible.builtin.import_role: {name: spot_train.core.run_open}
+    - ansible.builtin.import_role: {name: run_open}
     - name: Work
       block:
-        - ansible.builtin.import_role: {name: spot_train.core.preflight}
+        - ansible.builtin.import_role: {name: preflight}
       rescue:
         - ansible.builtin.debug: {msg: terminating}
       always:
-        - ansible.builtin.import_role: {name: spot_train.core.run_report}
+        - ansible.builtin.import_role: {name: run_report}
     - ansible.builtin.assert: {that: run_report_result.outcome == 'passed'}
 """
 
@@ -101,21 +103,23 @@ def test_a_failed_run_has_both_too_and_ends_non_zero(reporting: Any) -> None:
     assert "AAPL is 30 trading days old" in (reporting.runs / "r1" / "report.html").read_text(encoding="utf-8")
 
 
-def test_a_run_of_which_nothing_was_recorded_is_not_called_passed(reporting: Any) -> None:
-    reporting.write("roles/preflight/tasks/main.yml", CHECK_THAT_WRITES_A_RESULT)
-    (reporting.runs / "r1").mkdir(parents=True)
-    (reporting.runs / "r1" / "run.json").write_text("{}", encoding="utf-8")  # as run_open leaves it
-    done = reporting.play(environment={"ANSIBLE_CALLBACK_PLUGINS": str(reporting.folder)})
-    assert done.returncode == 2
-    receipt = receipt_of(reporting)
+def without_events(folder: Path, no_leaks: dict[str, int]) -> dict[str, Any]:
+    """Build the receipt of a preflight whose folder has no events.jsonl."""
+    parameters = dict.fromkeys(argument_spec())
+    known = {"run": {"run_id": "r1", "mode": "preflight"}, "leaks": no_leaks, "writes": {"data_bucket": 0}}
+    receipt: dict[str, Any] = build_receipt(gather({**parameters, **known, "run_dir": str(folder)}, check_mode=False))
+    return receipt
+
+
+def test_unrecorded_run_is_not_passed(tmp_path: Path, no_leaks: dict[str, int]) -> None:
+    (tmp_path / "run.json").write_text("{}", encoding="utf-8")  # written by run_open
+    receipt = without_events(tmp_path, no_leaks)
     assert receipt["outcome"] == "failed"
     assert receipt["error"].startswith("nothing was recorded of what the run did")
 
 
-def test_what_nobody_opened_as_a_run_need_not_be_recorded(reporting: Any) -> None:
-    reporting.write("roles/preflight/tasks/main.yml", "- ansible.builtin.debug: {msg: looked}\n")
-    reporting.play(environment={"ANSIBLE_CALLBACK_PLUGINS": str(reporting.folder)})
-    receipt = receipt_of(reporting)
+def test_run_without_run_json_needs_no_events(tmp_path: Path, no_leaks: dict[str, int]) -> None:
+    receipt = without_events(tmp_path, no_leaks)
     assert (receipt["outcome"], receipt["error"]) == ("passed", None)
     assert "events.jsonl is missing, so the steps of this run are unknown" in receipt["notes"]
 
@@ -138,7 +142,10 @@ def test_the_module_says_what_is_wrong_with_its_inputs(project: Any) -> None:
   gather_facts: false
   roles: [run_report]
   tasks:
-    - run_report: {run_dir: "{{ playbook_dir }}/r", template: "{{ item.template }}", run: "{{ item.run }}"}
+    - spot_train.core.run_report:
+        run_dir: "{{ playbook_dir }}/r"
+        template: "{{ item.template }}"
+        run: "{{ item.run }}"
       loop:
         - {template: "{{ playbook_dir }}/nowhere.j2", run: {run_id: r1}}
         - {template: "{{ playbook_dir }}/nowhere.j2", run: {run_id: ""}}
