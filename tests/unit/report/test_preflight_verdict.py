@@ -20,7 +20,10 @@ PLAY = """
   vars: {ansible_host: 127.0.0.1, ansible_port: 1}
   gather_facts: false
   tasks:
-    - spot_train.core.preflight_verdict: {checks: "{{ item.checks }}", title: "{{ item.title }}", symbols: "{{ item.symbols }}"}
+    - spot_train.core.preflight_verdict:
+        checks: "{{ item.checks }}"
+        title: "{{ item.title }}"
+        symbols: "{{ item.symbols }}"
       loop: "{{ cases }}"
       loop_control: {label: "{{ item.title }}"}
       register: verdicts
