@@ -38,7 +38,7 @@ attributes:
 EXAMPLES = r"""
 - name: Look whose role it is
   spot_train.core.account_marks_info:
-    roles: [spot-train-controller]
+    roles: [spot-train-control-node]
 """
 
 RETURN = r"""

@@ -1,4 +1,4 @@
-"""An embedded AWS in a folder of its own, and a controller that uses it."""
+"""An embedded AWS in a folder of its own, and a control node that uses it."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def practice_source(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass
 class EmbeddedAccount:
-    """An embedded AWS and the environment of a controller of it.
+    """An embedded AWS and the environment of a control node of it.
 
     Attributes:
         folder: Where its state and everything else of it lies.
@@ -155,12 +155,12 @@ class EmbeddedAccount:
         """Entries of the ledger."""
         return [json.loads(line) for line in self.local_aws("log", "--json", *filters).splitlines()]
 
-    def client(self, service: str, controller: bool = False) -> Any:
-        """A boto3 client as the account's owner, or with the controller's keys and no more than its policy allows."""
+    def client(self, service: str, control_node: bool = False) -> Any:
+        """A boto3 client as the account's owner, or with the control node's keys and no more than its policy allows."""
         import boto3
 
         reservation = reserve(self.folder / "aws")
-        key = reservation.controller if controller else reservation.operator
+        key = reservation.control_node if control_node else reservation.operator
         return boto3.client(
             service,
             endpoint_url=reservation.endpoint,

@@ -1,4 +1,4 @@
-"""The controller's checks as tests run them: in the embedded account, in a process of their own, without a playbook."""
+"""Runs the control node's checks in the embedded account, in their own process, without a playbook."""
 
 from __future__ import annotations
 

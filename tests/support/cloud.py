@@ -32,9 +32,9 @@ class Cloud:
         self.ec2, self.s3, self.scheduler = (account.client(name) for name in ("ec2", "s3", "scheduler"))
         self.image = account.client("ssm").get_parameter(Name=IMAGE)["Parameter"]["Value"]
 
-    def controller(self, service: str) -> Any:
-        """A client with the controller's keys, and no more than its policy allows."""
-        return self.account.client(service, controller=True)
+    def control_node(self, service: str) -> Any:
+        """A client with the control node's keys, and no more than its policy allows."""
+        return self.account.client(service, control_node=True)
 
     def launch(
         self, tags: dict[str, str], request_tags: dict[str, str] | None = None, user_data: str = "", **more: Any

@@ -32,7 +32,7 @@ class Playbook:
         """Start it.
 
         Args:
-            account: Whose controller it is.
+            account: Whose control node it is.
             runs: Folder that gets this run's folder, and no other run's.
             log: File that gets what it prints.
             arguments: Options of `ansible-playbook`.

@@ -62,8 +62,8 @@ def prepare(home: Path, project: Path) -> AwxIdentity:
         "Action": "sts:AssumeRole",
     }
     iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=_document(trust))
-    policy = json.loads((project / "files/iam/controller.json").read_text(encoding="utf-8"))
-    filled = substitutions.fill(policy, {**described["substitutions"], "controller_arn": role_arn})
+    policy = json.loads((project / "files/iam/control_node.json").read_text(encoding="utf-8"))
+    filled = substitutions.fill(policy, {**described["substitutions"], "control_node_arn": role_arn})
     iam.put_role_policy(RoleName=ROLE, PolicyName="controller", PolicyDocument=json.dumps(filled))
     key = iam.create_access_key(UserName=USER)["AccessKey"]
     return AwxIdentity(

@@ -26,7 +26,7 @@ from tools.policies.statements import filled
 CARELESS = f"{PROJECT}-careless"
 """A preflight's role that somebody gave a policy more, with which it could write."""
 EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
-CONTROLLERS_ROLE = f"{PROJECT}-ci"
+CI_ROLE = f"{PROJECT}-ci"
 OWN_IMAGE = f"/{PROJECT}/image"
 ARCHIVED = ("2022-12-15", "2022-12-22")
 """Days whose sets the recorded trainings archive, and put live one after the other."""
@@ -143,12 +143,12 @@ class _Recorder:
         self.end("training", run)
 
     def checks(self) -> None:
-        """The account checks by a controller that is a role, asked for both markets and an image of one's own."""
+        """The account checks by a control node that is a role, asked for both markets and an image of one's own."""
         scene = self.scene
         image = scene.cloud.ec2.register_image(Name="own", Architecture="x86_64", RootDeviceName="/dev/xvda")["ImageId"]
         scene.account.client("ssm").put_parameter(Name=OWN_IMAGE, Value=image, Type="String", Overwrite=True)
-        _role(scene, CONTROLLERS_ROLE, {"AWS": "*"}, filled("controller"))
-        arn = f"arn:aws:iam::123456789012:role/{CONTROLLERS_ROLE}"
+        _role(scene, CI_ROLE, {"AWS": "*"}, filled("control_node"))
+        arn = f"arn:aws:iam::123456789012:role/{CI_ROLE}"
         keys = scene.account.client("sts").assume_role(RoleArn=arn, RoleSessionName="ci")["Credentials"]
         environment = {
             **scene.reservation.client_environment(),
@@ -249,8 +249,8 @@ def record(scene: Scene) -> Recording:
     asked = [Asked(line, recorder.where(line["time"])) for line in scene.decisions() if line["source"] != "operator"]
     in_force = {role: [policy] for policy, role in ROLES.items()}
     in_force |= {
-        "controller": ["controller", "controller_notifications"],
-        CONTROLLERS_ROLE: ["controller"],
+        "control_node": ["control_node", "control_node_notifications"],
+        CI_ROLE: ["control_node"],
         CARELESS: ["preflight_instance"],
     }
     return Recording(asked, in_force, {CARELESS: [EVERYTHING]})

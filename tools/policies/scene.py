@@ -60,7 +60,7 @@ class Scene:
             self.cloud.s3.put_object(Bucket=DATA_BUCKET, Key="arcticdb/universe/_arctic_cfg/cref", Body=b"prices")
             self.account.client("ses").verify_email_identity(EmailAddress=SENDER)
             self.topic = str(self.account.client("sns").create_topic(Name=TOPIC)["TopicArn"])
-            self.use("controller_notifications")
+            self.use("control_node_notifications")
             yield self
         finally:
             self.account.local_aws("stop")
@@ -73,7 +73,7 @@ class Scene:
         """
         account = yaml.safe_load(ACCOUNT.read_text(encoding="utf-8"))
         del account["prices"]
-        account["controller_policy"] = str((ACCOUNT.parent / account["controller_policy"]).resolve())
+        account["control_node_policy"] = str((ACCOUNT.parent / account["control_node_policy"]).resolve())
         for role in account["roles"].values():
             role["policies"] = [str((ACCOUNT.parent / policy).resolve()) for policy in role["policies"]]
         path = self.folder / "account.yml"
@@ -86,10 +86,10 @@ class Scene:
     def use(self, policy: str, leave_out: str = "") -> None:
         """Put a policy into force, without one of its statements."""
         document, iam = filled(policy, leave_out), self.account.client("iam")
-        if policy == "controller":
-            control.call(self.reservation, "account", {"controller_policy": document})
-        elif policy == "controller_notifications":
-            iam.put_user_policy(UserName="controller", PolicyName=policy, PolicyDocument=json.dumps(document))
+        if policy == "control_node":
+            control.call(self.reservation, "account", {"control_node_policy": document})
+        elif policy == "control_node_notifications":
+            iam.put_user_policy(UserName="control-node", PolicyName=policy, PolicyDocument=json.dumps(document))
         else:
             iam.put_role_policy(RoleName=ROLES[policy], PolicyName=policy, PolicyDocument=json.dumps(document))
 
@@ -142,7 +142,7 @@ class Scene:
         return answer.returncode, answer.stdout + answer.stderr
 
     def ad_hoc(self, module: str, arguments: dict[str, Any], environment: dict[str, str]) -> dict[str, Any]:
-        """Run one module or action on the controller, in this environment; its result.
+        """Run one module or action on the control node, in this environment; its result.
 
         Raises:
             AssertionError: It failed.
@@ -195,7 +195,7 @@ class Scene:
         since = now()
         role = f"arn:aws:iam::123456789012:role/{ROLES['expiry']}"
         wanted = schedule(PROJECT, run_id, dt.datetime.now(dt.UTC), role)
-        self.cloud.controller("scheduler").create_schedule(**wanted)
+        self.cloud.control_node("scheduler").create_schedule(**wanted)
         denied: list[str] = []
 
         def over() -> bool:

@@ -15,8 +15,8 @@ from tests.support.account import ROOT
 FOLDER = ROOT / "files" / "iam"
 ACCOUNT = ROOT / "inventory" / "local" / "account.yml"
 POLICIES = (
-    "controller",
-    "controller_notifications",
+    "control_node",
+    "control_node_notifications",
     "preflight_instance",
     "training_instance",
     "expiry",

@@ -33,11 +33,11 @@ def fail(scene: Scene, statement: Statement) -> Failure | None:
 
 def _needs(statement: Statement) -> Callable[[Scene, Statement], Failure | None]:
     special = {
-        ("controller", "TakeTheRollbackRole"): _rollback,
+        ("control_node", "TakeTheRollbackRole"): _rollback,
         ("training_instance", "Heartbeat"): _heartbeat,
         ("preflight_instance", "NeverWrite"): _careless_preflight,
     }
-    usual = {"controller_notifications": _notification, "expiry": _expiry, "rollback": _rollback}
+    usual = {"control_node_notifications": _notification, "expiry": _expiry, "rollback": _rollback}
     return special.get((statement.policy, statement.sid)) or usual.get(statement.policy, _run)
 
 

@@ -27,13 +27,13 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reservation]:
 
 @pytest.fixture
 def ec2(aws: Reservation) -> Iterator[Any]:
-    """EC2 as the controller, who may do what controller.json says; no fault outlives the test."""
+    """EC2 as the control node, who may do what control_node.json says; no fault outlives the test."""
     yield boto3.client(
         "ec2",
         endpoint_url=aws.endpoint,
         region_name=aws.region,
-        aws_access_key_id=aws.controller.access_key_id,
-        aws_secret_access_key=aws.controller.secret_access_key,
+        aws_access_key_id=aws.control_node.access_key_id,
+        aws_secret_access_key=aws.control_node.secret_access_key,
     )
     control.call(aws, "fault", {"kind": "clear", "parameters": {}})
 
@@ -45,7 +45,7 @@ def test_a_zone_without_capacity_refuses(aws: Reservation, ec2: Any) -> None:
         ec2.run_instances(ImageId="ami-12c6146b", InstanceType="c5.large", MinCount=1, MaxCount=1)
 
 
-def test_the_controller_may_end_only_what_is_tagged(ec2: Any) -> None:
+def test_the_control_node_may_end_only_what_is_tagged(ec2: Any) -> None:
     """The policy is enforced, its conditions too."""
     untagged = ec2.run_instances(ImageId="ami-12c6146b", InstanceType="c5.large", MinCount=1, MaxCount=1)
     with pytest.raises(ClientError, match="UnauthorizedOperation"):

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 DESCRIPTION = """\
 substitutions: {bucket: seeded-data}
-controller_policy: controller.json
+control_node_policy: control_node.json
 roles:
   seeded-role:
     policies: [role.json]
@@ -39,7 +39,7 @@ def described(tmp_path: Path) -> Path:
     put = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::${bucket}/${aws:username}/*"}
     (tmp_path / "role.json").write_text(policy(put))
     look = {"Effect": "Allow", "Action": "ec2:DescribeInstances", "Resource": "*"}
-    (tmp_path / "controller.json").write_text(policy(look))
+    (tmp_path / "control_node.json").write_text(policy(look))
     path = tmp_path / "account.yml"
     path.write_text(DESCRIPTION)
     return path
@@ -48,7 +48,7 @@ def described(tmp_path: Path) -> Path:
 def test_everything_described_is_made_and_a_second_time_nothing(server: Any, described: Path) -> None:
     lines = server.out("seed", str(described)).splitlines()
     assert [line.rsplit(" ami-")[0] for line in lines] == [
-        "user controller",
+        "user control-node",
         "role seeded-role",
         "role seeded-bare-role",
         "bucket seeded-data",
@@ -117,19 +117,19 @@ buckets:
     assert described == {"sound": [], "bare": ["encryption"], "open": ["public"], "kept": ["versioned"]}
 
 
-def test_the_controller_may_do_what_its_policy_says_and_nothing_before(server: Any, described: Path) -> None:
-    controller = server.reservation.controller
+def test_the_control_node_may_do_what_its_policy_says_and_nothing_before(server: Any, described: Path) -> None:
+    control_node = server.reservation.control_node
     server.out("seed", str(described))
-    server.client("ec2", controller).describe_instances()
+    server.client("ec2", control_node).describe_instances()
     with pytest.raises(ClientError, match="UnauthorizedOperation"):
-        server.client("ec2", controller).describe_volumes()
+        server.client("ec2", control_node).describe_volumes()
     # The policy is part of what was seeded: another text of it makes the account again.
-    (described.parent / "controller.json").write_text(policy({"Effect": "Deny", "Action": "*", "Resource": "*"}))
-    assert "user controller" in server.out("seed", str(described))
+    (described.parent / "control_node.json").write_text(policy({"Effect": "Deny", "Action": "*", "Resource": "*"}))
+    assert "user control-node" in server.out("seed", str(described))
     with pytest.raises(ClientError, match="UnauthorizedOperation"):
-        server.client("ec2", controller).describe_instances()
-    last = server.ledger("--source", "controller", "--denied")[-1]
-    assert (last["action"], last["principal"]) == ("DescribeInstances", "arn:aws:iam::123456789012:user/controller")
+        server.client("ec2", control_node).describe_instances()
+    last = server.ledger("--source", "control-node", "--denied")[-1]
+    assert (last["action"], last["principal"]) == ("DescribeInstances", "arn:aws:iam::123456789012:user/control-node")
 
 
 @pytest.mark.parametrize(
@@ -143,9 +143,9 @@ def test_the_controller_may_do_what_its_policy_says_and_nothing_before(server: A
         ("buckets: {a: yes}", "buckets.a must be a mapping, not True"),
         ("topics: one", "topics must be a list, not 'one'"),
         ("prices: {prefix: arcticdb}", "prices must name their bucket"),
-        ("controller_policy: nowhere.json", "names a policy file that is not there"),
+        ("control_node_policy: nowhere.json", "names a policy file that is not there"),
         ("roles: {a: {policies: [nowhere.json]}}", "names a policy file that is not there"),
-        ("controller_policy: broken.json", "broken.json is no JSON"),
+        ("control_node_policy: broken.json", "broken.json is no JSON"),
         ("roles: {seed-bad: {managed_policies: ['arn:aws:iam::aws:policy/None']}}", "cannot make the account"),
         ("buckets: {No_Such_Name!: {}}", "cannot make the account"),
     ],
@@ -183,7 +183,7 @@ def local_account(tmp_path: Path) -> Path:
     def absolute(name: str) -> str:
         return str((source.parent / name).resolve())
 
-    description["controller_policy"] = absolute(description["controller_policy"])
+    description["control_node_policy"] = absolute(description["control_node_policy"])
     for role in description["roles"].values():
         role["policies"] = [absolute(name) for name in role["policies"]]
     path = tmp_path / "local.yml"

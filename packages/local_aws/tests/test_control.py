@@ -81,7 +81,7 @@ def test_what_only_its_owner_may_read_is_readable_by_its_owner_only(server: Any)
 
 
 def test_the_environment_points_an_sdk_here_and_nowhere_else(server: Any) -> None:
-    key = server.reservation.controller
+    key = server.reservation.control_node
     text = server.out("env")
     assert f"export AWS_ENDPOINT_URL={server.reservation.endpoint}\n" in text
     assert f"export AWS_ACCESS_KEY_ID={key.access_key_id}\n" in text

@@ -229,7 +229,7 @@ def test_a_session_of_a_role_may_do_what_the_role_may(server: Any, bucket: str, 
     sts = server.client_of("sts", keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
     assert sts.get_caller_identity()["Arn"] == f"arn:aws:sts::{ACCOUNT}:assumed-role/reader/me"
     line = server.ledger("--bucket", bucket, "--action", "GetObject")[-1]
-    assert (line["source"], line["principal"]) == ("controller", f"arn:aws:sts::{ACCOUNT}:assumed-role/reader/me")
+    assert (line["source"], line["principal"]) == ("control-node", f"arn:aws:sts::{ACCOUNT}:assumed-role/reader/me")
 
 
 def test_a_session_token_that_is_wrong_or_missing_is_refused(server: Any, iam_user: User, role: Any) -> None:

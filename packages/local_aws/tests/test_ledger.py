@@ -32,7 +32,7 @@ FIELDS = {
 
 
 def entry(action: str = "GetObject", **fields: Any) -> dict[str, Any]:
-    made = {"time": "2026-01-01T00:00:00.000000Z", "service": "s3", "action": action, "source": "controller"}
+    made = {"time": "2026-01-01T00:00:00.000000Z", "service": "s3", "action": action, "source": "control-node"}
     return {**made, "write": is_write(action), "allowed": True, "resource": "arn:aws:s3:::data/k", **fields}
 
 
@@ -55,7 +55,7 @@ def test_every_request_has_one_line_with_every_field(server: Any, bucket: str, i
     assert set(first) == set(second) == FIELDS
     assert (first["source"], first["allowed"], first["status"], first["error"]) == ("operator", True, 200, None)
     assert (second["source"], second["allowed"], second["status"], second["error"]) == (
-        "controller",
+        "control-node",
         False,
         403,
         "AccessDenied",

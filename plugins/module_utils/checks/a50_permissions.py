@@ -11,7 +11,7 @@ from .base import Finding, Unavailable
 from .context import Context
 from .simulation import Question, denied
 
-REMEDY = "attach the policy files/iam/controller.json to the control node's role, filled in as in docs/real-aws.md"
+REMEDY = "attach the policy files/iam/control_node.json to the control node's role, filled in as in docs/real-aws.md"
 DESCRIBE = (
     "ec2:DescribeImages",
     "ec2:DescribeInstances",
@@ -37,7 +37,7 @@ def run(context: Context) -> Finding:
         return Finding(
             "warn",
             "the account's root user is allowed everything, and IAM cannot simulate it",
-            "use a user or role with only files/iam/controller.json",
+            "use a user or role with only files/iam/control_node.json",
         )
     asked = questions(context)
     try:
@@ -46,7 +46,7 @@ def run(context: Context) -> Finding:
         return Finding(
             "warn",
             f"cannot simulate the policies of {caller['Arn']}: {one_line(error)}",
-            "allow the control node to simulate its own and the instance roles' policies (files/iam/controller.json)",
+            "allow the control node to simulate its own and the instance roles' policies (files/iam/control_node.json)",
         )
     if lacking:
         denials = ", ".join(action if resource == "*" else f"{action} on {resource}" for action, resource in lacking)

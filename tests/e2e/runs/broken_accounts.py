@@ -34,7 +34,7 @@ def make_profile(client: Client, name: str, statement: dict[str, Any], service: 
     # The controller's own policy hands over the two roles of the project and no more.
     may_pass = {"Effect": "Allow", "Action": "iam:PassRole", "Resource": f"arn:aws:iam::123456789012:role/{name}"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [may_pass]})
-    iam.put_user_policy(UserName="controller", PolicyName=f"pass-{name}", PolicyDocument=document)
+    iam.put_user_policy(UserName="control-node", PolicyName=f"pass-{name}", PolicyDocument=document)
 
 
 @contextlib.contextmanager
@@ -138,9 +138,9 @@ def _controller_without(action: str, client: Client) -> Iterator[Inputs]:
     iam = client("iam")
     never = {"Effect": "Deny", "Action": action, "Resource": "*"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [never]})
-    iam.put_user_policy(UserName="controller", PolicyName="never", PolicyDocument=document)
+    iam.put_user_policy(UserName="control-node", PolicyName="never", PolicyDocument=document)
     yield {}
-    iam.delete_user_policy(UserName="controller", PolicyName="never")
+    iam.delete_user_policy(UserName="control-node", PolicyName="never")
 
 
 controller_that_cannot_end = functools.partial(_controller_without, "ec2:TerminateInstances")
@@ -243,7 +243,7 @@ FAILURES: dict[str, tuple[Broken, str, str, str, set[str]]] = {
         controller_that_cannot_end,
         "permissions",
         "1 denied: ec2:TerminateInstances on arn:aws:ec2:us-east-1:123456789012:instance/",
-        "files/iam/controller.json",
+        "files/iam/control_node.json",
         set(),
     ),
     "launch_denied": (
@@ -253,6 +253,6 @@ FAILURES: dict[str, tuple[Broken, str, str, str, set[str]]] = {
         "files/iam",
         {"permissions"},
     ),
-    "another_project": (another_project, "permissions", "denied: ", "files/iam/controller.json", {"launch"}),
+    "another_project": (another_project, "permissions", "denied: ", "files/iam/control_node.json", {"launch"}),
     "price": (price_too_low, "price", "spot_instance_max_price 0.01 is below every current price", "raise", set()),
 }

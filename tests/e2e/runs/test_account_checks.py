@@ -127,7 +127,7 @@ def test_a_sound_account_passes_every_check_and_nothing_is_launched(account: Acc
     assert run.code == 0, run.output
     for name in NAMES:
         assert name in run.output
-    assert ": preflight, data as of 2022-12-29, as arn:aws:iam::123456789012:user/controller" in run.output
+    assert ": preflight, data as of 2022-12-29, as arn:aws:iam::123456789012:user/control-node" in run.output
     assert run.folder is None
     assert launches(account) == before
     assert writes_to_data(account) == []
@@ -286,7 +286,7 @@ def test_what_a_role_session_may_do_is_asked_of_its_role(account: Account, clien
     iam.create_role(
         RoleName="spot-train-ci", AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]})
     )
-    policy = iam.get_user_policy(UserName="controller", PolicyName="inline")["PolicyDocument"]
+    policy = iam.get_user_policy(UserName="control-node", PolicyName="inline")["PolicyDocument"]
     iam.put_role_policy(RoleName="spot-train-ci", PolicyName="inline", PolicyDocument=json.dumps(policy))
     role = "arn:aws:iam::123456789012:role/spot-train-ci"
     keys = client("sts").assume_role(RoleArn=role, RoleSessionName="ci")["Credentials"]

@@ -24,13 +24,13 @@ TOPIC = "spot-train-runs"
 def topic(account: Account) -> Iterator[str]:
     """A topic and a sender that SES knows, and a controller that may use both."""
     substitutions = yaml.safe_load((ROOT / "inventory/local/account.yml").read_text())["substitutions"]
-    policy = string.Template((ROOT / "files/iam/controller_notifications.json").read_text()).substitute(substitutions)
+    policy = string.Template((ROOT / "files/iam/control_node_notifications.json").read_text()).substitute(substitutions)
     account.client("ses").verify_email_identity(EmailAddress=SENDER)
     arn = account.client("sns").create_topic(Name=TOPIC)["TopicArn"]
     iam = account.client("iam")
-    iam.put_user_policy(UserName="controller", PolicyName="notifications", PolicyDocument=policy)
+    iam.put_user_policy(UserName="control-node", PolicyName="notifications", PolicyDocument=policy)
     yield str(arn)
-    iam.delete_user_policy(UserName="controller", PolicyName="notifications")
+    iam.delete_user_policy(UserName="control-node", PolicyName="notifications")
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ def test_a_run_that_failed_is_told_by_ses_and_what_cannot_be_sent_hides_nothing(
     mail, publication = run.receipt["notifications"]
     assert mail == {"channel": "ses", "to": "ops@example.org", "sent": True, "error": None}
     (request,) = account.ledger("--action", "SendRawEmail", "--since", run.receipt["started_at"])
-    assert (request["status"], request["source"]) == (200, "controller")
+    assert (request["status"], request["source"]) == (200, "control-node")
     assert request["resource"].endswith(f":identity/{SENDER}")
     # The policy allows topics of one prefix only.
     assert (publication["channel"], publication["to"], publication["sent"]) == ("sns", another, False)

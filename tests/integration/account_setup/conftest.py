@@ -18,8 +18,8 @@ from tests.support.cloud import Cloud
 
 DATA, TRANSPORT = "acceptance-data", "acceptance-transport"
 ACCOUNT_ID = "123456789012"
-CONTROLLER = f"arn:aws:iam::{ACCOUNT_ID}:role/spot-train-controller"
-#: Who may take the controller's role, and may do nothing else.
+CONTROL_NODE = f"arn:aws:iam::{ACCOUNT_ID}:role/spot-train-control-node"
+#: Who may take the control node's role, and may do nothing else.
 TAKER = f"arn:aws:iam::{ACCOUNT_ID}:user/taker"
 #: The other ansible-core, where there is a Python for it.
 NEWEST = "-2.21" if (ROOT / ".venv-2.21" / "bin" / "ansible-playbook").exists() else ""
@@ -104,7 +104,7 @@ class Owner:
 
     def set_up(self, *arguments: str, core: str = "", **variables: Any) -> Played:
         """Run the playbook that sets the account up, for one subnet."""
-        wanted = {"aws_account_controllers": [TAKER], "aws_account_subnets": self.subnets, **variables}
+        wanted = {"aws_account_principals": [TAKER], "aws_account_subnets": self.subnets, **variables}
         return self.play("playbooks/aws_setup.yml", *arguments, core=core, **wanted)
 
     def tear_down(self, *arguments: str, core: str = "", **variables: Any) -> Played:

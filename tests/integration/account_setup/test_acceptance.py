@@ -21,7 +21,7 @@ from local_aws.state import AccessKey
 from tests.e2e.runs.conftest import NO_LEAKS, Account, Run
 from tests.integration.account_setup.conftest import (
     ACCOUNT_ID,
-    CONTROLLER,
+    CONTROL_NODE,
     DATA,
     NEWEST,
     TAKER,
@@ -40,7 +40,7 @@ LOCKED = ("boto3", "botocore", "jmespath", "python-dateutil", "s3transfer", "six
 LOCAL: dict[str, Any] = yaml.safe_load((ROOT / "inventory" / "local" / "account.yml").read_text())
 TAG = {"Key": "project", "Value": "spot-train"}
 MARK = {"Key": "made_by", "Value": "aws_setup"}
-ROLES = ["controller", "expiry", "preflight", "rollback", "training"]
+ROLES = ["control-node", "expiry", "preflight", "rollback", "training"]
 
 Inventory = dict[str, list[str]]
 
@@ -87,13 +87,13 @@ def made(owner: Owner, looked: Played) -> Played:
 
 @pytest.fixture(scope="module")
 def run(owner: Owner, made: Played, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run by a controller that has taken its role as a user who may do nothing else: the role trusts it by name."""
+    """A run by a control node that has taken its role as a user who may do nothing else: the role trusts it by name."""
     prices = owner.account.folder / "prices.yml"
     prices.write_text(yaml.safe_dump({"prices": {"bucket": DATA, "prefix": "arcticdb"}}))
     owner.account.local_aws("seed", str(prices))
-    controller = Account(owner.account.folder, environment=take_the_role(owner))
+    control_node = Account(owner.account.folder, environment=take_the_role(owner))
     python = ROOT / ".venv" / "bin" / "python"
-    return controller.train("-i", "inventory/aws", "-e", json.dumps({
+    return control_node.train("-i", "inventory/aws", "-e", json.dumps({
         "data_bucket": DATA,
         "transport_bucket": TRANSPORT,
         "run_report_sns_topic_arn": TOPIC,
@@ -110,12 +110,12 @@ def run(owner: Owner, made: Played, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def take_the_role(owner: Owner) -> dict[str, str]:
-    """The environment of whoever has taken the controller's role."""
+    """The environment of whoever has taken the control node's role."""
     iam, user = owner.client("iam"), TAKER.rpartition("/")[2]
     made = iam.create_access_key(UserName=user)["AccessKey"]
     sts = owner.client_of("sts", AccessKey(user, made["AccessKeyId"], made["SecretAccessKey"]))
     # As long as a session may last that set-up allows.
-    session = sts.assume_role(RoleArn=CONTROLLER, RoleSessionName="acceptance", DurationSeconds=8 * 3600)["Credentials"]
+    session = sts.assume_role(RoleArn=CONTROL_NODE, RoleSessionName="test", DurationSeconds=8 * 3600)["Credentials"]
     key = AccessKey("", session["AccessKeyId"], session["SecretAccessKey"])
     return {**owner.reservation.client_environment(key), "AWS_SESSION_TOKEN": session["SessionToken"]}
 
@@ -196,22 +196,22 @@ def test_the_example_of_the_role_would_mend_what_somebody_has_taken_away_and_not
 def test_set_up_ends_with_the_lines_to_set(made: Played) -> None:
     for line in (f"data_bucket: {DATA}", f"transport_bucket: {TRANSPORT}", f"run_report_sns_topic_arn: {TOPIC}"):
         assert f"- '{line}'" in made.output
-    assert f"Take the role {CONTROLLER} for a run, and set in group_vars/aws.yml:" in made.told
+    assert f"Take the role {CONTROL_NODE} for a run, and set in group_vars/aws.yml:" in made.told
 
 
 def test_set_up_makes_the_account_that_the_local_inventory_describes(owner: Owner, made: Played) -> None:
     iam = owner.client("iam")
     buckets = {"data_bucket": DATA, "transport_bucket": TRANSPORT}
-    values = {**LOCAL["substitutions"], **buckets, "controller_arn": CONTROLLER}
-    controller = {"policies": [LOCAL["controller_policy"], "../../files/iam/controller_notifications.json"],
+    values = {**LOCAL["substitutions"], **buckets, "control_node_arn": CONTROL_NODE}
+    control_node = {"policies": [LOCAL["control_node_policy"], "../../files/iam/control_node_notifications.json"],
                   "trust": trust({"AWS": [TAKER]}), "instance_profile": False}  # fmt: skip
-    described = {**LOCAL["roles"], "spot-train-controller": controller}
+    described = {**LOCAL["roles"], "spot-train-control-node": control_node}
     assert sorted(described) == [f"spot-train-{name}" for name in ROLES]
     for name, role in described.items():
         there = iam.get_role(RoleName=name)["Role"]
         wanted = role.get("trust", trust({"Service": "ec2.amazonaws.com"}))
-        # The local controller is a user.
-        text = json.dumps(wanted).replace(LOCAL["substitutions"]["controller_arn"], CONTROLLER)
+        # The local control node is a user.
+        text = json.dumps(wanted).replace(LOCAL["substitutions"]["control_node_arn"], CONTROL_NODE)
         assert there["AssumeRolePolicyDocument"] == json.loads(text), name
         policies = [ROOT / "inventory" / "local" / policy for policy in role["policies"]]
         assert iam.list_role_policies(RoleName=name)["PolicyNames"] == [policy.stem for policy in policies]
@@ -313,7 +313,7 @@ def test_nobody_but_the_supplied_roles_took_part_in_it_and_nothing_was_denied(ow
     assert [entry for entry in entries if not entry["allowed"]] == []
     roles = {re.sub(r"^.*assumed-role/([\w-]+)/.*$", r"\1", entry["principal"]) for entry in entries}
     # The instance's agent signs nothing here; its training does.
-    assert roles == {"spot-train-controller", "spot-train-training"}
+    assert roles == {"spot-train-control-node", "spot-train-training"}
     (write,) = [entry for entry in entries if entry["write"] and entry["source"].startswith("i-")]
     assert write["resource"] == f"arn:aws:s3:::{DATA}/{WRITTEN}"
     # Whoever has taken the role has used its own keys for that alone.

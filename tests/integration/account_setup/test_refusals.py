@@ -22,8 +22,8 @@ ACCOUNT = "arn:aws:iam::123456789012"
 SESSION = "arn:aws:sts::123456789012:assumed-role/owner/me"
 ME = {"arn": f"{ACCOUNT}:user/me", "account": "123456789012"}
 NOBODY = (
-    "aws_account_controllers is empty: name the users and roles that may take the controller's role, for example -e "
-    '\'{"aws_account_controllers": ["'
+    "aws_account_principals is empty: name the users and roles that may take the control node's role, for example -e "
+    '\'{"aws_account_principals": ["'
 )
 BUCKET: dict[str, Any] = {
     "exists": True, "region": "us-east-1", "tags": {}, "encryption": "AES256", "key": None,
@@ -79,14 +79,14 @@ REFUSED: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("refuse", {}, role(project="x"), "There is already the role spot-train-expiry, without the tag project=spot-trai"),
     ("refuse", {}, {"groups": [{**GROUP, "tags": {}}]}, "There is already the security group spot-train, without the"),
     ("refuse", {}, {"groups": [GROUP]}, ""),
-    ("refuse", {"controllers": []}, {}, "aws_account_controllers is empty: name the users and roles that may take"),
-    ("refuse", {"controllers": []}, {"caller": {**ME, "arn": SESSION}}, f"{NOBODY}{ACCOUNT}:role/owner\"]}}'"),
-    ("refuse", {"controllers": []}, {"caller": {**ME, "arn": f"{ACCOUNT}:root"}}, f"{NOBODY}{ACCOUNT}:user/NAME\"]}}'"),
-    ("refuse", {"controllers": ["*"]}, {}, "aws_account_controllers: * is no ARN of one user or one role, such as"),
-    ("refuse", {"controllers": [ME["arn"], f"{ACCOUNT}:root"]}, {}, f"aws_account_controllers: {ACCOUNT}:root is no"),
-    ("refuse", {"controllers": [f"{ACCOUNT}:role/*"]}, {}, f"aws_account_controllers: {ACCOUNT}:role/* is no ARN of"),
-    ("refuse", {"controllers": [SESSION]}, {}, f"aws_account_controllers: {SESSION} is no ARN of one user or one role"),
-    ("refuse", {"controllers": [f"{ACCOUNT}:role/a/path/r"]}, {}, ""),
+    ("refuse", {"principals": []}, {}, "aws_account_principals is empty: name the users and roles that may take"),
+    ("refuse", {"principals": []}, {"caller": {**ME, "arn": SESSION}}, f"{NOBODY}{ACCOUNT}:role/owner\"]}}'"),
+    ("refuse", {"principals": []}, {"caller": {**ME, "arn": f"{ACCOUNT}:root"}}, f"{NOBODY}{ACCOUNT}:user/NAME\"]}}'"),
+    ("refuse", {"principals": ["*"]}, {}, "aws_account_principals: * is no ARN of one user or one role, such as"),
+    ("refuse", {"principals": [ME["arn"], f"{ACCOUNT}:root"]}, {}, f"aws_account_principals: {ACCOUNT}:root is no"),
+    ("refuse", {"principals": [f"{ACCOUNT}:role/*"]}, {}, f"aws_account_principals: {ACCOUNT}:role/* is no ARN of"),
+    ("refuse", {"principals": [SESSION]}, {}, f"aws_account_principals: {SESSION} is no ARN of one user or one role"),
+    ("refuse", {"principals": [f"{ACCOUNT}:role/a/path/r"]}, {}, ""),
     ("refuse", {"session_hours": "13"}, {}, "aws_account_session_hours=13 is not 1 to 12"),
     ("refuse", {"runs_days": "0"}, {}, "aws_account_runs_days=0 is not 1 to 3650"),
     ("refuse", {"endpoints": True}, {"vpcs": [{**VPC, "enable_dns_hostnames": False}]}, "vpc-1 has no DNS support or"),
@@ -130,7 +130,7 @@ def case(stage: str, inputs: dict[str, Any], found: dict[str, Any]) -> dict[str,
     """Tasks that ask one stage of the role about an account, and keep what it says."""
     there = {"vpcs": [VPC], "subnets": [SUBNET], "groups": [GROUP], "marks": [], "caller": ME, **found}
     buckets = {**{name: {"exists": False} for name in NAMES.values()}, **found.get("buckets", {})}
-    wanted = {"project": "spot-train", "region": "us-east-1", "controllers": [ME["arn"]], **NAMES, **inputs}
+    wanted = {"project": "spot-train", "region": "us-east-1", "principals": [ME["arn"]], **NAMES, **inputs}
     include = {
         "ansible.builtin.include_role": {"name": "aws_account", "tasks_from": stage},
         "vars": {

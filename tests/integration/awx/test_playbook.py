@@ -103,7 +103,10 @@ def variables(**more: Any) -> dict[str, Any]:
         ({"controller_variables": {"data_bucket": "d"}}, "controller_variables.transport_bucket must be given"),
         ({"controller_access_key_id": ""}, "go together"),
         ({"controller_secret_access_key": ""}, "go together"),
-        ({"controller_role_arn": "spot-train-controller"}, "controller_role_arn='spot-train-controller' is no ARN of"),
+        (
+            {"controller_role_arn": "spot-train-control-node"},
+            "controller_role_arn='spot-train-control-node' is no ARN of",
+        ),
         ({"controller_role_arn": "arn:aws:iam::123456789012:user/x"}, "is no ARN of a role"),
         ({"controller_email": {"host": "h", "port": 25, "sender": "s"}}, "controller_email lacks recipients"),
         (mailing(port="587"), "controller_email.port must be a whole number"),

@@ -126,7 +126,7 @@ def describe_account(path: Path) -> None:
     described = yaml.safe_load((ROOT / "inventory" / "local" / "account.yml").read_text())
     del described["prices"]
     iam = ROOT / "files" / "iam"
-    described["controller_policy"] = str(iam / "controller.json")
+    described["control_node_policy"] = str(iam / "control_node.json")
     for role in described["roles"].values():
         role["policies"] = [str(iam / Path(policy).name) for policy in role["policies"]]
     path.write_text(yaml.safe_dump(described))

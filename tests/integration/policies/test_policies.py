@@ -17,15 +17,15 @@ from tests.integration.policies import reference
 from tools.policies.statements import POLICIES, Statement, filled, statements
 
 ALLOWED = [each for each in statements() if not each.denies]
-# IAM User Guide, "IAM and AWS STS quotas": characters without white space. The controller may be a user, and has it as
-# a managed policy then; the roles have theirs inline.
-LONGEST = {"controller": 6144, "controller_notifications": 2048}
+# IAM User Guide, "IAM and AWS STS quotas": characters without white space. A user has control_node as a managed policy,
+# the roles have theirs inline.
+LONGEST = {"control_node": 6144, "control_node_notifications": 2048}
 LONGEST_IN_A_ROLE = 10240
 # What parliament finds and is meant, each with its reason: policy, issue, action.
 MEANT = {
     # It wants every resource type of a launch in one statement. They are in several, for each has its own condition:
     # test_what_a_launch_uses_and_makes_is_allowed_between_the_statements sees that none is missing.
-    ("controller", "RESOURCE_MISMATCH", "ec2:RunInstances"),
+    ("control_node", "RESOURCE_MISMATCH", "ec2:RunInstances"),
     # It wants an account in the ARN of a runbook. AWS's own runbooks belong to none.
     ("expiry", "RESOURCE_MISMATCH", "ssm:StartAutomationExecution"),
 }

@@ -17,12 +17,12 @@ from tools.policies.statements import POLICIES, Statement, statements
 ALL = statements()
 # Run for real here; `make policies` runs all. Some of each policy, and of each way to fail.
 TRIED = {
-    "controller.Look",
-    "controller.LaunchTaggedInstances",
-    "controller.EndWhatIsOurs",
-    "controller.TakeTheRollbackRole",
-    "controller.OpenSessionsToOurInstances",
-    "controller_notifications.PublishHowARunWent",
+    "control_node.Look",
+    "control_node.LaunchTaggedInstances",
+    "control_node.EndWhatIsOurs",
+    "control_node.TakeTheRollbackRole",
+    "control_node.OpenSessionsToOurInstances",
+    "control_node_notifications.PublishHowARunWent",
     "preflight_instance.NeverWrite",
     "training_instance.Heartbeat",
     "expiry.FindTheInstancesOfATag",
@@ -92,10 +92,10 @@ def test_what_stays_beyond_the_recorded_runs_is_there() -> None:
 
 def test_a_statement_that_nothing_needs_is_found_out(recording: Recording) -> None:
     content = {"Sid": "Idle", "Effect": "Allow", "Action": "ec2:RebootInstances", "Resource": "*"}
-    assert replay.need(recording, Statement("controller", "Idle", content)).asked == []
+    assert replay.need(recording, Statement("control_node", "Idle", content)).asked == []
     look = next(each for each in ALL if each.sid == "Look")
     wider = {**look.content, "Action": [*look.actions(), "ec2:DescribeVpcs"]}
-    assert replay.idle_parts(recording, Statement("controller", "Look", wider)) == ["ec2:DescribeVpcs"]
+    assert replay.idle_parts(recording, Statement("control_node", "Look", wider)) == ["ec2:DescribeVpcs"]
 
 
 @pytest.mark.parametrize("statement", [each for each in ALL if each.name in TRIED], ids=lambda each: each.name)

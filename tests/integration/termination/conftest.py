@@ -56,7 +56,7 @@ def account_without_prices(folder: Path, **substitutions: Any) -> Path:
     del account["prices"]
     account["substitutions"].update(substitutions)
     policies = [account, *account["roles"].values()]
-    account["controller_policy"] = str((source.parent / account["controller_policy"]).resolve())
+    account["control_node_policy"] = str((source.parent / account["control_node_policy"]).resolve())
     for role in policies[1:]:
         role["policies"] = [str((source.parent / policy).resolve()) for policy in role["policies"]]
     path = folder / "account.yml"

@@ -25,7 +25,7 @@ def due(seconds: float) -> dt.datetime:
 def test_it_ends_the_instances_of_the_run_when_it_is_due_and_then_itself(cloud: Cloud, bystanders: Inventory) -> None:
     instance = cloud.launch(tags_of_run())
     cloud.wait_for(lambda: cloud.state(instance) == "running")
-    cloud.controller("scheduler").create_schedule(**schedule(PROJECT, RUN, due(15), ROLE))
+    cloud.control_node("scheduler").create_schedule(**schedule(PROJECT, RUN, due(15), ROLE))
 
     assert cloud.state(instance) == "running"
     cloud.wait_for(lambda: cloud.state(instance) == "terminated", 120)
@@ -36,7 +36,7 @@ def test_it_ends_the_instances_of_the_run_when_it_is_due_and_then_itself(cloud: 
 
 
 def test_the_controller_keeps_only_the_projects_schedules_and_passes_only_that_role(cloud: Cloud) -> None:
-    scheduler = cloud.controller("scheduler")
+    scheduler = cloud.control_node("scheduler")
     for wanted in (
         schedule("another", RUN, due(3600), ROLE),
         schedule(PROJECT, RUN, due(3600), "arn:aws:iam::123456789012:role/spot-train-training"),

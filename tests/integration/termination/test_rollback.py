@@ -163,11 +163,11 @@ def test_the_controller_may_write_no_data_and_the_role_nothing_but_sets_and_thei
     cloud: Cloud, s3: Any
 ) -> None:
     before = etags(s3)
-    controller = cloud.account.client("s3", controller=True)
+    controller = cloud.account.client("s3", control_node=True)
     assert _denied(controller, "put_object", Key=s3_keys.LIVE_MANIFEST, Body=b"")
     assert _denied(controller, "put_object", Key=s3_keys.versioned("v", "f"), Body=b"")
 
-    session = cloud.account.client("sts", controller=True).assume_role(RoleArn=ROLE, RoleSessionName="test")
+    session = cloud.account.client("sts", control_node=True).assume_role(RoleArn=ROLE, RoleSessionName="test")
     credentials = session["Credentials"]
     role = boto3.client(
         "s3",

@@ -29,7 +29,7 @@ def sweep(cloud: Cloud, make_client: Callable[[str], Any] | None = None, **more:
     from ansible_collections.spot_train.core.plugins.module_utils.sweep.sweep import sweep
 
     wanted = Scope(project=PROJECT, expired=True, transport_bucket=TRANSPORT_BUCKET, **more)
-    return sweep(Aws(make_client or cloud.controller), wanted)
+    return sweep(Aws(make_client or cloud.control_node), wanted)
 
 
 def test_what_is_past_its_lease_goes_with_all_that_its_run_left(cloud: Cloud) -> None:
@@ -91,7 +91,7 @@ def test_the_clock_that_counts_is_awss(cloud: Cloud, aws_ahead_hours: int, ended
     date = format_datetime(dt.datetime.now(dt.UTC) + dt.timedelta(hours=aws_ahead_hours), usegmt=True)
 
     def in_another_time(service: str) -> Any:
-        client = cloud.controller(service)
+        client = cloud.control_node(service)
         client.meta.events.register("response-received", lambda response_dict, **_: tell(response_dict))
         return client
 

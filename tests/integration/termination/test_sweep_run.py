@@ -32,14 +32,14 @@ def sweep(cloud: Cloud, make_client: Callable[[str], Any] | None = None, **more:
     from ansible_collections.spot_train.core.plugins.module_utils.sweep.sweep import sweep
 
     wanted = Scope(**{"project": PROJECT, "run_id": RUN, "transport_bucket": TRANSPORT_BUCKET, **more})
-    return sweep(Aws(make_client or cloud.controller), wanted)
+    return sweep(Aws(make_client or cloud.control_node), wanted)
 
 
 def listening(cloud: Cloud, listeners: dict[str, Callable[..., None]]) -> Callable[[str], Any]:
     """Makes the controller's clients, which call a listener at each of these events of botocore."""
 
     def make_client(service: str) -> Any:
-        client = cloud.controller(service)
+        client = cloud.control_node(service)
         for event, listener in listeners.items():
             client.meta.events.register(event, listener)
         return client
@@ -333,4 +333,4 @@ def test_the_controllers_policy_ends_nothing_of_another_project(cloud: Cloud, by
         found = cloud.ec2.describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]
         if {"Key": "project", "Value": PROJECT} not in found.get("Tags", []):
             with pytest.raises(ClientError, match="UnauthorizedOperation"):
-                cloud.controller("ec2").terminate_instances(InstanceIds=[instance])
+                cloud.control_node("ec2").terminate_instances(InstanceIds=[instance])

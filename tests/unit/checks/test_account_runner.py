@@ -399,7 +399,7 @@ def test_every_action_of_the_controllers_policy_is_simulated_or_known_not_to_be(
     role = {"Arn": f"arn:aws:iam::{ACCOUNT}:role/p", "RoleName": "p"}
     profile = {"Arn": f"arn:aws:iam::{ACCOUNT}:instance-profile/p", "Roles": [role]}
     asked = {a for q in a50_permissions.questions(shown(caller=caller, profile=profile)) for a in q.actions}
-    policy = json.loads((ROOT / "files/iam/controller.json").read_text())
+    policy = json.loads((ROOT / "files/iam/control_node.json").read_text())
     allowed: set[str] = set()
     for statement in policy["Statement"]:
         actions = statement["Action"]

@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         ("until", "latest time (ISO 8601)"),
         ("service", "for example s3"),
         ("action", "API operation, for example PutObject"),
-        ("source", "controller, operator, scheduler, ssm, an instance id, or 'instance' for any"),
+        ("source", "control-node, operator, scheduler, ssm, an instance id, or 'instance' for any"),
         ("bucket", "only requests to this S3 bucket"),
     ):
         log.add_argument(f"--{name}", help=text)
@@ -202,7 +202,7 @@ def _console(options: argparse.Namespace) -> int:
 
 def _environment(options: argparse.Namespace) -> int:
     reservation = reserve(options.home)
-    key = reservation.operator if options.operator else reservation.controller
+    key = reservation.operator if options.operator else reservation.control_node
     for name, value in reservation.client_environment(key).items():
         print(f"export {name}={shlex.quote(value)}")
     return 0

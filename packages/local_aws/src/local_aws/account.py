@@ -24,7 +24,7 @@ _KINDS: dict[Any, str] = {dict: "a mapping", list: "a list", str: "a text"}
 # Key of a description -> what it must be.
 KEYS: dict[str, Any] = {
     "substitutions": dict,
-    "controller_policy": str,
+    "control_node_policy": str,
     "roles": dict,
     "buckets": dict,
     "security_groups": dict,
@@ -88,7 +88,7 @@ def _read(path: Path) -> tuple[str, dict[str, Any]]:
 
 
 def _policy_files(wanted: dict[str, Any], base: Path) -> list[Path]:
-    names = [wanted["controller_policy"]] if "controller_policy" in wanted else []
+    names = [wanted["control_node_policy"]] if "control_node_policy" in wanted else []
     for role in wanted.get("roles", {}).values():
         names += (role or {}).get("policies", [])
     for name in names:
@@ -133,10 +133,10 @@ class _Seeder:
         return json.dumps(substitutions.fill(document, self._wanted.get("substitutions", {})))
 
     def _policies(self) -> Iterator[str]:
-        if "controller_policy" in self._wanted:
-            policy = json.loads(self._policy(self._wanted["controller_policy"]))
-            control.call(self._reservation, "account", {"controller_policy": policy})
-            yield f"user {self._reservation.controller.user}"
+        if "control_node_policy" in self._wanted:
+            policy = json.loads(self._policy(self._wanted["control_node_policy"]))
+            control.call(self._reservation, "account", {"control_node_policy": policy})
+            yield f"user {self._reservation.control_node.user}"
 
     def _roles(self) -> Iterator[str]:
         iam = self._client("iam")

@@ -38,7 +38,7 @@ def sts() -> STSBackend:
 
 @dataclass(frozen=True)
 class Principal:
-    """An authenticated caller; ``source`` is ``controller``, ``operator`` or an instance id."""
+    """An authenticated caller; ``source`` is ``control-node``, ``operator`` or an instance id."""
 
     arn: str
     source: str
@@ -66,7 +66,7 @@ class Principal:
 
 
 def create_user(reservation: Reservation, key_name: str, policy: dict[str, Any] | None) -> None:
-    """Make an IAM user with the reserved key pair ``operator`` or ``controller``; no policy: may do nothing."""
+    """Make an IAM user with the reserved key pair ``operator`` or ``control-node``; no policy: may do nothing."""
     key = getattr(reservation, key_name)
     backend = iam()
     backend.create_user(reservation.region, key.user, tags=[])
@@ -116,14 +116,14 @@ def authenticate(request: AwsRequest, operator_user: str) -> Principal:
             raise AwsError("ExpiredToken", "The security token included in the request is expired", 403)
         secret = role.secret_access_key
         name = role.role_arn.rpartition("/")[2]
-        source = role.session_name if role.session_name.startswith("i-") else "controller"
+        source = role.session_name if role.session_name.startswith("i-") else "control-node"
         principal = Principal(role.arn, source, role=name)
     else:
         key = iam().access_keys.get(identifier)
         if key is None or key.user_name is None:
             raise _invalid_key(request, "The AWS Access Key Id you provided does not exist in our records.")
         secret = key.secret_access_key
-        source = "operator" if key.user_name == operator_user else "controller"
+        source = "operator" if key.user_name == operator_user else "control-node"
         principal = Principal(f"arn:aws:iam::{ACCOUNT_ID}:user/{key.user_name}", source, user=key.user_name)
     if not hmac.compare_digest(signature.expected(request, secret), signature.given(request)):
         message = "The request signature we calculated does not match the signature you provided."

@@ -1,6 +1,6 @@
 """The ledger: one JSON line for every request, the proof of what was and was not written.
 
-A line has ``time`` (ISO 8601, UTC), ``id``, ``principal`` (ARN or ``anonymous``), ``source`` (``controller``,
+A line has ``time`` (ISO 8601, UTC), ``id``, ``principal`` (ARN or ``anonymous``), ``source`` (``control-node``,
 ``operator``, the id of the instance whose role signed, or ``scheduler`` or ``ssm`` for what these do by themselves),
 ``service``, ``action`` (the API operation), ``permission`` (the IAM action it needs), ``resource`` (ARN, or ``*``
 where the operation names none), ``write`` (would it change anything), ``allowed``, ``status`` (HTTP), ``error`` (code
@@ -95,7 +95,7 @@ def select(
         until: Latest time, likewise.
         service: For example ``s3``.
         action: API operation, for example ``PutObject``.
-        source: ``controller``, ``operator``, ``scheduler``, ``ssm`` or an instance id; ``instance`` means any instance.
+        source: ``control-node``, ``operator``, ``scheduler``, ``ssm``, an instance id or ``instance`` (any).
         bucket: Name of an S3 bucket.
         without_operator: Leave out what the operator did (making the account, loading prices).
         writes: Only requests that would change something.

@@ -84,7 +84,7 @@ class LocalAws:
         self._scheduler = Scheduler(calls, Automation(self._gateway, calls).start)
         simulation.install()
         identity.create_user(reservation, "operator", identity.administrator_policy())
-        identity.create_user(reservation, "controller", None)
+        identity.create_user(reservation, "control_node", None)
         _patch_prices()
 
     def serve(self) -> None:
@@ -206,11 +206,11 @@ class LocalAws:
         return {"digest": self._seeded}
 
     def _control_account(self, **account: Any) -> dict[str, Any]:
-        """Give the controller its policy; the rest of the account is made through the API."""
+        """Give the control node its policy; the rest of the account is made through the API."""
         identity.iam().put_user_policy(
-            self._reservation.controller.user, "inline", json.dumps(account["controller_policy"])
+            self._reservation.control_node.user, "inline", json.dumps(account["control_node_policy"])
         )
-        return {"controller": self._reservation.controller.user}
+        return {"control_node": self._reservation.control_node.user}
 
 
 def run(reservation: Reservation, *, boot_delay: float, idle_minutes: float, decisions: bool = False) -> None:

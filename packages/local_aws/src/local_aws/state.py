@@ -48,7 +48,7 @@ class Reservation:
     account_id: str
     admin_token: str
     operator: AccessKey
-    controller: AccessKey
+    control_node: AccessKey
 
     @property
     def endpoint(self) -> str:
@@ -61,7 +61,7 @@ class Reservation:
         The configuration files and the metadata service are switched off, so that a mistake can never reach a
         real account with the user's own credentials.
         """
-        key = key or self.controller
+        key = key or self.control_node
         return {
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_ACCESS_KEY_ID": key.access_key_id,
@@ -155,7 +155,7 @@ def _load(home: Path, data: dict[str, Any]) -> Reservation:
         account_id=data["account_id"],
         admin_token=data["admin_token"],
         operator=AccessKey(**data["operator"]),
-        controller=AccessKey(**data["controller"]),
+        control_node=AccessKey(**data["control_node"]),
     )
 
 
@@ -167,7 +167,7 @@ def _new(home: Path) -> Reservation:
         account_id=ACCOUNT_ID,
         admin_token=secrets.token_hex(16),
         operator=_access_key("local-operator"),
-        controller=_access_key("controller"),
+        control_node=_access_key("control-node"),
     )
 
 

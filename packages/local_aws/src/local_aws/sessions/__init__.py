@@ -1,7 +1,7 @@
 """SSM sessions: the data channel of Session Manager, both ends.
 
 ``SessionServer`` is the agent's end, hosted by the embedded AWS; ``plugin`` is a ``session-manager-plugin`` for the
-controller. Shared by both: ``frames`` (one message on the wire) and ``stream`` (order, acknowledgement, resending).
+control node. Shared by both: ``frames`` (one message on the wire) and ``stream`` (order, acknowledgement, resending).
 
 The plugin starts once for every Ansible task, so nothing is imported here before it is asked for.
 """

@@ -1,4 +1,4 @@
-"""``session-manager-plugin`` for the controller, as ``amazon.aws.aws_ssm`` and the AWS CLI call it.
+"""``session-manager-plugin`` for the control node, as ``amazon.aws.aws_ssm`` and the AWS CLI call it.
 
 Arguments, in this order: the response of StartSession (JSON, or the name of an environment variable
 ``AWS_SSM_START_SESSION_RESPONSE…`` that holds it), region, ``StartSession``, profile, the request (JSON), endpoint.
