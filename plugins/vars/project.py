@@ -7,6 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ansible.plugins.vars import BaseVarsPlugin
 from ansible.plugins.vars.host_group_vars import VarsModule as HostGroupVars
 
 DOCUMENTATION = r"""
@@ -25,7 +26,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 PLAYBOOK_FOLDERS = ("playbooks", "roles/*/examples")
 
 
-class VarsModule(HostGroupVars):  # type: ignore[misc]
+class VarsModule(BaseVarsPlugin):  # type: ignore[misc]
     """See ``DOCUMENTATION``."""
 
     def get_vars(self, loader: Any, path: str, entities: Any, cache: bool = True) -> dict[str, Any]:
@@ -35,5 +36,5 @@ class VarsModule(HostGroupVars):  # type: ignore[misc]
             return {}
         if not any(folder.relative_to(PROJECT).match(pattern) for pattern in PLAYBOOK_FOLDERS):
             return {}
-        variables: dict[str, Any] = super().get_vars(loader, str(PROJECT), entities, cache)
+        variables: dict[str, Any] = HostGroupVars().get_vars(loader, str(PROJECT), entities, cache)
         return variables
