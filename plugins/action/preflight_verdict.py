@@ -1,4 +1,4 @@
-"""The verdict of the preflight: a table for people, and a failure that names every failed check."""
+"""Action plugin that shows the preflight's checks as a table and fails with the list of failed ones."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ DOCUMENTATION = r"""
 module: preflight_verdict
 short_description: Show the checks of the preflight and fail if any of them failed
 description:
-  - Shows a table, failures first, then warnings, then passes. Failures and warnings are shown whole, with what to do;
-    a passed check is one line, cut to the terminal's width.
-  - Fails if any check failed, with a message that has the words of all of them. They are the words that the receipt
-    and the report page have.
-  - A record that is none, or whose status nobody knows, counts as failed. Without any check there is nothing to pass.
-  - Runs on the controller and needs no connection.
+  - Shows a table, failures first, then warnings, then passes. Failures and warnings are shown in full, with their
+    remedy; a passed check is one line, cut to the terminal's width.
+  - Fails if any check failed, with a message that lists them all, in the words of the receipt and the report page.
+  - A malformed record, or one with an unknown status, counts as failed. An empty list fails.
+  - Runs on the control node and needs no connection.
 options:
   checks:
     description:
@@ -33,27 +32,27 @@ options:
     type: str
     default: Preflight
   symbols:
-    description: How many symbols were examined; the message of a preflight that passed says so.
+    description: Number of symbols checked, for the message of a preflight that passed.
     type: int
 attributes:
   check_mode:
     support: full
 """
 
-# Width where nobody says how wide the terminal is.
+# Width of the table if the terminal's is unknown.
 COLUMNS = 120
 
 
-def terminal_width(told: str, asked: int) -> int:
+def terminal_width(columns: str, detected: int) -> int:
     """Choose the width of the table.
 
     Args:
-        told: the environment's COLUMNS; may be empty or nonsense.
-        asked: what Display found out; it takes 79 for an output that is no terminal.
+        columns: the environment variable COLUMNS; may be empty or invalid.
+        detected: the width that Display found; 79 if the output is not a terminal.
     """
-    if told.isdecimal() and int(told) > 0:
-        return int(told)
-    return asked if asked > 79 else COLUMNS
+    if columns.isdecimal() and int(columns) > 0:
+        return int(columns)
+    return detected if detected > 79 else COLUMNS
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -64,7 +63,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     _requires_connection = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Show the table and draw the verdict."""
+        """Show the table and return the verdict."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         _, arguments = self.validate_argument_spec(
             argument_spec={
@@ -74,7 +73,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             }
         )
         if not isinstance(arguments["checks"], list):
-            raise AnsibleActionFail("checks takes a list of records")
+            raise AnsibleActionFail("checks: expected a list of records")
         checks = [read_check(entry)[0] for entry in arguments["checks"]]
         colours = {"fail": constants.COLOR_ERROR, "warn": constants.COLOR_WARN}
         width = terminal_width(os.environ.get("COLUMNS", ""), int(self._display.columns or 0))

@@ -13,8 +13,8 @@ import yaml
 
 from tests.support.account import ROOT
 from tests.e2e.runs.conftest import Account, practice_options
-from tests.unit.report import mail_server
-from tests.unit.report.mail_server import PASSWORD, USER, MailServer
+from tests.support import mail_server
+from tests.support.mail_server import PASSWORD, USER, MailServer
 
 SENDER = "trainer@example.org"
 TOPIC = "spot-train-runs"

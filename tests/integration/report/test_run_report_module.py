@@ -1,17 +1,13 @@
-"""The module, in real playbooks, and the files that it writes."""
+"""The module run_report in real playbooks."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.spot_train.core.plugins.module_utils.report.receipt import build_receipt
-from ansible_collections.spot_train.core.plugins.module_utils.runs.files import point_latest, write_atomically
-from ansible_collections.spot_train.core.plugins.modules.run_report import argument_spec, gather
 
 REPORT_TASKS = """
 - name: Write the report
@@ -103,27 +99,6 @@ def test_a_failed_run_has_both_too_and_ends_non_zero(reporting: Any) -> None:
     assert "AAPL is 30 trading days old" in (reporting.runs / "r1" / "report.html").read_text(encoding="utf-8")
 
 
-def without_events(folder: Path, no_leaks: dict[str, int]) -> dict[str, Any]:
-    """Build the receipt of a preflight whose folder has no events.jsonl."""
-    parameters = dict.fromkeys(argument_spec())
-    known = {"run": {"run_id": "r1", "mode": "preflight"}, "leaks": no_leaks, "writes": {"data_bucket": 0}}
-    receipt: dict[str, Any] = build_receipt(gather({**parameters, **known, "run_dir": str(folder)}, check_mode=False))
-    return receipt
-
-
-def test_unrecorded_run_is_not_passed(tmp_path: Path, no_leaks: dict[str, int]) -> None:
-    (tmp_path / "run.json").write_text("{}", encoding="utf-8")  # written by run_open
-    receipt = without_events(tmp_path, no_leaks)
-    assert receipt["outcome"] == "failed"
-    assert receipt["error"].startswith("nothing was recorded of what the run did")
-
-
-def test_run_without_run_json_needs_no_events(tmp_path: Path, no_leaks: dict[str, int]) -> None:
-    receipt = without_events(tmp_path, no_leaks)
-    assert (receipt["outcome"], receipt["error"]) == ("passed", None)
-    assert "events.jsonl is missing, so the steps of this run are unknown" in receipt["notes"]
-
-
 def test_check_mode_returns_a_receipt_and_writes_nothing(reporting: Any) -> None:
     reporting.write("roles/preflight/tasks/main.yml", "- ansible.builtin.debug: {msg: looked}\n")
     done = reporting.play("--check")
@@ -156,57 +131,3 @@ def test_the_module_says_what_is_wrong_with_its_inputs(project: Any) -> None:
     assert "The report's template cannot be read" in done.stdout + done.stderr
     assert "run.run_id is empty" in done.stdout + done.stderr
     assert not (project.folder / "r").exists()
-
-
-def test_a_file_is_replaced_only_when_it_changes(tmp_path: Path) -> None:
-    path = tmp_path / "receipt.json"
-    assert write_atomically(path, "one") is True
-    inode = path.stat().st_ino
-    assert write_atomically(path, "one") is False
-    assert path.stat().st_ino == inode
-    assert write_atomically(path, "two") is True
-    assert path.read_text(encoding="utf-8") == "two"
-    assert [entry.name for entry in tmp_path.iterdir()] == ["receipt.json"]
-
-
-def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "receipt.json"
-    write_atomically(path, "one")
-
-    def full(_: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
-        write_atomically(path, "two")
-    assert path.read_text(encoding="utf-8") == "one"
-    assert [entry.name for entry in tmp_path.iterdir()] == ["receipt.json"]
-
-
-def run_folder(runs: Path, run_id: str, started_at: str) -> Path:
-    (runs / run_id).mkdir()
-    (runs / run_id / "receipt.json").write_text(json.dumps({"started_at": started_at}), encoding="utf-8")
-    return runs / run_id
-
-
-def test_latest_points_at_the_run_that_started_last(tmp_path: Path) -> None:
-    old, new = run_folder(tmp_path, "old", "2026-05-01T00:00:00Z"), run_folder(tmp_path, "new", "2026-05-02T00:00:00Z")
-    assert point_latest(old, "2026-05-01T00:00:00Z") == (True, None)
-    assert point_latest(new, "2026-05-02T00:00:00Z") == (True, None)
-    assert point_latest(old, "2026-05-01T00:00:00Z") == (False, None)
-    assert os.readlink(tmp_path / "latest") == "new"
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["latest", "new", "old"]
-
-
-def test_latest_is_mended_when_its_run_is_gone(tmp_path: Path) -> None:
-    (tmp_path / "latest").symlink_to("deleted")
-    new = run_folder(tmp_path, "new", "2026-05-02T00:00:00Z")
-    assert point_latest(new, "2026-05-02T00:00:00Z") == (True, None)
-    assert os.readlink(tmp_path / "latest") == "new"
-
-
-def test_a_folder_called_latest_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "latest").mkdir()
-    changed, note = point_latest(run_folder(tmp_path, "new", "2026-05-02T00:00:00Z"), None)
-    assert changed is False and note is not None
-    assert (tmp_path / "latest").is_dir() and not (tmp_path / "latest").is_symlink()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.report.conftest import ROOT
+from tests.support.account import ROOT
 
 PLAY = """
 - hosts: nowhere

@@ -1,4 +1,4 @@
-"""The action plugin that shows the preflight's verdict, in real playbooks; and that all places say the same."""
+"""The action plugin preflight_verdict in real playbooks: verdict, table, and the same words in receipt and page."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from tests.unit.report.conftest import ROOT, check
+from tests.support.runs import check
 
 PLAY = """
 - hosts: localhost
-  # Nobody answers there: whatever needs a connection fails.
+  # Nothing listens there: a task that needs a connection fails.
   connection: ssh
   vars: {ansible_host: 127.0.0.1, ansible_port: 1}
   gather_facts: false
@@ -97,10 +97,9 @@ class Verdicts:
 
 
 @pytest.fixture(scope="module")
-def judge(make_project: Callable[[], Any]) -> Callable[..., Verdicts]:
+def play(make_project: Callable[[], Any]) -> Callable[..., Verdicts]:
     """Run the plugin on every case."""
     project = make_project()
-    with_plugin(project)
     project.write("play.yml", PLAY)
     cases = [{"title": title, "checks": checks, "symbols": "20"} for title, checks in CASES.items()]
     project.write("variables.json", json.dumps({"cases": cases}))
@@ -113,25 +112,17 @@ def judge(make_project: Callable[[], Any]) -> Callable[..., Verdicts]:
 
 
 @pytest.fixture(scope="module")
-def judged(judge: Callable[..., Verdicts]) -> Verdicts:
-    return judge(COLUMNS="wide")
+def verdicts(play: Callable[..., Verdicts]) -> Verdicts:
+    return play(COLUMNS="wide")
 
 
-def with_plugin(project: Any) -> None:
-    config = project.folder / "ansible.cfg"
-    config.write_text(config.read_text() + f"action_plugins = {ROOT / 'plugins' / 'action'}\n")
-
-
-def test_a_failed_check_fails_with_its_words_and_needs_no_connection(judged: Verdicts) -> None:
-    result = judged.results["one failed"]
+def test_failed_check_fails_the_task_without_a_connection(verdicts: Verdicts) -> None:
+    result = verdicts.results["one failed"]
     assert (result["failed"], result["changed"]) == (True, False)
     assert result["msg"] == (
         "The preflight failed: 1 of 3 checks. freshness: SYM250 is 37 days old. Do: Bring it up to date."
     )
-
-
-def test_the_table_is_shown_with_failures_first(judged: Verdicts) -> None:
-    assert judged.table("one failed") == [
+    assert verdicts.table("one failed") == [
         "one failed",
         "FAIL  freshness  1.2 s  SYM250 is 37 days old",
         "      do: Bring it up to date.",
@@ -142,55 +133,44 @@ def test_the_table_is_shown_with_failures_first(judged: Verdicts) -> None:
     ]
 
 
-def test_good_checks_pass(judged: Verdicts) -> None:
-    result = judged.results["all good"]
+def test_good_checks_pass(verdicts: Verdicts) -> None:
+    result = verdicts.results["all good"]
     assert (result["failed"], result["changed"]) == (False, False)
     assert result["msg"] == "2 checks passed, 1 warning, 20 symbols"
-    assert judged.table("all good")[-1] == "2 checks: 1 passed, 1 warning, 0 failed, 2.1 s"
+    assert verdicts.table("all good")[-1] == "2 checks: 1 passed, 1 warning, 0 failed, 2.1 s"
 
 
-def test_no_check_at_all_fails(judged: Verdicts) -> None:
-    assert judged.results["none"]["failed"] is True
-    assert judged.results["none"]["msg"] == "The preflight failed: it has no check, so it proves nothing"
+def test_malformed_records_fail(verdicts: Verdicts) -> None:
+    assert verdicts.results["malformed"]["failed"] is True
+    assert verdicts.results["malformed"]["msg"].startswith("The preflight failed: 2 of 3 checks. unnamed check: ")
+    assert verdicts.table("malformed")[3].startswith("FAIL  pins")
 
 
-def test_a_malformed_record_fails_and_says_so(judged: Verdicts) -> None:
-    assert judged.results["malformed"]["failed"] is True
-    assert judged.results["malformed"]["msg"].startswith(
-        "The preflight failed: 2 of 3 checks. "
-        "unnamed check: this is no record of a check, so it counts as failed: 7. Do: Mend the check"
-    )
-    assert judged.table("malformed")[3].startswith("FAIL  pins")
-    assert "its status is 'great', so it counts as failed" in judged.table("malformed")[3]
+def test_checks_must_be_a_list(verdicts: Verdicts) -> None:
+    assert verdicts.results["no list"]["failed"] is True
+    assert "checks: expected a list of records" in verdicts.results["no list"]["msg"]
 
 
-def test_what_is_no_list_of_checks_is_refused(judged: Verdicts) -> None:
-    assert judged.results["no list"]["failed"] is True
-    assert "checks takes a list of records" in judged.results["no list"]["msg"]
-
-
-def test_passed_checks_are_cut_to_the_terminal_and_no_other(judge: Callable[..., Verdicts], judged: Verdicts) -> None:
-    for verdicts, width in ((judged, 120), (judge("--check", COLUMNS="50"), 50)):
-        _, failed, remedy, passed, _ = verdicts.table("long")
+def test_only_passed_checks_are_cut_to_the_terminal(play: Callable[..., Verdicts], verdicts: Verdicts) -> None:
+    # The second one runs in check mode, in colours if the output were a terminal: the verdict is the same.
+    narrow = play("--check", COLUMNS="50", ANSIBLE_NOCOLOR="false")
+    for shown, width in ((verdicts, 120), (narrow, 50)):
+        _, failed, remedy, passed, _ = shown.table("long")
         assert (failed, remedy) == (f"FAIL  freshness  1.2 s  {LONG}", f"      do: {LONG}")
         assert len(passed) == width and passed.endswith("…")
-        # In check mode, as the second one is, the verdict is the same.
-        assert [result["failed"] for result in verdicts.results.values()] == [True, False, True, True, True, True]
+        assert [result["failed"] for result in shown.results.values()] == [True, False, True, True, True, True]
+        assert ESCAPE not in shown.output
 
 
-def test_colours_follow_ansibles_settings(judge: Callable[..., Verdicts], judged: Verdicts) -> None:
-    assert ESCAPE not in judged.output
-    # The project's ansible.cfg says nocolor; without it, an output that is no terminal has no colour either.
-    assert ESCAPE not in judge(ANSIBLE_NOCOLOR="false").output
-    forced = judge(ANSIBLE_NOCOLOR="false", ANSIBLE_FORCE_COLOR="true").output
+def test_colours_follow_ansible_settings(play: Callable[..., Verdicts]) -> None:
+    forced = play(ANSIBLE_NOCOLOR="false", ANSIBLE_FORCE_COLOR="true").output
     assert f"{ESCAPE}[0;31mFAIL  freshness" in forced
     assert f"{ESCAPE}[1;35mWARN  macro" in forced
     assert "\nPASS  imports" in forced
 
 
-def test_a_failed_check_says_the_same_in_receipt_page_and_terminal(make_project: Callable[[], Any]) -> None:
+def test_check_reads_the_same_in_receipt_page_and_terminal(make_project: Callable[[], Any]) -> None:
     project = make_project()
-    with_plugin(project)
     project.write("play.yml", RUN)
     project.write("roles/preflight/tasks/main.yml", PREFLIGHT)
     project.write("roles/run_report/tasks/main.yml", REPORT)
