@@ -57,7 +57,9 @@ options:
 """
 
 # What Ansible, AWX and Tower put among the extra variables themselves.
-PASSED_BY_ENGINES = re.compile(r"^(ansible_|awx_|tower_)")
+PASSED_BY_ENGINES = re.compile(
+    r"^(ansible_|(awx|tower)_(execution|inventory|job|parent|project|schedule|user|webhook|workflow)_)"
+)
 # What the playbooks publish with set_stats; AWX makes it extra variables of the next jobs of a workflow.
 PUBLISHED = frozenset(("spot_train_run", "spot_train_ended", "spot_train_reaped", "spot_train_rollback"))
 

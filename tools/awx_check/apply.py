@@ -17,23 +17,23 @@ _RECAP = re.compile(r"^localhost\s*:.*\bchanged=(\d+)\s.*\bfailed=(\d+)", re.MUL
 
 #: An organisation that there is not, with all that it can give. The addresses are those that are reserved for examples.
 EXAMPLE: Mapping[str, Any] = {
-    "controller_organization": "Example",
-    "controller_scm_url": "https://git.example.com/example/spot-train.git",
-    "controller_scm_branch": "main",
-    "controller_image": "registry.example.com/example/spot-train:1.0",
-    "controller_role_arn": "arn:aws:iam::123456789012:role/spot-train-awx",
-    "controller_role_external_id": "example",
-    "controller_access_key_id": "AKIAIOSFODNN7EXAMPLE",
-    "controller_secret_access_key": "example",
-    "controller_variables": {"data_bucket": "spot-train-data", "transport_bucket": "spot-train-transport"},
-    "controller_email": {
+    "awx_organization": "Example",
+    "awx_scm_url": "https://git.example.com/example/spot-train.git",
+    "awx_scm_branch": "main",
+    "awx_image": "registry.example.com/example/spot-train:1.0",
+    "awx_role_arn": "arn:aws:iam::123456789012:role/spot-train-awx",
+    "awx_role_external_id": "example",
+    "awx_access_key_id": "AKIAIOSFODNN7EXAMPLE",
+    "awx_secret_access_key": "example",
+    "awx_variables": {"data_bucket": "spot-train-data", "transport_bucket": "spot-train-transport"},
+    "awx_email": {
         "host": "smtp.example.com",
         "port": 587,
         "use_tls": True,
         "sender": "spot-train@example.com",
         "recipients": ["on-call@example.com"],
     },
-    "controller_slack": {"token": "example", "channels": ["#spot-train"]},
+    "awx_slack": {"token": "example", "channels": ["#spot-train"]},
 }
 
 

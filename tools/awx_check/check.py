@@ -70,7 +70,7 @@ class Check:
         """Check.
 
         Args:
-            variables: Further inputs of the runs, for `controller_variables`.
+            variables: Further inputs of the runs, for `awx_variables`.
             jobs: Whether to run what the schedules start.
             again: Which Ansible applies the second time; this Python's by default.
 
@@ -99,10 +99,10 @@ class Check:
     def _given(self, identity: awx_account.AwxIdentity, variables: Mapping[str, Any]) -> dict[str, Any]:
         return {
             **EXAMPLE,
-            "controller_role_arn": identity.role_arn,
-            "controller_access_key_id": identity.access_key_id,
-            "controller_secret_access_key": identity.secret_access_key,
-            "controller_variables": {**EXAMPLE["controller_variables"], "runs_dir": str(self._runs), **variables},
+            "awx_role_arn": identity.role_arn,
+            "awx_access_key_id": identity.access_key_id,
+            "awx_secret_access_key": identity.secret_access_key,
+            "awx_variables": {**EXAMPLE["awx_variables"], "runs_dir": str(self._runs), **variables},
         }
 
     def _apply_twice(

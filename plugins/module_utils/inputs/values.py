@@ -15,7 +15,7 @@ import yaml
 
 BOOLEANS = {"true": True, "yes": True, "false": False, "no": False}
 #: Roles of playbooks that are played once, at a terminal. A run has no use for their inputs.
-SETTING_UP = ("aws_account", "controller")
+SETTING_UP = ("aws_account", "awx")
 Spec = Mapping[str, Any]
 
 

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[3]
 # What --shared-state takes create and destroy from; it tests no role.
 SHARED = "default"
 SCENARIOS = sorted({path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml")} - {SHARED})
-CONTROLLER_ROLES = {"aws_account", "controller", "rollback", "run_open", "run_report"}
+CONTROL_NODE_ROLES = {"aws_account", "awx", "rollback", "run_open", "run_report"}
 NEWER = ROOT / ".venv-2.21" / "bin"
 # What a person's own shell could bring in and change the scenario with.
 FOREIGN = ("ANSIBLE_", "AWS_", "LOCAL_AWS_", "MOLECULE_", "PYTHONPATH")
@@ -128,7 +128,7 @@ def newer_controller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Contr
 
 def test_every_role_of_the_instance_has_a_scenario() -> None:
     roles = {path.name for path in (ROOT / "roles").iterdir() if (path / "tasks").is_dir()}
-    assert set(SCENARIOS) == roles - CONTROLLER_ROLES
+    assert set(SCENARIOS) == roles - CONTROL_NODE_ROLES
 
 
 def test_all_scenarios_pass_on_one_instance_and_leave_none(controller: Controller, tmp_path: Path) -> None:

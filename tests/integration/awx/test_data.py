@@ -15,6 +15,10 @@ from tests.integration.awx.conftest import PROJECT
 from tools import awx_surveys, role_docs
 from tools.awx_check import notifications, surveys
 
+#: The action that checks the inputs.
+GATE = "spot_train.core.run_inputs"
+
+
 Data = dict[str, Any]
 
 
@@ -98,7 +102,7 @@ def test_each_template_gives_its_playbook_what_that_takes(templates: dict[str, D
     for name, template in templates.items():
         plays = yaml.safe_load((PROJECT / template["playbook"]).read_text())
         tasks = [task for play in plays for task in play.get("tasks", [])]
-        only = next((task["run_inputs"]["only"] for task in tasks if task.get("run_inputs")), None)
+        only = next((task[GATE]["only"] for task in tasks if GATE in task), None)
         if only is None:
             assert template["takes"] == "all", f"{name}: train.yml takes everything"
             continue
@@ -174,16 +178,12 @@ def test_what_a_workflow_or_schedule_starts_is_unique_by_name(data: Data) -> Non
 def test_no_organisation_is_named(data: Data) -> None:
     text = "\n".join(path.read_text() for path in (PROJECT / "awx").glob("*.yml"))
     assert not re.search(r"https?://|arn:aws|@\w+\.\w+|AKIA|\d{12}", text)
-    assert set(re.findall(r"\bcontroller_\w+", text)) <= set(
-        role_docs.load(PROJECT / "roles/controller/defaults/main.yml")
-    )
+    assert set(re.findall(r"(?<!/)\bawx_\w+", text)) <= set(role_docs.load(PROJECT / "roles/awx/defaults/main.yml"))
 
 
 def test_the_playbook_takes_the_inputs_of_the_role_and_no_other() -> None:
     play = yaml.safe_load((PROJECT / "playbooks/awx.yml").read_text())[0]
-    assert set(play["tasks"][0]["run_inputs"]["only"]) == set(
-        role_docs.load(PROJECT / "roles/controller/defaults/main.yml")
-    )
+    assert set(play["tasks"][0][GATE]["only"]) == set(role_docs.load(PROJECT / "roles/awx/defaults/main.yml"))
 
 
 RUN: Data = published(

@@ -28,7 +28,7 @@ INPUTS: dict[str, dict[str, Any]] = {
 }
 #: What nobody may read in the output.
 SECRETS = {
-    "controller_secret_access_key": "secret-of-the-key",
+    "awx_secret_access_key": "secret-of-the-key",
     "slack": "secret-of-slack",
     "mail": "secret-of-the-mail",
 }
@@ -42,7 +42,7 @@ def started() -> Iterator[Controller]:
 
 @pytest.fixture(scope="module")
 def gate() -> ModuleType:
-    module = importlib.import_module("ansible_collections.spot_train.core.plugins.action.controller_ready")
+    module = importlib.import_module("ansible_collections.spot_train.core.plugins.action.awx_ready")
     return module
 
 
@@ -58,12 +58,12 @@ def test_without_address_and_token_one_line_says_so() -> None:
     assert answer.code != 0
     assert message(answer.output) == (
         "The controller's address and a token are needed: set CONTROLLER_HOST and CONTROLLER_OAUTH_TOKEN, or "
-        "controller_host and controller_token. Nothing was changed."
+        "awx_host and awx_token. Nothing was changed."
     )
 
 
 def test_an_unknown_variable_is_an_error(started: Controller) -> None:
-    answer = apply(PROJECT, started.url, started.token, {**EXAMPLE, "controller_organisation": "x"})
+    answer = apply(PROJECT, started.url, started.token, {**EXAMPLE, "awx_organisation": "x"})
     assert answer.code != 0
     assert "unknown input" in message(answer.output)
     assert "did you mean" in message(answer.output)
@@ -85,53 +85,53 @@ def given(**changes: Any) -> dict[str, Any]:
 
 
 def mailing(**changes: Any) -> dict[str, Any]:
-    return {"controller_email": {**EXAMPLE["controller_email"], **changes}}
+    return {"awx_email": {**EXAMPLE["awx_email"], **changes}}
 
 
 def slack(**changes: Any) -> dict[str, Any]:
-    return {"controller_slack": {**EXAMPLE["controller_slack"], **changes}}
+    return {"awx_slack": {**EXAMPLE["awx_slack"], **changes}}
 
 
 def variables(**more: Any) -> dict[str, Any]:
-    return {"controller_variables": {"data_bucket": "d", "transport_bucket": "t", **more}}
+    return {"awx_variables": {"data_bucket": "d", "transport_bucket": "t", **more}}
 
 
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"controller_image": "", "controller_scm_url": ""}, "controller_scm_url, controller_image must be given"),
-        ({"controller_variables": {"data_bucket": "d"}}, "controller_variables.transport_bucket must be given"),
-        ({"controller_access_key_id": ""}, "go together"),
-        ({"controller_secret_access_key": ""}, "go together"),
+        ({"awx_image": "", "awx_scm_url": ""}, "awx_scm_url, awx_image must be given"),
+        ({"awx_variables": {"data_bucket": "d"}}, "awx_variables.transport_bucket must be given"),
+        ({"awx_access_key_id": ""}, "go together"),
+        ({"awx_secret_access_key": ""}, "go together"),
         (
-            {"controller_role_arn": "spot-train-control-node"},
-            "controller_role_arn='spot-train-control-node' is no ARN of",
+            {"awx_role_arn": "spot-train-control-node"},
+            "awx_role_arn='spot-train-control-node' is no ARN of",
         ),
-        ({"controller_role_arn": "arn:aws:iam::123456789012:user/x"}, "is no ARN of a role"),
-        ({"controller_email": {"host": "h", "port": 25, "sender": "s"}}, "controller_email lacks recipients"),
-        (mailing(port="587"), "controller_email.port must be a whole number"),
-        (mailing(port=True), "controller_email.port must be a whole number"),
-        (mailing(use_tls="yes"), "controller_email.use_tls must be true or false"),
-        (mailing(recipients="on-call@example.com"), "controller_email.recipients must be a list of texts"),
-        (mailing(recipients=[]), "controller_email.recipients must be a list of texts, with one at least"),
-        (mailing(sender=""), "controller_email.sender must be a text"),
-        (slack(chanels=[]), "controller_slack has no setting 'chanels'"),
-        (slack(token=["x"]), "controller_slack.token must be a text"),
-        (slack(channels="#runs"), "controller_slack.channels must be a list of texts"),
-        ({"controller_variables": {"data_bucket": "b", "transport_bucket": "b"}}, "must be two buckets"),
+        ({"awx_role_arn": "arn:aws:iam::123456789012:user/x"}, "is no ARN of a role"),
+        ({"awx_email": {"host": "h", "port": 25, "sender": "s"}}, "awx_email lacks recipients"),
+        (mailing(port="587"), "awx_email.port must be a whole number"),
+        (mailing(port=True), "awx_email.port must be a whole number"),
+        (mailing(use_tls="yes"), "awx_email.use_tls must be true or false"),
+        (mailing(recipients="on-call@example.com"), "awx_email.recipients must be a list of texts"),
+        (mailing(recipients=[]), "awx_email.recipients must be a list of texts, with one at least"),
+        (mailing(sender=""), "awx_email.sender must be a text"),
+        (slack(chanels=[]), "awx_slack has no setting 'chanels'"),
+        (slack(token=["x"]), "awx_slack.token must be a text"),
+        (slack(channels="#runs"), "awx_slack.channels must be a list of texts"),
+        ({"awx_variables": {"data_bucket": "b", "transport_bucket": "b"}}, "must be two buckets"),
         (
             variables(aws_regoin="x"),
-            "unknown input 'aws_regoin' in controller_variables (did you mean 'aws_region')",
+            "unknown input 'aws_regoin' in awx_variables (did you mean 'aws_region')",
         ),
-        (variables(aws_account_vpc="v"), "unknown input 'aws_account_vpc' in controller_variables"),
-        (variables(training_mode="full"), "controller_variables.training_mode would have no effect"),
+        (variables(aws_account_vpc="v"), "unknown input 'aws_account_vpc' in awx_variables"),
+        (variables(training_mode="full"), "awx_variables.training_mode would have no effect"),
         (
             variables(spot_instance_volume_gb="large"),
-            "controller_variables.spot_instance_volume_gb='large' is no whole number",
+            "awx_variables.spot_instance_volume_gb='large' is no whole number",
         ),
-        (variables(spot_instance_volume_gb=0), "controller_variables.spot_instance_volume_gb=0 is too small"),
-        (variables(run_guard="perhaps"), "controller_variables.run_guard='perhaps' is no boolean"),
-        (variables(run_report_smtp_password="p"), "controller_variables.run_report_smtp_password is a secret"),
+        (variables(spot_instance_volume_gb=0), "awx_variables.spot_instance_volume_gb=0 is too small"),
+        (variables(run_guard="perhaps"), "awx_variables.run_guard='perhaps' is no boolean"),
+        (variables(run_report_smtp_password="p"), "awx_variables.run_report_smtp_password is a secret"),
     ],
 )
 def test_what_is_missing_or_does_not_fit_is_one_line(gate: ModuleType, changes: dict[str, Any], text: str) -> None:
@@ -148,7 +148,7 @@ def test_the_example_is_complete(gate: ModuleType) -> None:
 def test_the_inputs_of_a_run_are_those_that_a_person_may_set(gate: ModuleType) -> None:
     names = gate.run_inputs().keys()
     assert {"data_bucket", "training_source", "spot_instance_markets", "rollback_role"} <= names
-    assert not {"spot_instance_run_id", "controller_image", "aws_account_vpc"} & names
+    assert not {"spot_instance_run_id", "awx_image", "aws_account_vpc"} & names
 
 
 def reader(gate: ModuleType, controller: Controller, host: str = "") -> Any:
@@ -160,9 +160,7 @@ def test_where_nothing_or_no_controller_answers_one_line_says_so(gate: ModuleTyp
         reader(gate, started, "http://127.0.0.1:9").version()
     with pytest.raises(gate.NotReady, match="answers 404"):
         reader(gate, started, f"{started.url}/elsewhere").version()
-    assert gate.check_controller(reader(gate, started), {**EXAMPLE, "controller_galaxy_credentials": "refuse"}) == (
-        "24.6.1"
-    )
+    assert gate.check_controller(reader(gate, started), {**EXAMPLE, "awx_galaxy_credentials": "refuse"}) == ("24.6.1")
 
 
 def test_who_is_no_system_administrator_is_told_so(gate: ModuleType) -> None:
@@ -185,10 +183,10 @@ def test_an_organisation_with_galaxy_credentials_is_refused_unless_somebody_has_
 ) -> None:
     with Controller(PROJECT) as controller:
         api = Api(controller)
-        organization = api.make("organizations", name=EXAMPLE["controller_organization"])
+        organization = api.make("organizations", name=EXAMPLE["awx_organization"])
         galaxy = credential(api, organization, "galaxy_api_token", url="https://galaxy.example.com")
         api("POST", f"organizations/{organization}/galaxy_credentials/", {"id": galaxy})
-        asked = {**EXAMPLE, "controller_galaxy_credentials": choice}
+        asked = {**EXAMPLE, "awx_galaxy_credentials": choice}
         if not refused:
             assert gate.check_controller(reader(gate, controller), asked) == "24.6.1"
             return
@@ -214,20 +212,20 @@ def test_no_secret_is_shown_what_failed_is_fetched_again_and_existing_credential
     assert awx_collection.main([]) == 0
     inputs = {
         **given(**mailing(username="u", password=SECRETS["mail"]), **slack(token=SECRETS["slack"])),
-        "controller_secret_access_key": SECRETS["controller_secret_access_key"],
-        "controller_scm_credential": "scm",
-        "controller_registry_credential": "registry",
-        "controller_galaxy_credentials": "remove",
+        "awx_secret_access_key": SECRETS["awx_secret_access_key"],
+        "awx_scm_credential": "scm",
+        "awx_registry_credential": "registry",
+        "awx_galaxy_credentials": "remove",
     }
     with Refusing(PROJECT) as controller:
         api = Api(controller)
-        organization = api.make("organizations", name=inputs["controller_organization"])
+        organization = api.make("organizations", name=inputs["awx_organization"])
         scm = credential(api, organization, "scm", username="u")
         registry = credential(api, organization, "registry", host="registry.example.com")
         galaxy = credential(api, organization, "galaxy_api_token", url="https://galaxy.example.com")
         api("POST", f"organizations/{organization}/galaxy_credentials/", {"id": galaxy})
 
-        done = apply(PROJECT, controller.url, "", {**inputs, "controller_token": controller.token}, "-vvv")
+        done = apply(PROJECT, controller.url, "", {**inputs, "awx_token": controller.token}, "-vvv")
 
         assert done.code != 0
         assert "spot-train by Slack: Unable to create notification_template" in done.output, done.output[-3000:]
@@ -257,9 +255,7 @@ def test_without_the_collection_one_line_says_what_to_run(tmp_path: Path) -> Non
 def test_the_example_of_the_role_works() -> None:
     assert awx_collection.main([]) == 0
     with Controller(PROJECT) as controller:
-        done = apply(
-            PROJECT, controller.url, controller.token, {}, "-vvv", playbook="roles/controller/examples/minimal.yml"
-        )
+        done = apply(PROJECT, controller.url, controller.token, {}, "-vvv", playbook="roles/awx/examples/minimal.yml")
 
         assert done.code == 0, done.output
         assert controller.token not in done.output

@@ -15,7 +15,7 @@ from tools import role_docs
 PAGE = ROOT / "roles" / "README.md"
 # They need more than a run has: archived weights, an account to set up, an AWX. test_rollback.py, test_acceptance.py
 # and awx/test_playbook.py run those.
-ELSEWHERE = {f"roles/{name}/examples/minimal.yml" for name in ("rollback", "aws_account", "controller")}
+ELSEWHERE = {f"roles/{name}/examples/minimal.yml" for name in ("rollback", "aws_account", "awx")}
 
 
 @pytest.fixture(scope="module")

@@ -60,5 +60,5 @@ def test_a_run_takes_no_input_of_what_is_played_once() -> None:
     of_a_run, every = (
         known_inputs(ROLES, known_of(ROLES / "run_open"), **more).keys() for more in ({}, {"without": ()})
     )
-    assert {name.partition("_")[0] for name in every - of_a_run} == {"aws", "controller"}
+    assert {name.partition("_")[0] for name in every - of_a_run} == {"aws", "awx"}
     assert {"aws_region", "data_bucket", "training_full_seconds"} <= of_a_run

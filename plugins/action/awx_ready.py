@@ -13,9 +13,6 @@ from urllib.parse import urlencode
 
 from ansible.module_utils.urls import open_url
 from ansible.plugins.action import ActionBase
-
-ROLES = Path(__file__).resolve().parents[2] / "roles"
-
 from ansible_collections.spot_train.core.plugins.module_utils.inputs.values import (
     InputError,
     Spec,
@@ -25,8 +22,10 @@ from ansible_collections.spot_train.core.plugins.module_utils.inputs.values impo
     unknown,
 )
 
+ROLES = Path(__file__).resolve().parents[2] / "roles"
+
 DOCUMENTATION = r"""
-module: controller_ready
+module: awx_ready
 short_description: Check that a controller can be described
 description:
   - Checks that the collection C(awx.awx) is there, that what only the organisation knows is given and fits, that the
@@ -40,16 +39,16 @@ options:
 """
 
 COLLECTION = "awx.awx"
-NEEDED = ("controller_organization", "controller_scm_url", "controller_image", "controller_role_arn")
+NEEDED = ("awx_organization", "awx_scm_url", "awx_image", "awx_role_arn")
 BUCKETS = ("data_bucket", "transport_bucket")
 ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+")
 #: Settings of a notification: those that must be given, and those that may be. AWX takes no text for a number.
 SETTINGS: Mapping[str, tuple[Mapping[str, type], Mapping[str, type]]] = {
-    "controller_email": (
+    "awx_email": (
         {"host": str, "port": int, "sender": str, "recipients": list},
         {"username": str, "password": str, "use_tls": bool, "use_ssl": bool, "timeout": int},
     ),
-    "controller_slack": ({"token": str, "channels": list}, {}),
+    "awx_slack": ({"token": str, "channels": list}, {}),
 }
 WORDS = {str: "a text", int: "a whole number", bool: "true or false", list: "a list of texts, with one at least"}
 
@@ -70,20 +69,19 @@ def check_given(given: Mapping[str, Any], surveys: Mapping[str, Any], known: Map
         NotReady: Something is missing or does not fit.
     """
     missing = [name for name in NEEDED if not given[name]]
-    missing += [f"controller_variables.{name}" for name in BUCKETS if not given["controller_variables"].get(name)]
+    missing += [f"awx_variables.{name}" for name in BUCKETS if not given["awx_variables"].get(name)]
     if missing:
         raise NotReady(f"{_list(missing)} must be given, in a file for example: -e @my-awx.yml (docs/awx.md has one)")
-    if not ROLE_ARN.fullmatch(given["controller_role_arn"]):
+    if not ROLE_ARN.fullmatch(given["awx_role_arn"]):
         raise NotReady(
-            f"controller_role_arn={given['controller_role_arn']!r} is no ARN of a role, which is "
-            "arn:aws:iam::<account>:role/<name>"
+            f"awx_role_arn={given['awx_role_arn']!r} is no ARN of a role, which is arn:aws:iam::<account>:role/<name>"
         )
-    if bool(given["controller_access_key_id"]) is not bool(given["controller_secret_access_key"]):
+    if bool(given["awx_access_key_id"]) is not bool(given["awx_secret_access_key"]):
         raise NotReady(
-            "controller_access_key_id and controller_secret_access_key go together: give both, or neither where the "
+            "awx_access_key_id and awx_secret_access_key go together: give both, or neither where the "
             "jobs run on a machine that may take the role"
         )
-    _check_variables(given["controller_variables"], surveys, known)
+    _check_variables(given["awx_variables"], surveys, known)
     for name, (needed, allowed) in SETTINGS.items():
         if given[name]:
             _check_settings(name, given[name], needed, allowed)
@@ -111,23 +109,23 @@ def _is(value: Any, kind: type) -> bool:
 
 def _check_variables(variables: Mapping[str, Any], surveys: Mapping[str, Any], known: Mapping[str, Spec]) -> None:
     if variables["data_bucket"] == variables["transport_bucket"]:
-        raise NotReady("controller_variables: data_bucket and transport_bucket must be two buckets")
+        raise NotReady("awx_variables: data_bucket and transport_bucket must be two buckets")
     asked = {question["variable"] for survey in surveys.values() for question in survey["spec"]}
     for name, value in variables.items():
         if name not in known:
-            raise NotReady(str(unknown(name, known, "controller_variables")))
+            raise NotReady(str(unknown(name, known, "awx_variables")))
         if name in asked:
             raise NotReady(
-                f"controller_variables.{name} would have no effect: a survey asks for it, and its default wins; "
+                f"awx_variables.{name} would have no effect: a survey asks for it, and its default wins; "
                 "leave it out here and change it in group_vars/all.yml or the role's defaults"
             )
         if known[name].get("no_log"):
             raise NotReady(
-                f"controller_variables.{name} is a secret, and AWX shows the variables of a template: let AWX tell "
-                "people (controller_email, controller_slack), or the job by SES or SNS"
+                f"awx_variables.{name} is a secret, and AWX shows the variables of a template: let AWX tell "
+                "people (awx_email, awx_slack), or the job by SES or SNS"
             )
         try:
-            convert(f"controller_variables.{name}", value, known[name])
+            convert(f"awx_variables.{name}", value, known[name])
         except InputError as error:
             raise NotReady(str(error)) from error
 
@@ -205,9 +203,7 @@ class Controller:
                 raise NotReady(
                     "the controller does not know the token: is it of this controller, and still valid"
                 ) from error
-            raise NotReady(
-                f"{url} answers {error.code}: is controller_host={self._host} a controller's address"
-            ) from error
+            raise NotReady(f"{url} answers {error.code}: is awx_host={self._host} a controller's address") from error
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise NotReady(f"no controller answers at {url}: {' '.join(str(error).split())}") from error
 
@@ -223,13 +219,13 @@ def check_controller(controller: Controller, given: Mapping[str, Any]) -> str:
     """
     version = controller.version()
     controller.check_token()
-    if given["controller_galaxy_credentials"] == "refuse":
-        organization = given["controller_organization"]
+    if given["awx_galaxy_credentials"] == "refuse":
+        organization = given["awx_organization"]
         if found := controller.galaxy_credentials(organization):
             raise NotReady(
                 f"the organisation {organization} has Galaxy credentials ({_list(found)}): AWX would install "
                 "requirements.yml from Galaxy and have the jobs use that instead of what is in the image; give another "
-                "organisation, or controller_galaxy_credentials=keep or remove"
+                "organisation, or awx_galaxy_credentials=keep or remove"
             )
     return version
 
@@ -252,17 +248,17 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             given = self._given(task_vars or {})
             if not has_collection(COLLECTION):
                 raise NotReady(f"the collection {COLLECTION} is not here: run tools/awx_collection.py")
-            if not given["controller_host"] or not given["controller_token"]:
+            if not given["awx_host"] or not given["awx_token"]:
                 raise NotReady(
                     "the controller's address and a token are needed: set CONTROLLER_HOST and CONTROLLER_OAUTH_TOKEN, "
-                    "or controller_host and controller_token"
+                    "or awx_host and awx_token"
                 )
             check_given(given, arguments["surveys"], run_inputs())
             controller = Controller(
-                given["controller_host"],
-                given["controller_token"],
-                given["controller_validate_certs"],
-                given["controller_request_timeout"],
+                given["awx_host"],
+                given["awx_token"],
+                given["awx_validate_certs"],
+                given["awx_request_timeout"],
             )
             version = check_controller(controller, given)
         except NotReady as error:
@@ -276,7 +272,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             NotReady: A value does not fit.
         """
         given = {}
-        for name, spec in known_of(ROLES / "controller").items():
+        for name, spec in known_of(ROLES / "awx").items():
             try:
                 given[name] = convert(name, self._templar.template(variables[name]), spec)
             except InputError as error:
