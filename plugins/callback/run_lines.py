@@ -20,15 +20,13 @@ from ansible.playbook.task_include import TaskInclude
 from ansible.plugins.callback.default import CallbackModule as Stock
 from ansible.utils import color
 from ansible.utils.display import Display
-
-ROOT = Path(__file__).resolve().parents[2]
 from ansible_collections.spot_train.core.plugins.module_utils.report.text import duration
-from ansible_collections.spot_train.core.plugins.module_utils.runs.outcome import Outcome
+from ansible_collections.spot_train.core.plugins.module_utils.runs.exit_code import Outcome
 from ansible_collections.spot_train.core.plugins.module_utils.runs.tasks import (
     clean,
     message_of,
     rescuer_of,
-    role_and_entry,
+    role_of,
     step_of,
 )
 from ansible_collections.spot_train.core.plugins.module_utils.terminal.failures import Told, failure_lines
@@ -150,7 +148,7 @@ class Lines(Stock):  # type: ignore[misc]  # ansible-core is not typed
     def v2_runner_on_ok(self, result: CallbackTaskResult) -> None:
         """Count a task; show what it has to say to a person."""
         self._handle_warnings(result.result)
-        self._outcome.note(result)
+        self._outcome.update(result)
         group, action = self._group_of(result), plain(result.task.action)
         if isinstance(result.task, TaskInclude):
             return
@@ -251,7 +249,7 @@ class Lines(Stock):  # type: ignore[misc]  # ansible-core is not typed
         if not self._apart:
             if step := step_of(task):
                 return step, ("step", step)
-            if role := role_and_entry(task)[0]:
+            if role := role_of(task):
                 return role, ("role", role, self._play_name)
         return self._play_name, ("play", self._play_name)
 

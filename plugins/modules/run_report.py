@@ -53,6 +53,7 @@ options:
     description:
       - The playbook's own verdict. V(interrupted) stands, and so does V(no_capacity) unless an earlier attempt had an
         instance, which makes the run an interrupted one; V(passed) does not stand against the evidence.
+      - Without it, a run of which no events were recorded has failed.
     type: str
     choices: [passed, failed, interrupted, no_capacity]
   error:
@@ -160,8 +161,11 @@ else:
     JINJA_ERROR = None
 
 
-#: A failure is known by its event alone, so a run without events is not known to have had none.
-NOT_RECORDED = "nothing was recorded of what the run did: is the callback run_events enabled, and found?"
+NOT_RECORDED = (
+    "no events were recorded, so the steps are unknown and the outcome is the playbook's own: check that the callback "
+    "spot_train.core.run is enabled and that the disk is not full"
+)
+NOT_DONE = "the run did not complete its work, and no events say why"
 
 
 def argument_spec() -> dict[str, dict[str, Any]]:
@@ -184,7 +188,7 @@ def argument_spec() -> dict[str, dict[str, Any]]:
 def gather(parameters: dict[str, Any], check_mode: bool) -> Inputs:
     """Collect what the receipt is made of from the parameters and from the run's folder.
 
-    A run that run_open has opened must have been recorded; a check records nothing, and others need not.
+    Without events, a run that run_open has opened passes only if the playbook says so; check mode records no events.
     """
     folder = Path(parameters["run_dir"])
     events, notes = read_events(folder / "events.jsonl")
@@ -193,7 +197,9 @@ def gather(parameters: dict[str, Any], check_mode: bool) -> Inputs:
     smoke, smoke_notes = read_training(folder / "training-smoke.json")
     full, full_notes = read_training(folder / "training-full.json")
     if not events and (folder / "run.json").exists() and not check_mode:
-        parameters = {**parameters, "error": parameters["error"] or NOT_RECORDED}
+        notes = [NOT_RECORDED]
+        if not parameters["outcome"] and not parameters["error"]:
+            parameters = {**parameters, "error": NOT_DONE}
     return Inputs(
         events=events,
         preflight=preflight,

@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What the recorded events of a run say: its steps, how each ended, and what went wrong first.
 
-The events are the lines of ``events.jsonl``, written by ``plugins/callback/run_events.py``. Everything here is a pure
-function of those lines, except `read_events`, which reads them.
+The events are the lines of ``events.jsonl``, written by `recorder`. Everything here is a pure function of those lines,
+except `read_events`, which reads them.
 """
 
 from __future__ import annotations

@@ -111,7 +111,7 @@ def test_a_missing_bucket_fails_before_anything_is_launched(account: Account) ->
 @pytest.mark.parametrize(
     ("playbook", "options", "words"),
     [
-        ("train.yml", ["--skip-tags", "always"], "--skip-tags always: what is tagged always also ends the instance"),
+        ("train.yml", ["--skip-tags", "always"], "--skip-tags always: tasks tagged always include the termination"),
         ("train.yml", ["--limit", "localhost"], "--limit localhost would leave out"),
         ("playbooks/terminate.yml", ["--tags", "end"], "--tags end: this playbook has no tags"),
     ],

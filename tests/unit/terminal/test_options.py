@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.spot_train.core.plugins.action.run_inputs import leave_out
-from ansible_collections.spot_train.core.plugins.callback.run_options import objection
 from ansible_collections.spot_train.core.plugins.module_utils.inputs.tags import PARTS, TagError, chosen_parts
 from ansible_collections.spot_train.core.plugins.module_utils.inputs.values import InputError
+from ansible_collections.spot_train.core.plugins.module_utils.runs.options import refusal
 
 from tests.unit.terminal.conftest import ROOT
 
@@ -37,13 +37,13 @@ def test_tags_choose_the_parts_of_a_run(run_tags: tuple[str, ...], skip_tags: tu
 @pytest.mark.parametrize(
     ("run_tags", "skip_tags", "words"),
     [
-        (("trainig",), (), "--tags trainig: no tag of this playbook (did you mean 'training')"),
-        (("x",), (), "there is preflight and training"),
-        (ALL, ("x",), "--skip-tags x: no tag of this playbook"),
-        (("always",), (), "--tags always: what is tagged always also ends the instance"),
+        (("trainig",), (), "--tags trainig: unknown tag (did you mean 'training'?)"),
+        (("x",), (), "x: unknown tag (expected preflight or training)"),
+        (ALL, ("x",), "--skip-tags x: unknown tag"),
+        (("always",), (), "--tags always: tasks tagged always include the termination"),
         (ALL, ("always",), "--skip-tags always"),
-        (("tagged",), (), "every part of it is tagged"),
-        (ALL, ("all",), "--skip-tags all: that would leave nothing to do"),
+        (("tagged",), (), "all parts are tagged"),
+        (ALL, ("all",), "--skip-tags all: nothing would be left to do"),
         (ALL, ("preflight", "training"), "--skip-tags preflight,training leaves nothing to do"),
         (("preflight",), ("preflight",), "--tags preflight --skip-tags preflight leaves nothing to do"),
     ],
@@ -77,12 +77,12 @@ def test_a_playbook_without_parts_takes_no_tag() -> None:
     ],
 )
 def test_options_that_play_half_a_run_are_refused(options: dict[str, Any], words: str) -> None:
-    assert words in str(objection(options, PARTS))
+    assert words in str(refusal(options, PARTS))
 
 
 @pytest.mark.parametrize("options", [{}, {"tags": ["all"]}, {"subset": "all"}, {"skip_tags": ["training"]}])
 def test_options_that_play_a_whole_run_are_taken(options: dict[str, Any]) -> None:
-    assert objection(options, PARTS) is None
+    assert refusal(options, PARTS) is None
 
 
 def test_what_the_tags_leave_out_is_told_where_it_is_missed() -> None:

@@ -1,0 +1,69 @@
+# Copyright: spot-train contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Command-line options with which a playbook of this project would do nothing, or only half of its work.
+
+Some options bypass the input gate itself: ``--skip-tags always`` plays nothing and exits 0, ``--start-at-task`` starts
+after the gate, ``--limit localhost`` rents an instance that no task reaches, and ``playbooks/terminate.yml --tags x``
+terminates nothing and exits 0. Only a callback can see them before the first task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..inputs import tags
+
+if TYPE_CHECKING:
+    from ansible.playbook import Playbook
+    from ansible.playbook.task import Task
+
+GATE = "run_inputs"
+#: Ansible's own exit code for wrong options.
+WRONG_OPTION = 5
+
+
+def refusal_for(playbook: Playbook, options: Mapping[str, Any]) -> str | None:
+    """Say why a playbook cannot run with these options; None if it can, or if it has no gate.
+
+    Args:
+        playbook: The playbook.
+        options: The command line as parsed by Ansible.
+    """
+    gates = [task for play in playbook.get_plays() for task in tasks_of(play.tasks) if _is_gate(task)]
+    if not gates:
+        return None
+    # A gate with `only` belongs to a playbook without optional parts.
+    return refusal(options, () if any(gate.args.get("only") for gate in gates) else tags.PARTS)
+
+
+def refusal(options: Mapping[str, Any], parts: Sequence[str]) -> str | None:
+    """Say why a playbook with these parts cannot run with these options; None if it can.
+
+    Args:
+        options: The command line as parsed by Ansible.
+        parts: The tags of the playbook.
+    """
+    if options.get("start_at_task"):
+        return "--start-at-task would leave out the input checks: a run cannot start in the middle"
+    if (options.get("subset") or "all") != "all":
+        return f"--limit {options['subset']} would leave out the control node or the instance: omit it"
+    try:
+        tags.chosen_parts(list(options.get("tags") or ("all",)), list(options.get("skip_tags") or ()), parts)
+    except tags.TagError as error:
+        return str(error)
+    return None
+
+
+def tasks_of(blocks: Sequence[Any]) -> Iterator[Task]:
+    """Iterate over the tasks that are written in the playbook itself."""
+    for entry in blocks:
+        if hasattr(entry, "block"):
+            for section in (entry.block, entry.rescue, entry.always):
+                yield from tasks_of(section)
+        else:
+            yield entry
+
+
+def _is_gate(task: Task) -> bool:
+    return bool(task.action.rpartition(".")[2] == GATE)
