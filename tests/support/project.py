@@ -74,7 +74,7 @@ def make_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Proje
             f"""
 [defaults]
 collections_path = {ROOT / "collections"}
-callbacks_enabled = spot_train.core.run_events
+callbacks_enabled = spot_train.core.run
 roles_path = {project.folder / "roles"}
 nocolor = true
 localhost_warning = false
@@ -85,6 +85,7 @@ interpreter_python = {sys.executable}
             "roles/run_open/tasks/main.yml",
             """
 - name: Name the run
+  vars: {run_step: open}
   ansible.builtin.set_fact:
     run:
       run_id: r1

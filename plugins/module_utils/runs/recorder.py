@@ -201,7 +201,7 @@ class Recorder:
         return {
             "play": self._play,
             "role": str(role.get_name()) if role is not None else None,
-            "step": step_of(task, self._play_variables),
+            "step": step_of(task),
             "attempt": attempt_of(task, self._play_variables),
             "task": clean(task.name or task.get_name()),
             "handling": any(section != "block" for _, section in enclosing_blocks(task)),
@@ -211,7 +211,7 @@ class Recorder:
         """Append an event and a piece of the step's log; after an error warn once and stop."""
         if not self._enabled:
             return
-        step = step_of(task, self._play_variables) if task is not None else (event or {}).get("step")
+        step = step_of(task) if task is not None else (event or {}).get("step")
         try:
             if event is not None:
                 line = json.dumps({"time": now(), **event}, ensure_ascii=False, default=str)

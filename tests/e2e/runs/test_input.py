@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.account import ROOT, training_source
 from tests.e2e.runs.conftest import NO_LEAKS, Account, practice_options
-from tests.unit.terminal.terminal import at_terminal
+from tests.support.terminal import at_terminal
 
 
 def source(**parts: Any) -> list[str]:

@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 
 from tests.support.account import ROOT
-from tests.support.project import make_project, project  # for the callback tests
 from tests.support.runs import check
 
-__all__ = ["ROOT", "check", "make_project", "project"]
+__all__ = ["ROOT", "check"]
 
 ROLE = ROOT / "roles" / "run_report"
 START = datetime(2026, 5, 23, 9, 0, 0, tzinfo=UTC)

@@ -10,22 +10,61 @@ from typing import Any
 import pytest
 from ansible_collections.spot_train.core.plugins.module_utils.report.receipt import build_receipt
 from ansible_collections.spot_train.core.plugins.module_utils.runs.files import point_latest, write_atomically
-from ansible_collections.spot_train.core.plugins.modules.run_report import argument_spec, gather
+from ansible_collections.spot_train.core.plugins.modules.run_report import NOT_DONE, NOT_RECORDED, argument_spec, gather
+
+HALF = {"objects": 1, "bytes": 1, "seconds": 1.0}
+CHANGED = {
+    "before": {**HALF, "sha256": "3f" * 32},
+    "after": {**HALF, "sha256": "4f" * 32},
+    "equal": False,
+    "prefixes": ["predictor/"],
+    "changed": ["predictor/new"],
+    "changed_count": 1,
+}
 
 
-def without_events(folder: Path, no_leaks: dict[str, int]) -> dict[str, Any]:
+def without_events(folder: Path, no_leaks: dict[str, int], **more: Any) -> dict[str, Any]:
     """Build the receipt of a preflight whose folder has no events.jsonl."""
     parameters = dict.fromkeys(argument_spec())
-    known = {"run": {"run_id": "r1", "mode": "preflight"}, "leaks": no_leaks, "writes": {"data_bucket": 0}}
+    known = {"run": {"run_id": "r1", "mode": "preflight"}, "leaks": no_leaks, "writes": {"data_bucket": 0}, **more}
     receipt: dict[str, Any] = build_receipt(gather({**parameters, **known, "run_dir": str(folder)}, check_mode=False))
     return receipt
 
 
-def test_unrecorded_run_is_not_passed(tmp_path: Path, no_leaks: dict[str, int]) -> None:
-    (tmp_path / "run.json").write_text("{}", encoding="utf-8")  # written by run_open
-    receipt = without_events(tmp_path, no_leaks)
+@pytest.fixture
+def unrecorded(tmp_path: Path) -> Path:
+    """The folder of a run that run_open has opened and of which no events were recorded."""
+    (tmp_path / "run.json").write_text("{}", encoding="utf-8")
+    return tmp_path
+
+
+def test_unrecorded_run_has_the_playbooks_outcome(unrecorded: Path, no_leaks: dict[str, int]) -> None:
+    receipt = without_events(unrecorded, no_leaks, outcome="passed")
+    assert (receipt["outcome"], receipt["error"], receipt["steps"]) == ("passed", None, [])
+    assert NOT_RECORDED in receipt["notes"]
+
+
+def test_unrecorded_run_without_an_outcome_failed(unrecorded: Path, no_leaks: dict[str, int]) -> None:
+    receipt = without_events(unrecorded, no_leaks)
+    assert (receipt["outcome"], receipt["error"]) == ("failed", NOT_DONE)
+    assert NOT_RECORDED in receipt["notes"]
+
+
+@pytest.mark.parametrize(
+    ("known", "words"),
+    [
+        ({"error": "terminating failed"}, "terminating failed"),
+        ({"leaks": {"instances": 1}}, "left something behind: 1 instances"),
+        ({"writes": {"data_bucket": 2}}, "2"),
+        ({"writes": {"digest": CHANGED}}, "predictor/new"),
+    ],
+)
+def test_unrecorded_run_does_not_pass_against_evidence(
+    unrecorded: Path, no_leaks: dict[str, int], known: dict[str, Any], words: str
+) -> None:
+    receipt = without_events(unrecorded, **{"no_leaks": no_leaks, "outcome": "passed", **known})
     assert receipt["outcome"] == "failed"
-    assert receipt["error"].startswith("nothing was recorded of what the run did")
+    assert words in receipt["error"]
 
 
 def test_run_without_run_json_needs_no_events(tmp_path: Path, no_leaks: dict[str, int]) -> None:

@@ -1,12 +1,6 @@
-"""What `ansible-playbook` shows at a terminal, and that it shows what it always did where there is none."""
+"""Widths, wrapping and messages of the terminal output."""
 
 from __future__ import annotations
-
-import json
-import os
-import re
-import subprocess
-from pathlib import Path
 
 import pytest
 from ansible_collections.spot_train.core.plugins.module_utils.terminal.failures import SEEN, Told, failure_lines
@@ -18,211 +12,7 @@ from ansible_collections.spot_train.core.plugins.module_utils.terminal.screen im
     wrapped,
 )
 
-from tests.unit.terminal.conftest import ROOT
-from tests.unit.terminal.terminal import Shown, at_terminal
-
-NEWEST = ROOT / ".venv-2.21" / "bin"
 BROKEN = "the disk of the machine is full and nothing more can be written to it"
-PLAYBOOK = f"""\
-- name: A play with things to tell
-  hosts: localhost
-  gather_facts: false
-  tasks:
-    - name: Tell
-      ansible.builtin.debug:
-        msg: a message that is longer than the terminal is wide, so that it has to go on in the line after
-    - name: Try again
-      ansible.builtin.command: "false"
-      register: tried
-      until: tried.rc == 0
-      retries: 1
-      delay: 0
-      ignore_errors: true
-    - name: Nobody is there
-      ansible.builtin.ping:
-      delegate_to: nobody
-      ignore_unreachable: true
-      vars: {{ansible_connection: ssh, ansible_host: 127.0.0.1, ansible_port: 1, ansible_ssh_retries: 0}}
-- name: A play that breaks
-  hosts: localhost
-  gather_facts: false
-  tasks:
-    - name: Work
-      block:
-        - name: Write
-          ansible.builtin.command: sh -c 'echo before it; echo "{BROKEN}" >&2; exit 3'
-      rescue:
-        - name: Keep what went wrong
-          ansible.builtin.set_fact: {{failure: "{{{{ ansible_failed_result.stderr }}}}"}}
-    - name: End as it ended
-      ansible.builtin.fail: {{msg: "The run did not pass: {{{{ failure }}}}"}}
-"""
-QUIET = """\
-- name: A play whose output is always the same
-  hosts: localhost
-  gather_facts: false
-  tasks:
-    - name: Tell
-      ansible.builtin.debug: {msg: [one, two]}
-    - name: Tell each
-      ansible.builtin.debug: {msg: "this is {{ item }}"}
-      loop: [three, four]
-    - name: Set
-      ansible.builtin.set_fact: {colour: blue}
-    - name: Fail
-      ansible.builtin.fail: {msg: on purpose}
-"""
-WAITING = """\
-- name: A play that waits
-  hosts: localhost
-  gather_facts: false
-  tasks:
-    - name: Wait for ever
-      ansible.builtin.command:
-        argv: [sh, -c, touch begun; sleep 60]
-        chdir: "{{ playbook_dir }}"
-"""
-
-# An instance is lost in a training, which another one does: as a run does it, and reports it.
-LOST = """\
-- hosts: localhost
-  gather_facts: false
-  tasks:
-    - ansible.builtin.add_host: {name: trainer, ansible_connection: local}
-- name: Train
-  hosts: trainer:localhost
-  gather_facts: false
-  tasks:
-    - when: inventory_hostname == 'trainer'
-      block:
-        - name: Follow the training
-          follow:
-      rescue:
-        - name: Say what comes of it
-          ansible.builtin.fail: {msg: another instance is needed}
-- hosts: localhost
-  gather_facts: false
-  tasks:
-    - name: Report
-      spot_train.core.run_report:
-"""
-TAKEN_BACK = {"failed": True, "msg": "interrupted: EC2 takes it back", "interruption": {"kind": "spot"}}
-
-
-def environment(binaries: Path, **more: str) -> dict[str, str]:
-    """The environment of a person at a terminal."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "NO_COLOR"))}
-    own = {"PATH": f"{binaries}:{os.environ['PATH']}", "TERM": "xterm-256color", "LC_ALL": "C.UTF-8"}
-    return {**kept, **own, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), **more}
-
-
-def play(folder: Path, text: str, *options: str, binaries: Path = ROOT / ".venv" / "bin", columns: int = 60,
-         interrupt_after: Path | None = None, **more: str) -> Shown:  # fmt: skip
-    """Play a playbook at a terminal."""
-    (folder / "site.yml").write_text(text)
-    # The interpreter is told: what a machine calls `python3.13` may be no more than a hint of pyenv.
-    told = ["-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={binaries / 'python'}"]
-    command = [str(binaries / "ansible-playbook"), "site.yml", *told, *options]
-    return at_terminal(command, folder, environment(binaries, **more), columns, interrupt_after)
-
-
-@pytest.fixture(scope="module", params=["2.19", "2.21"])
-def shown(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Shown:
-    """The playbook that breaks, played under both Ansibles."""
-    if request.param == "2.21" and not (NEWEST / "ansible-playbook").exists():
-        pytest.skip("no environment with ansible-core 2.21: it takes Python 3.12 or 3.13, and neither is here")
-    binaries = NEWEST if request.param == "2.21" else ROOT / ".venv" / "bin"
-    return play(tmp_path_factory.mktemp("lines"), PLAYBOOK, binaries=binaries)
-
-
-def test_a_failure_is_shown_whole_and_once(shown: Shown) -> None:
-    flat = " ".join(shown.text.split())
-    assert shown.code == 2
-    assert flat.count(BROKEN) == 1, shown.text
-    assert "stdout: before it" in flat
-    assert f"The run did not pass: {SEEN}" in flat
-    assert "site.yml:26" in flat
-    assert "Origin:" not in flat
-
-
-def test_no_line_is_wider_than_the_terminal(shown: Shown) -> None:
-    assert 50 < shown.widest <= shown.columns, shown.raw
-
-
-def test_what_a_play_tells_is_shown_whole(shown: Shown) -> None:
-    assert "a message that is longer than the terminal is wide, so that it has to go on" in " ".join(shown.text.split())
-
-
-def test_retries_and_hosts_that_cannot_be_reached_are_seen(shown: Shown) -> None:
-    assert "not yet, " in shown.raw
-    assert "ignored: Try again:" in shown.text
-    assert "UNREACHABLE" in shown.text
-    assert "Nobody is there" in shown.text
-
-
-def test_what_happens_now_is_shown_in_place_and_gone_at_the_end(shown: Shown) -> None:
-    assert "\r\x1b[K…" in shown.raw
-    assert not any(line.startswith("…") for line in shown.lines)
-    assert shown.lines[-2].startswith(("FAILED", " ")), shown.lines[-3:]
-
-
-def test_without_colour_there_is_no_escape_and_nothing_in_place(tmp_path: Path) -> None:
-    shown = play(tmp_path, QUIET, NO_COLOR="1")
-    assert "\x1b" not in shown.raw
-    assert "\r" not in shown.raw
-    assert "FAILED      A play whose" in shown.raw
-    assert "on purpose" in shown.raw
-
-
-def test_where_there_is_no_terminal_the_output_is_that_of_default(tmp_path: Path) -> None:
-    (tmp_path / "site.yml").write_text(QUIET)
-    told = []
-    for callback in ({}, {"ANSIBLE_STDOUT_CALLBACK": "default"}):
-        variables = environment(ROOT / ".venv" / "bin", **callback)
-        command = ["ansible-playbook", "site.yml", "-i", "localhost,", "-c", "local"]
-        answer = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)
-        told.append((answer.returncode, answer.stdout, answer.stderr))
-    assert told[0] == told[1]
-    assert "TASK [Set]" in told[0][1]
-
-
-def test_v_adds_the_tasks(tmp_path: Path) -> None:
-    shown = play(tmp_path, QUIET, "-v")
-    assert any(line.startswith("  ok") and line.endswith("Set [localhost]") for line in shown.lines), shown.text
-    assert "TASK [" not in shown.text
-    assert [line.strip() for line in shown.lines if "this is" in line] == ["this is three", "this is four"]
-    assert "All items" not in shown.text
-
-
-def test_vv_is_what_ansible_shows(tmp_path: Path) -> None:
-    assert "TASK [Set]" in play(tmp_path, QUIET, "-vv").text
-
-
-def test_a_callback_of_ones_own_wins(tmp_path: Path) -> None:
-    shown = play(tmp_path, QUIET, ANSIBLE_STDOUT_CALLBACK="minimal")
-    assert "localhost | SUCCESS =>" in shown.text
-
-
-@pytest.mark.parametrize(("outcome", "code", "word"), [("passed", 0, "done"), ("interrupted", 75, "FAILED")])
-def test_a_run_that_passed_on_another_instance_does_not_end_as_failed(
-    tmp_path: Path, outcome: str, code: int, word: str
-) -> None:
-    (tmp_path / "library").mkdir()
-    for name, told in {"follow": TAKEN_BACK, "run_report": {"outcome": outcome}}.items():
-        (tmp_path / "library" / f"{name}.py").write_text(f"#!/usr/bin/python\nprint({json.dumps(json.dumps(told))})\n")
-    shown = play(tmp_path, LOST)
-    assert shown.code == code, shown.text
-    assert re.search(r"^interrupted +Train ", shown.text, re.MULTILINE), shown.text
-    assert shown.lines[-2].startswith((word, " ")), shown.text
-    assert [line.split()[0] for line in shown.lines if line.startswith(("done", "FAILED"))][-1] == word, shown.text
-
-
-def test_ctrl_c_ends_it_and_leaves_no_line_half_drawn(tmp_path: Path) -> None:
-    # Not as soon as the line is drawn: Ansible forks then, and Python loses a signal that comes amid its hooks.
-    shown = play(tmp_path, WAITING, interrupt_after=tmp_path / "begun")
-    assert shown.code == 99
-    assert "User interrupted execution" in shown.text
-    assert not any(line.startswith("…") for line in shown.lines), shown.text
 
 
 @pytest.mark.parametrize(
@@ -230,26 +20,24 @@ def test_ctrl_c_ends_it_and_leaves_no_line_half_drawn(tmp_path: Path) -> None:
     [(True, 0, False, True), (True, 1, False, True), (True, 2, False, False), (True, 0, True, False),
      (False, 0, False, False)],
 )  # fmt: skip
-def test_lines_are_for_a_terminal_and_for_who_asks_for_no_more(
-    terminal: bool, verbosity: int, asks: bool, wanted: bool
-) -> None:
+def test_lines_need_a_terminal_and_low_verbosity(terminal: bool, verbosity: int, asks: bool, wanted: bool) -> None:
     assert compact_wanted({}, terminal, verbosity, asks) is wanted
 
 
-def test_a_dumb_terminal_gets_no_line_in_place() -> None:
+def test_dumb_terminal_has_no_live_line() -> None:
     assert live_wanted({"TERM": "xterm"}, True)
     assert not live_wanted({"TERM": "dumb"}, True)
     assert not live_wanted({"TERM": "xterm", "NO_COLOR": "1"}, True)
     assert not live_wanted({"TERM": "xterm"}, False)
 
 
-def test_wide_letters_take_two_columns() -> None:
+def test_wide_characters_take_two_columns() -> None:
     assert width_of("価格") == 4
     assert cut("価格価格価格", 6) == "価格…"
     assert all(width_of(line) <= 40 for line in wrapped("価 " * 60, 40, 4))
 
 
-def test_a_label_keeps_its_column_and_a_path_stays_whole() -> None:
+def test_wrapping_keeps_columns_and_paths() -> None:
     first, second = wrapped("steps      " + "word " * 12, 50, 4)
     assert first.startswith("    steps      word")
     assert second.startswith("               word")
@@ -257,7 +45,7 @@ def test_a_label_keeps_its_column_and_a_path_stays_whole() -> None:
     assert any(path in line for line in wrapped(f"report     {path}", 30, 4))
 
 
-def test_a_message_that_is_cut_is_still_known() -> None:
+def test_truncated_message_is_recognised() -> None:
     told = Told()
     assert told.new([BROKEN]) == [BROKEN]
     assert told.shortened(f"error      deps failed: {BROKEN[:50]}…") == f"error      deps failed: {SEEN}"

@@ -18,10 +18,8 @@ from ansible_collections.spot_train.core.plugins.module_utils.report.index_page 
     write_index,
 )
 from ansible_collections.spot_train.core.plugins.module_utils.report.listing import listing
-from ansible_collections.spot_train.core.plugins.module_utils.report.text import UNKNOWN
 
 from tests.unit.terminal.conftest import FIRST, ROOT, make_run
-from tests.unit.terminal.terminal import at_terminal
 from tools import runs as command
 
 TEMPLATES = ROOT / "roles" / "run_report" / "templates"
@@ -153,19 +151,6 @@ def test_a_page_that_cannot_be_written_costs_a_line(folder: Path, capsys: pytest
     shown = capsys.readouterr()
     assert "index.html could not be written: Is a directory" in shown.err
     assert "9 runs:" in shown.out
-
-
-def test_at_a_terminal_lines_fit_and_colours_are_for_it_alone(folder: Path) -> None:
-    python = str(ROOT / ".venv" / "bin" / "python")
-    call = [python, str(ROOT / "tools" / "runs.py"), "--runs-dir", str(folder)]
-    kept = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS")}
-    shown = at_terminal(call, folder, {**kept, "TERM": "xterm"}, columns=100)
-    table = [line for line in shown.lines if line.startswith(("2026", UNKNOWN))]
-    assert max(map(len, table)) <= 100
-    assert "\x1b[31mfailed\x1b[0m" in shown.raw
-    plain = at_terminal(call, folder, {**kept, "TERM": "xterm", "NO_COLOR": "1"}, columns=100)
-    assert "\x1b" not in plain.raw
-    assert shown.text == plain.text
 
 
 def test_the_columns_of_no_run_are_none() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.report.conftest import ROOT
+from tests.support.account import ROOT
 
 NEWEST = ROOT / ".venv-2.21" / "bin" / "python"
 
@@ -22,7 +22,7 @@ REPORT = """
     template: "{{ role_path }}/templates/report.html.j2"
     run: "{{ run }}"
     outcome: "{{ outcome }}"
-    # A preflight passes where it is known that it wrote nothing.
+    # A preflight passes only if it is verified to be read-only.
     writes: {data_bucket: 0, evidence: ledger}
 """
 
@@ -56,7 +56,7 @@ def reporting(make_project: Callable[[], Any]) -> Any:
     project.write("fine.yml", "- {hosts: localhost, connection: local, gather_facts: false, tasks: []}\n")
     project.write("bad.yml", "- {hosts: localhost, tasks: [{no_such_module: {}}]}\n")
     configuration = project.folder / "ansible.cfg"
-    text = configuration.read_text().replace("run_events", "run_events, spot_train.core.run_exit_code")
+    text = configuration.read_text()
     configuration.write_text(text.replace(f"interpreter_python = {sys.executable}", "interpreter_python = auto_silent"))
     return project
 
@@ -64,7 +64,7 @@ def reporting(make_project: Callable[[], Any]) -> Any:
 @pytest.fixture(params=[sys.executable, str(NEWEST)], ids=["2.19", "2.21"])
 def python(request: pytest.FixtureRequest) -> str:
     if not Path(request.param).exists():
-        pytest.skip("no environment with ansible-core 2.21: it takes Python 3.12 or 3.13, and neither is here")
+        pytest.skip("the environment with ansible-core 2.21 needs Python 3.12 or 3.13")
     return str(request.param)
 
 
@@ -91,34 +91,32 @@ def play(project: Any, python: str, *playbooks: str, **variables: str) -> subpro
         ("failed", "failed", 2),
         ("failed", "unreachable", 4),
         ("none", "failed", 2),
-        # A playbook that does not fail is not made to.
+        # A playbook that does not fail exits 0.
         ("interrupted", "well", 0),
     ],
 )
-def test_the_exit_code_tells_the_outcome_of_a_run_that_did_not_pass(
-    reporting: Any, python: str, outcome: str, ending: str, code: int
-) -> None:
+def test_exit_code_is_the_outcome_of_the_run(reporting: Any, python: str, outcome: str, ending: str, code: int) -> None:
     done = play(reporting, python, "play.yml", outcome=outcome, ending=ending)
     assert done.returncode == code, done.stdout + done.stderr
-    # All of the output is there, and so is Ansible's own tidying up.
+    # The output is complete, and Ansible has cleaned up.
     assert "PLAY RECAP" in done.stdout
     assert "Traceback" not in done.stderr
     events = reporting.events()
     assert events[-1]["event"] == "playbook_finished"
 
 
-def test_a_later_playbook_has_its_own_code(reporting: Any, python: str) -> None:
+def test_later_playbook_has_its_own_exit_code(reporting: Any, python: str) -> None:
     done = play(reporting, python, "play.yml", "bad.yml", outcome="interrupted", ending="well")
     assert done.returncode not in (0, 64, 75), done.stdout + done.stderr
     last = play(reporting, python, "fine.yml", "play.yml", outcome="no_capacity", ending="failed")
     assert last.returncode == 64
 
 
-def test_a_run_that_passed_does_not_pass_for_a_playbook_that_was_not_played(reporting: Any) -> None:
-    """A host that is gone ends the command, though the run passed: EC2 took it back, and another did the work."""
+def test_unplayed_playbook_is_not_a_success(reporting: Any) -> None:
+    """A lost host ends the command although the run passed on another instance."""
     codes = []
     for named in (["play.yml"], ["play.yml", "fine.yml"]):
-        shutil.rmtree(reporting.folder / "runs", ignore_errors=True)  # what is recorded there decides as well
+        shutil.rmtree(reporting.folder / "runs", ignore_errors=True)  # an earlier record would count
         done = play(reporting, sys.executable, *named, outcome="passed", ending="gone")
         assert done.stdout.count("PLAY RECAP") == 1
         codes.append(done.returncode)

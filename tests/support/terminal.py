@@ -1,4 +1,4 @@
-"""A terminal: a program that is started in one, what it draws there, and what a person then sees."""
+"""Run a program in a terminal, and read its screen."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ ESCAPE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 @dataclass
 class Shown:
-    """What a program did in a terminal.
+    """The result of a program in a terminal.
 
     Attributes:
         code: Its exit code.
-        raw: All that it wrote.
-        columns: How wide the terminal was.
+        raw: Its whole output.
+        columns: Width of the terminal.
     """
 
     code: int
@@ -34,7 +34,7 @@ class Shown:
 
     @property
     def lines(self) -> list[str]:
-        """What stands in the terminal at the end, were it long enough for all of it."""
+        """The final screen of a terminal that is tall enough for all lines."""
         lines, column = [""], 0
         for part in re.split(r"(\r|\n|\x1b\[K)", re.sub(r"\x1b\[[0-9;]*m", "", self.raw)):
             if part == "\r":
@@ -52,12 +52,12 @@ class Shown:
 
     @property
     def text(self) -> str:
-        """The same as one text."""
+        """The final screen as one text."""
         return "\n".join(self.lines)
 
     @property
     def widest(self) -> int:
-        """The width of the widest line that was ever drawn, also of those that were drawn over."""
+        """The width of the widest line, including overwritten ones."""
         return max(len(line) for line in re.split(r"[\r\n]+", ESCAPE.sub("", self.raw)))
 
 
@@ -68,14 +68,14 @@ def at_terminal(
     columns: int = 80,
     interrupt_after: Path | None = None,
 ) -> Shown:
-    """Run a program in a terminal of its own.
+    """Run a program in a new terminal.
 
     Args:
         command: Program and arguments.
-        cwd: Where it is started.
+        cwd: Working directory.
         environment: Its whole environment.
-        columns: How wide the terminal is.
-        interrupt_after: Once this file is there, Ctrl-C is typed, once.
+        columns: Width of the terminal.
+        interrupt_after: Type Ctrl-C once as soon as this file exists.
     """
     pid, terminal = pty.fork()
     if pid == 0:
@@ -92,7 +92,7 @@ def at_terminal(
                 continue
             try:
                 read = os.read(terminal, 65536)
-            except OSError:  # Linux: everybody has closed the other end
+            except OSError:  # Linux: the other end is closed
                 break
             if not read:
                 break

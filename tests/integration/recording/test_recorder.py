@@ -1,4 +1,4 @@
-"""The callback, in real playbooks."""
+"""The recorder in real playbooks."""
 
 from __future__ import annotations
 
@@ -30,8 +30,10 @@ FAILING_PLAY = """
       changed_when: false
     - name: Open
       ansible.builtin.import_role: {name: run_open}
+      vars: {run_step: open}
     - name: Request
       ansible.builtin.include_role: {name: spot_instance, tasks_from: request}
+      vars: {run_step: request}
     - name: Register the trainer
       ansible.builtin.add_host: {name: i-0abc, groups: trainers, ansible_connection: local}
 
@@ -43,9 +45,10 @@ FAILING_PLAY = """
       block:
         - name: Prepare the instance
           ansible.builtin.include_role: {name: bootstrap}
+          vars: {run_step: bootstrap}
         - name: Check everything
           ansible.builtin.include_role: {name: preflight}
-          vars: {run_step: "{{ 'not' ~ 'resolved' }}"}
+          vars: {run_step: preflight}
         - name: Never reached
           ansible.builtin.include_role: {name: training}
           vars: {run_step: smoke}
@@ -55,10 +58,16 @@ FAILING_PLAY = """
       always:
         - name: Terminate
           ansible.builtin.include_role: {name: spot_instance, tasks_from: terminate}
+          vars: {run_step: terminate}
+    - name: Train without a name that can be read
+      ansible.builtin.debug: {msg: trained}
+      vars: {run_step: "{{ 'not' ~ 'readable' }}"}
     - name: Practise
       ansible.builtin.include_role: {name: training}
+      vars: {run_step: training}
     - name: Leave the report out
       ansible.builtin.include_role: {name: deps}
+      vars: {run_step: deps}
       when: false
 
 - name: Close
@@ -68,18 +77,19 @@ FAILING_PLAY = """
   tasks:
     - name: Terminate again
       ansible.builtin.include_role: {name: spot_instance, tasks_from: terminate}
+      vars: {run_step: terminate}
     - name: Say how it went
       ansible.builtin.fail: {msg: the run failed}
 """
 
 ROLES = {
     "roles/spot_instance/tasks/request.yml": """
-- name: Try one cell after the other
+- name: Try one offer after the other
   block:
-    - name: Launch in the first cell
+    - name: Launch the first offer
       ansible.builtin.fail: {msg: InsufficientInstanceCapacity}
   rescue:
-    - name: Launch in the second cell
+    - name: Launch the second offer
       ansible.builtin.debug: {msg: launched}
 """,
     "roles/spot_instance/tasks/terminate.yml": """
@@ -131,7 +141,7 @@ argument_specs:
 
 @pytest.fixture(scope="module")
 def failed(make_project: Callable[[], Any]) -> Any:
-    """A run that failed in the preflight, was rescued to terminate, and failed in the end."""
+    """A run that fails in the preflight, terminates in a rescue, and fails at the end."""
     project = make_project()
     project.write("play.yml", FAILING_PLAY)
     for path, text in ROLES.items():
@@ -147,7 +157,7 @@ def named(events: list[Event], task: str, kind: str) -> Event:
     return found[0]
 
 
-def test_what_happened_before_the_run_had_a_name_is_recorded_too(failed: Any) -> None:
+def test_events_before_the_run_has_a_name_are_recorded(failed: Any) -> None:
     events = failed.events()
     assert [event["event"] for event in events[:3]] == ["playbook_started", "play_started", "task_started"]
     assert named(events, "Look around before the run has a name", "task_ok")["step"] is None
@@ -155,7 +165,7 @@ def test_what_happened_before_the_run_had_a_name_is_recorded_too(failed: Any) ->
     assert events[-1]["hosts"]["localhost"]["failures"] == 1
 
 
-def test_the_steps_are_those_of_the_roles_unless_a_task_names_its_own(failed: Any) -> None:
+def test_step_is_the_innermost_run_step(failed: Any) -> None:
     steps = {step["name"]: step["status"] for step in summarise_steps(failed.events())}
     assert steps == {
         "open": "passed",
@@ -169,14 +179,15 @@ def test_the_steps_are_those_of_the_roles_unless_a_task_names_its_own(failed: An
         "deps": "skipped",
     }
     assert named(failed.events(), "Train full", "task_changed")["role"] == "training"
+    assert named(failed.events(), "Train without a name that can be read", "task_ok")["step"] is None
 
 
-def test_a_check_of_inputs_belongs_to_the_step_that_it_goes_before(failed: Any) -> None:
+def test_argument_check_belongs_to_the_step_of_its_role(failed: Any) -> None:
     checks = [event for event in failed.events() if "arg spec" in str(event.get("task")) and event.get("host")]
     assert [event["step"] for event in checks] == ["request", "terminate", "terminate"]
 
 
-def test_the_first_failure_is_the_error_and_not_the_closing_one(failed: Any) -> None:
+def test_first_failure_is_the_error(failed: Any) -> None:
     events = failed.events()
     error = first_error(events)
     assert error is not None
@@ -185,9 +196,9 @@ def test_the_first_failure_is_the_error_and_not_the_closing_one(failed: Any) -> 
     assert named(events, "Say how it went", "task_failed")["msg"] == "the run failed"
 
 
-def test_a_failure_tells_who_handles_it(failed: Any) -> None:
+def test_failure_records_how_it_is_handled(failed: Any) -> None:
     events = failed.events()
-    attempt = named(events, "Launch in the first cell", "task_failed")
+    attempt = named(events, "Launch the first offer", "task_failed")
     probe = named(events, "Probe each library", "task_failed")
     tried = named(events, "Try what may fail", "task_failed")
     last = named(events, "Say how it went", "task_failed")
@@ -195,10 +206,10 @@ def test_a_failure_tells_who_handles_it(failed: Any) -> None:
     assert (probe["rescued"], probe["recovered"]) == (True, False)
     assert (tried["ignored"], last["ignored"]) == (True, False)
     assert (last["rescued"], last["recovered"]) == (False, False)
-    assert named(events, "Launch in the second cell", "task_ok")["handling"] is True
+    assert named(events, "Launch the second offer", "task_ok")["handling"] is True
 
 
-def test_a_task_of_no_log_says_nothing_anywhere(failed: Any) -> None:
+def test_no_log_output_is_not_recorded(failed: Any) -> None:
     folder = failed.runs / "r1"
     written = "".join(path.read_text(encoding="utf-8") for path in folder.rglob("*") if path.is_file())
     assert "Fetch a secret" in written
@@ -206,7 +217,7 @@ def test_a_task_of_no_log_says_nothing_anywhere(failed: Any) -> None:
     assert named(failed.events(), "Fetch a secret", "task_changed")["msg"] == "the result is hidden (no_log)"
 
 
-def test_the_log_of_a_step_holds_what_its_commands_printed(failed: Any) -> None:
+def test_step_log_has_the_output_of_commands(failed: Any) -> None:
     log = failed.log("bootstrap")
     assert "Install what is missing  (bootstrap/tasks/main.yml:" in log
     assert "changed on i-0abc after" in log
@@ -239,8 +250,8 @@ RESUMING_PLAY = """
           ansible.builtin.debug: {msg: looking}
           when: inventory_hostname == 'localhost'
       rescue:
-        - name: Believe an instance
-          ansible.builtin.set_fact: {run_resumes: {attempt: 7, reason: told by an instance}}
+        - name: Claim to resume on an instance
+          ansible.builtin.set_fact: {run_resumes: {attempt: 7, reason: claimed by an instance}}
 
 - hosts: localhost
   connection: local
@@ -263,7 +274,7 @@ RESUMING_PLAY = """
 """
 
 
-def test_a_failure_of_an_attempt_that_the_run_went_on_from_is_not_the_runs(project: Any) -> None:
+def test_failure_of_a_resumed_attempt_does_not_count(project: Any) -> None:
     project.write("play.yml", RESUMING_PLAY)
     project.write("next.yml", "- name: Launch again\n  ansible.builtin.debug: {msg: launched}\n")
     done = project.play()
@@ -280,7 +291,7 @@ def test_a_failure_of_an_attempt_that_the_run_went_on_from_is_not_the_runs(proje
     assert {step["name"]: step["status"] for step in summarise_steps(events)}["full"] == "passed"
 
 
-def test_every_event_has_a_time_and_finished_tasks_have_seconds(failed: Any) -> None:
+def test_events_have_times_and_finished_tasks_seconds(failed: Any) -> None:
     events = failed.events()
     assert all(event["time"].endswith("Z") for event in events)
     times = [event["time"] for event in events]
@@ -289,7 +300,7 @@ def test_every_event_has_a_time_and_finished_tasks_have_seconds(failed: Any) -> 
     assert finished and all(event["seconds"] >= 0 and event["host"] for event in finished)
 
 
-def test_an_unreachable_instance_is_the_error_even_where_the_play_goes_on(project: Any) -> None:
+def test_unreachable_instance_is_the_error(project: Any) -> None:
     project.write(
         "play.yml",
         """
@@ -308,6 +319,7 @@ def test_an_unreachable_instance_is_the_error_even_where_the_play_goes_on(projec
   ignore_unreachable: true
   tasks:
     - ansible.builtin.include_role: {name: bootstrap}
+      vars: {run_step: bootstrap}
 """,
     )
     project.write("roles/bootstrap/tasks/main.yml", "- name: Look\n  ansible.builtin.stat: {path: /}\n")
@@ -318,7 +330,7 @@ def test_an_unreachable_instance_is_the_error_even_where_the_play_goes_on(projec
     assert error is not None and error.startswith('bootstrap failed at "Look" on i-0abc: ')
 
 
-def test_only_the_controller_may_say_where_the_record_goes(project: Any) -> None:
+def test_only_the_control_node_sets_the_run_folder(project: Any) -> None:
     project.write(
         "play.yml",
         """
@@ -339,13 +351,13 @@ def test_only_the_controller_may_say_where_the_record_goes(project: Any) -> None
     assert [folder.name for folder in project.runs.iterdir()] == ["r1"]
 
 
-def test_a_playbook_that_names_no_run_leaves_no_record(project: Any) -> None:
+def test_playbook_without_a_run_is_not_recorded(project: Any) -> None:
     project.write("play.yml", "- {hosts: localhost, connection: local, gather_facts: false, tasks: [{debug: {}}]}\n")
     assert project.play().returncode == 0
     assert not project.runs.exists()
 
 
-def test_check_mode_leaves_no_record(project: Any) -> None:
+def test_check_mode_is_not_recorded(project: Any) -> None:
     project.write(
         "play.yml", "- {hosts: localhost, connection: local, gather_facts: false, roles: [run_open]}\n"
     )  # fmt: skip
@@ -353,7 +365,7 @@ def test_check_mode_leaves_no_record(project: Any) -> None:
     assert not project.runs.exists()
 
 
-def test_a_record_that_cannot_be_written_costs_one_warning_and_not_the_run(project: Any) -> None:
+def test_failed_write_is_one_warning(project: Any) -> None:
     project.write("play.yml", "- {hosts: localhost, connection: local, gather_facts: false, roles: [run_open]}\n")
     project.runs.write_text("a file where a folder belongs", encoding="utf-8")
     done = project.play()
@@ -361,9 +373,11 @@ def test_a_record_that_cannot_be_written_costs_one_warning_and_not_the_run(proje
     assert (done.stdout + done.stderr).count("its events are no longer recorded") == 1
 
 
-def test_a_killed_controller_leaves_a_record_that_says_where_it_was(project: Any) -> None:
+def test_killed_playbook_leaves_its_last_step_running(project: Any) -> None:
     project.write("play.yml", "- {hosts: localhost, connection: local, gather_facts: false, roles: [run_open, deps]}\n")
-    project.write("roles/deps/tasks/main.yml", "- name: Install\n  ansible.builtin.command: sleep 60\n")
+    project.write(
+        "roles/deps/tasks/main.yml", "- name: Install\n  ansible.builtin.command: sleep 60\n  vars: {run_step: deps}\n"
+    )
     playing = subprocess.Popen(
         project.command("play.yml"),
         env=project.environment(),
