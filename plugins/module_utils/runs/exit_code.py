@@ -70,4 +70,4 @@ def replace(code: int | None) -> None:
                 stream.flush()
         leave(code if status in REPLACED else status)
 
-    sys.exit = leave_with  # type: ignore[assignment]
+    sys.exit = leave_with
