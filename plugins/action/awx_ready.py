@@ -263,7 +263,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             version = check_controller(controller, given)
         except NotReady as error:
             return {**result, "failed": True, "msg": f"{str(error)[0].upper()}{str(error)[1:]}. Nothing was changed."}
-        return {**result, "changed": False, "version": version}
+        return {**result, "changed": False, "version": version, "update_secrets": given["awx_update_secrets"]}
 
     def _given(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         """The inputs of the role, each as its type.

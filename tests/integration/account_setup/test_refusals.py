@@ -11,6 +11,7 @@ import yaml
 
 from tests.support.account import EmbeddedAccount
 
+INPUTS, SETUP, TEARDOWN = "check_inputs", "preconditions", "teardown_preconditions"
 NAMES = {"data_bucket": "some-data", "transport_bucket": "some-transport"}
 VPC = {"vpc_id": "vpc-1", "enable_dns_support": True, "enable_dns_hostnames": True}
 SUBNET = {"subnet_id": "subnet-1", "vpc_id": "vpc-1", "tags": {}}
@@ -56,59 +57,194 @@ def role(**tags: str) -> dict[str, Any]:
 
 #: What is different from an account that can be set up: inputs, what was found, and what is said of it.
 REFUSED: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
-    ("inputs", {"data_bucket": ""}, {}, "data_bucket and transport_bucket are not both set"),
-    ("inputs", {"transport_bucket": "some-data"}, {}, 'transport_bucket and data_bucket are both "some-data"'),
-    ("inputs", {"project": "other"}, {}, "project=other: this is for the account of the project spot-train alone"),
-    ("inputs", {}, {"local_aws_home": "home"}, "This is for a real account, and the embedded AWS makes its own"),
-    ("inputs", {}, {}, ""),
-    ("refuse", {}, transport(), "transport_bucket=some-transport holds something and was not set up for transport"),
+    (INPUTS, {"data_bucket": ""}, {}, "data_bucket and transport_bucket are not both set"),
+    (INPUTS, {"transport_bucket": "some-data"}, {}, 'transport_bucket and data_bucket are both "some-data"'),
+    (
+        "check_inputs",
+        {"project": "other"},
+        {},
+        "project=other: this is for the account of the project spot-train alone",
+    ),
+    (INPUTS, {}, {"local_aws_home": "home"}, "This is for a real account, and the embedded AWS makes its own"),
+    (INPUTS, {}, {}, ""),
+    (
+        "preconditions",
+        {},
+        transport(),
+        "transport_bucket=some-transport holds something and was not set up for transport",
+    ),
     # With the names of an account that is set up the other way round, the bucket of the data has the tag.
-    ("refuse", {}, transport(tags=OURS), "transport_bucket=some-transport holds something and was not set up for"),
-    ("refuse", {}, transport(rules=[TRANSPORT_RULE]), "transport_bucket=some-transport holds something and was not"),
-    ("refuse", {}, transport(tags=OURS, rules=[{**TRANSPORT_RULE, "Status": "Disabled"}]), "transport_bucket=some-tr"),
-    ("refuse", {}, transport(tags=OURS, rules=[TRANSPORT_RULE]), ""),
-    ("refuse", {}, transport(empty=True), ""),
-    ("refuse", {}, data(empty=False, holds=["runs/"]), "data_bucket=some-data holds something under runs/ that is not"),
-    ("refuse", {}, data(empty=False, holds=["runs/"], tags=OURS), ""),
-    ("refuse", {}, data(empty=False), ""),
-    ("refuse", {}, data(region="eu-west-1"), "Bucket some-data is in eu-west-1, and aws_region is us-east-1: give"),
-    ("refuse", {}, data(key="arn:aws:kms:key/k"), "Bucket some-data is encrypted with a key of your own (arn:aws:kms:"),
-    ("refuse", {}, role(region="eu-west-1"), "The project's roles are for region=eu-west-1, as their tags say, and an"),
-    ("refuse", {}, role(data_bucket="a", transport_bucket="b"), "The project's roles are for data_bucket=a and transp"),
-    ("refuse", {}, role(), ""),
-    ("refuse", {}, role(project="x"), "There is already the role spot-train-expiry, without the tag project=spot-trai"),
-    ("refuse", {}, {"groups": [{**GROUP, "tags": {}}]}, "There is already the security group spot-train, without the"),
-    ("refuse", {}, {"groups": [GROUP]}, ""),
-    ("refuse", {"principals": []}, {}, "aws_account_principals is empty: name the users and roles that may take"),
-    ("refuse", {"principals": []}, {"caller": {**ME, "arn": SESSION}}, f"{NOBODY}{ACCOUNT}:role/owner\"]}}'"),
-    ("refuse", {"principals": []}, {"caller": {**ME, "arn": f"{ACCOUNT}:root"}}, f"{NOBODY}{ACCOUNT}:user/NAME\"]}}'"),
-    ("refuse", {"principals": ["*"]}, {}, "aws_account_principals: * is no ARN of one user or one role, such as"),
-    ("refuse", {"principals": [ME["arn"], f"{ACCOUNT}:root"]}, {}, f"aws_account_principals: {ACCOUNT}:root is no"),
-    ("refuse", {"principals": [f"{ACCOUNT}:role/*"]}, {}, f"aws_account_principals: {ACCOUNT}:role/* is no ARN of"),
-    ("refuse", {"principals": [SESSION]}, {}, f"aws_account_principals: {SESSION} is no ARN of one user or one role"),
-    ("refuse", {"principals": [f"{ACCOUNT}:role/a/path/r"]}, {}, ""),
-    ("refuse", {"session_hours": "13"}, {}, "aws_account_session_hours=13 is not 1 to 12"),
-    ("refuse", {"runs_days": "0"}, {}, "aws_account_runs_days=0 is not 1 to 3650"),
-    ("refuse", {"endpoints": True}, {"vpcs": [{**VPC, "enable_dns_hostnames": False}]}, "vpc-1 has no DNS support or"),
-    ("refuse", {"endpoints": True}, {}, ""),
-    ("refuse", {}, {"vpcs": []}, "us-east-1 has no default VPC: name the one to launch in, -e aws_account_vpc=vpc-…"),
-    ("refuse", {"vpc": "vpc-2"}, {"vpcs": []}, "There is no VPC vpc-2 in us-east-1"),
-    ("refuse", {"subnets": ["subnet-1", "subnet-2"]}, {}, "subnet-2 (aws_account_subnets) is no subnet of the VPC"),
-    ("refuse", {}, {"subnets": [{**SUBNET, "vpc_id": "vpc-2"}]}, "The VPC has no subnet"),
-    ("refuse", {}, {"subnets": [{**SUBNET, "tags": {"project": "x"}}]}, "subnet-1 carries project=x and is another"),
-    ("refuse", {}, {"groups": [{**GROUP, "vpc_id": "vpc-2"}]}, "vpc-2 has a security group spot-train already"),
-    ("refuse", {}, {}, ""),
-    ("teardown_refuse", {}, role(region="eu-west-1"), "The project's roles are for region=eu-west-1, as their tags sa"),
-    ("teardown_refuse", {}, {"living": [INSTANCE]}, "1 of the project's instances live (i-1 of run r-1): wait for the"),
-    ("teardown_refuse", {}, {"left": ["volume vol-1", "schedule s"]}, "Runs have left volume vol-1, schedule s: playb"),
-    ("teardown_refuse", {}, data(empty=False, tags=MADE), "The data bucket some-data is not empty. To delete it with"),
-    ("teardown_refuse", {"delete_data": "some-data"}, data(empty=False, tags=MADE), ""),
+    (
+        "preconditions",
+        {},
+        transport(tags=OURS),
+        "transport_bucket=some-transport holds something and was not set up for",
+    ),
+    (
+        "preconditions",
+        {},
+        transport(rules=[TRANSPORT_RULE]),
+        "transport_bucket=some-transport holds something and was not",
+    ),
+    (
+        "preconditions",
+        {},
+        transport(tags=OURS, rules=[{**TRANSPORT_RULE, "Status": "Disabled"}]),
+        "transport_bucket=some-tr",
+    ),
+    (SETUP, {}, transport(tags=OURS, rules=[TRANSPORT_RULE]), ""),
+    (SETUP, {}, transport(empty=True), ""),
+    (
+        "preconditions",
+        {},
+        data(empty=False, holds=["runs/"]),
+        "data_bucket=some-data holds something under runs/ that is not",
+    ),
+    (SETUP, {}, data(empty=False, holds=["runs/"], tags=OURS), ""),
+    (SETUP, {}, data(empty=False), ""),
+    (
+        "preconditions",
+        {},
+        data(region="eu-west-1"),
+        "Bucket some-data is in eu-west-1, and aws_region is us-east-1: give",
+    ),
+    (
+        "preconditions",
+        {},
+        data(key="arn:aws:kms:key/k"),
+        "Bucket some-data is encrypted with a key of your own (arn:aws:kms:",
+    ),
+    (
+        "preconditions",
+        {},
+        role(region="eu-west-1"),
+        "The project's roles are for region=eu-west-1, as their tags say, and an",
+    ),
+    (
+        "preconditions",
+        {},
+        role(data_bucket="a", transport_bucket="b"),
+        "The project's roles are for data_bucket=a and transp",
+    ),
+    (SETUP, {}, role(), ""),
+    (
+        "preconditions",
+        {},
+        role(project="x"),
+        "There is already the role spot-train-expiry, without the tag project=spot-trai",
+    ),
+    (
+        "preconditions",
+        {},
+        {"groups": [{**GROUP, "tags": {}}]},
+        "There is already the security group spot-train, without the",
+    ),
+    (SETUP, {}, {"groups": [GROUP]}, ""),
+    (
+        "preconditions",
+        {"principals": []},
+        {},
+        "aws_account_principals is empty: name the users and roles that may take",
+    ),
+    (SETUP, {"principals": []}, {"caller": {**ME, "arn": SESSION}}, f"{NOBODY}{ACCOUNT}:role/owner\"]}}'"),
+    (
+        "preconditions",
+        {"principals": []},
+        {"caller": {**ME, "arn": f"{ACCOUNT}:root"}},
+        f"{NOBODY}{ACCOUNT}:user/NAME\"]}}'",
+    ),
+    (
+        "preconditions",
+        {"principals": ["*"]},
+        {},
+        "aws_account_principals: * is no ARN of one user or one role, such as",
+    ),
+    (
+        "preconditions",
+        {"principals": [ME["arn"], f"{ACCOUNT}:root"]},
+        {},
+        f"aws_account_principals: {ACCOUNT}:root is no",
+    ),
+    (
+        "preconditions",
+        {"principals": [f"{ACCOUNT}:role/*"]},
+        {},
+        f"aws_account_principals: {ACCOUNT}:role/* is no ARN of",
+    ),
+    (
+        "preconditions",
+        {"principals": [SESSION]},
+        {},
+        f"aws_account_principals: {SESSION} is no ARN of one user or one role",
+    ),
+    (SETUP, {"principals": [f"{ACCOUNT}:role/a/path/r"]}, {}, ""),
+    (SETUP, {"session_hours": "13"}, {}, "aws_account_session_hours=13 is not 1 to 12"),
+    (SETUP, {"runs_days": "0"}, {}, "aws_account_runs_days=0 is not 1 to 3650"),
+    (
+        "preconditions",
+        {"endpoints": True},
+        {"vpcs": [{**VPC, "enable_dns_hostnames": False}]},
+        "vpc-1 has no DNS support or",
+    ),
+    (SETUP, {"endpoints": True}, {}, ""),
+    (
+        "preconditions",
+        {},
+        {"vpcs": []},
+        "us-east-1 has no default VPC: name the one to launch in, -e aws_account_vpc=vpc-…",
+    ),
+    (SETUP, {"vpc": "vpc-2"}, {"vpcs": []}, "There is no VPC vpc-2 in us-east-1"),
+    (
+        "preconditions",
+        {"subnets": ["subnet-1", "subnet-2"]},
+        {},
+        "subnet-2 (aws_account_subnets) is no subnet of the VPC",
+    ),
+    (SETUP, {}, {"subnets": [{**SUBNET, "vpc_id": "vpc-2"}]}, "The VPC has no subnet"),
+    (
+        "preconditions",
+        {},
+        {"subnets": [{**SUBNET, "tags": {"project": "x"}}]},
+        "subnet-1 carries project=x and is another",
+    ),
+    (SETUP, {}, {"groups": [{**GROUP, "vpc_id": "vpc-2"}]}, "vpc-2 has a security group spot-train already"),
+    (SETUP, {}, {}, ""),
+    (
+        TEARDOWN,
+        {},
+        role(region="eu-west-1"),
+        "The project's roles are for region=eu-west-1, as their tags sa",
+    ),
+    (
+        TEARDOWN,
+        {},
+        {"living": [INSTANCE]},
+        "1 of the project's instances live (i-1 of run r-1): wait for the",
+    ),
+    (
+        TEARDOWN,
+        {},
+        {"left": ["volume vol-1", "schedule s"]},
+        "Runs have left volume vol-1, schedule s: playb",
+    ),
+    (
+        TEARDOWN,
+        {},
+        data(empty=False, tags=MADE),
+        "The data bucket some-data is not empty. To delete it with",
+    ),
+    (TEARDOWN, {"delete_data": "some-data"}, data(empty=False, tags=MADE), ""),
     # It was there before set-up, and stays.
-    ("teardown_refuse", {}, data(empty=False, tags=OURS), ""),
+    (TEARDOWN, {}, data(empty=False, tags=OURS), ""),
     # The two names exchanged: nobody asks for what lies in a bucket of transport.
-    ("teardown_refuse", {}, transport(tags=MADE), "transport_bucket=some-transport holds something and was not set up"),
-    ("teardown_refuse", {}, transport(tags=MADE, rules=[TRANSPORT_RULE]), ""),
-    ("teardown_refuse", {}, role(), ""),
+    (
+        TEARDOWN,
+        {},
+        transport(tags=MADE),
+        "transport_bucket=some-transport holds something and was not set up",
+    ),
+    (TEARDOWN, {}, transport(tags=MADE, rules=[TRANSPORT_RULE]), ""),
+    (TEARDOWN, {}, role(), ""),
 ]
 
 
@@ -121,7 +257,7 @@ def test_an_account_that_cannot_work_is_refused_with_one_line(tmp_path: Path) ->
     told = json.loads((tmp_path / "told.json").read_text())
     assert len(told) == len(REFUSED)
     for message, (stage, _, _, says) in zip(told, REFUSED, strict=True):
-        done = "removed" if stage == "teardown_refuse" else "changed"
+        done = "removed" if stage == TEARDOWN else "changed"
         assert message.startswith(says) and "\n" not in message
         assert message.endswith(f". Nothing was {done}.") if says else message == "", message
 
@@ -132,7 +268,7 @@ def case(stage: str, inputs: dict[str, Any], found: dict[str, Any]) -> dict[str,
     buckets = {**{name: {"exists": False} for name in NAMES.values()}, **found.get("buckets", {})}
     wanted = {"project": "spot-train", "region": "us-east-1", "principals": [ME["arn"]], **NAMES, **inputs}
     include = {
-        "ansible.builtin.include_role": {"name": "aws_account", "tasks_from": stage},
+        "ansible.builtin.include_role": {"name": "spot_train.core.aws_account", "tasks_from": stage},
         "vars": {
             **{f"aws_account_{name}": value for name, value in wanted.items()},
             **{name: value for name, value in found.items() if name == "local_aws_home"},
@@ -156,7 +292,7 @@ def case(stage: str, inputs: dict[str, Any], found: dict[str, Any]) -> dict[str,
     ("playbook", "variables", "says"),
     [
         ("aws_setup", {"aws_account_endpoints": "maybe"}, "aws_account_endpoints='maybe' is no boolean"),
-        ("aws_setup", {}, "AWS knows nobody by these credentials: Failed to retrieve caller identity"),
+        ("aws_setup", {}, "AWS rejects these credentials: Failed to retrieve caller identity"),
         ("aws_teardown", {"aws_account_delete": "x"}, "unknown input 'aws_account_delete' (did you mean"),
     ],
 )

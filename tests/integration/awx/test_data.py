@@ -245,6 +245,12 @@ MESSAGES: dict[str, tuple[str, Data, str, list[str]]] = {
         f"passed, run {RUN['run_id']}, ",
         [f"Run {RUN['run_id']}: preflight", "Left over: {'instances': 0"],
     ),
+    "a job whose gate was skipped": (
+        "success",
+        {"job_type": "run", "artifacts": {}},
+        "ended without a result, ",
+        ["ended without a result after"],
+    ),
     "a check passed": ("success", {"job_type": "check", "artifacts": {}}, "passed (check only), ", ["was a check"]),
     "a rollback passed": (
         "success",

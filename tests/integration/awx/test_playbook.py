@@ -6,10 +6,11 @@ import importlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.integration.awx.conftest import PROJECT, Api
 from tools import awx_collection
@@ -78,6 +79,17 @@ def test_a_wrong_token_is_one_line_and_nothing_is_written(started: Controller) -
     )
     assert {one.status for one in started.requests} == {200, 401}
     assert started.writes == []
+
+
+def test_update_secrets_given_as_text_is_a_boolean(gate: ModuleType) -> None:
+    """`-e awx_update_secrets=false` must not replace the secrets that AWX keeps."""
+    defaults = yaml.safe_load((PROJECT / "roles/awx/defaults/main.yml").read_text())
+    action = object.__new__(gate.ActionModule)
+    action._templar = SimpleNamespace(template=lambda value: value)
+    for text, value in {"false": False, "true": True}.items():
+        assert action._given({**defaults, "awx_update_secrets": text})["awx_update_secrets"] is value
+    tasks = "".join(path.read_text() for path in (PROJECT / "roles/awx/tasks").glob("*.yml"))
+    assert "awx_update_secrets" not in tasks.replace("__awx_ready.update_secrets", "")
 
 
 def given(**changes: Any) -> dict[str, Any]:
