@@ -92,7 +92,7 @@ EXIT STATUS
   2   Failed or refused. The last line of make names the exit code of the
       command behind it: a run's is 2 or 4 (failed), 5 (options that cannot
       be), 64 (no capacity), 75 (interrupted: run it again), or 130, 137 or
-      143 (killed; the guard ends the instance). ansible-playbook itself ends
+      143 (killed; the watchdog ends the instance). ansible-playbook itself ends
       with that number: docs/receipt.md
 
 SEE ALSO

@@ -123,7 +123,7 @@ class Playbook:
     def end_workers(self) -> None:
         """End what a killed playbook has left: its workers are sessions of their own, which no signal to it reaches.
 
-        Where there is a guard, it does so. Without one they wait for ever to tell the playbook what they did.
+        Where there is a watchdog, it does so. Without one they wait for ever to tell the playbook what they did.
         """
         for path in Path("/proc").glob("[0-9]*/cmdline"):
             with suppress(OSError):

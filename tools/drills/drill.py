@@ -13,7 +13,7 @@ from tests.support.playbook import LONGEST_RUN_SECONDS, Playbook, Stuck
 from tests.support.stage import Stage
 from tests.support.waiting import looks
 
-#: How long the guard, or whoever closes a run in its place, may take to write the receipt and to sweep.
+#: How long the watchdog, or whoever closes a run in its place, may take to write the receipt and to sweep.
 CLOSING_SECONDS = 90.0
 FAILED = (2, 4)
 _ERROR = re.compile(r"^\[ERROR\]: (?:Task failed: )?(.*)$", re.MULTILINE)

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from ansible.executor.task_result import CallbackTaskResult
 
 #: The action that starts the watchdog.
-ACTIONS = ("run_guard", "watchdog")
+ACTION = "watchdog"
 FILE = "interrupted"
 
 
 def watch(result: CallbackTaskResult) -> None:
     """Handle SIGINT from now on if ``result`` is the start of a watchdog."""
     started = result.result
-    if str(result.task.action).rpartition(".")[2] in ACTIONS and isinstance(started, Mapping) and started.get("run_dir"):
+    if str(result.task.action).rpartition(".")[2] == ACTION and isinstance(started, Mapping) and started.get("run_dir"):
         mark_interrupts(Path(str(started["run_dir"])))
 
 

@@ -1,12 +1,12 @@
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The guard of a run: when ``ansible-playbook`` dies, by whatever signal, it ends what the run has in the account.
+"""The watchdog of a run: when ``ansible-playbook`` dies, by whatever signal, it ends what the run has in the account.
 
 ``always`` does not run at SIGINT, SIGTERM or SIGKILL. So this process waits, in a session of its own, for the end of
 the main process. If the run was not closed by then (a file ``closed`` in its folder), it sweeps at once, and again
 until no worker of the dead run lives that could still launch something, and has playbooks/terminate.yml report on the
-run. Started by the action plugin ``run_guard``; what it does is in ``guard.log`` in the folder of the run.
-A playbook that still runs seconds after Ctrl-C, of which the callback ``run_interrupt`` leaves a note, it kills first.
+run. Started by the action plugin ``watchdog``; what it does is in ``watchdog.log`` in the folder of the run.
+It first kills a playbook that still runs seconds after Ctrl-C, which ``interrupt.py`` marks by a file.
 
 It also ends SSM sessions that hang. The connection plugin reads a line of output without a limit, and waits without
 one for a session to close: a network that is gone in the middle of a line would hold the playbook for ever.
@@ -29,7 +29,7 @@ from typing import Any
 
 LOOK_SECONDS = 0.2
 INTERRUPTED_SECONDS = 4.0
-"""So long a playbook may take to end after Ctrl-C: see plugins/callback/run_interrupt.py for why it might not."""
+"""So long a playbook may take to end after Ctrl-C: see ``interrupt.py`` for why it may hang."""
 REMEMBER_SECONDS = 3.0
 """A worker that was seen so shortly before the end of the main process may outlive it."""
 WORKER_SECONDS = 12.0
@@ -46,7 +46,7 @@ PIDFD = hasattr(os, "pidfd_open")
 
 @dataclass(frozen=True)
 class Settings:
-    """What a guard is told, as one JSON argument."""
+    """What a watchdog is told, as one JSON argument."""
 
     pid: int
     started: int | None
@@ -200,7 +200,7 @@ def switches_of(pid: int) -> int | None:
     return total or None
 
 
-class Guard:
+class Watchdog:
     """One run, and what is done for it when its playbook has died."""
 
     def __init__(self, settings: Settings, sweep: Callable[[], str]) -> None:
@@ -227,7 +227,7 @@ class Guard:
         self._report()
 
     def _look(self) -> None:
-        """Kill a playbook that was told to stop and does not (``run_interrupt`` leaves the note); end hung sessions."""
+        """Kill a playbook that does not end after Ctrl-C; terminate hung sessions."""
         for pid in self._hung.find(self._watched.workers()):
             say(f"nothing has moved in an SSM session for {self._settings.session_seconds:.0f} s: ending it ({pid})")
             with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
@@ -314,22 +314,22 @@ def make_sweep(settings: Settings) -> Callable[[], str]:
 
 
 def say(text: str) -> None:
-    """Write a line to guard.log; on a full disk the work matters more."""
+    """Write a line to watchdog.log; on a full disk the work matters more."""
     with contextlib.suppress(OSError):
         print(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}  {text}", flush=True)
 
 
 def main() -> int:
-    """Watch one run; 0 also where it could not be ended, which guard.log then says."""
+    """Watch one run; 0 also where it could not be ended, which watchdog.log then says."""
     settings = Settings(**json.loads(sys.argv[1]))
     closed = Path(settings.run_dir) / "closed"
     # Whoever asks it to end before the run is closed (a controller that shuts down) asks too early.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0) if closed.exists() else None)
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    guard = Guard(settings, make_sweep(settings))
+    watchdog = Watchdog(settings, make_sweep(settings))
     say(f"watching ansible-playbook (process {settings.pid})")
-    guard.watch()
+    watchdog.watch()
     return 0
 
 

@@ -14,8 +14,8 @@ from tools.awx_check.jobs import Result
 
 LONG = {"folds": 600, "fold_seconds": 1}
 SURVEY = {"preflight_only": "false", "training_mode": "full"}
-#: From the end of the worker: the guard's sweep, and the end of the machine.
-GUARD_SECONDS = 40.0
+#: From the end of the worker: the watchdog's sweep, and the end of the machine.
+WATCHDOG_SECONDS = 40.0
 #: As in tools/drills/catalogue/layers.py: a lease that outlasts the start of a training by little.
 LEASE_MINUTES = 3
 AFTER_LEASE_SECONDS = 20.0
@@ -37,17 +37,17 @@ class Cancelling:
         return self.at is not None
 
 
-def guard_log(jobs: Jobs) -> str:
-    return (jobs.left_folder() / "guard.log").read_text()
+def watchdog_log(jobs: Jobs) -> str:
+    return (jobs.left_folder() / "watchdog.log").read_text()
 
 
-def ended_by_guard(jobs: Jobs) -> None:
-    """Wait until the guard has ended and reported the run; then nothing is left, and the receipt says why it ended."""
-    assert happens(lambda: "reported" in guard_log(jobs), within=REPORT_SECONDS), guard_log(jobs)
+def ended_by_watchdog(jobs: Jobs) -> None:
+    """Wait until the watchdog has terminated and reported the run: nothing is left, and the receipt says why."""
+    assert happens(lambda: "reported" in watchdog_log(jobs), within=REPORT_SECONDS), watchdog_log(jobs)
     receipt = jobs.receipt()
     assert receipt["outcome"] == "interrupted"
-    assert "ended by the guard" in receipt["error"]
-    assert "\x1b" not in guard_log(jobs), "it was shown as ansible-runner wants it"
+    assert "ended by the watchdog" in receipt["error"]
+    assert "\x1b" not in watchdog_log(jobs), "it was shown as ansible-runner wants it"
     assert receipt["leaks"] == NO_LEAKS
     assert jobs.stage.left() == NO_LEAKS
 
@@ -61,15 +61,15 @@ def cancelled(jobs: Jobs) -> tuple[Result, float]:
     return result, cancel.at - started
 
 
-def test_a_cancelled_job_leaves_nothing_because_its_guard_outlives_it(
+def test_a_cancelled_job_leaves_nothing_because_its_watchdog_outlives_it(
     jobs: Jobs, cancelled: tuple[Result, float]
 ) -> None:
     result, _ = cancelled
 
     assert (result.status, result.stats) == ("canceled", {})
     assert result.rc in (254, None)  # None: it was still packing what it sends back when it was killed
-    jobs.seconds_until_gone(time.monotonic(), GUARD_SECONDS)
-    ended_by_guard(jobs)
+    jobs.seconds_until_gone(time.monotonic(), WATCHDOG_SECONDS)
+    ended_by_watchdog(jobs)
 
 
 def test_a_job_that_runs_into_its_time_limit_leaves_nothing_either(jobs: Jobs, cancelled: tuple[Result, float]) -> None:
@@ -79,13 +79,13 @@ def test_a_job_that_runs_into_its_time_limit_leaves_nothing_either(jobs: Jobs, c
 
     assert (late.status, late.rc, late.stats) == ("timeout", 254, {})
     assert jobs.in_training(), "this job took much longer than the one before it"
-    jobs.seconds_until_gone(time.monotonic(), GUARD_SECONDS)
-    ended_by_guard(jobs)
+    jobs.seconds_until_gone(time.monotonic(), WATCHDOG_SECONDS)
+    ended_by_watchdog(jobs)
 
 
 @pytest.fixture(scope="module")
 def killed(jobs: Jobs) -> tuple[Result, float]:
-    """A job whose container was killed in mid-training, guard and all, and when."""
+    """A job whose container was killed in mid-training, watchdog and all, and when."""
     cancel = Cancelling(jobs)
     lease = {"spot_instance_lease_minutes": LEASE_MINUTES, "spot_instance_dead_man_minutes": LEASE_MINUTES}
     result = jobs.train({**SURVEY, **lease}, LONG, cancel, contained=True, skip_tags="preflight")
@@ -93,13 +93,13 @@ def killed(jobs: Jobs) -> tuple[Result, float]:
     return result, cancel.at
 
 
-def test_a_container_that_is_killed_takes_the_guard_with_it(jobs: Jobs, killed: tuple[Result, float]) -> None:
+def test_a_container_that_is_killed_takes_the_watchdog_with_it(jobs: Jobs, killed: tuple[Result, float]) -> None:
     result, _ = killed
 
     assert (result.status, result.rc) == ("canceled", None)
     # The kernel kills all at once, but each goes only when it is its turn on a processor.
-    assert happens(lambda: not [line for line in jobs.account.processes() if "run_guard" in line], within=10)
-    assert "has ended" not in guard_log(jobs)
+    assert happens(lambda: not [line for line in jobs.account.processes() if "runs.watchdog" in line], within=10)
+    assert "has ended" not in watchdog_log(jobs)
 
 
 def test_after_that_the_lease_ends_the_instance_and_the_reaper_sweeps_the_rest(

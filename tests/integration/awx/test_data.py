@@ -90,7 +90,7 @@ def test_a_survey_that_is_out_of_date_is_an_error(tmp_path: Path, capsys: pytest
 
 
 def test_a_bool_becomes_a_choice_of_two_texts(described: dict[str, role_docs.Input]) -> None:
-    question = awx_surveys.question("run_guard", described["run_guard"], True)
+    question = awx_surveys.question("run_watchdog", described["run_watchdog"], True)
     assert (question["type"], question["choices"], question["default"]) == ("multiplechoice", ["true", "false"], "true")
 
 
@@ -107,7 +107,7 @@ def test_each_template_gives_its_playbook_what_that_takes(templates: dict[str, D
             assert template["takes"] == "all", f"{name}: train.yml takes everything"
             continue
         asked = {question["variable"] for question in data["surveys"].get(template.get("survey"), {}).get("spec", [])}
-        # Who ended a run is said by the guard, not by a person.
+        # Who ended a run is said by the watchdog, not by a person.
         assert set(template["takes"]) | asked == set(only) - {"run_ended_by"}, name
 
 

@@ -24,7 +24,7 @@ INPUTS: dict[str, dict[str, Any]] = {
     "training_mode": {},
     "aws_region": {},
     "spot_instance_volume_gb": {"type": "int"},
-    "run_guard": {"type": "bool"},
+    "run_watchdog": {"type": "bool"},
     "run_report_smtp_password": {"no_log": True},
 }
 #: What nobody may read in the output.
@@ -142,7 +142,7 @@ def variables(**more: Any) -> dict[str, Any]:
             "awx_variables.spot_instance_volume_gb='large' is no whole number",
         ),
         (variables(spot_instance_volume_gb=0), "awx_variables.spot_instance_volume_gb=0 is too small"),
-        (variables(run_guard="perhaps"), "awx_variables.run_guard='perhaps' is no boolean"),
+        (variables(run_watchdog="perhaps"), "awx_variables.run_watchdog='perhaps' is no boolean"),
         (variables(run_report_smtp_password="p"), "awx_variables.run_report_smtp_password is a secret"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The guard ends SSM sessions whose worker stands still, and no others."""
+"""The watchdog ends SSM sessions whose worker stands still, and no others."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ os.close(writer)
 
 
 @pytest.fixture(scope="module")
-def guard() -> ModuleType:
+def watchdog() -> ModuleType:
     module = importlib.import_module("ansible_collections.spot_train.core.plugins.module_utils.runs.watchdog")
     return module
 
@@ -65,13 +65,15 @@ def watch(sessions: Any, workers: list[int], seconds: float, expected: int = 0) 
 
 
 def test_a_session_whose_worker_waits_for_the_rest_of_a_line_is_found_and_its_end_lets_the_worker_go(
-    guard: ModuleType, worker: Any
+    watchdog: ModuleType, worker: Any
 ) -> None:
     process, session = worker(SESSION, READS_A_LINE)
     other, _ = worker(SESSION, LOOKS_FOR_OUTPUT)
     local, _ = worker(OTHER, READS_A_LINE)
 
-    found = watch(guard.HungSessions(LIMIT), [process.pid, other.pid, local.pid], 2 * guard.HUNG_LOOK_SECONDS + 1, 1)
+    found = watch(
+        watchdog.HungSessions(LIMIT), [process.pid, other.pid, local.pid], 2 * watchdog.HUNG_LOOK_SECONDS + 1, 1
+    )
 
     assert found == {session}
     os.kill(session, signal.SIGTERM)
@@ -79,16 +81,16 @@ def test_a_session_whose_worker_waits_for_the_rest_of_a_line_is_found_and_its_en
     assert other.poll() is None
 
 
-def test_a_worker_that_was_stopped_at_the_terminal_is_left_alone(guard: ModuleType, worker: Any) -> None:
+def test_a_worker_that_was_stopped_at_the_terminal_is_left_alone(watchdog: ModuleType, worker: Any) -> None:
     process, _ = worker(SESSION, READS_A_LINE)
     process.send_signal(signal.SIGSTOP)
 
-    assert watch(guard.HungSessions(LIMIT), [process.pid], 2 * guard.HUNG_LOOK_SECONDS + 1) == set()
+    assert watch(watchdog.HungSessions(LIMIT), [process.pid], 2 * watchdog.HUNG_LOOK_SECONDS + 1) == set()
 
 
-def test_a_worker_that_has_ended_is_nothing_to_look_at(guard: ModuleType) -> None:
+def test_a_worker_that_has_ended_is_nothing_to_look_at(watchdog: ModuleType) -> None:
     process = subprocess.Popen(["true"])
     process.wait()
 
-    assert guard.HungSessions(LIMIT).find([process.pid]) == []
-    assert guard.switches_of(process.pid) is None
+    assert watchdog.HungSessions(LIMIT).find([process.pid]) == []
+    assert watchdog.switches_of(process.pid) is None

@@ -50,8 +50,8 @@ def _gone(event: str, stage: Stage, *parameters: str) -> Seen:
 def _torn(stage: Stage) -> Seen:
     seen = _gone("unreachable", stage, "torn=true")
     assert seen.run is not None and seen.run.folder is not None
-    guard = (seen.run.folder / "guard.log").read_text()
-    seen.check("nothing has moved in an SSM session" in guard, "the connection did not hang, as it was to")
+    watchdog = (seen.run.folder / "watchdog.log").read_text()
+    seen.check("nothing has moved in an SSM session" in watchdog, "the connection did not hang, as it was to")
     return seen
 
 

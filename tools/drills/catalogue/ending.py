@@ -6,7 +6,7 @@ import time
 
 from tests.support.cloud import specification
 from tests.support.stage import Stage
-from tools.drills.catalogue.layers import WITHOUT_GUARD, WITHOUT_SCHEDULE
+from tools.drills.catalogue.layers import WITHOUT_SCHEDULE, WITHOUT_WATCHDOG
 from tools.drills.catalogue.signals import PHASES, PREFLIGHT
 from tools.drills.drill import FAILED, Drill, Expected, Seen, end_by_hand, finish
 
@@ -25,7 +25,7 @@ def _refused_for_ever(stage: Stage) -> Seen:
     """Nothing but the dead-man switch can end it; what else is left is swept once terminating works again."""
     stage.fault(*REFUSED)
     run = stage.play(
-        *PREFLIGHT, *WITHOUT_GUARD, *WITHOUT_SCHEDULE, "-e", f"spot_instance_lease_minutes={LEASE_MINUTES}",
+        *PREFLIGHT, *WITHOUT_WATCHDOG, *WITHOUT_SCHEDULE, "-e", f"spot_instance_lease_minutes={LEASE_MINUTES}",
         settings={"folds": 1},
     )  # fmt: skip
     stage.wait_for_instance(run)

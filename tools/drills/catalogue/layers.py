@@ -11,7 +11,7 @@ from tests.support.stage import Stage
 from tools.drills.catalogue.signals import PHASES
 from tools.drills.drill import FAILED, Drill, Expected, Seen, end_by_hand, finish
 
-WITHOUT_GUARD = ("-e", "run_guard=false")
+WITHOUT_WATCHDOG = ("-e", "run_watchdog=false")
 WITHOUT_SCHEDULE = ("-e", "spot_instance_expiry_role=")
 #: In minutes: a lease that lasts until a run is in a phase, on a loaded machine too; and one that outlasts every drill.
 SHORT = {"request": 1, "preflight": 2, "training": 2}
@@ -31,8 +31,8 @@ def _lease_seconds(phase: str) -> float:
 
 
 def _only(phase: str, arguments: tuple[str, ...], wait: Callable[[Stage, float], None], stage: Stage) -> Seen:
-    """Kill a run without a guard in a phase, let one layer end its instance, and have the reaper sweep the rest."""
-    run = PHASES[phase].start(stage, *WITHOUT_GUARD, *arguments)
+    """Kill a run without a watchdog in a phase, let one layer end its instance, and have the reaper sweep the rest."""
+    run = PHASES[phase].start(stage, *WITHOUT_WATCHDOG, *arguments)
     stage.wait_for_instance(run, ("pending", "running"))
     since = time.monotonic()
     run.kill(signal.SIGKILL)
@@ -60,9 +60,9 @@ def _reap_until_gone(stage: Stage, seconds: float) -> None:
 
 
 def _failing(stage: Stage) -> Seen:
-    """A step that fails, without guard or schedule, and a dead-man switch that is far off."""
+    """A step that fails, without watchdog or schedule, and a dead-man switch that is far off."""
     run = stage.play(
-        "-e", "preflight_only=true", "-e", "preflight_seconds=3", *WITHOUT_GUARD, *WITHOUT_SCHEDULE,
+        "-e", "preflight_only=true", "-e", "preflight_seconds=3", *WITHOUT_WATCHDOG, *WITHOUT_SCHEDULE,
         *_lease(LONG, LONG), settings={"preflight_seconds": 60},
     )  # fmt: skip
     run.wait_for_task("terminate")
@@ -83,7 +83,7 @@ def _drill(layer: str, phase: str) -> Drill:
     wait, arguments = _alone(layer, phase)
     return Drill(
         name=f"only-{layer.replace(' ', '-')}-{phase}",
-        broken="SIGKILL; no guard, and no other layer",
+        broken="SIGKILL; no watchdog, and no other layer",
         when=phase,
         expected=Expected("interrupted", (137,), gone_within=_lease_seconds(phase)),
         act=functools.partial(_only, phase, arguments, wait),
@@ -94,7 +94,7 @@ def _drill(layer: str, phase: str) -> Drill:
 DRILLS = [_drill(layer, phase) for layer in ("dead-man switch", "reaper", "schedule") for phase in SHORT] + [
     Drill(
         name="only-playbook-preflight",
-        broken="a step fails; no guard, no schedule, dead-man switch far off",
+        broken="a step fails; no watchdog, no schedule, dead-man switch far off",
         when="preflight",
         expected=Expected("failed", FAILED, gone_within=40),
         act=_failing,

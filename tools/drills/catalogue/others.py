@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from tests.support.playbook import Stuck
 from tests.support.stage import PAST, Stage
-from tools.drills.catalogue.signals import GUARD_SECONDS, PHASES, PREFLIGHT
+from tools.drills.catalogue.signals import PHASES, PREFLIGHT, WATCHDOG_SECONDS
 from tools.drills.drill import FAILED, Drill, Expected, Seen, finish
 
 DISK_BYTES = 1 << 20
@@ -136,7 +136,7 @@ DRILLS = [
           Expected(None, FAILED, says="(?i)at once", gone_within=40), _too_many),
     Drill("reaper-twice", "two reapers at once", "reap.yml", Expected(None, (0,), gone_within=40), _reaper_twice),
     Drill("two-runs", "one of two runs is killed", "preflight",
-          Expected("interrupted", (137,), gone_within=GUARD_SECONDS), _two_runs),
+          Expected("interrupted", (137,), gone_within=WATCHDOG_SECONDS), _two_runs),
     Drill("clock", "the controller's clock is an hour ahead", "the whole run",
           Expected("failed", FAILED, says="(?i)clock"), _wrong_clock),
     Drill("clock-reaper", "the controller's clock is 200 s ahead", "reap.yml", Expected(None, (0,)), _skewed_lease),

@@ -1,4 +1,4 @@
-"""The playbook's process group gets a signal, in each step; the guard ends the instance."""
+"""The playbook's process group gets a signal, in each step; the watchdog ends the instance."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tests.support.stage import Stage
 from tools.drills.drill import Drill, Expected, Seen
 
 #: The promise: so long after `ansible-playbook` has died the instance is gone.
-GUARD_SECONDS = 10.0
-#: A launch that is under way when the playbook dies: the guard has to find the instance that comes of it.
+WATCHDOG_SECONDS = 10.0
+#: A launch that is under way when the playbook dies: the watchdog has to find the instance that comes of it.
 LAUNCH_MILLISECONDS = 1500
-#: Of a Ctrl-C Ansible makes 99, or an error of its own (1, 250), Python 130, and the guard 137 where nobody else does.
+#: After Ctrl-C Ansible exits with 99 or an error of its own (1, 250), Python with 130; the watchdog causes 137.
 CODES = {signal.SIGINT: (99, 130, 1, 250, 137), signal.SIGTERM: (143,), signal.SIGKILL: (137,)}
 PREFLIGHT = ("-e", "preflight_only=true")
 TRAINING = ("-e", "training_mode=full")
@@ -69,10 +69,10 @@ DRILLS = [
         name=f"{number.name.lower()}-{name}",
         broken=f"{number.name} to the playbook's process group",
         when=name,
-        expected=Expected("interrupted", CODES[number], gone_within=GUARD_SECONDS),
+        expected=Expected("interrupted", CODES[number], gone_within=WATCHDOG_SECONDS),
         act=functools.partial(_hit, phase, number),
         fast=(number, name) in ((signal.SIGKILL, "request"), (signal.SIGTERM, "training")),
-        layer="guard",
+        layer="watchdog",
     )
     for number in CODES
     for name, phase in PHASES.items()

@@ -103,7 +103,7 @@ def test_a_cut_in_the_middle_of_a_command_runs_it_once_and_gives_its_output(sess
 def test_a_network_that_is_gone_in_the_middle_of_a_line_holds_the_connection_until_its_plugin_is_ended(
     sessions: Any, connection: Any, eventually: Callable[[Callable[[], object]], None]
 ) -> None:
-    """Why the guard of a run ends sessions: the limit of the stock connection does not hold there."""
+    """Why the watchdog of a run ends sessions: the limit of the stock connection does not hold there."""
     isolated = threading.Event()
     outcome: list[tuple[int, str]] = []
 
@@ -114,7 +114,7 @@ def test_a_network_that_is_gone_in_the_middle_of_a_line_holds_the_connection_unt
     waiting.start()
     assert isolated.wait(30)
     waiting.join(13)  # the limit in whole seconds, and one look of a second more
-    assert outcome == [], "the connection plugin reads with a limit now: the guard need not end sessions"
+    assert outcome == [], "the connection plugin reads with a limit now: the watchdog need not end sessions"
     connection.session_manager.session.terminate()
     eventually(lambda: outcome)  # of its second attempt, in a session of its own
     assert outcome == [(0, "x" * 3000)]

@@ -1,4 +1,4 @@
-"""The guard of a run: a process outside the playbook that ends what the run has, should the playbook be killed."""
+"""The watchdog of a run: a process outside the playbook that ends what the run has, should the playbook be killed."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 DOCUMENTATION = r"""
-module: run_guard
+module: watchdog
 short_description: Have a process outside the playbook watch over a run
 description:
   - V(started) starts a process in a session of its own that waits for the end of this C(ansible-playbook). Where the
     run is not closed by then, whatever signal ended the playbook, it ends what carries the tags of the run and has
-    C(playbooks/terminate.yml) write receipt and report. It writes to C(guard.log) in the folder of the run.
+    C(playbooks/terminate.yml) write receipt and report. It writes to C(watchdog.log) in the folder of the run.
   - It ends an SSM session in which nothing moves for twice the time that C(ansible_aws_ssm_timeout) gives a command;
     the connection plugin would wait for it for ever, and so would the playbook.
   - V(closed) says that the run has ended and reported by itself, and lets the process go.
@@ -74,7 +74,7 @@ def report_command(run: Mapping[str, Any]) -> list[str]:
     for secret in context.CLIARGS.get("vault_ids") or ():
         command += ["--vault-id", secret]
     names = ("run_id", "runs_dir", "project", "aws_region", "transport_bucket")
-    given = {**{name: run[name] for name in names}, "run_ended_by": "the guard"}
+    given = {**{name: run[name] for name in names}, "run_ended_by": "the watchdog"}
     return [*command, "-e", json.dumps(given)]
 
 
@@ -95,7 +95,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         variables = task_vars or {}
         run = self._templar.template(variables.get("run") or {})
         if not run.get("run_dir"):
-            raise AnsibleActionFail("run_guard needs the fact run, with the folder of the run")
+            raise AnsibleActionFail("watchdog needs the fact run, with the folder of the run")
         folder = Path(run["run_dir"])
         if arguments["state"] == "closed":
             self._close(folder)
@@ -123,9 +123,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             "config": constants.CONFIG_FILE,
             "session_seconds": session_seconds,
         }
-        log = folder / "guard.log"
+        log = folder / "watchdog.log"
         with log.open("ab") as output:
-            guard = subprocess.Popen(
+            watchdog = subprocess.Popen(
                 [sys.executable, "-m", PROGRAM, json.dumps(settings)],
                 env={
                     **os.environ,
@@ -138,23 +138,23 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        (folder / "guard.pid").write_text(str(guard.pid))
+        (folder / "watchdog.pid").write_text(str(watchdog.pid))
         deadline = time.monotonic() + START_SECONDS
         while "watching" not in (told := log.read_text(errors="replace")):
-            if guard.poll() is not None or time.monotonic() > deadline:
+            if watchdog.poll() is not None or time.monotonic() > deadline:
                 last = (told.strip().splitlines() or ["it says nothing"])[-1]
-                guard.kill()
+                watchdog.kill()
                 raise AnsibleActionFail(
-                    f"The guard of the run did not start: {last}. See {log}; -e run_guard=false does without it"
+                    f"The watchdog of the run did not start: {last}. See {log}; -e run_watchdog=false does without it"
                 )
             time.sleep(0.05)
-        return guard.pid
+        return watchdog.pid
 
     def _close(self, folder: Path) -> None:
-        """Mark the run as closed, and let its guard go."""
+        """Mark the run as closed and stop its watchdog."""
         (folder / "closed").touch()
         try:
-            pid = int((folder / "guard.pid").read_text())
+            pid = int((folder / "watchdog.pid").read_text())
             command = Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
         except (OSError, ValueError):
             return  # there is none, or this system does not tell: it sees the mark when the playbook ends

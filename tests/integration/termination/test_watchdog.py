@@ -1,4 +1,4 @@
-"""The guard: when ansible-playbook dies by any signal, what the run has is gone within seconds, and reported."""
+"""The watchdog: when ansible-playbook dies by any signal, what the run has is gone within seconds, and reported."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ PROMISED_SECONDS = 10
 BINARIES = {"2.19": ROOT / ".venv" / "bin", "2.21": ROOT / ".venv-2.21" / "bin"}
 TASKS: list[dict[str, Any]] = [
     {"name": "Name the run", "ansible.builtin.set_fact": {"run": "{{ given }}"}},
-    {"name": "Begin", "run_guard": {"state": "started"}},
+    {"name": "Begin", "spot_train.core.watchdog": {"state": "started"}},
     {"name": "Work", "ansible.builtin.command": {"argv": "{{ work }}"}},
-    {"name": "End", "run_guard": {"state": "closed"}, "when": "closes"},
+    {"name": "End", "spot_train.core.watchdog": {"state": "closed"}, "when": "closes"},
 ]
 LAUNCH = """
 import json, sys, time, boto3
@@ -39,7 +39,7 @@ ec2.run_instances(**json.loads(sys.argv[2]))
 
 @dataclass
 class Play:
-    """A small playbook with a guard, in a process group of its own as under a terminal or AWX."""
+    """A small playbook with a watchdog, in a process group of its own as under a terminal or AWX."""
 
     cloud: Cloud
     folder: Path
@@ -48,7 +48,7 @@ class Play:
     process: subprocess.Popen[bytes] = field(init=False)
 
     def start(self, work: list[str], closes: bool = True) -> None:
-        """Start it and come back when the guard watches and the work has begun."""
+        """Start it and come back when the watchdog watches and the work has begun."""
         run_dir = self.folder / self.run_id
         run_dir.mkdir()
         given = {
@@ -87,14 +87,14 @@ class Play:
 
     @property
     def log(self) -> str:
-        return (self.folder / self.run_id / "guard.log").read_text()
+        return (self.folder / self.run_id / "watchdog.log").read_text()
 
     @property
-    def guard(self) -> int:
-        return int((self.folder / self.run_id / "guard.pid").read_text())
+    def watchdog(self) -> int:
+        return int((self.folder / self.run_id / "watchdog.pid").read_text())
 
-    def guard_has_gone(self) -> bool:
-        path = Path(f"/proc/{self.guard}/stat")
+    def watchdog_has_gone(self) -> bool:
+        path = Path(f"/proc/{self.watchdog}/stat")
         return not path.exists() or path.read_text().rpartition(")")[2].split()[0] == "Z"
 
     def receipt(self) -> dict[str, Any]:
@@ -103,20 +103,20 @@ class Play:
 
 @pytest.fixture
 def play(cloud: Cloud, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[[str], Play]]:
-    """Makes playbooks; they, and their guards, have gone at the end."""
+    """Makes playbooks; they, and their watchdogs, have gone at the end."""
     made: list[Play] = []
 
     def make(core: str = "2.19") -> Play:
         if not (BINARIES[core] / "ansible-playbook").exists():
             pytest.skip(f"no environment with ansible-core {core} here")
-        made.append(Play(cloud, tmp_path, f"guard-{time.monotonic_ns()}", BINARIES[core]))
+        made.append(Play(cloud, tmp_path, f"watchdog-{time.monotonic_ns()}", BINARIES[core]))
         return made[-1]
 
     yield make
     cloud.account.local_aws("fault", "clear")
     for each in made:
         each.process.wait(60)
-        cloud.wait_for(each.guard_has_gone, 60)
+        cloud.wait_for(each.watchdog_has_gone, 60)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_whatever_signal_ends_the_playbook_its_instance_is_gone_within_seconds_a
 ) -> None:
     one = play(core)
     instance, other = one.launch(), cloud.launch(tags_of_run("somebody-elses"))
-    # The worker outlives the playbook: for a while, or until the guard kills it.
+    # The worker outlives the playbook: for a while, or until the watchdog kills it.
     one.start(["sleep", "60" if (core, number) == ("2.19", signal.SIGKILL) else "8"])
 
     begun = time.monotonic()
@@ -138,14 +138,14 @@ def test_whatever_signal_ends_the_playbook_its_instance_is_gone_within_seconds_a
     ending = time.monotonic() - begun
     cloud.wait_for(lambda: cloud.state(instance) == "terminated")
     gone = time.monotonic() - begun
-    cloud.wait_for(one.guard_has_gone, 90)
+    cloud.wait_for(one.watchdog_has_gone, 90)
     print(f"core {core}, {number.name}: ending after {ending:.2f} s, gone after {gone:.2f} s")
 
     assert gone < PROMISED_SECONDS + busy_seconds(PROMISED_SECONDS)
     assert f"removed instance {instance}" in one.log
     receipt = one.receipt()
     assert receipt["outcome"] == "interrupted"
-    assert "the run was ended by the guard" in receipt["error"]
+    assert "the run was ended by the watchdog" in receipt["error"]
     assert (one.folder / one.run_id / "report.html").exists()
     assert cloud.state(other) == "running"
     assert (one.folder / one.run_id / "interrupted").exists() == (number == signal.SIGINT)
@@ -163,7 +163,7 @@ def test_a_playbook_that_does_not_end_after_ctrl_c_is_killed_and_its_instance_go
     (one.folder / one.run_id / "interrupted").touch()
     cloud.wait_for(lambda: cloud.state(instance) == "terminated")
     gone = time.monotonic() - begun
-    cloud.wait_for(one.guard_has_gone, 90)
+    cloud.wait_for(one.watchdog_has_gone, 90)
 
     assert gone < PROMISED_SECONDS + busy_seconds(PROMISED_SECONDS)
     assert one.process.wait(60) == -signal.SIGKILL
@@ -189,7 +189,7 @@ def test_what_an_orphaned_worker_still_launches_is_ended_too(
 
     time.sleep(1)
     one.kill(signal.SIGKILL)
-    cloud.wait_for(one.guard_has_gone, 90)
+    cloud.wait_for(one.watchdog_has_gone, 90)
 
     filters = [{"Name": "tag:run_id", "Values": [one.run_id]}]
     found = cloud.ec2.describe_instances(Filters=filters)["Reservations"]
@@ -204,7 +204,7 @@ def test_a_run_that_was_closed_is_left_alone(play: Callable[[str], Play], cloud:
     one.start(["sleep", "3"])
 
     assert one.process.wait(60) == 0
-    cloud.wait_for(one.guard_has_gone)
+    cloud.wait_for(one.watchdog_has_gone)
 
     assert cloud.state(instance) == "running"
     assert len(one.log.splitlines()) == 1
@@ -218,20 +218,20 @@ def test_a_playbook_that_ends_without_closing_the_run_has_it_ended(play: Callabl
     one.start(["sleep", "3"], closes=False)
 
     assert one.process.wait(60) == 0
-    cloud.wait_for(one.guard_has_gone, 60)
+    cloud.wait_for(one.watchdog_has_gone, 60)
 
     assert cloud.state(instance) == "terminated"
 
 
-def test_the_guard_does_not_go_before_the_run_is_closed(play: Callable[[str], Play], cloud: Cloud) -> None:
+def test_the_watchdog_does_not_go_before_the_run_is_closed(play: Callable[[str], Play], cloud: Cloud) -> None:
     one = play("2.19")
     instance = one.launch()
     one.start(["sleep", "8"])
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        os.kill(one.guard, number)
+        os.kill(one.watchdog, number)
     time.sleep(0.5)
-    assert not one.guard_has_gone()
+    assert not one.watchdog_has_gone()
 
     one.kill(signal.SIGKILL)
     cloud.wait_for(lambda: cloud.state(instance) == "terminated")
@@ -250,5 +250,5 @@ def test_a_termination_that_is_refused_is_tried_until_it_is_done(play: Callable[
     cloud.account.local_aws("fault", "clear")
 
     cloud.wait_for(lambda: cloud.state(instance) == "terminated", 60)
-    cloud.wait_for(one.guard_has_gone, 60)
+    cloud.wait_for(one.watchdog_has_gone, 60)
     assert "the run is ended" in one.log
