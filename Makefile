@@ -24,7 +24,7 @@ in_venv := PATH="$(CURDIR)/.venv/bin:$$PATH" ANSIBLE_CONFIG="$(CURDIR)/ansible.c
 
 .PHONY: setup
 setup: ## Make .venv from the lock file, where it is not up to date
-	@tools/setup.sh controller
+	@tools/setup.sh
 
 .PHONY: train
 train: setup ## Rent, check, train, promote, terminate, report
@@ -46,15 +46,15 @@ stop: ## Stop the embedded AWS
 
 .PHONY: drill
 drill: ## Break runs in every known way, show what came of each
-	@tools/drill.sh drills $(ARGS)
+	@tools/drill.sh tools.drills $(ARGS)
 
 .PHONY: soak
 soak: ## Kill N preflights, each at a random moment
-	@tools/drill.sh drills.soak --runs $(or $(N),50) --seed $(SEED) $(ARGS)
+	@tools/drill.sh tools.drills.soak --runs $(or $(N),50) --seed $(SEED) $(ARGS)
 
 .PHONY: soak-training
 soak-training: ## Kill N trainings, each at a random moment; resume them
-	@tools/drill.sh drills.training_kills --runs $(or $(N),20) --seed $(SEED) $(ARGS)
+	@tools/drill.sh tools.drills.training_kills --runs $(or $(N),20) --seed $(SEED) $(ARGS)
 
 ##@ Measure it
 

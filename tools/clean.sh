@@ -3,6 +3,6 @@
 set -eu
 
 cd "$(dirname "$0")/.."
-rm -rf .venv .venv-2.21 .venv-predictor .venv.lock .local_aws .cache \
+rm -rf .venv .venv-2.21 .venv.lock .local_aws .cache \
     .ansible .hypothesis .mypy_cache .pytest_cache .ruff_cache
 find . -name __pycache__ -type d -not -path './runs/*' -prune -exec rm -rf {} +

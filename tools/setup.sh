@@ -1,6 +1,6 @@
 #!/bin/sh
-# Finds a Python, git and curl, then makes the environments named as arguments (default: controller).
-# PYTHON=<interpreter> overrides the search. What is missing is said in one line.
+# Finds a Python, git and curl, then makes .venv, and with the argument 2.21 also .venv-2.21 (tools/setup.py).
+# PYTHON=<interpreter> overrides the search. One line lists everything that is missing.
 set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
@@ -10,8 +10,8 @@ die() {
     exit 1
 }
 
-# Prints the real path of an interpreter that this project supports, else fails. Not a shim, and not the
-# interpreter of .venv, which set-up may have to replace.
+# Prints the real path of an interpreter that this project supports, or fails: neither a shim nor the one in .venv, which
+# set-up may replace.
 supported() {
     "$1" -I -c '
 import os, sys
@@ -27,16 +27,15 @@ done
 
 python=
 if [ -n "${PYTHON:-}" ]; then
-    # Asked for by name: nothing else will do.
-    python=$(supported "$PYTHON") || missing="${missing:+$missing, }Python 3.11 to 3.13 (PYTHON=$PYTHON is none)"
+    python=$(supported "$PYTHON") || missing="${missing:+$missing, }Python 3.11 to 3.13 (not PYTHON=$PYTHON)"
 else
-    # The environment that is there keeps its Python, so that PYTHON=… need not be repeated.
+    # An existing environment keeps its Python without PYTHON=.
     for candidate in "$root/.venv/bin/python" python3 python3.13 python3.12 python3.11; do
         if python=$(supported "$candidate"); then break; fi
         python=
     done
-    [ -n "$python" ] || missing="${missing:+$missing, }Python 3.11 to 3.13 (PYTHON=<path> names one elsewhere)"
+    [ -n "$python" ] || missing="${missing:+$missing, }Python 3.11 to 3.13 (or set PYTHON=<path>)"
 fi
 [ -z "$missing" ] || die "missing: $missing"
 
-exec "$python" -I "$root/tools/environments.py" "${@:-controller}"
+exec "$python" -I "$root/tools/setup.py" "$@"

@@ -4,5 +4,5 @@ set -eu
 
 cd "$(dirname "$0")/.."
 [ -d "${LOCAL_AWS_HOME:-.local_aws}" ] || exit 0
-[ -x .venv/bin/python ] || tools/setup.sh controller
+[ -x .venv/bin/python ] || tools/setup.sh
 exec .venv/bin/python -m local_aws stop

@@ -17,7 +17,7 @@ from tools.benchmarks.embedded import Embedded
 from tools.benchmarks.scans import LOCK, ROOT, RUN_DATE, BenchmarkError
 
 BIN = ROOT / ".venv/bin"
-PREDICTOR = ROOT / ".venv-predictor/bin/predictor"
+PREDICTOR = ROOT / ".venv/bin/predictor"
 BOOT = "request"
 """The step of a run in which the instance is asked for and boots: shown apart, as it is not the preflight's."""
 

@@ -16,7 +16,7 @@ from tools.benchmarks import embedded
 from tools.benchmarks.embedded import Embedded
 
 ROOT = Path(__file__).resolve().parents[2]
-PYTHON = ROOT / ".venv-predictor/bin/python"
+PYTHON = ROOT / ".venv/bin/python"
 LOCK = ROOT / "files/predictor/requirements.lock"
 IO_THREADS_VARIABLE = "ARCTICDB_VersionStore_NumIOThreads_int"
 

@@ -29,7 +29,7 @@ from local_aws.state import reserve
 from tests.support.account import DATA_BUCKET, ROOT, EmbeddedAccount
 
 PREDICTOR = ROOT / "files" / "predictor"
-PYTHON = ROOT / ".venv-predictor" / "bin" / "python"
+PYTHON = ROOT / ".venv" / "bin" / "python"
 RUN_DATE = "2022-12-29"
 MANIFEST = "predictor/weights/meta/manifest.json"
 LOOK_SECONDS = 0.02

@@ -20,13 +20,13 @@ from tests.integration.repository.shown import SHELL_WORDS
 
 #: Modules whose parser is `_parser()`; of others the help is read.
 WITH_PARSER = {
-    "benchmarks.preflight_scan",
-    "benchmarks.train_scale",
-    "drills",
-    "drills.soak",
-    "drills.training_kills",
     "local_aws",
+    "tools.benchmarks.preflight_scan",
+    "tools.benchmarks.train_scale",
     "tools.documentation",
+    "tools.drills",
+    "tools.drills.soak",
+    "tools.drills.training_kills",
 }
 #: Those of them that are started by their `__main__`.
 PACKAGES = {"tools.drills", "local_aws", "tools.documentation"}
@@ -36,7 +36,7 @@ OPTIONS = {
     "tools/help.sh": set[str](),
     "tools/lint.sh": set[str](),
     "tools/lock.sh": {"--upgrade"},
-    "tools/setup.sh": {"controller", "core-2.21", "predictor"},
+    "tools/setup.sh": {"2.21"},
     "tools/stop.sh": set[str](),
 }
 

@@ -83,7 +83,7 @@ RUN_BY: dict[str, tuple[str, tuple[str, ...]]] = {
     "tools/lint.sh": ("tools/test.sh", ("tools/lint.sh",)),
     "tools/setup.sh": ("tools/test.sh", ("tools/setup.sh",)),
     "tools/lock.sh": (
-        "tests/integration/repository/test_setup.py::test_make_lock_pins_what_there_is_with_its_hash_and_upgrades_when_asked",
+        "tests/integration/repository/test_setup.py::test_lock_pins_hashes_and_upgrades_on_request",
         ("tools/lock.sh",),
     ),
     "tools/clean.sh": (
@@ -108,7 +108,7 @@ RUN_BY: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "python -m tools.policies": (
         "tests/integration/policies/test_statements.py::test_what_needs_the_statement_fails_without_it",
-        ("drills.policies",),
+        ("tools.policies",),
     ),
     "python tools/runs.py": (
         "tests/unit/terminal/test_runs.py::test_a_mode_and_a_count_choose",
@@ -251,7 +251,7 @@ def resolved(root: Path, words: list[str]) -> list[list[str]]:
             raise UnknownTargetError(f"{shlex.join(words)}: {answer.stderr.strip()}")
         recipe = [found for line in answer.stdout.splitlines() for found in commands(line)]
         # What a target stands on is set up by every one of them.
-        wanted = [found for found in recipe if found != ["tools/setup.sh", "controller"]] or recipe
+        wanted = [found for found in recipe if found != ["tools/setup.sh"]] or recipe
         return [found for each in wanted for found in resolved(root, each)]
     if program == "tools/drill.sh":
         return [["python", "-m", *rest]]

@@ -139,7 +139,6 @@ def test_clean_removes_what_was_made_and_keeps_the_runs(bare_clone: Path, clean_
     for name in (
         ".venv/bin/x",
         ".venv-2.21/x",
-        ".venv-predictor/x",
         ".mypy_cache/x",
         "tools/__pycache__/x",
         "runs/1/receipt.json",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import sysconfig
+import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -31,6 +33,11 @@ def test_every_pin_of_every_lock_file_has_a_hash_and_no_address(committed: list[
         assert options == [], lock
 
 
+def test_environment_has_the_versions_of_the_instance(root: Path) -> None:
+    ours = {str(requirement) for requirement, _ in pins(root / "requirements.lock")}
+    assert {str(requirement) for requirement, _ in pins(root / "files/predictor/requirements.lock")} <= ours
+
+
 @pytest.mark.parametrize("python", PYTHONS)
 def test_every_requirement_is_pinned_once_for_each_python(root: Path, python: str) -> None:
     environment = {"python_version": python, "python_full_version": f"{python}.4", "sys_platform": "linux"}
@@ -38,9 +45,9 @@ def test_every_requirement_is_pinned_once_for_each_python(root: Path, python: st
     for requirement, _ in pins(root / "requirements.lock"):
         if applies(requirement, environment):
             pinned.setdefault(requirement.name, []).append(str(requirement.specifier).removeprefix("=="))
-    for wanted in requirements(root / "requirements.in"):
+    for wanted in requirements(root):
         if applies(wanted, environment):
-            versions = pinned.get(wanted.name.lower(), [])
+            versions = pinned.get(wanted.name.lower().replace("_", "-"), [])
             assert len(versions) == 1, f"{wanted} on Python {python}: {versions}"
             assert wanted.specifier.contains(versions[0], prereleases=True), f"{wanted}: {versions[0]} is locked"
 
@@ -125,12 +132,13 @@ def applies(requirement: Requirement, environment: Mapping[str, str]) -> bool:
     return requirement.marker is None or requirement.marker.evaluate(dict(environment))
 
 
-def requirements(path: Path) -> Iterator[Requirement]:
-    """Yield the requirements of an .in file."""
-    for line in path.read_text(encoding="utf-8").splitlines():
-        text = line.partition("#")[0].strip()
-        if text:
-            yield Requirement(text)
+def requirements(root: Path) -> Iterator[Requirement]:
+    """Yield what pyproject.toml and the instance's packages ask for."""
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    texts = [*project["project"]["dependencies"], *itertools.chain(*project["dependency-groups"].values())]
+    lines = (root / "files/predictor/requirements.in").read_text(encoding="utf-8").splitlines()
+    texts += filter(None, (line.partition("#")[0].strip() for line in lines))
+    yield from map(Requirement, texts)
 
 
 def pins(lock: Path) -> Iterator[tuple[Requirement, str]]:

@@ -14,18 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from tools import environments
+from tools.setup import environment, uv_settings
 
 REAL_PYTHON = os.path.realpath(sys.executable)
 
 
-# --- what is missing -------------------------------------------------------------------------------------------------
+# --- requirements -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("tool", ["git", "curl"])
-def test_setup_says_in_one_line_which_tool_is_missing(
-    bare_clone: Path, clean_environ: dict[str, str], tool: str
-) -> None:
+def test_missing_tool_is_named_in_one_line(bare_clone: Path, clean_environ: dict[str, str], tool: str) -> None:
     others = {"git", "curl"} - {tool}
     answer = setup_with_path(bare_clone, clean_environ, programs(bare_clone, *others, python=(3, 12, 1)))
     assert answer.returncode == 1
@@ -34,44 +32,42 @@ def test_setup_says_in_one_line_which_tool_is_missing(
 
 
 @pytest.mark.parametrize("version", [(3, 10, 13), (3, 14, 0)])
-def test_setup_refuses_a_python_that_is_too_old_or_too_new(
+def test_unsupported_python_is_refused(
     bare_clone: Path, clean_environ: dict[str, str], version: tuple[int, int, int]
 ) -> None:
     answer = setup_with_path(bare_clone, clean_environ, programs(bare_clone, "git", "curl", python=version))
     assert answer.returncode == 1
-    assert answer.stderr == "make setup: missing: Python 3.11 to 3.13 (PYTHON=<path> names one elsewhere)\n"
+    assert answer.stderr == "make setup: missing: Python 3.11 to 3.13 (or set PYTHON=<path>)\n"
 
 
-def test_setup_names_everything_that_is_missing_at_once(bare_clone: Path, clean_environ: dict[str, str]) -> None:
+def test_everything_missing_is_listed_at_once(bare_clone: Path, clean_environ: dict[str, str]) -> None:
     answer = setup_with_path(bare_clone, clean_environ, programs(bare_clone))
     assert answer.returncode == 1
     assert answer.stderr.startswith("make setup: missing: git, curl, Python 3.11 to 3.13 ")
     assert answer.stderr.count("\n") == 1
 
 
-def test_setup_refuses_a_named_python_that_does_not_do_though_another_would(
-    bare_clone: Path, clean_environ: dict[str, str]
-) -> None:
+def test_unsupported_python_variable_is_refused(bare_clone: Path, clean_environ: dict[str, str]) -> None:
     path = programs(bare_clone, "git", "curl", python=(3, 12, 1))
     answer = setup_with_path(bare_clone, {**clean_environ, "PYTHON": "python2.7"}, path)
     assert answer.returncode == 1
-    assert answer.stderr == "make setup: missing: Python 3.11 to 3.13 (PYTHON=python2.7 is none)\n"
+    assert answer.stderr == "make setup: missing: Python 3.11 to 3.13 (not PYTHON=python2.7)\n"
 
 
 # --- making, updating, repairing -------------------------------------------------------------------------------------
 
 
-def test_a_second_setup_changes_nothing(clone: Path, offline: dict[str, str]) -> None:
+def test_second_setup_changes_nothing(clone: Path, offline: dict[str, str]) -> None:
     setup(clone, offline)
     assert tiny_version(clone) == "1.0"
     before = {path: path.lstat().st_mtime_ns for path in (clone / ".venv").rglob("*")}
     assert setup(clone, offline).stdout == ""
-    # Nor need PYTHON be said again: the environment keeps its own.
+    # The environment keeps its own Python.
     assert setup(clone, {name: value for name, value in offline.items() if name != "PYTHON"}).stdout == ""
     assert {path: path.lstat().st_mtime_ns for path in (clone / ".venv").rglob("*")} == before
 
 
-def test_an_interrupted_setup_is_done_again_from_the_start(clone: Path, offline: dict[str, str]) -> None:
+def test_interrupted_setup_starts_over(clone: Path, offline: dict[str, str]) -> None:
     lock(clone, "1.0", digest="0" * 64)
     refused = subprocess.run(["tools/setup.sh"], cwd=clone, env=offline, capture_output=True, text=True, check=False)
     assert refused.returncode == 1
@@ -84,83 +80,76 @@ def test_an_interrupted_setup_is_done_again_from_the_start(clone: Path, offline:
     assert not (clone / ".venv/half-written").exists()
 
 
-def test_a_file_whose_hash_differs_is_refused(clone: Path, offline: dict[str, str]) -> None:
+def test_wrong_hash_is_refused(clone: Path, offline: dict[str, str]) -> None:
     lock(clone, "1.0", digest="0" * 64)
     answer = subprocess.run(["tools/setup.sh"], cwd=clone, env=offline, capture_output=True, text=True, check=False)
     assert answer.returncode == 1
-    assert "DO NOT MATCH THE HASHES" in answer.stderr
-    assert answer.stderr.splitlines()[-1].startswith("make setup: installing the packages failed")
-    assert not (clone / ".venv/.stamp.json").exists()
+    assert "Hash mismatch for `tiny==1.0`" in answer.stderr
+    assert answer.stderr.splitlines()[-1] == "make setup: uv failed, see above; run make setup again"
+    assert not (clone / ".venv/.stamp").exists()
 
 
-def test_a_changed_lock_file_updates_the_environment_and_a_moved_clone_is_made_anew(
-    clone: Path, offline: dict[str, str]
-) -> None:
+def test_changed_lock_updates_the_environment(clone: Path, offline: dict[str, str]) -> None:
     setup(clone, offline)
     lock(clone, "1.1")
     assert setup(clone, offline).stdout.startswith(".venv: updating")
     assert tiny_version(clone) == "1.1"
 
+
+def test_moved_clone_gets_a_new_environment(clone: Path, offline: dict[str, str]) -> None:
+    setup(clone, offline)
     moved = clone.rename(clone.with_name("moved"))
     setup(moved, offline)
-    assert str(moved) in (moved / ".venv/bin/pip").read_text(encoding="utf-8")
+    assert str(moved) in (moved / ".venv/bin/activate").read_text(encoding="utf-8")
 
 
-def test_uv_follows_the_configuration_of_pip(clone: Path, offline: dict[str, str]) -> None:
-    # Nothing but pip's variables says where the wheel is and that no index may be asked.
-    uv = shutil.which("uv", path=os.path.dirname(sys.executable))
-    assert uv is not None, "these tests run in the environment that make setup makes"
-    (clone / ".venv/bin").mkdir(parents=True)
-    (clone / ".venv/bin/uv").symlink_to(uv)
+def test_second_environment_has_a_newer_python(clone: Path, offline: dict[str, str]) -> None:
+    output = setup(clone, offline, "2.21").stdout
+    if ".venv-2.21: skipped" in output:
+        pytest.skip("needs Python 3.12 or 3.13")
+    command = [str(clone / ".venv-2.21/bin/python"), "-I", "-c", "import sys, tiny; print(sys.version_info >= (3, 12))"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "True\n"
+
+
+def test_lock_pins_hashes_and_upgrades_on_request(clone: Path, offline: dict[str, str]) -> None:
+    setup(clone, offline)
+    groups = "".join(f'{name} = ["tiny"]\n' for name in ("collections", "dev", "docs", "execution-environment"))
+    project = '[project]\nname = "{}"\nversion = "1"\ndependencies = ["tiny"]\n'
+    (clone / "pyproject.toml").write_text(f"{project.format('spot-train')}[dependency-groups]\n{groups}")
     (clone / "files/predictor").mkdir(parents=True)
-    lock(clone, "1.1", "files/predictor/requirements.lock")
-    (clone / "files/predictor/requirements-dev.lock").touch()
-    setup(clone, offline, "predictor")
-    assert tiny_version(clone, ".venv-predictor") == "1.1"
-    installer = next((clone / ".venv-predictor/lib").glob("python*/site-packages/tiny-1.1.dist-info/INSTALLER"))
-    assert installer.read_text(encoding="utf-8").strip() == "uv"
+    (clone / "files/predictor/requirements.in").write_text("tiny\n")
+    (clone / "packages/local_aws").mkdir(parents=True)
+    extra = '[project.optional-dependencies]\nprices = ["tiny"]\n'
+    (clone / "packages/local_aws/pyproject.toml").write_text(f"{project.format('local-aws')}{extra}")
 
-
-def test_make_lock_pins_what_there_is_with_its_hash_and_upgrades_when_asked(
-    clone: Path, offline: dict[str, str], root: Path
-) -> None:
-    (clone / ".venv/bin").mkdir(parents=True)
-    (clone / ".venv/bin/uv").symlink_to(root / ".venv/bin/uv")
-    names = ["requirements", "requirements-controller", "files/predictor/requirements"]
-    names += ["files/predictor/requirements-dev"]
-    (clone / "files/predictor").mkdir(parents=True)
-    for name in names:
-        (clone / f"{name}.in").write_text("tiny\n", encoding="utf-8")
-    environ = {**offline, "UV_FIND_LINKS": offline["PIP_FIND_LINKS"], "UV_NO_INDEX": "1"}
-
+    locks = ["files/predictor/requirements.lock", "requirements.lock", "requirements-controller.lock"]
     for arguments, version in (([], "1.0"), (["--upgrade"], "1.1")):
-        command = ["tools/lock.sh", *arguments]
-        answer = subprocess.run(command, cwd=clone, env=environ, capture_output=True, text=True, check=False)
-        assert answer.returncode == 0, answer.stderr
-        assert [Path(name) for name in answer.stdout.split()] == [Path(f"{name}.lock") for name in names]
-        pinned = (clone / "requirements.lock").read_text(encoding="utf-8")
         lock(clone, version, "expected")
-        assert (clone / "expected").read_text(encoding="utf-8") in pinned
-        assert str(clone) not in pinned
+        if not arguments:
+            lock(clone, "1.0", locks[0])
+        command = ["tools/lock.sh", *arguments]
+        answer = subprocess.run(command, cwd=clone, env=offline, capture_output=True, text=True, check=False)
+        assert answer.returncode == 0, answer.stderr
+        assert answer.stdout.split() == locks
+        for name in locks:
+            text = (clone / name).read_text(encoding="utf-8")
+            assert (clone / "expected").read_text(encoding="utf-8") in text
+            assert str(clone) not in text
 
 
-def test_an_unknown_environment_is_an_error(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert environments.main(["controler"], tmp_path) == 1
-    assert "unknown environment 'controler'" in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_the_environment_holds_this_project_and_its_plugin(root: Path) -> None:
-    program = "import local_aws, pathlib; print(pathlib.Path(local_aws.__file__).parent.parent)"
-    told = subprocess.run([sys.executable, "-I", "-c", program], capture_output=True, text=True, check=True).stdout
-    assert Path(told.strip()) == root
+def test_environment_holds_both_packages_and_the_plugin(root: Path) -> None:
+    program = "import local_aws, predictor; print(local_aws.__file__, predictor.__file__, sep='\\n')"
+    output = subprocess.run([sys.executable, "-I", "-c", program], capture_output=True, text=True, check=True).stdout
+    sources = [Path(line).parent.parent for line in output.splitlines()]
+    assert sources == [root / "packages/local_aws/src", root / "files/predictor/src"]
     assert Path(sys.executable).with_name("session-manager-plugin").exists()
 
 
-# --- pip's settings, translated --------------------------------------------------------------------------------------
+# --- pip's settings for uv -------------------------------------------------------------------------------------------
 
 
-def test_a_variable_beats_a_section_of_pip_conf_and_both_reach_uv() -> None:
+def test_pip_variables_and_sections_reach_uv(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
     listed = "\n".join(
         (
             ":env:.index-url='https://env.example/simple'",
@@ -171,8 +160,7 @@ def test_a_variable_beats_a_section_of_pip_conf_and_both_reach_uv() -> None:
             "install.find-links='/wheels /more'",
         )
     )
-    settings = environments.uv_settings(listed, {"HOME": "/"}, Path("unused"))
-    assert settings == {
+    assert uv_settings(listed) == {
         "SSL_CERT_FILE": "/etc/ssl/company.pem",
         "UV_DEFAULT_INDEX": "https://env.example/simple",
         "UV_FIND_LINKS": "/wheels,/more",
@@ -181,28 +169,18 @@ def test_a_variable_beats_a_section_of_pip_conf_and_both_reach_uv() -> None:
         "UV_NO_PROGRESS": "1",
         "UV_PYTHON_DOWNLOADS": "never",
         "UV_SYSTEM_CERTS": "1",
-        **({} if os.access("/", os.W_OK) else {"UV_CACHE_DIR": "unused"}),
     }
 
 
-def test_what_the_user_says_to_uv_stays() -> None:
-    environ = {"HOME": "/", "UV_DEFAULT_INDEX": "https://mine.example/simple"}
-    settings = environments.uv_settings("global.index-url='https://pip.example/simple'", environ, Path("unused"))
-    assert "UV_DEFAULT_INDEX" not in settings
+def test_unwritable_home_moves_the_cache_into_the_clone(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
+    monkeypatch.setenv("HOME", "/nonexistent")
+    assert uv_settings("")["UV_CACHE_DIR"] == str(root / ".cache/uv")
 
 
-def test_without_a_cache_to_write_to_the_clone_keeps_it(tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    home.touch()
-    settings = environments.uv_settings("", {"HOME": str(home)}, tmp_path / "clone/.cache/uv")
-    assert settings["UV_CACHE_DIR"] == str(tmp_path / "clone/.cache/uv")
-
-
-def test_the_pin_of_one_package_is_cut_out_with_its_hashes() -> None:
-    pin = "uv==1 \\\n    --hash=sha256:bb \\\n    --hash=sha256:cc\n"
-    text = f"# made by uv\nuv-build==2 \\\n    --hash=sha256:aa\n{pin}zip==3\n"
-    assert environments.pinned(text, "uv") == pin
-    assert environments.pinned(text, "zi") is None
+def test_uv_variables_win_over_pip_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_INDEX_URL", "https://pip.example/simple")
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "https://mine.example/simple")
+    assert environment()["UV_DEFAULT_INDEX"] == "https://mine.example/simple"
 
 
 # --- helpers ---------------------------------------------------------------------------------------------------------
@@ -210,10 +188,12 @@ def test_the_pin_of_one_package_is_cut_out_with_its_hashes() -> None:
 
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with two versions of a package of one file."""
+    """A folder with two versions of a package of one file, and a script for uv."""
     folder = tmp_path_factory.mktemp("wheels")
     for version in ("1.0", "1.1"):
-        build_wheel(folder, version)
+        build_wheel(folder, "tiny", version, {"tiny.py": f'version = "{version}"\n'})
+    uv = shutil.which("uv", path=os.path.dirname(sys.executable))
+    build_wheel(folder, "uv", "1.0", {"uv-1.0.data/scripts/uv": f'#!/bin/sh\nexec "{uv}" "$@"\n'})
     return folder
 
 
@@ -232,7 +212,7 @@ def offline(clean_environ: dict[str, str], wheels: Path) -> dict[str, str]:
 
 @pytest.fixture
 def clone(bare_clone: Path, wheels: Path) -> Path:
-    """A clone whose lock file pins version 1.0, and no uv."""
+    """A clone whose lock file pins version 1.0, and a uv that hands over to this environment's."""
     (bare_clone / "wheels").symlink_to(wheels)
     lock(bare_clone, "1.0")
     return bare_clone
@@ -240,27 +220,36 @@ def clone(bare_clone: Path, wheels: Path) -> Path:
 
 def lock(clone: Path, version: str, name: str = "requirements.lock", digest: str | None = None) -> None:
     """Pin the package in a lock file, with its real hash or another."""
-    wheel = clone / "wheels" / f"tiny-{version}-py3-none-any.whl"
+    pins = [pin(clone, "tiny", version, digest)]
+    if name == "requirements.lock":
+        pins.append(pin(clone, "uv", "1.0"))
+    (clone / name).write_text("".join(pins), encoding="utf-8")
+
+
+def pin(clone: Path, name: str, version: str, digest: str | None = None) -> str:
+    wheel = clone / "wheels" / f"{name}-{version}-py3-none-any.whl"
     digest = digest or hashlib.sha256(wheel.read_bytes()).hexdigest()
-    (clone / name).write_text(f"tiny=={version} \\\n    --hash=sha256:{digest}\n", encoding="utf-8")
+    return f"{name}=={version} \\\n    --hash=sha256:{digest}\n"
 
 
-def build_wheel(folder: Path, version: str) -> None:
+def build_wheel(folder: Path, name: str, version: str, content: dict[str, str]) -> None:
     """Write a wheel by hand (https://packaging.python.org/en/latest/specifications/binary-distribution-format/)."""
-    info = f"tiny-{version}.dist-info"
+    info = f"{name}-{version}.dist-info"
     files = {
-        "tiny.py": f'version = "{version}"\n',
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: tiny\nVersion: {version}\n",
+        **content,
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     record = ""
-    for name, text in files.items():
+    for path, text in files.items():
         digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).decode().rstrip("=")
-        record += f"{name},sha256={digest},{len(text)}\n"
+        record += f"{path},sha256={digest},{len(text)}\n"
     files[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n"
-    with zipfile.ZipFile(folder / f"tiny-{version}-py3-none-any.whl", "w") as archive:
-        for name, text in files.items():
-            archive.writestr(name, text)
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as archive:
+        for path, text in files.items():
+            entry = zipfile.ZipInfo(path)
+            entry.external_attr = 0o100755 << 16  # pip keeps the mode of a script.
+            archive.writestr(entry, text)
 
 
 def setup(clone: Path, environ: dict[str, str], *names: str) -> subprocess.CompletedProcess[str]:

@@ -1,1 +1,1 @@
-"""What is measured, each in a process of its own, with the packages of an instance (.venv-predictor)."""
+"""What is measured, each in a process of its own, with the packages of an instance."""
