@@ -76,8 +76,7 @@ FILES
   runs/latest/        receipt.json, report.html and logs of the newest run
   .local_aws/         state and ledger of the embedded AWS
   .cache/site/        the documentation, after make docs
-  .venv/              what make setup makes; .venv-2.21/ and
-                      .venv-predictor/ are of the tests and benchmarks
+  .venv/              what make setup makes; tests add .venv-2.21/
   group_vars/         inputs for good: local.yml, aws.yml
 
 ENVIRONMENT

@@ -4,7 +4,7 @@
 set -eu
 
 cd "$(dirname "$0")/.."
-tools/setup.sh controller predictor
+tools/setup.sh
 PATH="$PWD/.venv/bin:$PATH"
 export PATH
 export ANSIBLE_CONFIG="$PWD/ansible.cfg" ANSIBLE_HOME="$PWD/.ansible"
@@ -35,9 +35,8 @@ check ruff-format ruff format --check --quiet .
 # shellcheck disable=SC2046  # A list of paths without blanks.
 check mypy mypy $(python_sources)
 if [ -d files/predictor/src ]; then
-    # Its libraries are in its own environment.
     check mypy-predictor env MYPYPATH=files/predictor/src \
-        mypy --python-executable .venv-predictor/bin/python files/predictor/src tests/predictor tools/benchmarks/instance
+        mypy files/predictor/src tests/predictor tools/benchmarks/instance
 fi
 check shellcheck shellcheck tools/*.sh .ci/run
 check yamllint yamllint --strict .

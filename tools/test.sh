@@ -1,12 +1,12 @@
 #!/bin/sh
-# Everything, from nothing: the environments, the linters beside the predictor's tests in its own environment, then all
+# Everything, from nothing: the environments, the linters beside the predictor's tests, then all
 # other tests.
 # TESTS=<files> runs only those, without the linters. Arguments go to pytest.
 # The last line is pytest's summary; a failure anywhere makes the exit code 1.
 set -eu
 
 cd "$(dirname "$0")/.."
-tools/setup.sh controller core-2.21 predictor
+tools/setup.sh 2.21
 tools/faketime.sh
 PATH="$PWD/.venv/bin:$PATH"
 export PATH
@@ -52,7 +52,7 @@ fi
 
 # shellcheck disable=SC2086  # Lists of paths.
 if [ -n "$predictor_tests" ]; then
-    run_pytest .venv-predictor/bin/python -m pytest -n 2 --dist loadfile $predictor_tests "$@"
+    run_pytest .venv/bin/python -m pytest -n 2 --dist loadfile $predictor_tests "$@"
 fi
 if [ -n "${lint:-}" ]; then
     wait "$lint" || failed=1

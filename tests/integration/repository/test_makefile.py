@@ -194,8 +194,7 @@ def test_make_test_fails_when_there_is_no_test(bare_clone: Path, clean_environ: 
 
 def prepare_tests(clone: Path, lint: int, main: str, predictor: str) -> None:
     """Give a clone two tests, a linter that ends with a given code, and this interpreter as its environments."""
-    for environment in (".venv", ".venv-predictor"):
-        executable(clone / environment / "bin/python", f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    executable(clone / ".venv/bin/python", f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     executable(clone / "tools/setup.sh", "#!/bin/sh\n")
     executable(clone / "tools/lint.sh", f"#!/bin/sh\nexit {lint}\n")
     (clone / "tests/predictor").mkdir(parents=True)
