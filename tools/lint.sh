@@ -27,7 +27,8 @@ check() {
 python_sources() {
     # Through the link, so that the collection's modules have the names by which they are imported.
     find collections/ansible_collections/spot_train/core/plugins/ docs files/instance tools tests packages -name '*.py' \
-        -not -path 'tests/predictor/*' -not -path 'tools/benchmarks/instance/*' 2>/dev/null
+        -not -path 'tests/*/predictor/*' -not -path tests/support/predictor.py \
+        -not -path 'tools/benchmarks/instance/*' 2>/dev/null
 }
 
 check ruff ruff check --quiet .
@@ -36,7 +37,8 @@ check ruff-format ruff format --check --quiet .
 check mypy mypy $(python_sources)
 if [ -d files/predictor/src ]; then
     check mypy-predictor env MYPYPATH=files/predictor/src \
-        mypy files/predictor/src tests/predictor tools/benchmarks/instance
+        mypy files/predictor/src tests/unit/predictor tests/integration/predictor \
+        tests/support/predictor.py tools/benchmarks/instance
 fi
 check shellcheck shellcheck tools/*.sh .ci/run
 check yamllint yamllint --strict .

@@ -26,19 +26,19 @@ run_pytest() {
 main_tests=
 for path in tests/e2e/molecule tests/integration/account_setup tests/integration/policies tests/e2e/runs tests/e2e/runner tests/*/ tests/test_*.py; do
     path=${path%/}
-    case " $main_tests tests/predictor " in
+    case " $main_tests " in
         *" $path "*) ;;
         *) if [ -e "$path" ]; then main_tests="$main_tests $path"; fi ;;
     esac
 done
 main_tests=${main_tests:-tests}
-predictor_tests=tests/predictor
+predictor_tests="tests/unit/predictor tests/integration/predictor"
 if [ -n "${TESTS:-}" ]; then
     main_tests=
     predictor_tests=
     for path in $TESTS; do
         case $path in
-            tests/predictor*) predictor_tests="$predictor_tests $path" ;;
+            tests/unit/predictor* | tests/integration/predictor*) predictor_tests="$predictor_tests $path" ;;
             *) main_tests="$main_tests $path" ;;
         esac
     done
@@ -63,6 +63,7 @@ if [ -n "$main_tests" ]; then
     # Five workers for two cores, as most of these tests wait for a run; the tests of a file stay together, as they share
     # what is expensive. In the order given: xdist's own would put the files with few tests last, which here are the
     # longest.
-    run_pytest .venv/bin/python -m pytest -n 5 --dist loadfile --no-loadscope-reorder --durations 20 $main_tests "$@"
+    run_pytest .venv/bin/python -m pytest -n 5 --dist loadfile --no-loadscope-reorder --durations 20 \
+        --ignore tests/unit/predictor --ignore tests/integration/predictor $main_tests "$@"
 fi
 exit "$failed"

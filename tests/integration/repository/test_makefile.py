@@ -183,7 +183,7 @@ def test_make_test_with_chosen_tests_runs_these_alone(bare_clone: Path, clean_en
     prepare_tests(bare_clone, lint=1, main=PASSES, predictor=FAILS)
     answer = make(bare_clone, clean_environ, "test", "TESTS=tests/test_main.py", "ARGS=-k test_it")
     assert answer.returncode == 0, answer.stdout + answer.stderr
-    answer = make(bare_clone, clean_environ, "test", "TESTS=tests/predictor")
+    answer = make(bare_clone, clean_environ, "test", "TESTS=tests/unit/predictor")
     assert answer.returncode != 0
 
 
@@ -197,9 +197,10 @@ def prepare_tests(clone: Path, lint: int, main: str, predictor: str) -> None:
     executable(clone / ".venv/bin/python", f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     executable(clone / "tools/setup.sh", "#!/bin/sh\n")
     executable(clone / "tools/lint.sh", f"#!/bin/sh\nexit {lint}\n")
-    (clone / "tests/predictor").mkdir(parents=True)
+    for layer in ("unit", "integration"):
+        (clone / "tests" / layer / "predictor").mkdir(parents=True)
     (clone / "tests/test_main.py").write_text(main, encoding="utf-8")
-    (clone / "tests/predictor/test_predictor.py").write_text(predictor, encoding="utf-8")
+    (clone / "tests/unit/predictor/test_predictor.py").write_text(predictor, encoding="utf-8")
 
 
 def executable(path: Path, text: str) -> None:

@@ -1,10 +1,9 @@
-"""The gate against what is live: the same rows, the candidate's labels, and a damaged live set found in time."""
+"""The gate that compares a candidate with the live set on common rows and the candidate's labels."""
 
 from __future__ import annotations
 
 import io
 import itertools
-import json
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from predictor import s3_keys
 from predictor.config import Config
 from predictor.manifest import Manifest
 from predictor.training import features, gates, ic, incumbent, labels, rows
@@ -25,7 +23,6 @@ from predictor.training.rows import Rows
 from predictor.training.triple_barrier import Observation
 from predictor.training.walk_forward import FoldRows, WalkForwardResult
 
-LIVE = "predictor/weights/meta/manifest.json"
 THEIRS = Manifest("2022-12-22-them", "them", "2022-12-22", True, {}, None, {})
 EDGES = (100, 160, 220, 270)
 """Days at which the three folds of these tests begin and end."""
@@ -193,73 +190,3 @@ def test_rows_come_back_out_of_parquet_as_they_were() -> None:
     assert found.day.tolist() == day.tolist()
     assert [found.names[place] for place in found.symbol] == ["B", "A", "B"]
     assert found.score.tolist() == pytest.approx([0.1, np.nan, 1 / 3], nan_ok=True)
-
-
-# Through the command line: a live set that is not whole ends the training before it has begun.
-
-
-def _no_json(bucket: Any) -> None:
-    bucket.client.put_object(Bucket=bucket.name, Key=LIVE, Body=b"{half")
-
-
-def _a_list(bucket: Any) -> None:
-    bucket.client.put_object(Bucket=bucket.name, Key=LIVE, Body=b"[]")
-
-
-def _old_layout(bucket: Any) -> None:
-    document = bucket.live()
-    for described in document["files"].values():
-        del described["key"]
-    bucket.client.put_object(Bucket=bucket.name, Key=LIVE, Body=json.dumps(document).encode())
-
-
-def _no_rows(bucket: Any) -> None:
-    bucket.client.delete_object(Bucket=bucket.name, Key=bucket.live()["out_of_sample"]["key"])
-
-
-def _other_rows(bucket: Any) -> None:
-    key = bucket.live()["out_of_sample"]["key"]
-    body = bytearray(bucket.body(key))
-    body[len(body) // 2] ^= 1
-    bucket.client.put_object(Bucket=bucket.name, Key=key, Body=bytes(body))
-
-
-def _no_model(bucket: Any) -> None:
-    bucket.client.delete_object(Bucket=bucket.name, Key=bucket.live()["files"][s3_keys.META]["key"])
-
-
-def _short_model(bucket: Any) -> None:
-    bucket.client.put_object(Bucket=bucket.name, Key=bucket.live()["files"][s3_keys.META]["key"], Body=b"{}")
-
-
-@pytest.mark.parametrize(
-    ("damage", "says"),
-    [
-        (_no_json, "manifest.json is no manifest: it is no JSON"),
-        (_a_list, "manifest.json is no manifest: it holds a list where an object belongs"),
-        (
-            _old_layout,
-            "is no manifest: its files.volatility_model.txt does not give key, sha256 and bytes",
-        ),
-        (_no_rows, "is damaged: predictor/weights/meta/versions/2022-12-29-run-7/oos_rows.parquet is missing"),
-        (_other_rows, "oos_rows.parquet has another SHA-256 than its manifest says"),
-        (_no_model, "meta_model.pkl is missing"),
-        (_short_model, "meta_model.pkl has 2 bytes, its manifest says "),
-    ],
-)
-def test_a_damaged_live_set_is_one_line_before_any_training(
-    damage: Any, says: str, training: Any, momentum: Any
-) -> None:
-    assert training(momentum.name) == 0
-    damage(momentum)
-    before = momentum.etags()
-
-    assert training(momentum.name, run_id="run-8") == 1
-
-    assert says in training.error
-    assert training.error.endswith(
-        "; nothing was changed; playbooks/rollback.yml -e to=<date> restores an archived set\n"
-    )
-    assert training.error.count("\n") == 1
-    assert list(training.result["stages"]) == ["check"]
-    assert momentum.etags() == before

@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 from predictor.errors import PredictorError
 from predictor.lock import Pin, changed_files, deviations, extras, parse, read
 
-PREDICTOR = Path(__file__).resolve().parents[2] / "files" / "predictor"
+PREDICTOR = Path(__file__).resolve().parents[3] / "files" / "predictor"
 
 
 def test_hashes_comments_and_continuations_are_no_part_of_a_pin() -> None:

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 from jsonschema import Draft202012Validator
 
-from tests.predictor.conftest import ROOT, RUN_DATE
+from tests.integration.predictor.conftest import RUN_DATE
+from tests.support.predictor import ROOT
 
 FILES = importlib.resources.files("predictor") / "schemas"
 SCHEMAS: dict[str, Any] = {

@@ -15,7 +15,7 @@ from predictor.cli import main
 from predictor.training.artefacts import ModelSet
 from predictor.training.writer import Records, Writer
 
-from tests.predictor.test_promotion import models, promote, read
+from tests.integration.predictor.test_promotion import models, promote, read
 
 OLD, NEW = "2022-12-22", "2022-12-29"
 

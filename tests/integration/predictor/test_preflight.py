@@ -17,7 +17,7 @@ import pytest
 from predictor import checks
 from predictor import preflight as preflight_module
 
-PREDICTOR = Path(__file__).resolve().parents[2] / "files" / "predictor"
+PREDICTOR = Path(__file__).resolve().parents[3] / "files" / "predictor"
 CHECKS = {
     "software": ["python", "library_imports", "package_imports", "pins", "installed_files"],
     "machine": ["environment", "clock", "credentials", "memory", "disk"],
