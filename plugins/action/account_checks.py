@@ -19,6 +19,7 @@ description:
   - Runs in the controller's process. Keys and endpoint are found as by the other AWS modules, in the environment.
   - Never fails because a check fails; the caller reads RV(checks).
 options:
+  only: {description: Names of the checks to run; empty for all., type: list, elements: str, default: []}
   region: {description: AWS region of the run., type: str, required: true}
   preflight: {description: Whether the instance must not be able to write., type: bool, required: true}
   project: {description: Value of the tag C(project)., type: str, required: true}
@@ -84,7 +85,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         except (KeyError, ValueError) as error:
             raise AnsibleActionFail(f"account_checks: {type(error).__name__}: {error}") from error
         context = Context(settings)
-        checks = runner.run_all(context)
+        checks = runner.run_all(context, only=self._task.args.get("only") or ())
         try:
             caller = context.caller["Arn"]
         except base.Unavailable:

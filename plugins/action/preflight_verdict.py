@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 from ansible import constants
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.spot_train.core.plugins.module_utils.checks.records import read_check, table, verdict
+from ansible_collections.spot_train.core.plugins.module_utils.runs.files import write_atomically
 
 DOCUMENTATION = r"""
 module: preflight_verdict
@@ -31,6 +33,12 @@ options:
     description: The first line of the table.
     type: str
     default: Preflight
+  dest:
+    description: File on the control node that gets O(content), before the verdict.
+    type: path
+  content:
+    description: The document with the checks.
+    type: str
   symbols:
     description: Number of symbols checked, for the message of a preflight that passed.
     type: int
@@ -59,7 +67,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     """See ``DOCUMENTATION``."""
 
     TRANSFERS_FILES = False
-    _VALID_ARGS = frozenset(("checks", "title", "symbols"))
+    _VALID_ARGS = frozenset(("checks", "title", "dest", "content", "symbols"))
     _requires_connection = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -69,9 +77,17 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             argument_spec={
                 "checks": {"type": "raw", "required": True},
                 "title": {"type": "str", "default": "Preflight"},
+                "dest": {"type": "path"},
+                "content": {"type": "str"},
                 "symbols": {"type": "int"},
-            }
+            },
+            required_together=[("dest", "content")],
         )
+        if arguments["dest"] and not self._task.check_mode:
+            try:
+                write_atomically(Path(arguments["dest"]), arguments["content"], 0o640)
+            except OSError as error:
+                raise AnsibleActionFail(f"Cannot write {arguments['dest']}: {error.strerror}") from error
         if not isinstance(arguments["checks"], list):
             raise AnsibleActionFail("checks: expected a list of records")
         checks = [read_check(entry)[0] for entry in arguments["checks"]]

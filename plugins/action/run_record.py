@@ -1,70 +1,151 @@
-"""Keep one document in the folder of a run."""
+# Copyright: spot-train contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The owner of the record of a run."""
 
 from __future__ import annotations
 
-import os
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible_collections.spot_train.core.plugins.module_utils.runs.files import write_atomically
+from ansible_collections.spot_train.core.plugins.module_utils.runs.record import (
+    ATTEMPTS_FILE,
+    RUN_FILE,
+    RunRecord,
+    last_step,
+    read_json,
+)
 
 DOCUMENTATION = r"""
 module: run_record
-short_description: Keep one document in the folder of a run
+short_description: Update the record of a run
 description:
-  - Writes a file on the controller, which the owner may write and the group may read. Whoever reads it meanwhile finds
-    the old content or the new one, whole.
-  - Runs on the controller and needs no connection. ansible.builtin.copy does the same with two modules, each a process
-    of its own; a run keeps five documents.
+  - The only owner of what is known of a run while it runs. Each event updates the record, writes C(attempts.json) in
+    the folder of the run, and returns the record as the fact C(run_record).
+  - Plays read C(hostvars.localhost.ansible_facts.run_record). From another host, delegate the task to localhost with
+    C(delegate_facts).
+  - Reads the variable C(run). Without C(run.run_dir), or in check mode, nothing is written.
 options:
-  dest:
-    description: The file. Its folder is there.
-    type: path
-    required: true
-  content:
-    description: What it gets, for example by the filter P(ansible.builtin.to_nice_json#filter).
+  event:
+    description:
+      - What happened. The record's fields and the arguments of each event are in
+        C(plugins/module_utils/runs/record.py).
+      - V(open) writes C(run.json) and starts a new record; V(read) reads the record of a run whose playbook has ended,
+        from O(run_dir).
     type: str
     required: true
+    choices: [open, read, check_account, digest, start_attempt, offers, launched, online, interruption, fate,
+              finish_work, swept, end_attempt, fail, fail_end]
+  run_dir:
+    description: For V(read), the folder of the run.
+    type: path
+  data:
+    description: Arguments of the event.
+    type: dict
+    default: {}
 attributes:
   check_mode:
     support: full
 """
+
+RETURN = r"""
+run:
+  description: By V(read), the run as its playbook knew it; empty if the folder has none.
+  returned: read
+  type: dict
+reported:
+  description: By V(read), whether the run has a receipt.
+  returned: read
+  type: bool
+step:
+  description: By V(read), the last step with a recorded event; empty if there is none.
+  returned: read
+  type: str
+resumed:
+  description: C({attempt, reason}) if the event decided that another attempt resumes the run.
+  returned: when it does
+  type: dict
+"""
+
+FACT = "run_record"
+EVENTS = ("check_account", "start_attempt", "offers", "launched", "online", "interruption", "finish_work", "swept",
+          "end_attempt", "fail", "fail_end")  # fmt: skip
+
+
+def plain(value: Any) -> Any:
+    """A copy of lazily templated data as plain JSON types."""
+    return json.loads(json.dumps(value, default=lambda each: dict(each) if isinstance(each, Mapping) else str(each)))
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
     """See ``DOCUMENTATION``."""
 
     TRANSFERS_FILES = False
-    _VALID_ARGS = frozenset(("dest", "content"))
+    _VALID_ARGS = frozenset(("event", "run_dir", "data"))
     _requires_connection = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Write it, if it says something else than the file does."""
+        """Apply one event."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        spec = {"dest": {"type": "path", "required": True}, "content": {"type": "str", "required": True}}
-        _, arguments = self.validate_argument_spec(argument_spec=spec)
-        path, content = Path(arguments["dest"]).absolute(), arguments["content"].encode()
+        _, arguments = self.validate_argument_spec(
+            argument_spec={
+                "event": {"type": "str", "required": True, "choices": ["open", "read", "digest", "fate", *EVENTS]},
+                "run_dir": {"type": "path"},
+                "data": {"type": "dict", "default": {}},
+            },
+            required_if=[("event", "read", ("run_dir",))],
+        )
+        event, data = arguments["event"], plain(arguments["data"])
+        if event == "read":
+            return {**result, "changed": False, **self._read(Path(arguments["run_dir"]).absolute())}
+        variables = task_vars or {}
+        folder = self._folder(variables)
+        record = RunRecord() if event == "open" else self._known(variables)
         try:
-            changed = not path.exists() or path.read_bytes() != content
-            if changed and not self._task.check_mode:
-                write(path, content)
+            if event == "open" and folder is not None:
+                text = json.dumps(self._run(variables), indent=4, sort_keys=True) + "\n"
+                write_atomically(folder / RUN_FILE, text, 0o640)
+            elif event in ("digest", "fate"):
+                setattr(record, event, data)
+            elif event in EVENTS:
+                getattr(record, event)(**data)
+            if folder is not None and folder.is_dir():
+                record.save(folder)
+        except (TypeError, KeyError, ValueError) as error:
+            raise AnsibleActionFail(f"run_record {event}: {error}") from error
         except OSError as error:
-            raise AnsibleActionFail(f"{path} cannot be written: {error.strerror}") from error
-        return {**result, "changed": changed}
+            raise AnsibleActionFail(f"Cannot write {error.filename}: {error.strerror}") from error
+        resumed = {"resumed": record.resumed} if event == "end_attempt" and record.resumed else {}
+        return {**result, "changed": False, "ansible_facts": {FACT: record.as_fact()}, **resumed}
 
+    def _run(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        run: dict[str, Any] = plain(self._templar.template(variables.get("run") or {}))
+        return run
 
-def write(path: Path, content: bytes) -> None:
-    """Put a file in its place at once, so that there is never half of it.
+    def _folder(self, variables: Mapping[str, Any]) -> Path | None:
+        """The folder to write to; None in check mode or without one."""
+        folder = self._run(variables).get("run_dir")
+        return Path(folder) if folder and not self._task.check_mode else None
 
-    Raises:
-        OSError: It cannot be written; the old one, if there was one, is still there.
-    """
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640), "wb") as file:
-            file.write(content)
-        partial.replace(path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
+    def _known(self, variables: Mapping[str, Any]) -> RunRecord:
+        facts = variables["hostvars"]["localhost"].get("ansible_facts") or {}
+        return RunRecord.of(plain(facts.get(FACT) or {}))
+
+    def _read(self, folder: Path) -> dict[str, Any]:
+        run = read_json(folder / RUN_FILE, dict)
+        attempts = [
+            each
+            for each in read_json(folder / ATTEMPTS_FILE, list)
+            if isinstance(each, dict) and isinstance(each.get("instance"), dict) and {"number", "cells"} <= each.keys()
+        ]
+        record = RunRecord(attempts=attempts)
+        return {
+            "run": {**run, "run_dir": str(folder)} if run else {},
+            "reported": (folder / "receipt.json").exists(),
+            "step": last_step(folder / "events.jsonl"),
+            "ansible_facts": {FACT: record.as_fact()},
+        }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 import time
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -30,15 +31,18 @@ def find(folder: Path = FOLDER) -> dict[str, str]:
     return {match[1]: match[0].removesuffix(".py") for match in matches if match}
 
 
-def run_all(context: Context, folder: Path = FOLDER, package: str = PACKAGE) -> list[dict[str, Any]]:
+def run_all(
+    context: Context, folder: Path = FOLDER, package: str = PACKAGE, only: Collection[str] = ()
+) -> list[dict[str, Any]]:
     """Run every check in ``folder`` in a thread pool; return their records in the order of the files.
 
     Args:
         context: The account.
         folder: Where the check files are.
         package: The name under which ``folder`` is imported.
+        only: Names of the checks to run; empty for all.
     """
-    checks = find(folder)
+    checks = {name: module for name, module in find(folder).items() if not only or name in only}
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return list(pool.map(lambda item: run_one(context, item[0], f"{package}.{item[1]}"), checks.items()))
 

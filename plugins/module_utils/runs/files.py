@@ -15,12 +15,13 @@ from .events import parse_time
 LATEST = "latest"
 
 
-def write_atomically(path: Path, text: str) -> bool:
+def write_atomically(path: Path, text: str, mode: int = 0o644) -> bool:
     """Replace a file's content in one step.
 
     Args:
         path: the file; its folder exists.
         text: the new content.
+        mode: permissions of the file.
 
     Returns:
         Whether the content changed.
@@ -37,8 +38,7 @@ def write_atomically(path: Path, text: str) -> bool:
             handle.write(data)
             handle.flush()
             os.fsync(handle.fileno())
-        # mkstemp makes a private file; a report is for whoever may look into the folder.
-        os.chmod(name, 0o644)
+        os.chmod(name, mode)  # mkstemp makes a private file
         os.replace(name, path)
     except OSError:
         Path(name).unlink(missing_ok=True)

@@ -117,7 +117,7 @@ def test_a_lease_is_by_awss_clock(cloud: Cloud, tmp_path: Path) -> None:
         "run": {"mode": "m", "run_id": "r"},
         "spot_instance_lease_minutes": 10,
         "spot_instance_attempt": 2,
-        "__spot_instance_checks": {"clock_offset": 200.4},
+        "ansible_facts": {"run_record": {"clock_offset": 200.4}},
     }
     play = {
         "hosts": "localhost",
