@@ -85,15 +85,18 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         except (KeyError, ValueError) as error:
             raise AnsibleActionFail(f"account_checks: {type(error).__name__}: {error}") from error
         context = Context(settings)
-        checks = runner.run_all(context, only=self._task.args.get("only") or ())
+        only = self._task.args.get("only") or ()
+        checks = runner.run_all(context, only=only)
         try:
             caller = context.caller["Arn"]
         except base.Unavailable:
             caller = ""
         try:
             place = context.place
-        except base.Unavailable:
-            place = {}  # the check whose business it is says so, and fails the run
+        except base.Unavailable as error:
+            if only and all(check["status"] != "fail" for check in checks):
+                raise AnsibleActionFail(f"{error.owner}: {error}") from error
+            place = {}  # the check that owns the look-up fails
         return {
             **result,
             "changed": False,

@@ -190,8 +190,8 @@ class Recorder:
 
     def _resumption(self, result: CallbackTaskResult) -> None:
         """Record that the run continues after an attempt that lost its instance."""
-        resumed = _fact(result, "run_resumes")
-        if str(resumed.get("attempt")).isdecimal() and on_control_node(result):
+        resumed = result.result.get("resumed")
+        if isinstance(resumed, Mapping) and str(resumed.get("attempt")).isdecimal() and on_control_node(result):
             reason = clean(resumed.get("reason") or "")[:LONGEST_MESSAGE]
             self._write({"event": "attempt_resumed", "attempt": int(resumed["attempt"]), "reason": reason})
 

@@ -46,7 +46,7 @@ def ended_by_watchdog(jobs: Jobs) -> None:
     assert happens(lambda: "reported" in watchdog_log(jobs), within=REPORT_SECONDS), watchdog_log(jobs)
     receipt = jobs.receipt()
     assert receipt["outcome"] == "interrupted"
-    assert "ended by the watchdog" in receipt["error"]
+    assert "terminated by the watchdog" in receipt["error"]
     assert "\x1b" not in watchdog_log(jobs), "it was shown as ansible-runner wants it"
     assert receipt["leaks"] == NO_LEAKS
     assert jobs.stage.left() == NO_LEAKS

@@ -190,7 +190,7 @@ def test_terminating_without_a_run_id_is_refused(account: Account) -> None:
     answer = account.command("ansible-playbook", "playbooks/terminate.yml", check=False)
 
     assert answer.returncode != 0
-    assert "needs the id of a run" in answer.stdout
+    assert "run_id: expected the id of a run" in answer.stdout
 
 
 def test_the_project_folder_is_found_from_the_playbook(account: Account) -> None:

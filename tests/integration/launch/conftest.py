@@ -37,14 +37,13 @@ PLAY = """
   tasks:
     - name: Launch
       block:
+        - spot_train.core.run_record: {event: read, run_dir: "{{ wanted_folder }}"}
         - ansible.builtin.include_role: {name: spot_train.core.spot_instance}
       always:
         - ansible.builtin.copy:
             dest: "{{ wanted_folder }}/facts.json"
             content: >-
-              {{ {'info': spot_instance_info, 'attempts': spot_instance_attempts, 'outcome': spot_instance_outcome,
-                  'host': spot_instance_host, 'trainers': groups.trainers,
-                  'records': spot_instance_records | default(none)} | to_json }}
+              {{ {'record': ansible_facts.run_record, 'trainers': groups.trainers} | to_json }}
 """
 
 
@@ -59,8 +58,26 @@ class Launched:
 
     @property
     def refused(self) -> list[tuple[str, str]]:
-        """Type and error of the cells."""
-        return [(cell["type"], cell["error"]) for cell in self.facts["attempts"]]
+        """Type and error of the offers."""
+        return [(offer["type"], offer["error"]) for offer in self.offers]
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The fact run_record."""
+        record: dict[str, Any] = self.facts["record"]
+        return record
+
+    @property
+    def offers(self) -> list[dict[str, Any]]:
+        """The offers of the last attempt."""
+        offers: list[dict[str, Any]] = self.record["attempts"][-1]["cells"]
+        return offers
+
+    @property
+    def instance(self) -> dict[str, Any]:
+        """The instance of the last attempt."""
+        instance: dict[str, Any] = self.record["attempts"][-1]["instance"]
+        return instance
 
     @property
     def recorded(self) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -11,27 +12,27 @@ from tests.integration.launch.conftest import Launching
 CAPACITY = "InsufficientInstanceCapacity"
 
 
-def test_every_refusal_for_want_of_capacity_goes_on_to_the_next_cell(faults: Launching) -> None:
+def test_every_refusal_for_want_of_capacity_goes_on_to_the_next_offer(faults: Launching) -> None:
     codes = [CAPACITY, "InsufficientHostCapacity", "SpotMaxPriceTooLow", "Unsupported", "InvalidAvailabilityZone"]
-    cells = [(kind, f"us-east-1{zone}") for kind in ("c5.large", "m5.large", "r5.large") for zone in "ab"]
-    for code, (kind, zone) in zip(codes, cells, strict=False):
+    offers = [(kind, f"us-east-1{zone}") for kind in ("c5.large", "m5.large", "r5.large") for zone in "ab"]
+    for code, (kind, zone) in zip(codes, offers, strict=False):
         faults.local_aws("fault", "capacity", f"code={code}", f"type={kind}", f"az={zone}")
     done = faults.role("rotates", spot_instance_types=["c5.large", "m5.large", "r5.large"])
     assert done.code == 0, done.output
-    tried = [(cell["type"], cell["az"], cell["error"]) for cell in done.facts["attempts"]]
-    assert tried == [(*cell, code) for cell, code in zip(cells, [*codes, None], strict=True)]
-    prices = [cell["price_usd_hour"] for cell in done.facts["attempts"]]
+    tried = [(offer["type"], offer["az"], offer["error"]) for offer in done.offers]
+    assert tried == [(*offer, code) for offer, code in zip(offers, [*codes, None], strict=True)]
+    prices = [offer["price_usd_hour"] for offer in done.offers]
     assert prices == sorted(prices) and prices[-1] == 0.04788
-    info = done.facts["info"]
+    info = done.instance
     assert (info["type"], info["market"], info["az"]) == ("r5.large", "spot", "us-east-1b")
     assert (info["price_usd_hour"], info["on_demand_usd_hour"]) == (0.04788, 0.126)
-    assert (done.facts["host"], done.facts["trainers"]) == ("trainer", ["trainer"])
-    assert done.recorded == done.facts["records"]
+    assert (done.record["host"], done.facts["trainers"]) == ("trainer", ["trainer"])
+    assert done.recorded == done.record["attempts"]
     (attempt,) = done.recorded
     assert attempt == {
         "number": 1,
         "instance": info,
-        "cells": done.facts["attempts"],
+        "cells": done.offers,
         "ended_by": None,
         "interruption": None,
         "resumed_folds": None,
@@ -42,10 +43,10 @@ def test_every_refusal_for_want_of_capacity_goes_on_to_the_next_cell(faults: Lau
     ("fault", "code", "words"),
     [
         (("error", "status=403", "code=UnauthorizedOperation"), "UnauthorizedOperation", "Nothing was launched"),
-        (("quota", "value=0"), "MaxSpotInstanceCountExceeded", "ask AWS for more (Service Quotas"),
+        (("quota", "value=0"), "MaxSpotInstanceCountExceeded", "request an increase (Service Quotas"),
     ],
 )
-def test_what_no_other_cell_cures_stops_at_once(
+def test_what_no_other_offer_cures_stops_at_once(
     faults: Launching, fault: tuple[str, ...], code: str, words: str
 ) -> None:
     kind, *more = fault
@@ -56,18 +57,18 @@ def test_what_no_other_cell_cures_stops_at_once(
     assert done.code == 2
     assert code in done.output and words in done.output
     assert done.refused == [("c5.large", code)]
-    assert (done.facts["outcome"], done.facts["info"]) == ("", {})
+    assert (done.record["outcome"], done.instance) == ("", {})
     assert len(faults.requests("RunInstances", before)) == 1
     assert done.recorded[0]["instance"] == {}
 
 
-def test_a_matrix_without_capacity_is_an_outcome_that_lists_its_cells(faults: Launching) -> None:
+def test_a_matrix_without_capacity_is_an_outcome_that_lists_its_offers(faults: Launching) -> None:
     faults.local_aws("fault", "capacity", f"code={CAPACITY}")
     done = faults.role("exhausted", spot_instance_markets=["spot", "on-demand"])
     assert done.code == 2
-    assert done.facts["outcome"] == "no_capacity"
+    assert done.record["outcome"] == "no_capacity"
     assert done.refused == [(kind, CAPACITY) for kind in ("c5.large", "c5.large", "r5.large", "r5.large") * 2]
-    assert [cell["market"] for cell in done.facts["attempts"]] == ["spot"] * 4 + ["on-demand"] * 4
+    assert [offer["market"] for offer in done.offers] == ["spot"] * 4 + ["on-demand"] * 4
     assert f"spot r5.large in us-east-1b: {CAPACITY}; on-demand c5.large in us-east-1a: {CAPACITY}" in done.output
     assert faults.live("exhausted") == []
 
@@ -82,7 +83,7 @@ def test_on_demand_is_the_last_resort_within_the_cap(faults: Launching) -> None:
         *[(kind, CAPACITY) for kind in ("c5.large", "c5.large", "r5.large", "r5.large")],
         ("c5.large", None),
     ]
-    info = done.facts["info"]
+    info = done.instance
     assert (info["market"], info["price_usd_hour"], info["on_demand_usd_hour"]) == ("on-demand", 0.085, 0.085)
 
 
@@ -90,22 +91,23 @@ def test_a_cap_below_every_price_asks_ec2_for_nothing(account: Launching) -> Non
     before = account.mark()
     done = account.role("too-dear", spot_instance_max_price="0.01")
     assert done.code == 2
-    assert done.facts["outcome"] == "no_capacity"
+    assert done.record["outcome"] == "no_capacity"
     assert {error for _, error in done.refused} == {"PriceAboveCap"}
     assert account.requests("RunInstances", before) == []
 
 
 def test_a_later_attempt_has_its_own_host_template_tags_and_record(account: Launching) -> None:
     first = account.role("resumes")
-    account.client("ec2").terminate_instances(InstanceIds=[first.facts["info"]["id"]])
+    account.client("ec2").terminate_instances(InstanceIds=[first.instance["id"]])
     ended = {**first.recorded[0], "ended_by": "reclaim"}
-    second = account.role("resumes", spot_instance_attempt=2, run_attempts_so_far=[ended])
+    (first.folder / "attempts.json").write_text(json.dumps([ended]))
+    second = account.role("resumes", spot_instance_attempt=2)
     assert second.code == 0, second.output
-    assert (second.facts["host"], second.facts["trainers"]) == ("trainer-2", ["trainer-2"])
+    assert (second.record["host"], second.facts["trainers"]) == ("trainer-2", ["trainer-2"])
     assert [(each["number"], each["ended_by"]) for each in second.recorded] == [(1, "reclaim"), (2, None)]
     assert [each["instance"]["id"] for each in second.recorded] == [
-        first.facts["info"]["id"],
-        second.facts["info"]["id"],
+        first.instance["id"],
+        second.instance["id"],
     ]
     ec2 = account.client("ec2")
     (template,) = ec2.describe_launch_templates(LaunchTemplateNames=["spot-train-resumes"])["LaunchTemplates"]
@@ -134,6 +136,6 @@ def test_what_an_attempt_launched_before_is_taken_and_a_second_instance_of_it_en
     before = account.mark()
     again = account.role("twice")
     assert again.code == 0, again.output
-    assert again.facts["info"]["id"] == first.facts["info"]["id"]
+    assert again.instance["id"] == first.instance["id"]
     assert account.requests("RunInstances", before) == []
     assert stray not in [each["InstanceId"] for each in account.live("twice")]

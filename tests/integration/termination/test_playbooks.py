@@ -50,7 +50,7 @@ def test_a_killed_run_is_ended_and_reported_once(cloud: Cloud, folder: Path) -> 
     receipt = json.loads((folder / "receipt.json").read_text())
     assert receipt["outcome"] == "interrupted"
     assert receipt["error"].startswith(
-        "ansible-playbook ended in the step preflight: the run was ended by playbooks/terminate.yml"
+        "ansible-playbook ended in the step preflight: the run was terminated by playbooks/terminate.yml"
     )
     assert receipt["instance"]["id"] == "i-gone"
     assert [attempt["number"] for attempt in receipt["attempts"]] == [1]
@@ -74,7 +74,7 @@ def test_what_could_not_be_ended_is_reported_and_the_playbook_fails(cloud: Cloud
     cloud.ec2.terminate_instances(InstanceIds=[instance])
 
     assert code != 0
-    assert "Something of run killed is left, and its lease bounds its life" in output
+    assert "Resources of run killed are left over, bounded by their lease" in output
     receipt = json.loads((folder / "receipt.json").read_text())
     assert receipt["leaks"]["instances"] == 1
     assert f"terminate {instance} (5 tries): OperationNotPermitted" in json.dumps(receipt)
@@ -83,10 +83,10 @@ def test_what_could_not_be_ended_is_reported_and_the_playbook_fails(cloud: Cloud
 @pytest.mark.parametrize(
     ("variables", "words"),
     [
-        ({}, '"" is none. Nothing was touched'),
-        ({"run_id": ""}, "needs the id of a run"),
-        ({"run_id": "*"}, "needs the id of a run"),
-        ({"run_id": "../runs/a"}, "needs the id of a run"),
+        ({}, 'got "". Nothing was changed'),
+        ({"run_id": ""}, "run_id: expected the id of a run"),
+        ({"run_id": "*"}, "run_id: expected the id of a run"),
+        ({"run_id": "../runs/a"}, "run_id: expected the id of a run"),
         ({"run_id": "a", "run_idd": "b"}, "unknown input 'run_idd' (did you mean 'run_id')"),
         ({"run_id": "a", "preflight_only": True}, "unknown input 'preflight_only'"),
         ({"run_id": "a", "spot_instance_end_at_most": "many"}, "is no whole number"),

@@ -145,7 +145,7 @@ def test_whatever_signal_ends_the_playbook_its_instance_is_gone_within_seconds_a
     assert f"removed instance {instance}" in one.log
     receipt = one.receipt()
     assert receipt["outcome"] == "interrupted"
-    assert "the run was ended by the watchdog" in receipt["error"]
+    assert "the run was terminated by the watchdog" in receipt["error"]
     assert (one.folder / one.run_id / "report.html").exists()
     assert cloud.state(other) == "running"
     assert (one.folder / one.run_id / "interrupted").exists() == (number == signal.SIGINT)

@@ -41,7 +41,7 @@ PLAY = """
   tasks:
     - name: Say what the playbook knows
       ansible.builtin.debug:
-        msg: "KNOWN {{ hostvars.localhost.training_interruption | default('nobody told') | to_json }}"
+        msg: "KNOWN {{ hostvars.localhost.ansible_facts.run_record.notice | default(none, true) | to_json }}"
 """
 
 # What every training of the tests begins with: note the arguments, and say how far it is.
