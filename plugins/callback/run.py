@@ -30,9 +30,9 @@ description:
   - B(Events). When a task on the control node returns C(ansible_facts.run) with C(run_id) and C(run_dir), appends all
     events since the start of the playbook to C(<run_dir>/events.jsonl), and the output of each step's tasks to
     C(<run_dir>/logs/<step>.log). The step and the attempt of a task are the variables C(run_step) and C(run_attempt),
-    set on the task, its block, its include or its play. A task on the control node that returns
-    C(ansible_facts.run_resumes), C({attempt, reason}), adds an C(attempt_resumed) event. Skips check mode and results
-    hidden by C(no_log). If a write fails, warns once and stops recording; the run continues.
+    set on the task, its block, its include or its play. A result of P(spot_train.core.run_record#module) on the control
+    node with C(resumed), C({attempt, reason}), adds an C(attempt_resumed) event. Skips check mode and results hidden by
+    C(no_log). If a write fails, warns once and stops recording; the run continues.
   - B(Exit code). Replaces exit code 2 or 4 according to the outcome that P(spot_train.core.run_report#module) returns.
     C(no_capacity) becomes 64 and C(interrupted) becomes 75. C(passed) becomes 0 if nothing failed on the control node
     and no other playbook was given.

@@ -234,6 +234,15 @@ RESUMING_PLAY = """
   gather_facts: false
   tasks:
     - ansible.builtin.import_role: {name: run_open}
+    - spot_train.core.run_record: {event: start_attempt, data: {number: 1}}
+    - spot_train.core.run_record:
+        event: launched
+        data:
+          instance: {instance_id: i-1, instance_type: c5.large, placement: {availability_zone: a}, launch_time: now}
+          offers: []
+          on_demand: {}
+    - spot_train.core.run_record:
+        {event: fate, data: {instance_id: i-1, reclaimed: true, confirmed_by: no-capacity}}
     - ansible.builtin.add_host: {name: trainer, groups: trainers, ansible_connection: local}
     - ansible.builtin.add_host: {name: trainer-2, groups: trainers, ansible_connection: local}
 
@@ -251,15 +260,15 @@ RESUMING_PLAY = """
           when: inventory_hostname == 'localhost'
       rescue:
         - name: Claim to resume on an instance
-          ansible.builtin.set_fact: {run_resumes: {attempt: 7, reason: claimed by an instance}}
+          spot_train.core.run_record: {event: end_attempt, data: {allowed: 2, preflight_only: false}}
+          when: inventory_hostname == 'trainer'
 
 - hosts: localhost
   connection: local
   gather_facts: false
   tasks:
     - name: Go on
-      ansible.builtin.set_fact:
-        run_resumes: {attempt: 1, reason: EC2 took the instance back}
+      spot_train.core.run_record: {event: end_attempt, data: {allowed: 2, preflight_only: false}}
     - name: Ask for another
       ansible.builtin.include_tasks: next.yml
       loop: [2]
@@ -286,7 +295,7 @@ def test_failure_of_a_resumed_attempt_does_not_count(project: Any) -> None:
     assert named(events, "Launch again", "task_ok")["attempt"] == 2
     assert named(events, "Go on", "task_ok")["attempt"] is None
     (resumed,) = [event for event in events if event["event"] == "attempt_resumed"]
-    assert (resumed["attempt"], resumed["reason"]) == (1, "EC2 took the instance back")
+    assert (resumed["attempt"], resumed["reason"]) == (1, "EC2 took i-1 back (no-capacity)")
     assert first_error(events) is None
     assert {step["name"]: step["status"] for step in summarise_steps(events)}["full"] == "passed"
 
