@@ -2,38 +2,39 @@
 
 from __future__ import annotations
 
-import difflib
 import os
-import re
 import secrets
 from collections.abc import Collection, Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ansible.errors import AnsibleUndefinedVariable
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
-
-PROJECT = Path(__file__).resolve().parents[2]
+from ansible_collections.spot_train.core.plugins.module_utils.inputs import gate
 from ansible_collections.spot_train.core.plugins.module_utils.inputs import source as run_source
 from ansible_collections.spot_train.core.plugins.module_utils.inputs import tags as run_tags
 from ansible_collections.spot_train.core.plugins.module_utils.inputs.credentials import without_credentials
 from ansible_collections.spot_train.core.plugins.module_utils.inputs.values import (
     InputError,
     Spec,
+    check_date,
     convert,
-    known_inputs,
+    first_line,
     known_of,
-    unknown,
 )
+
+PROJECT = Path(__file__).resolve().parents[2]
 
 DOCUMENTATION = r"""
 module: run_inputs
-short_description: Check what a run was asked for, convert text to its type, name the run
+short_description: Check the inputs of a playbook, and name the run
 description:
-  - Refuses an extra variable (C(-e)) that no role's argument spec knows, a value of the wrong type, a choice that
-    is none, and a date that is none, each with one line.
-  - Text is converted here and nowhere else. C(true), C(false), C(yes), C(no) are booleans; everything else is refused.
+  - Refuses an extra variable (C(-e)) that is not an input, Jinja in one, connection variables, and a value that does
+    not fit its argument spec, each with one line.
+  - The callback P(spot_train.core.run#callback) has converted the extra variables to the types in the argument specs
+    before the first task. A value from group_vars or the inventory must have its type.
   - Asks a git repository which commit the training source is. User and password of its URL are in nothing that is
     returned.
   - C(--tags) and C(--skip-tags) are inputs too. Without the training a run is a preflight, however that was said;
@@ -56,95 +57,33 @@ options:
     default: {}
 """
 
-# What Ansible, AWX and Tower put among the extra variables themselves.
-PASSED_BY_ENGINES = re.compile(
-    r"^(ansible_|(awx|tower)_(execution|inventory|job|parent|project|schedule|user|webhook|workflow)_)"
-)
-# What the playbooks publish with set_stats; AWX makes it extra variables of the next jobs of a workflow.
-PUBLISHED = frozenset(("spot_train_run", "spot_train_ended", "spot_train_reaped", "spot_train_rollback"))
 
-
-def check_extra(extra: Mapping[str, Any], known: Mapping[str, Spec]) -> dict[str, Any]:
-    """Return the extra variables with their values converted.
-
-    Raises:
-        InputError: A name that nobody knows, or a value that does not fit.
-    """
-    values = {}
-    for name, value in extra.items():
-        if PASSED_BY_ENGINES.match(name) or name in PUBLISHED:
-            continue
-        if name not in known:
-            raise unknown(name, known)
-        values[name] = convert(name, value, known[name])
-    return values
-
-
-def check_date(name: str, value: Any) -> str:
-    """Return ``value`` as an ISO date.
-
-    Raises:
-        InputError: There is no such day, or it is written otherwise.
-    """
-    text = value.isoformat() if isinstance(value, date) else str(value)
-    try:
-        if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
-            raise ValueError("format")
-        return date.fromisoformat(text).isoformat()
-    except ValueError as error:
-        raise InputError(f"{name}={text!r} is no date: write it as YYYY-MM-DD, for example 2026-01-31") from error
-
-
-def check_source(source: Any, options: Mapping[str, Spec]) -> tuple[dict[str, Any], list[str]]:
+def check_source(source: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Check the training source, and find out which commit it is.
 
     Args:
-        source: What was asked for.
-        options: The argument specs of its parts.
+        source: The input, converted.
 
     Returns:
-        The source with its defaults, `revision` and, of a folder, `dirty` and `unpushed`, its URL without user and
-        password; and sentences that a person should read.
+        The source with `revision` and, for a folder, `dirty` and `unpushed`, its URL without user and password; and
+        sentences for the user.
 
     Raises:
         InputError: It cannot be used.
     """
     try:
-        run_source.check_origin(source)
-        checked = _parts("training_source", source, options)
-        run_source.check_parts(checked)
-        if url := checked.get("git"):
-            known: dict[str, Any] = {"revision": run_source.resolve(url, checked["ref"])}
+        run_source.check_parts(source)
+        if url := source.get("git"):
+            known: dict[str, Any] = {"revision": run_source.resolve(url, source["ref"])}
             known["git"] = without_credentials(url)
             notes: list[str] = []
         else:
-            run_source.check_folder(checked)
-            known, notes = run_source.look_at(Path(checked["path"]))
-            known["revision"] = known["revision"] or revision_of(Path(checked["path"]))
+            run_source.check_folder(source)
+            known, notes = run_source.look_at(Path(source["path"]))
+            known["revision"] = known["revision"] or revision_of(Path(source["path"]))
     except run_source.SourceError as error:
         raise InputError(str(error)) from error
-    return {**checked, **known}, notes
-
-
-def _parts(name: str, given: Mapping[str, Any], options: Mapping[str, Spec]) -> dict[str, Any]:
-    """The parts of a mapping, converted; those with a default are always there.
-
-    Raises:
-        InputError: An unknown one, one that is missing, or one of the wrong type.
-    """
-    for part in given:
-        if part not in options:
-            near = difflib.get_close_matches(str(part), options, n=1)
-            hint = f"did you mean {near[0]!r}" if near else f"there is {', '.join(options)}"
-            raise InputError(f"unknown input '{name}.{part}' ({hint})")
-    parts = {}
-    for part, spec in options.items():
-        value = given.get(part, spec.get("default"))
-        if value is not None and value != "":
-            parts[part] = convert(f"{name}.{part}", value, spec)
-        elif spec.get("required"):
-            raise InputError(f"{name}.{part} is not set: {_first_line(spec)}")
-    return parts
+    return {**source, **known}, notes
 
 
 def chosen_parts(variables: Mapping[str, Any], parts: Collection[str]) -> set[str]:
@@ -210,7 +149,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         try:
             parts = chosen_parts(variables, () if self._task.args.get("only") else run_tags.PARTS)
             if only := self._task.args.get("only"):
-                self._check_given(only)
+                self._check_inputs(variables, gate.inputs_of(only))
             else:
                 result["run"] = self._run_facts(variables, parts)
                 result["warnings"] = [f"{note[0].upper()}{note[1:]}." for note in result["run"]["notes"]]
@@ -219,32 +158,48 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         result["changed"] = False
         return result
 
-    def _roles(self) -> Path:
-        base = Path(self._loader.get_basedir()).resolve()
-        return next(p / "roles" for p in (base, *base.parents) if (p / "roles").is_dir())
+    def _check_inputs(self, variables: Mapping[str, Any], known: Mapping[str, Spec]) -> dict[str, Any]:
+        """Check the extra variables, and the inputs from group_vars and the inventory.
 
-    def _check_given(self, only: list[str]) -> None:
-        """Check the extra variables of a playbook that takes these and no other.
-
-        They are not returned: tokens and passwords are among them, and Ansible shows what an action returns.
+        Returns:
+            The values of those that are set, by name.
         """
-        roles = self._roles()
-        known = known_inputs(roles, known_of(roles / "run_open"), without=())
-        check_extra(load_extra_vars(self._loader), {name: known.get(name, {"type": "str"}) for name in only})
+        extra = load_extra_vars(self._loader)
+        allowed = gate.check_allowed(gate.plain(gate.ALLOWED, self._value(variables, extra, gate.ALLOWED, [])))
+        given = gate.convert_extra(extra, known, allowed)
+        gate.check_converted(extra, given)
+        for name, spec in known.items():
+            if name in variables and name not in given:
+                try:
+                    value = self._templar.template(variables[name])
+                except AnsibleUndefinedVariable:
+                    if spec.get("required"):
+                        raise
+                    continue  # it refers to a default of its role
+                given[name] = convert(name, gate.plain(name, value), {**spec, "typed": True})
+        return given
+
+    def _value(self, variables: Mapping[str, Any], extra: Mapping[str, Any], name: str, default: Any) -> Any:
+        """Return the raw value of an extra variable, or the templated value of another variable."""
+        return extra[name] if name in extra else self._templar.template(variables.get(name, default))
 
     def _run_facts(self, variables: dict[str, Any], parts: set[str]) -> dict[str, Any]:
-        roles = self._roles()
-        own = known_of(roles / self._task.args.get("spec", "run_open"))
-        extra = check_extra(load_extra_vars(self._loader), known_inputs(roles, own))
-        values = {}
-        for name, spec in own.items():
-            if name in variables:
-                values[name] = extra[name] if name in extra else convert(name, self._templated(variables, name), spec)
-            elif spec.get("required"):
-                raise InputError(f"{name} is not set: {spec['short'] if 'short' in spec else _first_line(spec)}")
-        for name, spec in own.items():
-            if spec.get("required") and values[name] in ("", None):
-                raise InputError(f"{name} is empty: {_first_line(spec)}")
+        spec = self._task.args.get("spec", "run_open")
+        own, extra = known_of(gate.ROLES / spec), load_extra_vars(self._loader)
+        try:
+            run_source.check_origin(
+                gate.plain("training_source", self._value(variables, extra, "training_source", None))
+            )
+        except run_source.SourceError as error:
+            raise InputError(str(error)) from error
+        known = gate.inputs_of(spec=spec)
+        given = self._check_inputs(variables, known)
+        values = {name: given[name] for name in own if name in given and name != gate.ALLOWED}
+        for name, option in own.items():
+            if option.get("required") and name not in values:
+                raise InputError(f"{name} is not set: {first_line(option)}")
+            if option.get("required") and values[name] in ("", None):
+                raise InputError(f"{name} is empty: {first_line(option)}")
         left_out, said = leave_out(parts, bool(values["preflight_only"]))
         values["preflight_only"] = "training" not in parts or values["preflight_only"]
         values["run_date"] = check_date("run_date", values["run_date"])
@@ -254,9 +209,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 "instance must never be written to the bucket that holds the data; give transport_bucket another"
             )
         # Last, because it may have to ask another machine.
-        values["training_source"], notes = check_source(
-            values["training_source"], own["training_source"].get("options") or {}
-        )
+        values["training_source"], notes = check_source(values["training_source"])
         now = datetime.now(UTC)
         run_id = name_run(now)
         return {
@@ -266,19 +219,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             "mode": "preflight" if values["preflight_only"] else values["training_mode"],
             "started_at": now.isoformat(timespec="seconds").replace("+00:00", "Z"),
             "region": values["aws_region"],
-            "extra": sorted(extra),
+            "extra": sorted(name for name in extra if name in known),
             "skipped": left_out,
             "revision": values["training_source"]["revision"],
             "git_revision": revision_of(PROJECT),
             "notes": [*said, *notes],
             **self._task.args.get("describe", {}),
         }
-
-    def _templated(self, variables: dict[str, Any], name: str) -> Any:
-        return self._templar.template(variables[name])
-
-
-def _first_line(spec: Spec) -> str:
-    description = spec.get("description", "")
-    text = description[0] if isinstance(description, list) else description
-    return str(text).split(". ")[0].rstrip(".")

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from ansible import context
 from ansible.plugins.callback import CallbackBase
+from ansible.utils.vars import load_extra_vars
+from ansible_collections.spot_train.core.plugins.module_utils.inputs import gate
+from ansible_collections.spot_train.core.plugins.module_utils.inputs.values import InputError
 from ansible_collections.spot_train.core.plugins.module_utils.runs import exit_code, interrupt, options
 from ansible_collections.spot_train.core.plugins.module_utils.runs.recorder import Recorder, claim
 
@@ -27,6 +30,8 @@ description:
   - B(Options). If the playbook contains the action P(spot_train.core.run_inputs#module), refuses unknown tags, tags
     that leave nothing to do, C(--start-at-task) and C(--limit). Prints one line, starts nothing, and exits 5, Ansible's
     own exit code for a wrong option.
+  - B(Inputs). If the playbook contains that action, replaces the extra variables that are inputs by their values in the
+    types of the argument specs. Refuses connection variables in the same way as options. The action refuses the rest.
   - B(Events). When a task on the control node returns C(ansible_facts.run) with C(run_id) and C(run_dir), appends all
     events since the start of the playbook to C(<run_dir>/events.jsonl), and the output of each step's tasks to
     C(<run_dir>/logs/<step>.log). The step and the attempt of a task are the variables C(run_step) and C(run_attempt),
@@ -65,7 +70,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core is not
             # Loaded twice: by playbooks/callback_plugins and by callbacks_enabled.
             self.disabled = True
             return
-        if (refusal := options.refusal_for(playbook, context.CLIARGS)) is not None:
+        if (refusal := options.refusal_for(playbook, context.CLIARGS) or _convert_inputs(playbook)) is not None:
             # Ansible turns every exception of a callback into a warning, except SystemExit.
             self._display.error(f"{refusal}. Nothing was started.")
             sys.exit(options.WRONG_OPTION)
@@ -117,3 +122,15 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core is not
         """Record the end of the playbook, and set the exit code."""
         self._recorder.playbook_finished(stats)
         exit_code.replace(self._outcome.code({*stats.failures, *stats.dark}))
+
+
+def _convert_inputs(playbook: Playbook) -> str | None:
+    """Convert the extra variables of a playbook with an input gate; say why it cannot run."""
+    # VariableManager reads this dictionary.
+    extra = load_extra_vars(playbook._loader)
+    try:
+        for task in options.gates_of(playbook):
+            gate.replace(extra, gate.inputs_of(task.args.get("only") or (), task.args.get("spec") or "run_open"))
+    except InputError as error:
+        return str(error)
+    return None

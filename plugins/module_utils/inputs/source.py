@@ -33,50 +33,51 @@ class SourceError(ValueError):
 
 
 def check_origin(source: Any) -> None:
-    """Check where the source comes from, by itself: a folder, or a git URL with a ref.
+    """Check where the source comes from: a folder, or a git URL with a ref.
 
     Raises:
         SourceError: Neither, both, an empty URL, or no ref.
     """
     if not isinstance(source, Mapping):
-        raise SourceError("training_source takes a mapping: pass it in a file (-e @file.yml) or as JSON")
+        raise SourceError("training_source: expected a mapping, got another type: use JSON or a file (-e @inputs.yml)")
     folder, url = source.get("path"), source.get("git")
     if bool(folder) == bool(url):
-        raise SourceError("training_source needs either 'path' (a folder) or 'git' (a URL) with 'ref', and not both")
-    if isinstance(source.get("python"), float):
-        raise SourceError("training_source.python is a number, and 3.10 as a number is 3.1: write it in quotes")
+        got = "both" if url else "neither"
+        raise SourceError(f"training_source: expected either 'path' (a folder) or 'git' (a URL) with 'ref', got {got}")
     if url and not source.get("ref"):
         raise SourceError(
-            f"training_source.git={without_credentials(str(url))!r} needs a ref: a branch, a tag or a commit"
+            f"training_source.ref: expected a branch, tag or commit of {without_credentials(str(url))!r}, got none"
         )
 
 
 def check_parts(source: Mapping[str, Any]) -> None:
-    """Check what the source says of itself; its parts have their types.
+    """Check the parts of a source, which have their types.
 
     Raises:
         SourceError: A part that cannot be used, or a placeholder that stands for nothing.
     """
     for name in ("preflight_command", "train_command", "artefact_prefixes"):
         if not source[name]:
-            raise SourceError(f"training_source.{name} is empty")
+            raise SourceError(f"training_source.{name}: expected at least one entry, got none")
     for name in ("lock", "config"):
         path = PurePosixPath(source.get(name) or "")
         if path.is_absolute() or ".." in path.parts:
-            raise SourceError(f"training_source.{name}={source[name]!r} is not relative to the project")
+            raise SourceError(f"training_source.{name}: expected a path relative to the project, got {source[name]!r}")
     if source.get("python") and not PYTHON.fullmatch(source["python"]):
-        raise SourceError(f"training_source.python={source['python']!r} is no version: write it as '3.12', in quotes")
+        raise SourceError(f"training_source.python: expected a version ('3.12'), got {source['python']!r}")
     for name in source["imports"]:
         if not MODULE.fullmatch(name):
-            raise SourceError(f"training_source.imports: {name!r} is no name of a module")
+            raise SourceError(f"training_source.imports: expected module names, got {name!r}")
     for prefix in source["artefact_prefixes"]:
         if not PREFIX.fullmatch(prefix):
-            raise SourceError(f"training_source.artefact_prefixes: {prefix!r} is no key prefix: write it as 'mine/'")
+            raise SourceError(f"training_source.artefact_prefixes: expected key prefixes ('mine/'), got {prefix!r}")
     for name, known in COMMANDS.items():
         there = known if source.get("config") else known - {"config"}
         if missing := unknown(source[name], there):
             listed = ", ".join(sorted(there))
-            raise SourceError(f"training_source.{name}: {{{missing[0]}}} stands for nothing there; there is {listed}")
+            raise SourceError(
+                f"training_source.{name}: unknown placeholder {{{missing[0]}}} (expected one of {listed})"
+            )
 
 
 def check_folder(source: Mapping[str, Any]) -> None:
@@ -88,7 +89,7 @@ def check_folder(source: Mapping[str, Any]) -> None:
     for name in ("", source["lock"], source.get("config") or ""):
         path = Path(str(source["path"])) / name
         if not path.exists():
-            raise SourceError(f"training_source: {path} is not there")
+            raise SourceError(f"training_source: {path} does not exist")
 
 
 def resolve(url: str, ref: str) -> str:

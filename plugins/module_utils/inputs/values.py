@@ -1,12 +1,13 @@
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The inputs that there are, and the conversion of what a person gives to their types: for every gate the same."""
+"""The known inputs, and the conversion of a value to the type in its argument spec."""
 
 from __future__ import annotations
 
 import difflib
+import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -14,32 +15,39 @@ from typing import Any
 import yaml
 
 BOOLEANS = {"true": True, "yes": True, "false": False, "no": False}
-#: Roles of playbooks that are played once, at a terminal. A run has no use for their inputs.
+#: Roles of playbooks that set up an account or an AWX. A run does not take their inputs.
 SETTING_UP = ("aws_account", "awx")
+#: The largest whole number that every consumer (JSON, AWS, shell) represents exactly has 15 digits.
+DIGITS = 15
+PATH_BYTES, COMPONENT_BYTES = 4096, 255
+SHOWN_CHARACTERS = 60
+_EXPECTED = {"bool": "true or false", "int": "a whole number", "float": "a number", "str": "text", "path": "a path"}
+_EXPECTED |= {"list": "a list", "dict": "a mapping"}
+_JINJA = re.compile(r"\{[{%#]")
 Spec = Mapping[str, Any]
 
 
 class InputError(Exception):
-    """One line: what is wrong, with which input, what to do."""
+    """An input is refused; one line says which, what was expected, and what was given."""
 
 
 def known_of(role: Path) -> dict[str, Spec]:
-    """The options of the ``main`` entry point of one role."""
+    """Return the options of the ``main`` entry point of one role."""
     specs = yaml.safe_load((role / "meta" / "argument_specs.yml").read_text(encoding="utf-8"))
     options: dict[str, Spec] = specs["argument_specs"]["main"]["options"]
     return options
 
 
 def known_inputs(roles: Path, own: Mapping[str, Spec], without: Collection[str] = SETTING_UP) -> dict[str, Spec]:
-    """What a person may set, by name: ``own``, and the options of all roles that have a default.
+    """Return the inputs that a user may set, by name: ``own``, and the options of all roles that are not required.
 
-    What a role requires is given to it by the playbook (whose instance to end, what was left): an extra variable would
-    win over that, so it is refused.
+    Required options are passed by the playbook (for example the run to terminate). An extra variable would override
+    that, so it is refused.
 
     Args:
         roles: The folder of the roles.
-        own: What the playbook itself takes.
-        without: Roles whose inputs are none of this playbook.
+        own: The inputs of the playbook itself.
+        without: Roles whose inputs the playbook does not take.
     """
     options: dict[str, Spec] = {}
     for path in sorted(roles.glob("*/meta/argument_specs.yml")):
@@ -51,84 +59,270 @@ def known_inputs(roles: Path, own: Mapping[str, Spec], without: Collection[str] 
 
 
 def unknown(name: str, known: Collection[str], where: str = "") -> InputError:
-    """The error that says that there is no such input, and which may have been meant."""
+    """Return the error for an unknown input, with the closest known name."""
     near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]!r}" if near else "docs/inputs.md lists what there is"
-    return InputError(f"unknown input {name!r}{f' in {where}' if where else ''} ({hint})")
+    hint = f"did you mean {near[0]!r}" if near else "docs/inputs.md lists the inputs"
+    return InputError(f"unknown input {_quoted(name)}{f' in {where}' if where else ''} ({hint})")
 
 
 def convert(name: str, value: Any, spec: Spec) -> Any:
-    """Return ``value`` as the type that ``spec`` asks for.
+    """Return ``value`` as the type in ``spec``, with the parts of mappings and the elements of lists converted too.
+
+    Args:
+        name: Name of the input, for errors.
+        value: The value as given: text from a command line, or what YAML or JSON makes of a file.
+        spec: The input's argument spec. With ``no_log``, errors do not show the value. With ``typed`` added, text is
+            not converted to another type, because roles read the value as given.
 
     Raises:
-        InputError: It is not of that type, none of the choices, or a number that is not above 0.
+        InputError: It is not of that type, not one of the choices, a number that is not above 0, or text that no
+            file name, environment or API can hold.
     """
     kind = spec.get("type", "str")
-    converted = _CONVERTERS[kind](name, value)
-    if kind == "list" and spec.get("elements") == "str":
-        converted = [_text(f"{name}[{number}]", entry) for number, entry in enumerate(converted)]
+    if kind == "list":
+        if not isinstance(value, list):
+            raise _wrong(name, "a list", value, spec, _as_structure(name, '["…"]') if isinstance(value, str) else "")
+        element = {**spec, "type": spec.get("elements", "raw")}
+        return [convert(f"{name}[{index}]", entry, element) for index, entry in enumerate(value)]
+    if kind == "dict":
+        if not isinstance(value, Mapping):
+            hint = _as_structure(name, '{"…": "…"}') if isinstance(value, str) else ""
+            raise _wrong(name, "a mapping", value, spec, hint)
+        options = spec.get("options")
+        return convert_parts(name, value, spec) if options else _checked(name, dict(value))
+    converted = _CONVERTERS[kind](name, value, spec)
+    if spec.get("typed") and kind in _EXPECTED and isinstance(value, str) != isinstance(converted, str):
+        if isinstance(value, str):
+            raise _wrong(name, _EXPECTED[kind], value, spec, f"remove the quotes (in a template, add | {kind})")
+        if not isinstance(value, date):
+            raise _wrong(name, _EXPECTED[kind], value, spec, "put it in quotes")
     choices = spec.get("choices")
     if choices and converted not in choices:
-        raise InputError(f"{name}={value!r} is not one of {', '.join(map(str, choices))}")
-    # Seconds, minutes, gigabytes, attempts, a port: of none of them there is zero or less.
+        raise _wrong(name, _either(choices), value, spec)
+    # Seconds, minutes, gigabytes, attempts, a port: none of them can be zero.
     if kind in ("int", "float") and not converted > 0:
-        raise InputError(f"{name}={value!r} is too small: it must be above 0")
+        raise _wrong(name, f"{_EXPECTED[kind]} above 0", value, spec)
     return converted
 
 
-def _boolean(name: str, value: Any) -> bool:
+def convert_parts(name: str, given: Mapping[Any, Any], spec: Spec) -> dict[str, Any]:
+    """Return the parts of a mapping, converted, with their defaults; without those that are null or empty.
+
+    Args:
+        name: Name of the input, for errors.
+        given: The mapping.
+        spec: Its argument spec, with ``options``.
+
+    Raises:
+        InputError: A part that is unknown, missing, or of the wrong type.
+    """
+    options: Mapping[str, Spec] = spec["options"]
+    inherited = {key: True for key in ("no_log", "typed") if spec.get(key)}
+    for part in given:
+        if part not in options:
+            near = difflib.get_close_matches(str(part), options, n=1)
+            hint = f"did you mean {near[0]!r}" if near else f"expected {_either(list(options))}"
+            raise InputError(f"unknown input {_quoted(f'{name}.{part}')} ({hint})")
+    parts = {}
+    for part, option in options.items():
+        value = given.get(part, option.get("default"))
+        if value is not None and value != "":
+            parts[part] = convert(f"{name}.{part}", value, {**option, **inherited})
+        elif option.get("required"):
+            raise InputError(f"{name}.{part} is not set: {first_line(option)}")
+    return parts
+
+
+def check_date(name: str, value: Any) -> str:
+    """Return ``value`` as an ISO date.
+
+    Raises:
+        InputError: It is not a date, or not in that format.
+    """
+    text = value.isoformat() if isinstance(value, date) else str(value)
+    try:
+        if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text, re.ASCII):
+            raise ValueError("format")
+        return date.fromisoformat(text).isoformat()
+    except ValueError as error:
+        raise _wrong(name, "a date (YYYY-MM-DD)", text, {}) from error
+
+
+def same(first: Any, second: Any) -> bool:
+    """Whether two values are equal and of the same type: `1`, `True` and `"1"` differ."""
+    if isinstance(first, Mapping) and isinstance(second, Mapping):
+        return first.keys() == second.keys() and all(same(first[key], second[key]) for key in first)
+    if isinstance(first, list) and isinstance(second, list):
+        return len(first) == len(second) and all(map(same, first, second))
+    return _described(first) == _described(second) and bool(first == second)
+
+
+def no_templates(name: str, value: Any) -> None:
+    """Check that a value, however deep, holds no Jinja: the control node would evaluate it.
+
+    Raises:
+        InputError: It does.
+    """
+    if isinstance(value, str) and _JINJA.search(value):
+        raise InputError(f"{name}: expected a value without Jinja, got text with {_JINJA.search(value)[0]}")  # type: ignore[index]
+    if isinstance(value, Mapping):
+        for key, entry in value.items():
+            no_templates(name, key)
+            no_templates(name, entry)
+    elif isinstance(value, list | tuple):
+        for entry in value:
+            no_templates(name, entry)
+
+
+def first_line(spec: Spec) -> str:
+    """Return the first sentence of an option's description."""
+    description = spec.get("description", "")
+    text = description[0] if isinstance(description, list) else description
+    return str(text).split(". ")[0].rstrip(".")
+
+
+def _boolean(name: str, value: Any, spec: Spec) -> bool:
     if isinstance(value, bool):
         return value
     if isinstance(value, str) and value.lower() in BOOLEANS:
         return BOOLEANS[value.lower()]
-    raise InputError(f"{name}={value!r} is no boolean: say true or false")
+    raise _wrong(name, _EXPECTED["bool"], value, spec)
 
 
-def _integer(name: str, value: Any) -> int:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if isinstance(value, str) and re.fullmatch(r"-?\d+", value):
-        return int(value)
-    raise InputError(f"{name}={value!r} is no whole number")
+def _integer(name: str, value: Any, spec: Spec) -> int:
+    number = value
+    if isinstance(value, str) and re.fullmatch(rf"-?\d{{1,{DIGITS}}}", value, re.ASCII):
+        number = int(value)
+    if isinstance(number, int) and not isinstance(number, bool):
+        if abs(number) < 10**DIGITS:
+            return int(number)
+    elif not (isinstance(value, str) and re.fullmatch(r"-?\d+", value, re.ASCII)):
+        raise _wrong(name, _EXPECTED["int"], value, spec)
+    raise _wrong(name, f"a whole number of at most {DIGITS} digits", value, spec)
 
 
-def _float(name: str, value: Any) -> float:
-    try:
-        if not isinstance(value, bool):
-            return float(value)
-    except (TypeError, ValueError):
-        pass
-    raise InputError(f"{name}={value!r} is no number")
-
-
-def _text(name: str, value: Any) -> str:
+def _float(name: str, value: Any, spec: Spec) -> float:
     if isinstance(value, str | int | float) and not isinstance(value, bool):
-        return str(value)
+        try:
+            number = float(value)
+        except (ValueError, OverflowError):
+            number = math.nan
+        if math.isfinite(number):
+            return number
+    raise _wrong(name, _EXPECTED["float"], value, spec)
+
+
+def _text(name: str, value: Any, spec: Spec) -> str:
+    if isinstance(value, str):
+        return _sound(name, str(value), spec)
     if isinstance(value, date):
         return value.isoformat()
-    raise InputError(f"{name} takes text, not {type(value).__name__}")
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**DIGITS:
+        return str(value)
+    # 3.10 as a number is 3.1, and `no` is false: what was written is lost.
+    quote = "put it in quotes" if isinstance(value, bool | int | float) else ""
+    raise _wrong(name, _EXPECTED["str"], value, spec, quote)
 
 
-def _structure(kind: type, word: str) -> Any:
-    def check(name: str, value: Any) -> Any:
-        if isinstance(value, kind) and not isinstance(value, str):
-            return value
-        raise InputError(f"{name} takes a {word}: pass it in a file (-e @file.yml) or as JSON")
+def _path(name: str, value: Any, spec: Spec) -> str:
+    text = _text(name, value, spec)
+    if text.startswith("~"):
+        try:
+            text = str(Path(text).expanduser())
+        except RuntimeError as error:
+            raise _wrong(name, "a path below the home of a known user", value, spec) from error
+    if len(text.encode()) > PATH_BYTES:
+        raise _wrong(name, f"a path of at most {PATH_BYTES} bytes", value, spec)
+    if any(len(part.encode()) > COMPONENT_BYTES for part in text.split("/")):
+        raise _wrong(name, f"a path whose components have at most {COMPONENT_BYTES} bytes", value, spec)
+    return text
 
-    return check
+
+def _raw(name: str, value: Any, spec: Spec) -> Any:
+    return _checked(name, value)
 
 
-def _as_is(name: str, value: Any) -> Any:
-    return value
-
-
-_CONVERTERS: dict[str, Any] = {
+_CONVERTERS: dict[str, Callable[[str, Any, Spec], Any]] = {
     "bool": _boolean,
     "int": _integer,
     "float": _float,
     "str": _text,
-    "path": _text,
-    "raw": _as_is,
-    "dict": _structure(Mapping, "mapping"),
-    "list": _structure(list, "list"),
+    "path": _path,
+    "raw": _raw,
 }
+
+
+def _checked(name: str, value: Any) -> Any:
+    """Check the texts in a value whose type is not declared."""
+    if isinstance(value, str):
+        _sound(name, value, {})
+    elif isinstance(value, Mapping):
+        for key, entry in value.items():
+            _checked(name, key)
+            _checked(name, entry)
+    elif isinstance(value, list):
+        for entry in value:
+            _checked(name, entry)
+    return value
+
+
+def _sound(name: str, text: str, spec: Spec) -> str:
+    if "\0" in text:
+        raise _wrong(name, "text without NUL characters", text, spec)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise _wrong(name, "valid Unicode", text, spec) from error
+    return text
+
+
+def _wrong(name: str, expected: str, value: Any, spec: Spec, hint: str = "") -> InputError:
+    shown = _described(value) if spec.get("no_log") else _shown(value)
+    return InputError(f"{name}: expected {expected}, got {shown}{f': {hint}' if hint else ''}")
+
+
+def _described(value: Any) -> str:
+    """Say what a value is, without the value."""
+    if value is None:
+        return "null"
+    kinds: Sequence[tuple[type | tuple[type, ...], str]] = (
+        (str, "text"),
+        (bool, "a boolean"),
+        (int, "a whole number"),
+        (float, "a number"),
+        (date, "a date"),
+        (Mapping, "a mapping"),
+        ((list, tuple), "a list"),
+    )
+    return next((word for kind, word in kinds if isinstance(value, kind)), "a value of another type")
+
+
+def _shown(value: Any) -> str:
+    """Say what a value is, on one short line."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return _quoted(value)
+    if isinstance(value, int) and abs(value) >= 10**DIGITS:
+        return f"a number of more than {DIGITS} digits"
+    if isinstance(value, int | float):
+        return f"the number {value}"
+    return _described(value)
+
+
+def _quoted(text: str) -> str:
+    """Quote text on one line of plain characters, shortened."""
+    cut = text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
+    return repr(str(cut)) if cut.isprintable() else ascii(str(cut))
+
+
+def _either(choices: Sequence[Any]) -> str:
+    *others, last = map(str, choices)
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def _as_structure(name: str, example: str) -> str:
+    top = re.split(r"[.\[]", name)[0]
+    return (
+        f"use JSON (-e '{{\"{top}\": {example}}}') or a file (-e @inputs.yml)" if top == name else "use JSON or a file"
+    )

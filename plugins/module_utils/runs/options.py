@@ -30,11 +30,16 @@ def refusal_for(playbook: Playbook, options: Mapping[str, Any]) -> str | None:
         playbook: The playbook.
         options: The command line as parsed by Ansible.
     """
-    gates = [task for play in playbook.get_plays() for task in tasks_of(play.tasks) if _is_gate(task)]
+    gates = gates_of(playbook)
     if not gates:
         return None
     # A gate with `only` belongs to a playbook without optional parts.
     return refusal(options, () if any(gate.args.get("only") for gate in gates) else tags.PARTS)
+
+
+def gates_of(playbook: Playbook) -> list[Task]:
+    """Return the tasks of a playbook that check its inputs."""
+    return [task for play in playbook.get_plays() for task in tasks_of(play.tasks) if _is_gate(task)]
 
 
 def refusal(options: Mapping[str, Any], parts: Sequence[str]) -> str | None:

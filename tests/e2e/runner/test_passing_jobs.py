@@ -118,7 +118,7 @@ def test_a_text_where_a_boolean_belongs_is_refused_in_one_line_and_is_no_templat
     refused = jobs.train({"preflight_only": answer})
 
     assert (refused.status, refused.rc) == ("failed", 2)
-    said = f'preflight_only="{answer}" is no boolean: say true or false. Nothing was started.'
+    said = "preflight_only: expected a value without Jinja, got text with {{. Nothing was started."
     assert [line for line in refused.stdout.splitlines() if said in line], describe(refused)
     assert not os.path.lexists(trap)
     assert len(jobs.account.ledger("--action", "RunInstances")) == before

@@ -291,7 +291,7 @@ def case(stage: str, inputs: dict[str, Any], found: dict[str, Any]) -> dict[str,
 @pytest.mark.parametrize(
     ("playbook", "variables", "says"),
     [
-        ("aws_setup", {"aws_account_endpoints": "maybe"}, "aws_account_endpoints='maybe' is no boolean"),
+        ("aws_setup", {"aws_account_endpoints": "maybe"}, "aws_account_endpoints: expected true or false, got 'maybe'"),
         ("aws_setup", {}, "AWS rejects these credentials: Failed to retrieve caller identity"),
         ("aws_teardown", {"aws_account_delete": "x"}, "unknown input 'aws_account_delete' (did you mean"),
     ],

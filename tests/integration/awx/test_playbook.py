@@ -139,10 +139,13 @@ def variables(**more: Any) -> dict[str, Any]:
         (variables(training_mode="full"), "awx_variables.training_mode would have no effect"),
         (
             variables(spot_instance_volume_gb="large"),
-            "awx_variables.spot_instance_volume_gb='large' is no whole number",
+            "awx_variables.spot_instance_volume_gb: expected a whole number, got 'large'",
         ),
-        (variables(spot_instance_volume_gb=0), "awx_variables.spot_instance_volume_gb=0 is too small"),
-        (variables(run_watchdog="perhaps"), "awx_variables.run_watchdog='perhaps' is no boolean"),
+        (
+            variables(spot_instance_volume_gb=0),
+            "awx_variables.spot_instance_volume_gb: expected a whole number above 0, got",
+        ),
+        (variables(run_watchdog="perhaps"), "awx_variables.run_watchdog: expected true or false, got 'perhaps'"),
         (variables(run_report_smtp_password="p"), "awx_variables.run_report_smtp_password is a secret"),
     ],
 )

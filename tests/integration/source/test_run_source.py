@@ -1,91 +1,15 @@
-"""What the gate makes of a training source: what it refuses, and which commit it takes."""
+"""The commit of a training source, and what git knows of its folder."""
 
 from __future__ import annotations
 
 import socket
 from pathlib import Path
-from typing import Any
 
 import pytest
 from ansible_collections.spot_train.core.plugins.module_utils.inputs import source as run_source
 from ansible_collections.spot_train.core.plugins.module_utils.inputs.source import SourceError
 
 from tests.integration.source.conftest import Repository
-
-SOURCE: dict[str, Any] = {
-    "path": "model",
-    "lock": "requirements.lock",
-    "imports": [],
-    "preflight_command": ["model", "check", "{output}"],
-    "train_command": ["model", "fit", "{progress}"],
-    "smoke_arguments": [],
-    "full_arguments": ["{state_prefix}"],
-    "artefact_prefixes": ["model/"],
-}
-
-
-def refusal(**parts: Any) -> str:
-    """What is said of a source with these parts."""
-    with pytest.raises(SourceError) as caught:
-        run_source.check_parts({**SOURCE, **parts})
-    assert "\n" not in str(caught.value)
-    return str(caught.value).removeprefix("training_source")
-
-
-def test_a_sound_source_is_let_through() -> None:
-    run_source.check_parts(SOURCE)
-    run_source.check_parts({**SOURCE, "config": "a/b.toml", "python": "3.12", "imports": ["model", "sklearn.svm"]})
-
-
-@pytest.mark.parametrize(
-    ("parts", "words"),
-    [
-        ({"train_command": []}, ".train_command is empty"),
-        ({"artefact_prefixes": []}, ".artefact_prefixes is empty"),
-        ({"artefact_prefixes": ["model"]}, ".artefact_prefixes: 'model' is no key prefix: write it as 'mine/'"),
-        ({"artefact_prefixes": ["/model/"]}, ".artefact_prefixes: '/model/' is no key prefix: write it as 'mine/'"),
-        ({"lock": "/etc/passwd"}, ".lock='/etc/passwd' is not relative to the project"),
-        ({"config": "../other.toml"}, ".config='../other.toml' is not relative to the project"),
-        ({"python": "three"}, ".python='three' is no version: write it as '3.12', in quotes"),
-        ({"imports": ["os; exit()"]}, ".imports: 'os; exit()' is no name of a module"),
-    ],
-)
-def test_a_part_that_cannot_be_used_is_one_line(parts: dict[str, Any], words: str) -> None:
-    assert refusal(**parts) == words
-
-
-@pytest.mark.parametrize(
-    ("name", "argument", "placeholder"),
-    [
-        ("preflight_command", "--bucket={bucket}", "bucket"),
-        ("preflight_command", "{progress}", "progress"),
-        ("train_command", "{config}", "config"),
-        ("smoke_arguments", "{dry_run}", "dry_run"),
-        ("full_arguments", "{Data_Bucket}", "Data_Bucket"),
-    ],
-)
-def test_a_placeholder_that_stands_for_nothing_is_one_line(name: str, argument: str, placeholder: str) -> None:
-    said = refusal(**{name: ["model", argument]})
-
-    assert said.startswith(f".{name}: {{{placeholder}}} stands for nothing there; there is arctic_prefix, ")
-
-
-@pytest.mark.parametrize(
-    ("origin", "words"),
-    [
-        ("model", "takes a mapping"),
-        ({}, "needs either 'path'"),
-        ({"git": "", "ref": "main"}, "needs either 'path'"),
-        ({"git": "https://example.org/x.git", "path": "x", "ref": "main"}, "and not both"),
-        ({"git": "https://u:s3cr3t@example.org/x.git"}, "git='https://example.org/x.git' needs a ref"),
-        ({"git": "https://example.org/x.git", "ref": ""}, "needs a ref: a branch, a tag or a commit"),
-        ({"path": "x", "python": 3.10}, "write it in quotes"),
-    ],
-)
-def test_where_it_comes_from_has_to_be_said(origin: Any, words: str) -> None:
-    with pytest.raises(SourceError, match=words) as caught:
-        run_source.check_origin(origin)
-    assert "s3cr3t" not in str(caught.value)
 
 
 def test_a_branch_and_a_tag_are_the_commit_that_they_name(repository: Repository) -> None:

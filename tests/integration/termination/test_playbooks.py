@@ -89,7 +89,7 @@ def test_what_could_not_be_ended_is_reported_and_the_playbook_fails(cloud: Cloud
         ({"run_id": "../runs/a"}, "run_id: expected the id of a run"),
         ({"run_id": "a", "run_idd": "b"}, "unknown input 'run_idd' (did you mean 'run_id')"),
         ({"run_id": "a", "preflight_only": True}, "unknown input 'preflight_only'"),
-        ({"run_id": "a", "spot_instance_end_at_most": "many"}, "is no whole number"),
+        ({"run_id": "a", "spot_instance_end_at_most": "many"}, "expected a whole number, got 'many'"),
     ],
 )
 def test_what_terminate_cannot_take_is_one_clear_line_and_touches_nothing(

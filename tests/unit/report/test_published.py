@@ -35,7 +35,7 @@ def test_a_run_that_got_no_instance_publishes_what_is_known(run: Any) -> None:
 
 
 def test_what_one_job_publishes_passes_the_input_gate_of_the_next_and_is_documented() -> None:
-    gate = (ROOT / "plugins" / "action" / "run_inputs.py").read_text(encoding="utf-8")
+    gate = (ROOT / "plugins" / "module_utils" / "inputs" / "gate.py").read_text(encoding="utf-8")
     passed = set(re.findall(r'"(\w+)"', gate.partition("PUBLISHED = ")[2].partition("\n")[0]))
     tasks = [path for folder in ("roles", "playbooks") for path in (ROOT / folder).rglob("*.yml")]
     stats = [task.split("set_stats:", 1)[1] for path in tasks for task in path.read_text().split("- name: ")

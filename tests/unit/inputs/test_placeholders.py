@@ -25,11 +25,11 @@ VALUES = {"data_bucket": "prices", "run_date": "2022-12-29", "training_seconds":
         (["trainer", "{{data_bucket}}"], ["trainer", "{prices}"]),
     ],
 )  # fmt: skip
-def test_each_argument_is_filled_in_by_itself(arguments: list[str], filled: list[str]) -> None:
+def test_fills_each_argument_separately(arguments: list[str], filled: list[str]) -> None:
     assert fill(arguments, VALUES) == filled
 
 
-def test_a_value_is_filled_in_as_it_is() -> None:
+def test_fills_values_verbatim() -> None:
     assert fill(["x", "{a}"], {"a": "two words; {b} \\1 $HOME", "b": "never"}) == ["x", "two words; {b} \\1 $HOME"]
 
 
@@ -37,26 +37,25 @@ def test_a_value_is_filled_in_as_it_is() -> None:
     ("program", "started"),
     [("trainer", "/venv/bin/trainer"), ("/usr/bin/env", "/usr/bin/env"), ("{source}/go.sh", "/opt/source/go.sh")],
 )
-def test_a_program_without_a_folder_is_the_environments(program: str, started: str) -> None:
+def test_program_without_folder_is_from_environment(program: str, started: str) -> None:
     assert fill([program, "-v"], {"source": "/opt/source"}, "/venv/bin") == [started, "-v"]
 
 
-def test_a_placeholder_that_stands_for_nothing_is_an_error() -> None:
+def test_unknown_placeholder_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"\{bucket\} stands for nothing here; there is data_bucket, revision"):
         fill(["trainer", "{bucket}"], VALUES)
     with pytest.raises(ValueError, match="the command is empty"):
         fill([], VALUES)
 
 
-def test_unknown_placeholders_are_named_once_in_their_order() -> None:
+def test_unknown_placeholders_are_listed_once_in_order() -> None:
     assert unknown(["{b}{data_bucket}", "{a}", "{b}"], VALUES) == ["b", "a"]
 
 
 @pytest.mark.parametrize(
     ("role", "names"), [("preflight", COMMON.keys()), ("training", COMMON.keys() | TRAINING.keys())]
 )
-def test_the_role_fills_in_what_the_gate_lets_through(role: str, names: set[str]) -> None:
-    """What the gate knows and what a role fills in are two lists."""
+def test_role_fills_every_accepted_placeholder(role: str, names: set[str]) -> None:
     path = ROOT / "roles" / role / "tasks" / {"preflight": "main.yml", "training": "step.yml"}[role]
     (values,) = _find(yaml.safe_load(path.read_text()), f"__{role}_values")
 
@@ -64,7 +63,7 @@ def test_the_role_fills_in_what_the_gate_lets_through(role: str, names: set[str]
 
 
 def _find(node: object, name: str) -> list[dict[str, str]]:
-    """Every mapping of this name in a document, each once."""
+    """Return every mapping of this name in a document, each once."""
     if isinstance(node, list):
         return list({id(one): one for entry in node for one in _find(entry, name)}.values())
     if not isinstance(node, dict):
@@ -73,7 +72,7 @@ def _find(node: object, name: str) -> list[dict[str, str]]:
     return list({id(one): one for one in own + [f for entry in node.values() for f in _find(entry, name)]}.values())
 
 
-def test_every_placeholder_is_documented_and_no_other() -> None:
+def test_documented_placeholders_are_the_known_ones() -> None:
     page = (ROOT / "docs" / "bring-your-own.md").read_text()
     table = page.partition("## Placeholders")[2].partition("\n## ")[0]
 
