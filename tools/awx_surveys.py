@@ -46,6 +46,7 @@ NOT_ASKED: Mapping[str, str] = {
     "transport_bucket": "of the installation",
     "arctic_prefix": "of the installation",
     "runs_dir": "of the installation",
+    "run_allowed_extra": "of the installation",
     "run_watchdog": "there is no reason to do without it",
 }
 """Why an input of the run is no question. It can still be given, as an extra variable at launch."""

@@ -176,7 +176,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                     if spec.get("required"):
                         raise
                     continue  # it refers to a default of its role
-                given[name] = convert(name, gate.plain(name, value), {**spec, "typed": True})
+                secret = {"no_log": True} if gate.is_secret(variables[name]) else {}
+                given[name] = convert(name, gate.plain(name, value), {**spec, **secret, "typed": True})
         return given
 
     def _value(self, variables: Mapping[str, Any], extra: Mapping[str, Any], name: str, default: Any) -> Any:
@@ -194,12 +195,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             raise InputError(str(error)) from error
         known = gate.inputs_of(spec=spec)
         given = self._check_inputs(variables, known)
-        values = {name: given[name] for name in own if name in given and name != gate.ALLOWED}
+        values = {name: given[name] for name in own if name in given}
         for name, option in own.items():
             if option.get("required") and name not in values:
                 raise InputError(f"{name} is not set: {first_line(option)}")
             if option.get("required") and values[name] in ("", None):
                 raise InputError(f"{name} is empty: {first_line(option)}")
+        values.pop(gate.ALLOWED, None)
         left_out, said = leave_out(parts, bool(values["preflight_only"]))
         values["preflight_only"] = "training" not in parts or values["preflight_only"]
         values["run_date"] = check_date("run_date", values["run_date"])

@@ -74,7 +74,7 @@ def convert_extra(extra: Mapping[str, Any], known: Mapping[str, Spec], allowed: 
     for name, value in extra.items():
         if name in known:
             no_templates(name, value)
-            secret = {"no_log": True} if _is_secret(value) else {}
+            secret = {"no_log": True} if is_secret(value) else {}
             converted[name] = convert(name, plain(name, value), {**known[name], **secret})
         elif name in CONNECTION_SETTINGS:
             no_templates(name, value)
@@ -147,10 +147,11 @@ def plain(name: str, value: Any) -> Any:
     return [plain(name, entry) for entry in value] if isinstance(value, list) else value
 
 
-def _is_secret(value: Any) -> bool:
+def is_secret(value: Any) -> bool:
+    """Whether a value, or a part of it, is vaulted."""
     if isinstance(value, Mapping):
-        return any(map(_is_secret, value.values()))
-    return any(map(_is_secret, value)) if isinstance(value, list) else isinstance(value, EncryptedString)
+        return any(map(is_secret, value.values()))
+    return any(map(is_secret, value)) if isinstance(value, list) else isinstance(value, EncryptedString)
 
 
 def _reserved() -> list[str]:

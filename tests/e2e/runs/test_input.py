@@ -20,6 +20,9 @@ def source(**parts: Any) -> list[str]:
 
 REFUSED = {
     "misspelt": (["-e", "preflight_onyl=true"], "unknown input 'preflight_onyl' (did you mean 'preflight_only')"),
+    "connection": (["-e", "ansible_connection=local"], "ansible_connection: expected no connection variable"),
+    "jinja": (["-e", "project={{ x }}"], "project: expected a value without Jinja, got text with {{"),
+    "text_for_list": (["-e", "spot_instance_markets=spot"], "spot_instance_markets: expected a list, got"),
     "unknown": (["-e", "colour=blue"], "unknown input 'colour'"),
     "no_boolean": (["-e", "preflight_only=maybe"], "preflight_only: expected true or false, got 'maybe'"),
     "number_for_boolean": (["-e", "preflight_only=1"], "preflight_only: expected true or false, got '1'"),
@@ -57,7 +60,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_bad_input_is_one_clear_line_and_launches_nothing(account: Account, case: str) -> None:
+def test_bad_input_is_one_line_and_launches_nothing(account: Account, case: str) -> None:
     arguments, words = REFUSED[case]
     before = account.launches()
 
@@ -69,7 +72,7 @@ def test_bad_input_is_one_clear_line_and_launches_nothing(account: Account, case
     assert account.launches() == before
 
 
-def test_variables_that_engines_pass_are_let_through(account: Account) -> None:
+def test_variables_of_engines_and_allowed_ones_pass(account: Account) -> None:
     run = account.train(
         "--check",
         "-e",
@@ -80,6 +83,8 @@ def test_variables_that_engines_pass_are_let_through(account: Account) -> None:
         "ansible_aws_ssm_timeout=90",
         "-e",
         "preflight_only=yes",
+        "-e",
+        json.dumps({"spot_instance_markets": ["spot"], "run_allowed_extra": ["team_*"], "team_model": "{{ x }}"}),
     )
 
     assert run.code == 0, run.output
@@ -134,7 +139,7 @@ def test_options_that_play_half_of_it_are_one_line_and_play_nothing(
         ("inputs.json", '{"training_mode": "fast"}', "training_mode: expected both, full or smoke"),
     ],
 )
-def test_inputs_of_a_file_are_checked_like_any(
+def test_inputs_from_a_file_are_checked(
     account: Account, tmp_path: Path, name: str, text: str, words: str
 ) -> None:
     (tmp_path / name).write_text(text)

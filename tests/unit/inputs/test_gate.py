@@ -11,7 +11,13 @@ import pytest
 import yaml
 from ansible.parsing.vault import EncryptedString, VaultLib, VaultSecret, VaultSecretsContext
 from ansible_collections.spot_train.core.plugins.module_utils.inputs import gate
-from ansible_collections.spot_train.core.plugins.module_utils.inputs.values import InputError, convert, same
+from ansible_collections.spot_train.core.plugins.module_utils.inputs.values import (
+    InputError,
+    convert,
+    known_inputs,
+    known_of,
+    same,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -177,8 +183,8 @@ def test_every_input_of_a_playbook_has_a_type(playbook: Path) -> None:
 
     assert playbook.stem == "attempt" or len(gates) == 1
     own = {"run_id", "run_ended_by", "to"}  # text, without a role
-    assert {name for one in gates for name in one.get("only", ())} - own <= gate.known_inputs(
-        gate.ROLES, gate.known_of(gate.ROLES / "run_open"), without=()
+    assert {name for one in gates for name in one.get("only", ())} - own <= known_inputs(
+        gate.ROLES, known_of(gate.ROLES / "run_open"), without=()
     ).keys() | {"aws_account_delete_data"}
 
 
@@ -246,7 +252,7 @@ def test_odd_value_is_refused_or_has_its_type(cases: list[tuple[str, Any]]) -> N
     for name, value in cases:
         spec = KNOWN[name]
         try:
-            converted = gate.convert_extra({name: value}, KNOWN)[name]
+            converted: Any = gate.convert_extra({name: value}, KNOWN)[name]
         except InputError as error:
             assert "\n" not in str(error)
             assert len(str(error)) < 500
