@@ -241,8 +241,8 @@ _ODD = st.one_of(
     ),
     st.lists(st.lists(_SCALARS, max_size=2), max_size=2),
 )
-_TYPES: dict[str, type | tuple[type, ...]] = {
-    "bool": bool, "int": int, "float": float, "str": str, "path": str, "list": list, "dict": dict, "raw": object,
+_TYPES: dict[str, Any] = {
+    "bool": bool, "int": int, "float": float, "str": str, "path": str, "list": list, "dict": dict,
 }  # fmt: skip
 
 
@@ -252,17 +252,18 @@ def test_odd_value_is_refused_or_has_its_type(cases: list[tuple[str, Any]]) -> N
     for name, value in cases:
         spec = KNOWN[name]
         try:
-            converted: Any = gate.convert_extra({name: value}, KNOWN)[name]
+            converted = gate.convert_extra({name: value}, KNOWN)[name]
         except InputError as error:
             assert "\n" not in str(error)
             assert len(str(error)) < 500
             continue
         kind = spec.get("type", "str")
+        if kind == "raw":
+            continue
         assert isinstance(converted, _TYPES[kind])
         assert kind != "int" or not isinstance(converted, bool)
         if kind == "list":
             assert all(isinstance(entry, _TYPES[spec["elements"]]) for entry in converted)
         if choices := spec.get("choices"):
             assert set(converted if kind == "list" else [converted]) <= set(choices)
-        if kind != "raw":
-            assert same(convert(name, converted, spec), converted)
+        assert same(convert(name, converted, spec), converted)
