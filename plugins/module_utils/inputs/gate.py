@@ -24,7 +24,9 @@ PASSED_BY_ENGINES = re.compile(r"^(awx|tower)_(execution|inventory|job|parent|pr
 # What the playbooks publish with set_stats; AWX passes it to the next jobs of a workflow as extra variables.
 PUBLISHED = frozenset(("spot_train_run", "spot_train_ended", "spot_train_reaped", "spot_train_rollback"))
 #: Settings of the SSM connection that do not change which machine it reaches.
-CONNECTION_SETTINGS = frozenset(f"ansible_aws_ssm_{name}" for name in ("plugin", "retries", "timeout"))
+CONNECTION_SETTINGS = frozenset(
+    f"ansible_aws_ssm_{name}" for name in ("bucket_endpoint_url", "plugin", "retries", "s3_addressing_style", "timeout")
+)
 #: The input that allows extra variables of others.
 ALLOWED = "run_allowed_extra"
 _PATTERN = re.compile(r"[A-Za-z_]\w*\*?", re.ASCII)
