@@ -115,8 +115,8 @@ def pages(committed: list[Path]) -> list[Path]:
 @pytest.fixture(scope="module")
 def receipt_fields(root: Path) -> set[str]:
     """The fields of the receipt's own shape, as the modules that build it name them."""
-    folder = root / "roles/run_report/module_utils"
-    parts = [folder / f"run_report_{name}.py" for name in ("receipt", "attempts", "bill")]
+    folder = root / "plugins/module_utils"
+    parts = [folder / name for name in ("report/receipt.py", "runs/attempts.py", "report/bill.py")]
     source = "".join(path.read_text(encoding="utf-8") for path in parts)
     body = source.partition("receipt: dict[str, Any] = {")[2].partition("\n    }\n")[0]
     fields = set(re.findall(r'^        "(\w+)":', body, re.MULTILINE))

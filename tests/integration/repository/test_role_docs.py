@@ -128,7 +128,7 @@ def test_every_readme_says_what_a_user_of_the_role_has_to_know(root: Path) -> No
 
 
 def test_every_message_in_a_readme_is_one_that_the_role_has(root: Path) -> None:
-    shared = [root / "plugins", root / "files/predictor/src", root / "local_aws"]
+    shared = [root / "plugins", root / "files/predictor/src", root / "packages/local_aws/src"]
     strange = []
     for role in role_docs.roles(root):
         sources = [path for folder in (role, *shared) for path in folder.rglob("*") if path.suffix in (".py", ".yml")]
