@@ -17,7 +17,7 @@ description:
     with the client token of the first request, so that EC2 launches once only.
   - Each call of the module has its own client token; EC2 refuses one that was used for another request
     (C(IdempotentParameterMismatch)).
-  - After a refusal, a lost response, or a response without an instance, the module looks for the instance again: EC2
+  - After a refusal, a lost response, or a response without an instance, the module looks for the instance again, as EC2
     lists a new instance with a delay.
   - A refusal by EC2 does not fail the module; see RV(error). It fails when it cannot look up the instance.
 options:
