@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from local_aws import substitutions
 
-ROOT = Path(__file__).resolve().parents[3]
+POLICY = Path(__file__).parents[1] / "data" / "training.json"
 
 
 @pytest.mark.parametrize(
@@ -30,11 +30,10 @@ def test_texts_are_filled_in_and_lists_grow(document: Any, filled: Any) -> None:
 
 
 def test_the_command_fills_a_policy_in(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    policy = (ROOT / "files/iam/training_instance.json").read_text()
-    monkeypatch.setattr("sys.stdin", io.StringIO(policy))
+    monkeypatch.setattr("sys.stdin", io.StringIO(POLICY.read_text()))
 
     assert substitutions.main(["data_bucket=b", "data_prefixes=prices/", "artefact_prefixes=model/,health/"]) == 0
 
     _, read, write, *_ = json.loads(capsys.readouterr().out)["Statement"]
-    assert read["Resource"] == [f"arn:aws:s3:::b/{prefix}/*" for prefix in ("prices", "model", "health", "runs")]
+    assert read["Resource"] == [f"arn:aws:s3:::b/{prefix}/*" for prefix in ("prices", "runs")]
     assert write["Resource"] == [f"arn:aws:s3:::b/{prefix}/*" for prefix in ("model", "health", "runs")]

@@ -13,10 +13,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+ACCOUNT = Path(__file__).parents[1] / "data" / "account.yml"
 NewServer = Callable[..., Any]
 WaitUntil = Callable[[Callable[[], object], str], None]
 
@@ -99,7 +101,7 @@ def test_an_unknown_option_or_command_ends_with_2(server: Any, arguments: list[s
 
 @pytest.mark.parametrize(
     "arguments",
-    [["status"], ["fault", "throttle"], ["seed", "inventory/local/account.yml"], ["console", "i-1"]],
+    [["status"], ["fault", "throttle"], ["seed", str(ACCOUNT)], ["console", "i-1"]],
     ids=lambda arguments: arguments[0],
 )
 def test_what_needs_the_server_says_in_one_line_that_it_does_not_run(
@@ -214,7 +216,6 @@ def test_a_closed_pipe_is_no_error(server: Any) -> None:
     command = f"{sys.executable} -m local_aws log --json | head -n 1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(
         ["bash", "-c", command],
-        cwd=os.getcwd(),
         env={**os.environ, "LOCAL_AWS_HOME": str(server.home)},
         capture_output=True,
         text=True,

@@ -2,33 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 from local_aws.ledger import Ledger, count, is_write, read, select, timestamp
 from local_aws.state import LocalAwsError
-
-FIELDS = {
-    "time",
-    "id",
-    "principal",
-    "source",
-    "service",
-    "action",
-    "permission",
-    "resource",
-    "write",
-    "allowed",
-    "status",
-    "error",
-    "presigned",
-    "seconds",
-}
 
 
 def entry(action: str = "GetObject", **fields: Any) -> dict[str, Any]:
@@ -44,28 +24,6 @@ def test_an_operation_that_changes_the_account_is_a_write(action: str) -> None:
 @pytest.mark.parametrize("action", ["GetObject", "HeadBucket", "ListObjectsV2", "DescribeInstances", "StartSession"])
 def test_an_operation_that_changes_nothing_is_no_write(action: str) -> None:
     assert not is_write(action)
-
-
-def test_every_request_has_one_line_with_every_field(server: Any, bucket: str, iam_user: Callable[..., Any]) -> None:
-    since = timestamp()
-    server.client("s3").put_object(Bucket=bucket, Key="k", Body=b"v")
-    with pytest.raises(ClientError):
-        iam_user()("s3").put_object(Bucket=bucket, Key="k", Body=b"w")
-    first, second = server.ledger("--since", since, "--bucket", bucket)
-    assert set(first) == set(second) == FIELDS
-    assert (first["source"], first["allowed"], first["status"], first["error"]) == ("operator", True, 200, None)
-    assert (second["source"], second["allowed"], second["status"], second["error"]) == (
-        "control-node",
-        False,
-        403,
-        "AccessDenied",
-    )
-    assert first["principal"].endswith(":user/local-operator") and second["id"] > first["id"]
-    assert [line["action"] for line in server.ledger("--since", since, "--denied")] == ["PutObject"]
-    totals = json.loads(server.out("log", "--since", since, "--bucket", bucket, "--count"))
-    assert totals == {"requests": 2, "writes": 1, "denied_writes": 1, "calls": {"s3.PutObject": 2}}
-    text = server.out("log", "--since", since, "--bucket", bucket)
-    assert "DENIED" in text and text.count("s3:PutObject") == 2
 
 
 def test_each_filter_leaves_what_it_names() -> None:
@@ -93,11 +51,9 @@ def test_each_filter_leaves_what_it_names() -> None:
     assert left(bucket="data", writes=True, without_operator=True) == [1, 3]
 
 
-def test_a_time_that_is_none_is_one_clear_error(server: Any) -> None:
+def test_a_time_that_is_none_is_one_clear_error() -> None:
     with pytest.raises(LocalAwsError, match="'yesterday' is no time in ISO 8601"):
         list(select([entry()], since="yesterday"))
-    done = server.cli("log", "--until", "yesterday")
-    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
 
 
 def test_a_line_torn_by_a_kill_costs_only_itself(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import string
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -15,9 +14,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 ACCOUNT = "123456789012"
-ROLE = "spot-train-expiry-test"
+ROLE = "expiry"
 ROLE_ARN = f"arn:aws:iam::{ACCOUNT}:role/{ROLE}"
-EXPIRY = Path(__file__).parents[3] / "files" / "iam" / "expiry.json"
+EXPIRY = Path(__file__).parents[1] / "data" / "expiry.json"
 AUTOMATION = "arn:aws:scheduler:::aws-sdk:ssm:startAutomationExecution"
 TERMINATE = "arn:aws:scheduler:::aws-sdk:ec2:terminateInstances"
 
@@ -72,12 +71,10 @@ def run() -> str:
 
 @pytest.fixture(autouse=True)
 def role(server: Any) -> Iterator[None]:
-    """The role as the account of the playbooks has it, under another name."""
+    """A role that may terminate the instances of one project through the runbook."""
     iam = server.client("iam")
-    text = EXPIRY.read_text().replace("role/${project}-expiry", f"role/{ROLE}")
-    document = string.Template(text).substitute(account_id=ACCOUNT, region="us-east-1", project="spot-train")
     iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=trust("scheduler.amazonaws.com", "ssm.amazonaws.com"))
-    iam.put_role_policy(RoleName=ROLE, PolicyName="expiry", PolicyDocument=document)
+    iam.put_role_policy(RoleName=ROLE, PolicyName="expiry", PolicyDocument=EXPIRY.read_text())
     yield
     iam.delete_role_policy(RoleName=ROLE, PolicyName="expiry")
     iam.delete_role(RoleName=ROLE)

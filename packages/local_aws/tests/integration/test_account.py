@@ -163,29 +163,3 @@ def test_a_description_that_is_not_there_is_one_clear_line(server: Any, tmp_path
     done = server.cli("seed", str(tmp_path / "none.yml"))
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
     assert "cannot read the account description" in done.stderr
-
-
-def test_the_account_of_the_local_inventory_is_accepted(server: Any, local_account: Path) -> None:
-    server.out("seed", str(local_account))
-    roles = {role["RoleName"] for role in server.client("iam").list_roles()["Roles"]}
-    assert {"spot-train-training", "spot-train-preflight"} <= roles
-
-
-@pytest.fixture
-def local_account(tmp_path: Path) -> Path:
-    """The local inventory's account, without its prices (``test_prices.py`` has them)."""
-    import yaml
-
-    source = Path(__file__).resolve().parents[3] / "inventory" / "local" / "account.yml"
-    description = yaml.safe_load(source.read_text())
-    description.pop("prices")
-
-    def absolute(name: str) -> str:
-        return str((source.parent / name).resolve())
-
-    description["control_node_policy"] = absolute(description["control_node_policy"])
-    for role in description["roles"].values():
-        role["policies"] = [absolute(name) for name in role["policies"]]
-    path = tmp_path / "local.yml"
-    path.write_text(yaml.safe_dump(description))
-    return path

@@ -20,7 +20,6 @@ from botocore.config import Config
 from local_aws.__main__ import main
 from local_aws.state import AccessKey, Reservation, reserve
 
-ROOT = Path(__file__).resolve().parents[3]
 PATIENCE = 60.0
 
 
@@ -41,7 +40,6 @@ class Server:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         return subprocess.run(
             [sys.executable, "-m", "local_aws", *arguments],
-            cwd=ROOT,
             env={**environment, "LOCAL_AWS_HOME": str(self.home), **extra},
             capture_output=True,
             text=True,
@@ -144,7 +142,7 @@ class Server:
         answer.pop("ResponseMetadata")
         argv = [sys.executable, "-m", "local_aws.sessions.plugin", json.dumps(answer), "us-east-1", "StartSession"]
         done = subprocess.run(
-            argv, cwd=ROOT, input=f"{command}; exit\n", capture_output=True, text=True, timeout=PATIENCE, check=True
+            argv, input=f"{command}; exit\n", capture_output=True, text=True, timeout=PATIENCE, check=True
         )
         return done.stdout
 

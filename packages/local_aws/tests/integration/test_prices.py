@@ -15,8 +15,6 @@ import pytest
 from arcticdb import Arctic
 from local_aws.prices import load_real_prices, write_synthetic
 
-ROOT = Path(__file__).resolve().parents[3]
-
 
 @pytest.fixture
 def uri(tmp_path: Path) -> str:
@@ -94,7 +92,7 @@ def test_seeding_needs_no_home_it_can_write_and_no_network(uri: str, tmp_path: P
     environment = {"PATH": os.environ["PATH"], "HOME": "/proc/none", "TMPDIR": str(tmp_path)}
 
     done = subprocess.run(
-        [sys.executable, "-c", code, uri], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", code, uri], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
     )
 
     assert done.returncode == 0, done.stderr

@@ -21,10 +21,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import local_aws.machines
 import pytest
 from local_aws.machines import Isolation
 
-PACKAGE = Path(__file__).parents[2] / "src" / "local_aws" / "machines"
+PACKAGE = Path(local_aws.machines.__file__).parent
 DRIVER = Path(__file__).parent / "driver.py"
 ORDINARY = 61234
 # Deeper than a unix socket's path may be, with what ends an option of mount.
