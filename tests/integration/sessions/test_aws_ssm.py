@@ -60,7 +60,7 @@ def run(connection: Any, command: str) -> tuple[int, str]:
     return code, to_text(output).replace("\r", "").rstrip("\n")
 
 
-def test_the_connection_plugin_prepares_its_terminal_and_runs_commands(sessions: Any, connection: Any) -> None:
+def test_connection_plugin_runs_commands(sessions: Any, connection: Any) -> None:
     connection._connect()
     assert run(connection, "echo hello") == (0, "hello")
     assert run(connection, "sh -c 'echo to-err >&2; exit 7'") == (7, "to-err")
@@ -70,7 +70,7 @@ def test_the_connection_plugin_prepares_its_terminal_and_runs_commands(sessions:
     assert len(sessions.shells) == 1
 
 
-def test_a_connection_that_is_closed_leaves_no_session_and_no_process(
+def test_closed_connection_leaves_no_session_or_process(
     sessions: Any, connection: Any, eventually: Callable[[Callable[[], object]], None]
 ) -> None:
     connection._connect()
@@ -81,7 +81,7 @@ def test_a_connection_that_is_closed_leaves_no_session_and_no_process(
     assert sessions.shells[0].wait(10) is not None
 
 
-def test_a_cut_in_the_middle_of_a_command_runs_it_once_and_gives_its_output(sessions: Any, connection: Any) -> None:
+def test_cut_during_command_runs_it_once(sessions: Any, connection: Any) -> None:
     cuts: list[int] = []
 
     def cut() -> None:
@@ -100,7 +100,7 @@ def test_a_cut_in_the_middle_of_a_command_runs_it_once_and_gives_its_output(sess
     assert (sessions.home / "record").read_text() == "ran\n"
 
 
-def test_a_network_that_is_gone_in_the_middle_of_a_line_holds_the_connection_until_its_plugin_is_ended(
+def test_partition_in_mid_line_blocks_until_the_plugin_ends(
     sessions: Any, connection: Any, eventually: Callable[[Callable[[], object]], None]
 ) -> None:
     """Why the watchdog of a run ends sessions: the limit of the stock connection does not hold there."""

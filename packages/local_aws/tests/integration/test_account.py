@@ -45,7 +45,7 @@ def described(tmp_path: Path) -> Path:
     return path
 
 
-def test_everything_described_is_made_and_a_second_time_nothing(server: Any, described: Path) -> None:
+def test_seeding_creates_the_account_once(server: Any, described: Path) -> None:
     lines = server.out("seed", str(described)).splitlines()
     assert [line.rsplit(" ami-")[0] for line in lines] == [
         "user control-node",
@@ -90,7 +90,7 @@ def test_everything_described_is_made_and_a_second_time_nothing(server: Any, des
     assert len(ec2.describe_images(Filters=[{"Name": "name", "Values": ["seeded-image"]}])["Images"]) == 1
 
 
-def test_a_bucket_is_as_sound_as_its_description_wants_it(server: Any, tmp_path: Path) -> None:
+def test_bucket_settings_follow_the_description(server: Any, tmp_path: Path) -> None:
     path = tmp_path / "account.yml"
     path.write_text("""
 buckets:
@@ -117,7 +117,7 @@ buckets:
     assert described == {"sound": [], "bare": ["encryption"], "open": ["public"], "kept": ["versioned"]}
 
 
-def test_the_control_node_may_do_what_its_policy_says_and_nothing_before(server: Any, described: Path) -> None:
+def test_control_node_is_limited_to_its_policy(server: Any, described: Path) -> None:
     control_node = server.reservation.control_node
     server.out("seed", str(described))
     server.client("ec2", control_node).describe_instances()
@@ -150,7 +150,7 @@ def test_the_control_node_may_do_what_its_policy_says_and_nothing_before(server:
         ("buckets: {No_Such_Name!: {}}", "cannot make the account"),
     ],
 )
-def test_a_bad_description_is_one_clear_line(server: Any, tmp_path: Path, text: str, says: str) -> None:
+def test_invalid_description_is_a_one_line_error(server: Any, tmp_path: Path, text: str, says: str) -> None:
     (tmp_path / "broken.json").write_text("{")
     path = tmp_path / "account.yml"
     path.write_text(text)
@@ -159,7 +159,7 @@ def test_a_bad_description_is_one_clear_line(server: Any, tmp_path: Path, text: 
     assert says in done.stderr and len(done.stderr.splitlines()) == 1
 
 
-def test_a_description_that_is_not_there_is_one_clear_line(server: Any, tmp_path: Path) -> None:
+def test_missing_description_is_a_one_line_error(server: Any, tmp_path: Path) -> None:
     done = server.cli("seed", str(tmp_path / "none.yml"))
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
     assert "cannot read the account description" in done.stderr

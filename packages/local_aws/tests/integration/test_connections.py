@@ -61,9 +61,7 @@ def closed(connection: http.client.HTTPConnection) -> bool:
         return False
 
 
-def test_reads_share_a_connection_and_each_has_its_own_line(
-    server: Any, filled: str, connection: http.client.HTTPConnection
-) -> None:
+def test_reads_share_a_connection(server: Any, filled: str, connection: http.client.HTTPConnection) -> None:
     since, path = timestamp(), f"/{filled}/{KEY}"
     assert ask(connection, server, path) == (200, b"content")
     assert ask(connection, server, path, "HEAD") == (200, b"")
@@ -78,7 +76,7 @@ def test_reads_share_a_connection_and_each_has_its_own_line(
     assert [line["status"] for line in lines] == [200, 200, 404, 200, 206, 200]
 
 
-def test_a_large_object_arrives_whole_on_a_kept_connection(
+def test_large_object_arrives_whole_on_kept_connection(
     server: Any, bucket: str, connection: http.client.HTTPConnection
 ) -> None:
     content = bytes(range(256)) * 8192
@@ -87,7 +85,7 @@ def test_a_large_object_arrives_whole_on_a_kept_connection(
         assert ask(connection, server, f"/{bucket}/{KEY}") == (200, content)
 
 
-def test_a_kept_connection_lets_nobody_in_who_does_not_sign(
+def test_kept_connection_still_needs_signatures(
     server: Any, filled: str, connection: http.client.HTTPConnection
 ) -> None:
     path = f"/{filled}/{KEY}"
@@ -98,7 +96,7 @@ def test_a_kept_connection_lets_nobody_in_who_does_not_sign(
     assert ask(connection, server, path) == (200, b"content")
 
 
-def test_a_fault_hits_a_kept_connection_too(
+def test_fault_hits_a_kept_connection_too(
     server: Any, filled: str, connection: http.client.HTTPConnection, faults: Callable[..., Any]
 ) -> None:
     assert ask(connection, server, f"/{filled}/{KEY}")[0] == 200
@@ -118,7 +116,7 @@ def test_writes_share_a_connection_too(server: Any, filled: str, connection: htt
     assert not closed(connection)
 
 
-def test_a_client_that_waits_to_be_told_to_go_on_is_told(server: Any, filled: str) -> None:
+def test_expect_continue_is_answered(server: Any, filled: str) -> None:
     with socket.create_connection(("127.0.0.1", server.reservation.port), timeout=30) as plain:
         plain.sendall(
             f"PUT /{filled}/k HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n".encode()
@@ -128,14 +126,14 @@ def test_a_client_that_waits_to_be_told_to_go_on_is_told(server: Any, filled: st
         assert plain.recv(1 << 16).startswith(b"HTTP/1.1 403 ")
 
 
-def test_a_connection_is_closed_after_a_large_body(
+def test_connection_is_closed_after_a_large_body(
     server: Any, filled: str, connection: http.client.HTTPConnection
 ) -> None:
     assert ask(connection, server, f"/{filled}/{KEY}", "PUT", bytes(1 << 20))[0] == 200
     assert closed(connection)
 
 
-def test_a_client_that_wants_to_close_is_obeyed(server: Any, filled: str) -> None:
+def test_connection_close_is_honoured(server: Any, filled: str) -> None:
     with socket.create_connection(("127.0.0.1", server.reservation.port), timeout=30) as plain:
         plain.sendall(f"GET /{filled}/{KEY} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
         answer = b"".join(iter(lambda: plain.recv(1 << 16), b""))

@@ -30,7 +30,7 @@ def alive(pid: int) -> bool:
     return False
 
 
-def test_the_status_has_the_shape_that_is_promised(server: Any, launch: Callable[..., str]) -> None:
+def test_status_has_the_documented_shape(server: Any, launch: Callable[..., str]) -> None:
     before = datetime.now(UTC)
     kinds = ("instance", "volume", "spot-instances-request")
     tags = [{"ResourceType": kind, "Tags": [{"Key": "run", "Value": "r"}]} for kind in kinds]
@@ -71,18 +71,18 @@ def test_the_status_has_the_shape_that_is_promised(server: Any, launch: Callable
     assert instance in text and "t3.medium" in text and text.startswith("endpoint")
 
 
-def test_a_second_start_finds_the_first(server: Any) -> None:
+def test_second_start_finds_the_first(server: Any) -> None:
     pid = server.pid()
     assert server.out("start") == f"{server.reservation.endpoint}\n"
     assert server.pid() == pid
 
 
-def test_what_only_its_owner_may_read_is_readable_by_its_owner_only(server: Any) -> None:
+def test_state_files_are_private(server: Any) -> None:
     for name in ("reservation.json", "server.json"):
         assert stat.S_IMODE((server.home / name).stat().st_mode) == 0o600
 
 
-def test_the_environment_points_an_sdk_here_and_nowhere_else(server: Any) -> None:
+def test_env_points_sdks_only_here(server: Any) -> None:
     key = server.reservation.control_node
     text = server.out("env")
     assert f"export AWS_ENDPOINT_URL={server.reservation.endpoint}\n" in text
@@ -94,7 +94,7 @@ def test_the_environment_points_an_sdk_here_and_nowhere_else(server: Any) -> Non
 @pytest.mark.parametrize(
     "arguments", [["start", "--bootdelay", "0"], ["status", "--jsn"], ["nonsense"], [], ["start", "--boot-delay", "x"]]
 )
-def test_an_unknown_option_or_command_ends_with_2(server: Any, arguments: list[str]) -> None:
+def test_unknown_option_or_command_ends_with_2(server: Any, arguments: list[str]) -> None:
     done = server.cli(*arguments)
     assert done.returncode == 2 and "usage: python -m local_aws" in done.stderr
 
@@ -104,23 +104,21 @@ def test_an_unknown_option_or_command_ends_with_2(server: Any, arguments: list[s
     [["status"], ["fault", "throttle"], ["seed", str(ACCOUNT)], ["console", "i-1"]],
     ids=lambda arguments: arguments[0],
 )
-def test_what_needs_the_server_says_in_one_line_that_it_does_not_run(
-    new_server: NewServer, arguments: list[str]
-) -> None:
+def test_commands_report_stopped_server_in_one_line(new_server: NewServer, arguments: list[str]) -> None:
     done = new_server().cli(*arguments)
     assert (done.returncode, done.stdout) == (1, "")
     says = "local_aws: the embedded AWS does not run; start it with: python -m local_aws start\n"
     assert done.stderr == says
 
 
-def test_a_stop_without_a_server_does_nothing(new_server: NewServer) -> None:
+def test_stop_without_a_server_does_nothing(new_server: NewServer) -> None:
     made = new_server()
     done = made.cli("stop")
     assert (done.returncode, done.stdout) == (0, "the embedded AWS does not run\n")
     assert not made.home.exists()
 
 
-def test_a_damaged_reservation_is_one_clear_line(new_server: NewServer) -> None:
+def test_damaged_reservation_is_a_one_line_error(new_server: NewServer) -> None:
     made = new_server()
     made.home.mkdir()
     for text in ("{", "[]", '{"port": 1}'):
@@ -130,7 +128,7 @@ def test_a_damaged_reservation_is_one_clear_line(new_server: NewServer) -> None:
         assert "reservation.json is damaged" in done.stderr and f"remove {made.home}" in done.stderr
 
 
-def test_a_state_folder_that_cannot_be_made_is_one_clear_line(new_server: NewServer) -> None:
+def test_unwritable_state_folder_is_a_one_line_error(new_server: NewServer) -> None:
     made = new_server()
     made.home.write_text("a file")
     done = made.cli("start")
@@ -139,7 +137,7 @@ def test_a_state_folder_that_cannot_be_made_is_one_clear_line(new_server: NewSer
     made.home.unlink()
 
 
-def test_a_port_that_is_taken_is_one_clear_line_and_no_server(new_server: NewServer) -> None:
+def test_taken_port_is_a_one_line_error(new_server: NewServer) -> None:
     made = new_server()
     with socket.socket() as other:
         other.bind(("127.0.0.1", made.reservation.port))
@@ -150,7 +148,7 @@ def test_a_port_that_is_taken_is_one_clear_line_and_no_server(new_server: NewSer
     assert made.pid() is None
 
 
-def test_a_process_id_left_by_another_boot_of_the_computer_is_not_taken_for_the_server(new_server: NewServer) -> None:
+def test_stale_process_id_is_not_the_server(new_server: NewServer) -> None:
     made = new_server()
     made.home.mkdir()
     (made.home / "server.json").write_text(json.dumps({"pid": os.getpid()}))
@@ -158,7 +156,7 @@ def test_a_process_id_left_by_another_boot_of_the_computer_is_not_taken_for_the_
     (made.home / "server.json").unlink()
 
 
-def test_what_is_left_of_a_server_that_was_killed_is_not_taken_for_the_one_that_starts(new_server: NewServer) -> None:
+def test_stale_server_file_is_ignored_at_start(new_server: NewServer) -> None:
     """Its process id may be another program's by now, and the port answers before the new one has written its own."""
     made = new_server()
     made.home.mkdir()
@@ -168,7 +166,7 @@ def test_what_is_left_of_a_server_that_was_killed_is_not_taken_for_the_one_that_
     assert made.status()["instances"] == []
 
 
-def test_a_server_that_is_killed_leaves_no_machine_and_the_next_one_cleans_up(
+def test_killed_server_leaves_no_machine(
     new_server: NewServer, wait_until: WaitUntil, find_processes: Callable[[str], list[int]]
 ) -> None:
     made = new_server()
@@ -189,7 +187,7 @@ def test_a_server_that_is_killed_leaves_no_machine_and_the_next_one_cleans_up(
     assert made.cli("stop").stdout == "the embedded AWS does not run\n"
 
 
-def test_two_that_start_at_once_share_a_server_and_a_stop_ends_all_of_it(
+def test_concurrent_starts_share_one_server(
     new_server: NewServer, find_processes: Callable[[str], list[int]], wait_until: WaitUntil
 ) -> None:
     made = new_server()
@@ -205,14 +203,14 @@ def test_two_that_start_at_once_share_a_server_and_a_stop_ends_all_of_it(
     assert not (made.home / "server.json").exists()
 
 
-def test_a_server_that_nobody_asks_stops_by_itself(new_server: NewServer, wait_until: WaitUntil) -> None:
+def test_idle_server_stops(new_server: NewServer, wait_until: WaitUntil) -> None:
     made = new_server()
     made.out("start", "--idle-minutes", "0.2")
     wait_until(lambda: not (made.home / "server.json").exists(), "it does not stop")
     assert "stopping" in (made.home / "server.log").read_text()
 
 
-def test_a_closed_pipe_is_no_error(server: Any) -> None:
+def test_closed_pipe_is_ignored(server: Any) -> None:
     command = f"{sys.executable} -m local_aws log --json | head -n 1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(
         ["bash", "-c", command],

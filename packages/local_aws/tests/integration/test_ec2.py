@@ -129,9 +129,7 @@ def iam_profile(server: Any) -> Iterator[str]:
     iam.delete_role(RoleName=name)
 
 
-def test_what_the_request_says_wins_over_the_template(
-    server: Any, template: Template, launch_from: Callable[..., str]
-) -> None:
+def test_request_overrides_the_template(server: Any, template: Template, launch_from: Callable[..., str]) -> None:
     instance = launch_from(
         template(
             TagSpecifications=[tags("instance", run="r1", kept="yes")],
@@ -153,7 +151,7 @@ def test_what_the_request_says_wins_over_the_template(
     assert attribute["InstanceInitiatedShutdownBehavior"]["Value"] == "stop"
 
 
-def test_a_subnet_of_the_request_or_the_template_places_the_instance(
+def test_subnet_of_request_or_template_sets_the_zone(
     server: Any, template: Template, launch_from: Callable[..., str]
 ) -> None:
     filters = [{"Name": "availability-zone", "Values": ["us-east-1b"]}]
@@ -165,7 +163,7 @@ def test_a_subnet_of_the_request_or_the_template_places_the_instance(
     assert server.describe(instance)["Placement"]["AvailabilityZone"] == "us-east-1b"
 
 
-def test_an_instance_is_pending_then_running_and_at_the_end_leaves_nothing(server: Any, launch: Launch) -> None:
+def test_terminated_instance_leaves_nothing(server: Any, launch: Launch) -> None:
     spot = {"MarketType": "spot", "SpotOptions": {"SpotInstanceType": "one-time"}}
     answer = server.client("ec2").run_instances(
         ImageId=server.image(), InstanceType="t3.medium", MinCount=1, MaxCount=1, InstanceMarketOptions=spot
@@ -187,7 +185,7 @@ def test_an_instance_is_pending_then_running_and_at_the_end_leaves_nothing(serve
     assert not (server.home / "machines" / instance).exists()
 
 
-def test_termination_ends_every_process_even_one_that_hides(
+def test_termination_kills_every_process(
     server: Any, launch: Launch, find_processes: Callable[[str], list[int]], wait_until: Callable[..., None]
 ) -> None:
     mark = f"sleep {time.monotonic_ns()}"
@@ -199,7 +197,7 @@ def test_termination_ends_every_process_even_one_that_hides(
     assert find_processes(instance) == []
 
 
-def test_an_instance_terminated_while_it_boots_leaves_no_machine(
+def test_instances_terminated_while_booting_leave_no_machine(
     server: Any, launch: Launch, find_processes: Callable[[str], list[int]]
 ) -> None:
     instances = [launch() for _ in range(3)]
@@ -218,7 +216,7 @@ def test_an_instance_terminated_while_it_boots_leaves_no_machine(
     ("market", "behaviour", "end"),
     [("spot", "terminate", "terminated"), (None, "terminate", "terminated"), (None, "stop", "stopped")],
 )
-def test_a_shutdown_inside_obeys_the_shutdown_behaviour(
+def test_shutdown_inside_follows_shutdown_behaviour(
     server: Any, launch: Launch, market: str | None, behaviour: str, end: str
 ) -> None:
     options: dict[str, Any] = {"InstanceMarketOptions": {"MarketType": market}} if market else {}
@@ -229,7 +227,7 @@ def test_a_shutdown_inside_obeys_the_shutdown_behaviour(
         assert spot_request(server, instance)["State"] == "closed"
 
 
-def test_a_stopped_instance_starts_again_with_its_disk(server: Any, launch: Launch) -> None:
+def test_stopped_instance_starts_again_with_its_disk(server: Any, launch: Launch) -> None:
     ec2 = server.client("ec2")
     instance = launch("echo again >>/root/boots")
     server.await_online(instance)
@@ -242,12 +240,12 @@ def test_a_stopped_instance_starts_again_with_its_disk(server: Any, launch: Laun
     assert "found again again" in server.session(instance, "echo found $(sudo cat /root/boots) again").replace("\r", "")
 
 
-def test_a_one_time_spot_instance_cannot_be_stopped(server: Any, launch: Launch) -> None:
+def test_one_time_spot_instance_cannot_be_stopped(server: Any, launch: Launch) -> None:
     instance = launch(InstanceMarketOptions={"MarketType": "spot"})
     assert refusal(lambda: server.client("ec2").stop_instances(InstanceIds=[instance])) == "UnsupportedOperation"
 
 
-def test_cancelling_a_spot_request_leaves_its_instance_running(server: Any, launch: Launch) -> None:
+def test_cancelled_spot_request_keeps_its_instance(server: Any, launch: Launch) -> None:
     instance = launch(InstanceMarketOptions={"MarketType": "spot"})
     server.await_state(instance, "running")
     request = server.describe(instance)["SpotInstanceRequestId"]
@@ -259,7 +257,7 @@ def test_cancelling_a_spot_request_leaves_its_instance_running(server: Any, laun
     assert code == "InvalidSpotInstanceRequestID.NotFound"
 
 
-def test_an_instance_protected_from_termination_stays_until_it_is_not(server: Any, launch: Launch) -> None:
+def test_protected_instance_cannot_be_terminated(server: Any, launch: Launch) -> None:
     ec2, instance = server.client("ec2"), launch(DisableApiTermination=True)
     assert refusal(lambda: ec2.terminate_instances(InstanceIds=[instance])) == "OperationNotPermitted"
     server.await_state(instance, "running")
@@ -268,7 +266,7 @@ def test_an_instance_protected_from_termination_stays_until_it_is_not(server: An
     server.await_state(instance, "terminated")
 
 
-def test_a_launch_that_is_asked_for_again_with_its_token_is_the_same_launch(server: Any) -> None:
+def test_launch_is_idempotent_by_client_token(server: Any) -> None:
     ec2, token = server.client("ec2"), f"token-{time.monotonic_ns()}"
     request = {"ImageId": server.image(), "InstanceType": "t3.medium", "MinCount": 1, "MaxCount": 1}
     first, second = (ec2.run_instances(**request, ClientToken=token)["Instances"][0] for _ in range(2))
@@ -278,7 +276,7 @@ def test_a_launch_that_is_asked_for_again_with_its_token_is_the_same_launch(serv
     ec2.terminate_instances(InstanceIds=[first["InstanceId"]])
 
 
-def test_a_dry_run_launches_nothing_and_is_no_write(server: Any, template: Template) -> None:
+def test_dry_run_launches_and_writes_nothing(server: Any, template: Template) -> None:
     before = server.status()["instances"]
     request = {"LaunchTemplate": template(), "MinCount": 1, "MaxCount": 1, "DryRun": True}
     assert refusal(lambda: server.client("ec2").run_instances(**request)) == "DryRunOperation"
@@ -296,12 +294,12 @@ def test_a_dry_run_launches_nothing_and_is_no_write(server: Any, template: Templ
         ({"LaunchTemplate": {"LaunchTemplateName": "nobody"}}, "InvalidLaunchTemplateName.NotFoundException"),
     ],
 )
-def test_a_launch_that_names_what_is_not_there_is_refused(server: Any, request_: dict[str, Any], code: str) -> None:
+def test_launch_with_unknown_names_is_refused(server: Any, request_: dict[str, Any], code: str) -> None:
     assert refusal(lambda: server.launch(**request_)) == code
     assert server.status()["volumes"] == [v for v in server.status()["volumes"] if v["state"] != "creating"]
 
 
-def test_the_spot_price_is_the_markets_and_too_low_a_bid_is_refused(server: Any, launch: Launch) -> None:
+def test_bid_below_spot_price_is_refused(server: Any, launch: Launch) -> None:
     from local_aws.market import ON_DEMAND_USD_HOUR, spot_price
 
     history = server.client("ec2").describe_spot_price_history(
@@ -321,7 +319,7 @@ def test_the_spot_price_is_the_markets_and_too_low_a_bid_is_refused(server: Any,
     assert float(spot_request(server, instance)["SpotPrice"]) == prices["us-east-1a"]
 
 
-def test_requests_of_an_instance_are_its_roles_and_are_written_down_as_the_instances(
+def test_instance_requests_use_its_role_and_are_logged(
     server: Any, launch: Launch, iam_profile: str, bucket: str
 ) -> None:
     script = """
@@ -343,9 +341,7 @@ echo "keys $(curl -sf -H "X-aws-ec2-metadata-token: $token" \
     assert [each for each in server.ledger("--source", "instance") if each["source"] == instance] == lines
 
 
-def test_credentials_that_a_fault_cuts_short_stay_until_they_expire(
-    server: Any, launch: Launch, iam_profile: str
-) -> None:
+def test_short_lived_credentials_stay_until_they_expire(server: Any, launch: Launch, iam_profile: str) -> None:
     script = """
 service=$AWS_EC2_METADATA_SERVICE_ENDPOINT
 token=$(curl -sf -X PUT "$service/latest/api/token" -H 'X-aws-ec2-metadata-token-ttl-seconds: 60')
@@ -374,14 +370,14 @@ def _seconds(start: str, end: str) -> float:
     return (times[1] - times[0]).total_seconds()
 
 
-def test_an_image_keeps_the_architecture_it_was_registered_with(server: Any) -> None:
+def test_image_keeps_its_architecture(server: Any) -> None:
     ec2 = server.client("ec2")
     image = ec2.register_image(Name="arm", Architecture="arm64", RootDeviceName="/dev/xvda")["ImageId"]
     assert ec2.describe_images(ImageIds=[image])["Images"][0]["Architecture"] == "arm64"
     ec2.deregister_image(ImageId=image)
 
 
-def test_a_session_is_an_ordinary_users_and_ends_with_the_instance(server: Any, launch: Launch) -> None:
+def test_session_is_unprivileged_and_ends_with_instance(server: Any, launch: Launch) -> None:
     instance = launch()
     server.await_online(instance)
     output = server.session(instance, "echo I am $(id -un) in $PWD and with sudo $(sudo id -un)").replace("\r", "")

@@ -69,7 +69,7 @@ def test_latency_makes_only_the_named_requests_wait(server: Any, faults: Faults)
         ("iam", lambda c: c.list_users(), ("Throttling", 400)),
     ],
 )
-def test_throttling_is_the_services_own_and_ends_after_its_count(
+def test_throttling_error_matches_the_service(
     server: Any, faults: Faults, service: str, call: Callable[[Any], Any], refused: tuple[str, int]
 ) -> None:
     faults("throttle", f"service={service}", "count=2")
@@ -78,13 +78,13 @@ def test_throttling_is_the_services_own_and_ends_after_its_count(
     call(client)
 
 
-def test_a_throttled_client_that_tries_again_succeeds(server: Any, faults: Faults) -> None:
+def test_throttled_client_that_tries_again_succeeds(server: Any, faults: Faults) -> None:
     faults("throttle", "service=ec2", "action=DescribeInstances", "count=2")
     client = server.client("ec2", retries={"total_max_attempts": 4, "mode": "standard"})
     assert client.describe_instances()["ResponseMetadata"]["RetryAttempts"] == 2
 
 
-def test_an_s3_error_is_the_one_asked_for_and_writes_nothing(server: Any, faults: Faults, bucket: str) -> None:
+def test_s3_error_fault_writes_nothing(server: Any, faults: Faults, bucket: str) -> None:
     s3 = server.client("s3")
     faults("error", "service=s3", "action=PutObject", "status=503", "code=ServiceUnavailable", "count=1")
     assert refusal(lambda: s3.put_object(Bucket=bucket, Key="k", Body=bytes(1 << 20))) == ("ServiceUnavailable", 503)
@@ -94,7 +94,7 @@ def test_an_s3_error_is_the_one_asked_for_and_writes_nothing(server: Any, faults
     s3.put_object(Bucket=bucket, Key="k", Body=b"v")
 
 
-def test_a_lost_answer_is_an_error_of_a_request_that_took_effect(server: Any, faults: Faults, bucket: str) -> None:
+def test_late_error_hides_a_request_that_took_effect(server: Any, faults: Faults, bucket: str) -> None:
     s3 = server.client("s3")
     # Of more than is read before it is answered, and of less.
     for body in (bytes(1 << 20), b"small"):
@@ -105,9 +105,7 @@ def test_a_lost_answer_is_an_error_of_a_request_that_took_effect(server: Any, fa
         assert (line["allowed"], line["status"], line["error"]) == (True, 503, "SlowDown")
 
 
-def test_a_late_error_leaves_alone_what_took_no_effect_and_spoils_answers_of_every_kind(
-    server: Any, faults: Faults
-) -> None:
+def test_late_error_replaces_successful_answers_only(server: Any, faults: Faults) -> None:
     faults("error", "code=Lost", "late=true", "count=2")
     assert refusal(lambda: server.client("ssm").get_parameter(Name="/nothing"))[0] == "ParameterNotFound"
     assert refusal(lambda: server.client("ssm").describe_instance_information()) == ("Lost", 500)
@@ -123,9 +121,7 @@ def test_a_late_error_leaves_alone_what_took_no_effect_and_spoils_answers_of_eve
     ],
     ids=lambda fault: fault[0],
 )
-def test_a_late_lack_of_capacity_leaves_an_instance_that_nobody_was_told_of(
-    server: Any, faults: Faults, fault: list[str]
-) -> None:
+def test_late_capacity_error_leaves_unreported_instance(server: Any, faults: Faults, fault: list[str]) -> None:
     ec2, mark = server.client("ec2"), {"Key": "late", "Value": str(time.monotonic_ns())}
     faults(*fault)
     tags = [{"ResourceType": "instance", "Tags": [mark]}]
@@ -136,7 +132,7 @@ def test_a_late_lack_of_capacity_leaves_an_instance_that_nobody_was_told_of(
     ec2.terminate_instances(InstanceIds=[instance["InstanceId"]])
 
 
-def test_a_launch_may_be_answered_without_an_instance(server: Any, faults: Faults) -> None:
+def test_no_instance_id_fault_hides_the_instance(server: Any, faults: Faults) -> None:
     ec2, mark = server.client("ec2"), str(time.monotonic_ns())
     faults("no_instance_id", "count=1")
     request = {"ImageId": server.image(), "InstanceType": "t3.medium", "MinCount": 1, "MaxCount": 1}
@@ -165,7 +161,7 @@ def test_throttling_may_be_every_second_request_only(server: Any, faults: Faults
     assert client.describe_instances()["ResponseMetadata"]["RetryAttempts"] == 1
 
 
-def test_an_error_with_seconds_ends_by_itself(server: Any, faults: Faults, wait_until: WaitUntil) -> None:
+def test_error_with_seconds_expires(server: Any, faults: Faults, wait_until: WaitUntil) -> None:
     s3 = server.client("s3")
     started = time.monotonic()
     faults("error", "service=s3", "status=500", "seconds=6")
@@ -184,7 +180,7 @@ def test_an_error_with_seconds_ends_by_itself(server: Any, faults: Faults, wait_
     assert fault["count"] == 0 and fault["hits"] >= 1
 
 
-def test_capacity_lacks_for_the_named_type_zone_and_market_only(server: Any, faults: Faults, launch: Launch) -> None:
+def test_capacity_fault_matches_type_zone_and_market(server: Any, faults: Faults, launch: Launch) -> None:
     faults("capacity", "type=r5.large", "az=us-east-1a", "market=spot")
     spot: dict[str, Any] = {"InstanceMarketOptions": {"MarketType": "spot"}}
 
@@ -202,9 +198,7 @@ def test_capacity_lacks_for_the_named_type_zone_and_market_only(server: Any, fau
         launch(InstanceType="r5.large", SubnetId=subnet, **spot)
 
 
-def test_a_lack_of_capacity_has_the_code_asked_for_and_leaves_nothing(
-    server: Any, faults: Faults, launch: Launch
-) -> None:
+def test_capacity_fault_uses_requested_code_and_leaves_nothing(server: Any, faults: Faults, launch: Launch) -> None:
     def left() -> tuple[set[str], set[str]]:
         status = server.status()
         return {each["id"] for each in status["instances"]}, {each["id"] for each in status["spot_requests"]}
@@ -216,9 +210,7 @@ def test_a_lack_of_capacity_has_the_code_asked_for_and_leaves_nothing(
     launch()
 
 
-def test_an_instance_that_never_registers_runs_and_can_be_terminated(
-    server: Any, faults: Faults, launch: Launch
-) -> None:
+def test_never_online_instance_runs_and_terminates(server: Any, faults: Faults, launch: Launch) -> None:
     faults("never_online", "count=1")
     silent = launch()
     server.await_state(silent, "running")
@@ -230,14 +222,14 @@ def test_an_instance_that_never_registers_runs_and_can_be_terminated(
     server.await_state(silent, "terminated")
 
 
-def test_an_instance_with_a_boot_delay_registers_after_it(server: Any, faults: Faults, launch: Launch) -> None:
+def test_boot_delay_fault_delays_registration(server: Any, faults: Faults, launch: Launch) -> None:
     faults("boot_delay", "seconds=10", "count=1")
     started = time.monotonic()
     server.await_online(launch())
     assert time.monotonic() - started >= 10
 
 
-def test_an_instance_that_fails_to_boot_ends_terminated_and_says_why(
+def test_boot_failure_terminates_instance_with_reason(
     server: Any, faults: Faults, launch: Launch, find_processes: Callable[[str], list[int]]
 ) -> None:
     faults("boot_failure", "count=1")
@@ -249,7 +241,7 @@ def test_an_instance_that_fails_to_boot_ends_terminated_and_says_why(
     assert find_processes(instance) == []
 
 
-def test_an_interruption_gives_notice_and_then_takes_the_instance(
+def test_interruption_gives_notice_then_reclaims(
     server: Any, faults: Faults, launch: Launch, wait_until: WaitUntil
 ) -> None:
     script = """
@@ -279,13 +271,13 @@ echo "notice: $notice"
     assert request["status"] == "instance-terminated-no-capacity"
 
 
-def test_only_a_spot_instance_that_runs_is_interrupted(server: Any, launch: Launch) -> None:
+def test_only_running_spot_instances_are_interrupted(server: Any, launch: Launch) -> None:
     for kind, instance in (("interrupt", "i-00000000000000000"), ("interrupt", launch()), ("rebalance", launch())):
         done = server.cli("fault", kind, f"instance={instance}")
         assert (done.returncode, f"no running spot instance {instance}" in done.stderr) == (1, True)
 
 
-def test_a_rebalance_recommendation_is_no_interruption(
+def test_rebalance_recommendation_does_not_interrupt(
     server: Any, faults: Faults, launch: Launch, wait_until: WaitUntil
 ) -> None:
     script = """
@@ -306,7 +298,7 @@ echo "recommended; action $(ask spot/instance-action /dev/null)"
     assert (request["state"], request["status"]) == ("active", "fulfilled")
 
 
-def test_an_unreachable_instance_runs_on_and_says_nothing(
+def test_unreachable_instance_keeps_running_silently(
     server: Any, faults: Faults, launch: Launch, wait_until: WaitUntil
 ) -> None:
     instance = launch("(while :; do echo tick; sleep 0.2; done) & exit 0")
@@ -338,7 +330,7 @@ def test_an_unreachable_instance_runs_on_and_says_nothing(
     wait_until(lambda: server.console(instance).count("tick") > ticks + 2, "the machine does not run on")
 
 
-def test_an_unreachable_instance_still_ends_by_itself(server: Any, faults: Faults, launch: Launch) -> None:
+def test_unreachable_instance_can_still_shut_down(server: Any, faults: Faults, launch: Launch) -> None:
     # What it waits for comes by the metadata service, which is no part of the network.
     script = """
 service=$AWS_EC2_METADATA_SERVICE_ENDPOINT/latest
@@ -359,7 +351,7 @@ do sleep 0.1; done; shutdown -P now) & exit 0
     assert answer["SessionId"] not in [each["id"] for each in server.status()["sessions"]]
 
 
-def test_an_instance_that_vanishes_is_gone_at_once_without_notice(
+def test_vanished_instance_ends_without_notice(
     server: Any, faults: Faults, launch: Launch, find_processes: Callable[[str], list[int]]
 ) -> None:
     instance = launch("trap '' TERM HUP; sleep 98765 & exit 0", InstanceMarketOptions={"MarketType": "spot"})
@@ -374,7 +366,7 @@ def test_an_instance_that_vanishes_is_gone_at_once_without_notice(
     assert (done.returncode, f"no running instance {instance}" in done.stderr) == (1, True)
 
 
-def test_a_cut_drops_the_sockets_of_an_instances_sessions(server: Any, faults: Faults, launch: Launch) -> None:
+def test_cut_drops_the_sockets_of_an_instances_sessions(server: Any, faults: Faults, launch: Launch) -> None:
     instance = launch()
     server.await_online(instance)
     assert faults("cut", f"instance={instance}") == {"cut": 0}
@@ -388,7 +380,7 @@ def test_a_cut_drops_the_sockets_of_an_instances_sessions(server: Any, faults: F
     assert answer["SessionId"] in [each["id"] for each in server.status()["sessions"]]
 
 
-def test_a_fault_can_be_cleared_by_its_id_and_all_at_once(server: Any, faults: Faults) -> None:
+def test_fault_can_be_cleared_by_its_id_and_all_at_once(server: Any, faults: Faults) -> None:
     ids = [faults("throttle", "service=ses")["id"] for _ in range(3)]
     assert faults("clear", f"id={ids[1]}") == {"cleared": 1}
     assert [each["id"] for each in server.status()["faults"]] == [ids[0], ids[2]]
@@ -417,7 +409,7 @@ def test_a_fault_can_be_cleared_by_its_id_and_all_at_once(server: Any, faults: F
         (["interrupt", "instance=i-1", "seconds=soon"], "seconds='soon' is no float"),
     ],
 )
-def test_a_mistake_in_a_fault_is_one_clear_line(server: Any, arguments: list[str], says: str) -> None:
+def test_invalid_fault_is_a_one_line_error(server: Any, arguments: list[str], says: str) -> None:
     done = server.cli("fault", *arguments)
     assert (done.returncode, done.stdout) == (1, "")
     assert says in done.stderr and len(done.stderr.splitlines()) == 1

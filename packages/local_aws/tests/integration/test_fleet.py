@@ -14,9 +14,7 @@ from local_aws.machines import Isolation, Machine
 from local_aws.state import reserve
 
 
-def test_an_instance_ended_in_the_middle_of_its_boot_leaves_no_machine(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_instance_terminated_during_boot_leaves_no_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     booting, go_on = threading.Event(), threading.Event()
     machines: list[Machine] = []
 
@@ -52,7 +50,7 @@ def test_an_instance_ended_in_the_middle_of_its_boot_leaves_no_machine(
         machines[0].destroy()
 
 
-def test_an_instance_ended_before_its_boot_never_boots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_instance_terminated_before_boot_never_boots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     instance: Any = SimpleNamespace(id="i-1", user_data=None)
     kept = fleet.Fleet(
         reserve(tmp_path), Faults(), Isolation.PROCESS_GROUP, boot_delay=0.0, on_gone=lambda instance_id: None

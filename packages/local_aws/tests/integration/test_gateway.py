@@ -49,20 +49,20 @@ def http(url: str, method: str = "GET", body: bytes | None = None, **headers: An
 
 
 @pytest.mark.parametrize("service", CALLS)
-def test_the_owner_of_the_account_gets_an_answer_from_every_service(server: Any, service: str) -> None:
+def test_operator_gets_an_answer_from_every_service(server: Any, service: str) -> None:
     answer = CALLS[service](server.client(service))
     assert answer["ResponseMetadata"]["HTTPStatusCode"] == 200
 
 
 @pytest.mark.parametrize("service", CALLS)
-def test_a_wrong_secret_is_refused_in_the_words_of_the_service(server: Any, service: str) -> None:
+def test_wrong_secret_error_matches_the_service(server: Any, service: str) -> None:
     client = server.client_of(service, server.reservation.operator.access_key_id, "wrong")
     code = "AuthFailure" if service == "ec2" else "SignatureDoesNotMatch"
     assert refusal(lambda: CALLS[service](client)) == (code, 401 if service == "ec2" else 403)
 
 
 @pytest.mark.parametrize("service", CALLS)
-def test_an_unknown_key_is_refused_in_the_words_of_the_service(server: Any, service: str) -> None:
+def test_unknown_key_error_matches_the_service(server: Any, service: str) -> None:
     code = {"s3": "InvalidAccessKeyId", "ec2": "AuthFailure"}.get(service, "InvalidClientTokenId")
     client = server.client_of(service, "AKIAUNKNOWN00EXAMPLE", "whatever")
     assert refusal(lambda: CALLS[service](client))[0] == code
@@ -75,7 +75,7 @@ SKEWED |= {"scheduler": ("InvalidSignatureException", 403)}
 
 @pytest.mark.parametrize("minutes", [-20, -6, 6, 20])
 @pytest.mark.parametrize("service", CALLS)
-def test_a_clock_that_is_off_is_refused_in_the_words_of_the_service(
+def test_clock_skew_error_matches_the_service(
     server: Any, monkeypatch: pytest.MonkeyPatch, service: str, minutes: int
 ) -> None:
     shifted = datetime.now(UTC).replace(tzinfo=None) + timedelta(minutes=minutes)
@@ -90,7 +90,7 @@ def test_a_clock_that_is_off_is_refused_in_the_words_of_the_service(
     assert server.ledger()[-1]["allowed"] is False
 
 
-def test_what_is_said_of_a_clock_that_is_off_has_both_times(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clock_skew_message_has_both_times(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     shifted = datetime.now(UTC).replace(tzinfo=None) - timedelta(hours=1)
     monkeypatch.setattr("botocore.auth.get_current_datetime", lambda *_, **__: shifted)
     key = server.reservation.operator
@@ -118,7 +118,7 @@ def test_every_answer_has_one_date(server: Any, bucket: str) -> None:
     assert all(abs((moment - datetime.now(UTC)).total_seconds()) < 60 for moment in found)
 
 
-def test_an_unsigned_request_is_refused_and_written_down_as_anonymous(server: Any) -> None:
+def test_unsigned_request_is_logged_as_anonymous(server: Any) -> None:
     status, body = http(f"{server.reservation.endpoint}/some-bucket/some-key")
     assert (status, b"<Code>AccessDenied</Code>" in body) == (403, True)
     line = server.ledger("--denied")[-1]
@@ -126,7 +126,7 @@ def test_an_unsigned_request_is_refused_and_written_down_as_anonymous(server: An
     assert (line["action"], line["resource"]) == ("GetObject", "arn:aws:s3:::some-bucket/some-key")
 
 
-def test_a_body_changed_after_signing_is_refused(server: Any) -> None:
+def test_body_changed_after_signing_is_refused(server: Any) -> None:
     key = server.reservation.operator
     url = f"{server.reservation.endpoint}/"
     headers = {"X-Amz-Target": "AmazonSSM.DescribeInstanceInformation", "Content-Type": "application/x-amz-json-1.1"}
@@ -138,7 +138,7 @@ def test_a_body_changed_after_signing_is_refused(server: Any) -> None:
     assert (status, json.loads(body)["__type"]) == (403, "SignatureDoesNotMatch")
 
 
-def test_a_body_that_its_signed_digest_does_not_fit_is_refused(server: Any) -> None:
+def test_body_must_match_its_signed_digest(server: Any) -> None:
     key = server.reservation.operator
     url = f"{server.reservation.endpoint}/"
     headers = {
@@ -153,7 +153,7 @@ def test_a_body_that_its_signed_digest_does_not_fit_is_refused(server: Any) -> N
 
 
 @pytest.mark.parametrize("name", ["plain", "with blank", "über/größe.txt", "a+b&c=d?e#f%20", "x//y", "~t-i_l.d*e'()"])
-def test_an_object_key_of_any_characters_can_be_signed_written_and_read(server: Any, bucket: str, name: str) -> None:
+def test_any_object_key_can_be_signed_written_and_read(server: Any, bucket: str, name: str) -> None:
     s3 = server.client("s3")
     s3.put_object(Bucket=bucket, Key=name, Body=b"content")
     assert s3.get_object(Bucket=bucket, Key=name)["Body"].read() == b"content"
@@ -162,7 +162,7 @@ def test_an_object_key_of_any_characters_can_be_signed_written_and_read(server: 
     assert server.ledger("--bucket", bucket, "--action", "PutObject")[0]["resource"] == f"arn:aws:s3:::{bucket}/{name}"
 
 
-def test_a_presigned_url_lets_its_bearer_do_that_one_thing_and_no_other(server: Any, bucket: str) -> None:
+def test_presigned_url_allows_exactly_one_operation(server: Any, bucket: str) -> None:
     s3 = server.client("s3")
     put = s3.generate_presigned_url("put_object", {"Bucket": bucket, "Key": "gift"})
     assert http(put, "PUT", b"from a bearer", **{"Content-Type": "text/plain"})[0] == 200
@@ -174,7 +174,7 @@ def test_a_presigned_url_lets_its_bearer_do_that_one_thing_and_no_other(server: 
     assert [line["presigned"] for line in server.ledger("--bucket", bucket, "--action", "GetObject")][:1] == [True]
 
 
-def test_a_presigned_url_ends_with_its_time(server: Any, bucket: str, wait_until: Callable[..., None]) -> None:
+def test_presigned_url_expires(server: Any, bucket: str, wait_until: Callable[..., None]) -> None:
     s3 = server.client("s3")
     s3.put_object(Bucket=bucket, Key="brief", Body=b"now")
     url = s3.generate_presigned_url("get_object", {"Bucket": bucket, "Key": "brief"}, ExpiresIn=1)
@@ -182,16 +182,14 @@ def test_a_presigned_url_ends_with_its_time(server: Any, bucket: str, wait_until
     assert b"Request has expired" in http(url)[1]
 
 
-def test_a_large_upload_that_is_denied_gets_the_denial_and_no_broken_pipe(
-    server: Any, bucket: str, iam_user: Callable[..., Any]
-) -> None:
+def test_denied_large_upload_gets_an_answer(server: Any, bucket: str, iam_user: Callable[..., Any]) -> None:
     client = iam_user()("s3")
     upload = lambda: client.put_object(Bucket=bucket, Key="big", Body=bytes(8 << 20))  # noqa: E731
     assert refusal(upload) == ("AccessDenied", 403)
     assert "Contents" not in server.client("s3").list_objects_v2(Bucket=bucket)
 
 
-def test_a_multipart_upload_arrives_whole(server: Any, bucket: str) -> None:
+def test_multipart_upload_arrives_whole(server: Any, bucket: str) -> None:
     s3 = server.client("s3")
     upload = s3.create_multipart_upload(Bucket=bucket, Key="parts")["UploadId"]
     names = {"Bucket": bucket, "Key": "parts", "UploadId": upload}
@@ -205,7 +203,7 @@ def test_a_multipart_upload_arrives_whole(server: Any, bucket: str) -> None:
     assert actions[-4:] == ["CreateMultipartUpload", "UploadPart", "UploadPart", "CompleteMultipartUpload"]
 
 
-def test_a_bulk_delete_is_written_down_with_its_keys(server: Any, bucket: str) -> None:
+def test_bulk_delete_is_logged_with_its_keys(server: Any, bucket: str) -> None:
     s3 = server.client("s3")
     for name in ("one", "two & three"):
         s3.put_object(Bucket=bucket, Key=name, Body=b"")
@@ -227,15 +225,13 @@ def test_a_bulk_delete_is_written_down_with_its_keys(server: Any, bucket: str) -
         ("ssm", lambda c: c.resume_session(SessionId="nobody-1"), "DoesNotExistException"),
     ],
 )
-def test_an_error_keeps_its_code_for_the_caller_and_the_ledger(
-    server: Any, service: str, call: Callable[[Any], Any], code: str
-) -> None:
+def test_error_code_reaches_caller_and_ledger(server: Any, service: str, call: Callable[[Any], Any], code: str) -> None:
     assert refusal(lambda: call(server.client(service)))[0] == code
     line = server.ledger("--service", service)[-1]
     assert (line["error"], line["allowed"], line["source"]) == (code, True, "operator")
 
 
-def test_a_request_that_is_no_known_operation_is_refused(server: Any) -> None:
+def test_unknown_operation_is_refused(server: Any) -> None:
     key = server.reservation.operator
     url = f"{server.reservation.endpoint}/bucket"
     request = AWSRequest("PATCH", url, data=b"")
@@ -245,18 +241,18 @@ def test_a_request_that_is_no_known_operation_is_refused(server: Any) -> None:
 
 
 @pytest.mark.parametrize("token", [None, "guess"])
-def test_the_control_door_is_closed_without_the_admin_token(server: Any, token: str | None) -> None:
+def test_control_requests_need_the_admin_token(server: Any, token: str | None) -> None:
     headers: dict[str, Any] = {"X-Admin-Token": token} if token else {}
     assert http(f"{server.reservation.endpoint}/_local_aws/status", **headers) == (403, b"wrong admin token\n")
 
 
-def test_the_control_door_knows_what_it_does_not_know(server: Any) -> None:
+def test_unknown_control_request_is_reported(server: Any) -> None:
     headers = {"X-Admin-Token": server.reservation.admin_token}
     status, body = http(f"{server.reservation.endpoint}/_local_aws/nonsense", **headers)
     assert (status, json.loads(body)) == (404, {"error": "unknown control request 'nonsense'"})
 
 
-def test_of_many_conditional_writes_at_once_exactly_one_is_done(server: Any) -> None:
+def test_one_of_many_conditional_writes_succeeds(server: Any) -> None:
     s3 = server.client("s3")
     s3.create_bucket(Bucket="conditional")
     condition: dict[str, str] = {"IfNoneMatch": "*"}

@@ -53,7 +53,7 @@ def role(server: Any) -> Any:
         iam.delete_role(RoleName=name)
 
 
-def test_a_user_without_a_policy_may_do_nothing_but_ask_who_he_is(iam_user: User) -> None:
+def test_user_without_policy_may_only_get_caller_identity(iam_user: User) -> None:
     client = iam_user()
     assert client("sts").get_caller_identity()["Account"] == ACCOUNT
     message = denied(client("ec2").describe_instances)
@@ -68,7 +68,7 @@ def test_a_user_without_a_policy_may_do_nothing_but_ask_who_he_is(iam_user: User
         denied(functools.partial(call, client(service)))
 
 
-def test_only_the_resource_that_a_policy_names_is_allowed(server: Any, bucket: str, iam_user: User) -> None:
+def test_only_named_resources_are_allowed(server: Any, bucket: str, iam_user: User) -> None:
     s3 = iam_user(allow(["s3:GetObject", "s3:PutObject"], f"arn:aws:s3:::{bucket}/mine/*"))("s3")
     s3.put_object(Bucket=bucket, Key="mine/a", Body=b"1")
     assert s3.get_object(Bucket=bucket, Key="mine/a")["Body"].read() == b"1"
@@ -79,7 +79,7 @@ def test_only_the_resource_that_a_policy_names_is_allowed(server: Any, bucket: s
     denied(lambda: s3.head_object(Bucket=bucket, Key="other/a"))
 
 
-def test_a_bucket_that_nobody_has_is_missing_even_to_who_may_not_look(bucket: str, iam_user: User) -> None:
+def test_missing_bucket_is_reported_without_permission(bucket: str, iam_user: User) -> None:
     s3 = iam_user(allow("s3:ListBucket", "arn:aws:s3:::another"))("s3")
     denied(lambda: s3.list_objects_v2(Bucket=bucket))
     with pytest.raises(ClientError, match="NoSuchBucket"):
@@ -89,7 +89,7 @@ def test_a_bucket_that_nobody_has_is_missing_even_to_who_may_not_look(bucket: st
     denied(lambda: s3.create_bucket(Bucket="nobody-has-this-one"))
 
 
-def test_an_explicit_deny_wins_even_in_a_bulk_delete(server: Any, bucket: str, iam_user: User) -> None:
+def test_explicit_deny_wins_even_in_a_bulk_delete(server: Any, bucket: str, iam_user: User) -> None:
     server.client("s3").put_object(Bucket=bucket, Key="live/weights", Body=b"1")
     s3 = iam_user(allow("s3:*"), deny("s3:DeleteObject", f"arn:aws:s3:::{bucket}/live/*"))("s3")
     s3.put_object(Bucket=bucket, Key="scratch", Body=b"1")
@@ -99,7 +99,7 @@ def test_an_explicit_deny_wins_even_in_a_bulk_delete(server: Any, bucket: str, i
     s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "scratch"}]})
 
 
-def test_an_instance_is_terminated_by_its_tag_only(server: Any, launch: Callable[..., str], iam_user: User) -> None:
+def test_termination_is_limited_by_tag(server: Any, launch: Callable[..., str], iam_user: User) -> None:
     tags = [{"ResourceType": "instance", "Tags": [{"Key": "project", "Value": "mine"}]}]
     mine, other = launch(TagSpecifications=tags), launch()
     condition = {"StringEquals": {"aws:ResourceTag/project": "mine"}}
@@ -113,7 +113,7 @@ def test_an_instance_is_terminated_by_its_tag_only(server: Any, launch: Callable
     assert server.state(other) in ("pending", "running")
 
 
-def test_a_metric_is_put_into_the_named_namespace_only(iam_user: User) -> None:
+def test_metric_is_put_into_the_named_namespace_only(iam_user: User) -> None:
     condition = {"StringEquals": {"cloudwatch:namespace": "Mine"}}
     cloudwatch = iam_user(allow("cloudwatch:PutMetricData", "*", **condition))("cloudwatch")
     data = [{"MetricName": "Heartbeat", "Value": 1.0}]
@@ -121,7 +121,7 @@ def test_a_metric_is_put_into_the_named_namespace_only(iam_user: User) -> None:
     denied(lambda: cloudwatch.put_metric_data(Namespace="Yours", MetricData=data))
 
 
-def test_a_message_goes_to_the_named_topic_and_from_the_named_sender_only(server: Any, iam_user: User) -> None:
+def test_messages_are_limited_to_allowed_topic_and_sender(server: Any, iam_user: User) -> None:
     mine, yours = (server.client("sns").create_topic(Name=name)["TopicArn"] for name in ("mine", "yours"))
     sns = iam_user(allow("sns:Publish", mine))("sns")
     sns.publish(TopicArn=mine, Message="m")
@@ -137,7 +137,7 @@ def test_a_message_goes_to_the_named_topic_and_from_the_named_sender_only(server
     denied(lambda: ses.send_raw_email(Source="you@example.org", **message))
 
 
-def test_a_session_is_opened_on_the_named_instance_and_document_only(
+def test_session_needs_instance_and_document_permission(
     server: Any, launch: Callable[..., str], iam_user: User
 ) -> None:
     first, second = launch(), launch()
@@ -152,7 +152,7 @@ def test_a_session_is_opened_on_the_named_instance_and_document_only(
     denied(lambda: no_document.start_session(Target=first))
 
 
-def test_tags_asked_for_at_launch_are_a_condition_and_need_leave_to_tag(server: Any, iam_user: User) -> None:
+def test_launch_tags_are_conditions_and_need_create_tags(server: Any, iam_user: User) -> None:
     kinds = ("volume", "network-interface", "security-group", "subnet")
     used = [f"arn:aws:ec2:*:{ACCOUNT}:{kind}/*" for kind in kinds]
     instances, mine = f"arn:aws:ec2:*:{ACCOUNT}:instance/*", {"aws:RequestTag/project": "mine"}
@@ -176,7 +176,7 @@ def test_tags_asked_for_at_launch_are_a_condition_and_need_leave_to_tag(server: 
     denied(lambda: ec2.create_tags(Resources=["i-00000000000000001"], Tags=tags[0]["Tags"]))
 
 
-def test_a_launch_needs_the_instance_and_not_only_its_image(server: Any, iam_user: User) -> None:
+def test_launch_needs_permission_for_the_instance_too(server: Any, iam_user: User) -> None:
     request = {"ImageId": server.image(), "InstanceType": "t3.medium", "MinCount": 1, "MaxCount": 1, "DryRun": True}
     denied(lambda: iam_user(allow("ec2:RunInstances", "arn:aws:ec2:*::image/*"))("ec2").run_instances(**request))
     both = ["arn:aws:ec2:*::image/*", f"arn:aws:ec2:*:{ACCOUNT}:*/*"]
@@ -185,7 +185,7 @@ def test_a_launch_needs_the_instance_and_not_only_its_image(server: Any, iam_use
 
 
 @pytest.mark.parametrize("in_template", [False, True])
-def test_a_role_is_passed_only_by_who_may(server: Any, iam_user: User, role: Any, in_template: bool) -> None:
+def test_launch_needs_pass_role(server: Any, iam_user: User, role: Any, in_template: bool) -> None:
     role("passed-role", trust={"Principal": {"Service": "ec2.amazonaws.com"}})
     owner = server.client("iam"), server.client("ec2")
     owner[0].create_instance_profile(InstanceProfileName="passed-profile")
@@ -214,7 +214,7 @@ def test_a_role_is_passed_only_by_who_may(server: Any, iam_user: User, role: Any
             owner[1].delete_launch_template(LaunchTemplateName="passing")
 
 
-def test_a_session_of_a_role_may_do_what_the_role_may(server: Any, bucket: str, iam_user: User, role: Any) -> None:
+def test_session_of_a_role_may_do_what_the_role_may(server: Any, bucket: str, iam_user: User, role: Any) -> None:
     root = {"Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}}
     arn = role("reader", allow("s3:GetObject", f"arn:aws:s3:::{bucket}/*"), trust=root)
     server.client("s3").put_object(Bucket=bucket, Key="k", Body=b"v")
@@ -231,7 +231,7 @@ def test_a_session_of_a_role_may_do_what_the_role_may(server: Any, bucket: str, 
     assert (line["source"], line["principal"]) == ("control-node", f"arn:aws:sts::{ACCOUNT}:assumed-role/reader/me")
 
 
-def test_a_session_token_that_is_wrong_or_missing_is_refused(server: Any, iam_user: User, role: Any) -> None:
+def test_wrong_or_missing_session_token_is_refused(server: Any, iam_user: User, role: Any) -> None:
     arn = role("tokens", allow("*"), trust={"Principal": {"AWS": "*"}})
     keys = iam_user(allow("sts:AssumeRole"))("sts").assume_role(RoleArn=arn, RoleSessionName="me")["Credentials"]
     for token in ("guess", None):
@@ -240,7 +240,7 @@ def test_a_session_token_that_is_wrong_or_missing_is_refused(server: Any, iam_us
             sts.get_caller_identity()
 
 
-def test_a_role_is_taken_only_by_whom_it_trusts_and_who_may_take_it(server: Any, iam_user: User, role: Any) -> None:
+def test_assume_role_needs_trust_and_permission(server: Any, iam_user: User, role: Any) -> None:
     for_ec2 = role("for-ec2", trust={"Principal": {"Service": "ec2.amazonaws.com"}})
     for_all = role("for-all", trust={"Principal": {"AWS": ACCOUNT}})
     user = iam_user(allow("sts:AssumeRole", [for_ec2, f"arn:aws:iam::{ACCOUNT}:role/other"]))("sts")
@@ -251,9 +251,7 @@ def test_a_role_is_taken_only_by_whom_it_trusts_and_who_may_take_it(server: Any,
     assert owner.assume_role(RoleArn=for_all, RoleSessionName="me")["Credentials"]["SessionToken"]
 
 
-def test_who_is_named_in_a_trust_needs_no_policy_of_its_own_but_must_not_be_forbidden(
-    server: Any, iam_user: User, role: Any
-) -> None:
+def test_trust_by_name_suffices_unless_denied(server: Any, iam_user: User, role: Any) -> None:
     named, forbidden = iam_user(), iam_user(deny("sts:AssumeRole"))
     arns = [each("sts").get_caller_identity()["Arn"] for each in (named, forbidden)]
     by_name = role("by-name", allow("sts:AssumeRole"), trust={"Principal": {"AWS": arns}})
@@ -292,7 +290,7 @@ def test_policies_of_groups_and_managed_policies_count(server: Any, iam_user: Us
         iam.delete_policy(PolicyArn=managed)
 
 
-def test_the_service_linked_role_for_spot_has_the_name_that_aws_gives_it(server: Any) -> None:
+def test_spot_service_linked_role_has_aws_name(server: Any) -> None:
     iam = server.client("iam")
     assert iam.create_service_linked_role(AWSServiceName="spot.amazonaws.com")["Role"]["RoleName"] == SPOT_ROLE
     iam.tag_role(RoleName=SPOT_ROLE, Tags=[{"Key": "made", "Value": "here"}])

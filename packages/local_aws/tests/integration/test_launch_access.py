@@ -78,7 +78,7 @@ def allowed(template: str, iam_user: User) -> Callable[..., bool]:
         *((kind, "ec2:LaunchTemplate", f"arn:aws:ec2:us-east-1:{ACCOUNT}:launch-template/lt-*") for kind in KINDS),
     ],
 )
-def test_what_the_template_describes_is_judged(allowed: Callable[..., bool], kind: str, key: str, value: str) -> None:
+def test_template_values_are_condition_keys(allowed: Callable[..., bool], kind: str, key: str, value: str) -> None:
     assert not allowed(never(kind, StringLike={key: value}))
     assert allowed(never(kind, StringLike={key: "another"}))
 
@@ -109,7 +109,7 @@ def test_what_the_template_describes_is_judged(allowed: Callable[..., bool], kin
         ),
     ],
 )
-def test_what_the_request_says_instead_is_judged(
+def test_request_values_override_template_in_conditions(
     allowed: Callable[..., bool], kind: str, condition: dict[str, str], more: dict[str, Any]
 ) -> None:
     forbidden = never(kind, StringEquals=condition)
@@ -117,14 +117,14 @@ def test_what_the_request_says_instead_is_judged(
     assert not allowed(forbidden, **more)
 
 
-def test_the_tags_of_the_template_need_leave_to_tag(template: str, iam_user: User) -> None:
+def test_template_tags_need_create_tags(template: str, iam_user: User) -> None:
     request = {"LaunchTemplate": {"LaunchTemplateId": template}, "MinCount": 1, "MaxCount": 1, "DryRun": True}
     launch = {"Effect": "Allow", "Action": "ec2:RunInstances", "Resource": "*"}
     with pytest.raises(ClientError, match=r"ec2:CreateTags on resource: arn:aws:ec2:us-east-1:123456789012:volume/\*"):
         iam_user(launch)("ec2").run_instances(**request)
 
 
-def test_a_template_is_made_with_its_own_tags_and_removed_by_them(server: Any, iam_user: User) -> None:
+def test_template_tags_condition_creation_and_deletion(server: Any, iam_user: User) -> None:
     mine = {"StringEquals": {"aws:RequestTag/project": "mine"}}
     ours = {"StringEquals": {"aws:ResourceTag/project": "mine"}}
     arn = f"arn:aws:ec2:*:{ACCOUNT}:launch-template/*"
@@ -147,7 +147,7 @@ def test_a_template_is_made_with_its_own_tags_and_removed_by_them(server: Any, i
     server.client("ec2").delete_launch_template(LaunchTemplateName="others")
 
 
-def test_a_copy_needs_leave_to_read_its_source(server: Any, bucket: str, iam_user: User) -> None:
+def test_copy_needs_read_permission_on_source(server: Any, bucket: str, iam_user: User) -> None:
     server.client("s3").put_object(Bucket=bucket, Key="secret/a", Body=b"1")
     arn = f"arn:aws:s3:::{bucket}"
     s3 = iam_user(
@@ -160,7 +160,7 @@ def test_a_copy_needs_leave_to_read_its_source(server: Any, bucket: str, iam_use
         s3.copy_object(Bucket=bucket, Key="copy", CopySource=f"{bucket}/secret/a")
 
 
-def test_that_a_key_is_not_there_is_told_to_who_may_list_the_bucket(bucket: str, iam_user: User) -> None:
+def test_missing_key_is_reported_only_with_list_permission(bucket: str, iam_user: User) -> None:
     read = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/*"}
     list_ = {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": f"arn:aws:s3:::{bucket}"}
     with pytest.raises(ClientError, match="s3:ListBucket"):
@@ -169,7 +169,7 @@ def test_that_a_key_is_not_there_is_told_to_who_may_list_the_bucket(bucket: str,
         iam_user(read, list_)("s3").get_object(Bucket=bucket, Key="nothing")
 
 
-def test_an_action_without_resource_types_is_allowed_by_a_star_only(iam_user: User) -> None:
+def test_action_without_resource_types_needs_a_wildcard(iam_user: User) -> None:
     arn = f"arn:aws:ec2:*:{ACCOUNT}:instance/*"
     one, all_ = ({"Effect": "Allow", "Action": "ec2:DescribeInstances", "Resource": each} for each in (arn, "*"))
     with pytest.raises(ClientError, match="UnauthorizedOperation"):
@@ -178,7 +178,7 @@ def test_an_action_without_resource_types_is_allowed_by_a_star_only(iam_user: Us
         iam_user(all_)("ec2").describe_instances(InstanceIds=["i-00000000000000001"])
 
 
-def test_a_public_parameter_belongs_to_no_account(iam_user: User) -> None:
+def test_public_parameter_belongs_to_no_account(iam_user: User) -> None:
     name = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
     public, own = f"arn:aws:ssm:us-east-1::parameter{name}", f"arn:aws:ssm:us-east-1:{ACCOUNT}:parameter{name}"
     clients = [iam_user({"Effect": "Allow", "Action": "ssm:GetParameter", "Resource": arn}) for arn in (public, own)]
@@ -187,7 +187,7 @@ def test_a_public_parameter_belongs_to_no_account(iam_user: User) -> None:
         clients[1]("ssm").get_parameter(Name=name)
 
 
-def test_decisions_are_written_down_with_what_they_were_based_on(new_server: Callable[..., Any]) -> None:
+def test_decisions_are_logged_with_their_context(new_server: Callable[..., Any]) -> None:
     server = new_server()
     server.start("--decisions")
     server.client("ec2").describe_regions()

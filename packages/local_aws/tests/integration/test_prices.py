@@ -34,7 +34,7 @@ def _read(uri: str, library: str, symbol: str) -> Any:
     return Arctic(uri)[library].read(symbol)
 
 
-def test_real_prices_are_the_bundled_ones_unshifted_and_a_second_seeding_changes_nothing(uri: str) -> None:
+def test_real_prices_equal_the_bundled_ones_and_load_once(uri: str) -> None:
     from skfolio.datasets import load_sp500_dataset, load_sp500_index
 
     first = load_real_prices(uri)
@@ -59,7 +59,7 @@ def test_real_prices_are_the_bundled_ones_unshifted_and_a_second_seeding_changes
     np.testing.assert_array_equal(index.to_numpy(), load_sp500_index()["SP500"].to_numpy())
 
 
-def test_historical_macro_series_end_where_they_end_and_have_no_gaps(uri: str) -> None:
+def test_macro_series_keep_their_end_and_have_no_gaps(uri: str) -> None:
     load_real_prices(uri)
 
     vix, nasdaq = (_read(uri, "macro", symbol).data for symbol in ("VIX", "NASDAQ"))
@@ -69,7 +69,7 @@ def test_historical_macro_series_end_where_they_end_and_have_no_gaps(uri: str) -
     assert not nasdaq["close"].isna().any()
 
 
-def test_a_series_that_was_changed_is_put_right_and_no_other(uri: str) -> None:
+def test_changed_series_is_restored_alone(uri: str) -> None:
     load_real_prices(uri)
     library = Arctic(uri)["universe"]
     library.write("AAPL", library.read("AAPL").data.iloc[:-30])
@@ -80,7 +80,7 @@ def test_a_series_that_was_changed_is_put_right_and_no_other(uri: str) -> None:
     assert _read(uri, "universe", "AAPL").data.index[-1] == pd.Timestamp("2022-12-28")
 
 
-def test_seeding_needs_no_home_it_can_write_and_no_network(uri: str, tmp_path: Path) -> None:
+def test_seeding_needs_no_writable_home_and_no_network(uri: str, tmp_path: Path) -> None:
     code = (
         "import socket, sys\n"
         "def refuse(*a): raise OSError('no network')\n"
@@ -99,7 +99,7 @@ def test_seeding_needs_no_home_it_can_write_and_no_network(uri: str, tmp_path: P
     assert done.stdout == "23\n"
 
 
-def test_a_synthetic_universe_says_that_it_is_one_and_repeats_by_its_seed(uri: str, tmp_path: Path) -> None:
+def test_synthetic_universe_is_labelled_and_reproducible(uri: str, tmp_path: Path) -> None:
     wanted: dict[str, Any] = {"symbols": 7, "days": 30, "end": date(2022, 12, 25)}
 
     report = write_synthetic(uri, **wanted, seed=5, universe="made_up", macro="made_up_macro")
@@ -116,7 +116,7 @@ def test_a_synthetic_universe_says_that_it_is_one_and_repeats_by_its_seed(uri: s
     assert (item.data["close"] > 0).all()
 
 
-def test_a_synthetic_universe_grows_in_batches_that_leave_the_others_alone(uri: str) -> None:
+def test_synthetic_universe_grows_in_independent_batches(uri: str) -> None:
     wanted: dict[str, Any] = {"symbols": 3, "days": 10, "end": date(2022, 12, 28), "universe": "grown"}
     write_synthetic(uri, **wanted, seed=1)
     before = _read(uri, "grown", "SYN00002")
@@ -131,6 +131,6 @@ def test_a_synthetic_universe_grows_in_batches_that_leave_the_others_alone(uri: 
 
 
 @pytest.mark.parametrize("wanted", [{"symbols": 0, "days": 5}, {"symbols": 5, "days": 0}])
-def test_an_empty_synthetic_universe_is_an_error(uri: str, wanted: dict[str, Any]) -> None:
+def test_empty_synthetic_universe_is_an_error(uri: str, wanted: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="are no universe"):
         write_synthetic(uri, **wanted, end=date(2022, 12, 28), seed=1)

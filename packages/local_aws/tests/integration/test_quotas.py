@@ -19,7 +19,7 @@ def value(server: Any, code: str) -> float:
     return float(answer["Quota"]["Value"])
 
 
-def test_both_quotas_are_told(server: Any) -> None:
+def test_both_quotas_are_listed(server: Any) -> None:
     client = server.client("service-quotas")
     listed = {each["QuotaCode"]: each["Value"] for each in client.list_service_quotas(ServiceCode="ec2")["Quotas"]}
     assert listed == {SPOT: value(server, SPOT), ON_DEMAND: value(server, ON_DEMAND)}
@@ -29,12 +29,12 @@ def test_both_quotas_are_told(server: Any) -> None:
 
 
 @pytest.mark.parametrize(("service", "code"), [("ec2", "L-00000000"), ("nothing", SPOT)])
-def test_another_quota_is_not_there(server: Any, service: str, code: str) -> None:
+def test_unknown_quota_is_not_found(server: Any, service: str, code: str) -> None:
     with pytest.raises(ClientError, match="NoSuchResourceException"):
         server.client("service-quotas").get_service_quota(ServiceCode=service, QuotaCode=code)
 
 
-def test_a_fault_lowers_the_quota_of_its_code_only(server: Any, faults: Faults) -> None:
+def test_fault_lowers_the_quota_of_its_code_only(server: Any, faults: Faults) -> None:
     before = value(server, ON_DEMAND)
     faults("quota", "value=4", f"code={SPOT}")
     assert (value(server, SPOT), value(server, ON_DEMAND)) == (4, before)
@@ -42,7 +42,7 @@ def test_a_fault_lowers_the_quota_of_its_code_only(server: Any, faults: Faults) 
     assert value(server, SPOT) == before
 
 
-def test_a_launch_over_a_lowered_quota_is_refused(server: Any, faults: Faults, launch: Launch) -> None:
+def test_launch_over_a_lowered_quota_is_refused(server: Any, faults: Faults, launch: Launch) -> None:
     faults("quota")  # none left, of both
     with pytest.raises(ClientError, match="MaxSpotInstanceCountExceeded"):
         launch(**SPOT_MARKET)
@@ -53,9 +53,7 @@ def test_a_launch_over_a_lowered_quota_is_refused(server: Any, faults: Faults, l
     launch(**SPOT_MARKET)
 
 
-def test_quotas_have_no_resource_so_only_a_statement_about_all_may_read_them(
-    server: Any, iam_user: Callable[..., Any]
-) -> None:
+def test_quota_actions_need_a_wildcard_resource(server: Any, iam_user: Callable[..., Any]) -> None:
     arn = f"arn:aws:servicequotas:us-east-1:123456789012:ec2/{SPOT}"
     statement = {"Effect": "Allow", "Action": "servicequotas:GetServiceQuota", "Resource": arn}
     with pytest.raises(ClientError, match="AccessDenied"):

@@ -121,7 +121,7 @@ def now_in(server: Any) -> int:
     return int(server.ledger()[-1]["id"])
 
 
-def test_a_schedule_ends_the_instances_of_its_run_and_then_itself(
+def test_schedule_terminates_its_run_and_is_deleted(
     server: Any, launch: Launch, run: str, schedule: Schedule, wait_until: WaitUntil
 ) -> None:
     mine, second, others = (launch(TagSpecifications=tagged(each)) for each in (run, run, f"{run}-other"))
@@ -148,9 +148,7 @@ def test_a_schedule_ends_the_instances_of_its_run_and_then_itself(
     )
 
 
-def test_a_time_zone_counts_and_an_update_moves_the_time(
-    server: Any, launch: Launch, run: str, schedule: Schedule
-) -> None:
+def test_schedule_honours_time_zone_and_updates(server: Any, launch: Launch, run: str, schedule: Schedule) -> None:
     instance = launch(TagSpecifications=tagged(run))
     zone = "Asia/Tokyo"
     local = datetime.now(ZoneInfo(zone))
@@ -165,9 +163,7 @@ def test_a_time_zone_counts_and_an_update_moves_the_time(
     assert server.client("scheduler").get_schedule(Name=name)["ActionAfterCompletion"] == "NONE"
 
 
-def test_a_schedule_that_is_kept_is_carried_out_once(
-    server: Any, run: str, schedule: Schedule, wait_until: WaitUntil
-) -> None:
+def test_kept_schedule_runs_once(server: Any, run: str, schedule: Schedule, wait_until: WaitUntil) -> None:
     since = now_in(server)
     name = schedule(soon(0), ActionAfterCompletion="NONE")
     disabled = schedule(soon(0), State="DISABLED")
@@ -177,7 +173,7 @@ def test_a_schedule_that_is_kept_is_carried_out_once(
     assert exists(server, name) and exists(server, disabled)
 
 
-def test_instances_of_another_project_are_refused_and_the_refusal_is_written_down(
+def test_instance_of_another_project_is_refused_and_logged(
     server: Any, launch: Launch, run: str, schedule: Schedule, wait_until: WaitUntil
 ) -> None:
     other = launch(TagSpecifications=tagged(run, project="other"))
@@ -189,7 +185,7 @@ def test_instances_of_another_project_are_refused_and_the_refusal_is_written_dow
     wait_until(lambda: not exists(server, name), "the schedule stays")
 
 
-def test_a_role_that_is_gone_or_trusts_no_more_does_nothing(
+def test_schedule_whose_role_lost_trust_is_refused(
     server: Any, launch: Launch, run: str, schedule: Schedule, wait_until: WaitUntil
 ) -> None:
     instance = launch(TagSpecifications=tagged(run))
@@ -202,7 +198,7 @@ def test_a_role_that_is_gone_or_trusts_no_more_does_nothing(
     assert server.state(instance) in ("pending", "running")
 
 
-def test_ec2_is_a_target_too_judged_by_tags(
+def test_ec2_target_is_limited_by_tags(
     server: Any, launch: Launch, run: str, schedule: Schedule, wait_until: WaitUntil
 ) -> None:
     mine, other = launch(TagSpecifications=tagged(run)), launch(TagSpecifications=tagged(run, project="other"))
@@ -227,7 +223,7 @@ def test_ec2_is_a_target_too_judged_by_tags(
     ],
     ids=lambda value: value if isinstance(value, str) and ":" not in value else "",
 )
-def test_a_target_that_cannot_be_carried_out_is_no_silent_nothing(
+def test_unsupported_target_is_logged_as_error(
     server: Any, schedule: Schedule, wait_until: WaitUntil, arn: str, asked: Any, code: str
 ) -> None:
     since = now_in(server)
@@ -239,7 +235,7 @@ def test_a_target_that_cannot_be_carried_out_is_no_silent_nothing(
     wait_until(lambda: f"schedule {name}: {code}" in log.read_text(), "the log does not say it")
 
 
-def test_a_schedule_that_could_never_run_is_not_made(server: Any, schedule: Schedule) -> None:
+def test_impossible_schedule_is_refused(server: Any, schedule: Schedule) -> None:
     for expression in ("at(tomorrow)", "at(2026-02-30T00:00:00)", "soon"):
         code, message = error(lambda expression=expression: schedule(expression))  # type: ignore[misc]
         assert (code, expression in message) == ("ValidationException", True)
@@ -250,7 +246,7 @@ def test_a_schedule_that_could_never_run_is_not_made(server: Any, schedule: Sche
     assert (code, "must allow AWS EventBridge Scheduler to assume the role" in message) == ("ValidationException", True)
 
 
-def test_a_schedule_asked_for_again_with_its_token_is_the_same_one(server: Any, schedule: Schedule) -> None:
+def test_schedule_creation_is_idempotent_by_token(server: Any, schedule: Schedule) -> None:
     later = soon(3600)
     name = schedule(later, ClientToken="token-1")
     client, target = server.client("scheduler"), {"Arn": TERMINATE, "RoleArn": ROLE_ARN}
@@ -259,7 +255,7 @@ def test_a_schedule_asked_for_again_with_its_token_is_the_same_one(server: Any, 
     assert error(lambda: client.create_schedule(**again, ClientToken="token-2"))[0] == "ConflictException"
 
 
-def test_schedules_are_resources_and_their_role_must_be_passed(iam_user: Any, run: str) -> None:
+def test_schedules_are_resources_and_need_pass_role(iam_user: Any, run: str) -> None:
     def allow(action: str, resource: str, **condition: Any) -> dict[str, Any]:
         return {"Effect": "Allow", "Action": action, "Resource": resource, "Condition": condition}
 
@@ -283,9 +279,7 @@ def test_schedules_are_resources_and_their_role_must_be_passed(iam_user: Any, ru
     assert error(lambda: client.get_schedule(Name=name))[0] == "ResourceNotFoundException"
 
 
-def test_the_runbook_works_when_it_is_called_directly(
-    server: Any, launch: Launch, run: str, wait_until: WaitUntil
-) -> None:
+def test_runbook_works_when_it_is_called_directly(server: Any, launch: Launch, run: str, wait_until: WaitUntil) -> None:
     ssm, instance = server.client("ssm"), launch(TagSpecifications=tagged(run))
     parameters = {"InstanceId": [instance], "AutomationAssumeRole": [ROLE_ARN]}
     started = ssm.start_automation_execution(DocumentName="AWS-TerminateEC2Instance", Parameters=parameters)
@@ -300,7 +294,7 @@ def test_the_runbook_works_when_it_is_called_directly(
     assert line["principal"] == f"arn:aws:sts::{ACCOUNT}:assumed-role/{ROLE}/Automation-{identifier}"
 
 
-def test_a_failure_ends_the_runbook_and_says_why(server: Any, launch: Launch, run: str, wait_until: WaitUntil) -> None:
+def test_failure_ends_the_runbook_and_says_why(server: Any, launch: Launch, run: str, wait_until: WaitUntil) -> None:
     ssm = server.client("ssm")
     for _ in range(2):
         launch(TagSpecifications=tagged(run, project="other"))
@@ -330,12 +324,12 @@ def test_a_failure_ends_the_runbook_and_says_why(server: Any, launch: Launch, ru
     ],
     ids=str,
 )
-def test_a_runbook_asked_for_wrongly_is_refused(server: Any, run: str, change: dict[str, Any], code: str) -> None:
+def test_invalid_runbook_request_is_refused(server: Any, run: str, change: dict[str, Any], code: str) -> None:
     ssm = server.client("ssm", parameter_validation=False)
     assert error(lambda: ssm.start_automation_execution(**runbook(run, **change)))[0] == code
 
 
-def test_who_starts_the_runbook_must_pass_its_role_and_may_start_no_other(iam_user: Any, run: str) -> None:
+def test_runbook_start_needs_pass_role(iam_user: Any, run: str) -> None:
     def allow(action: str, *resources: str) -> dict[str, Any]:
         return {"Effect": "Allow", "Action": action, "Resource": list(resources)}
 

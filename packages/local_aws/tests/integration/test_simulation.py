@@ -34,7 +34,7 @@ def simulate(server: Any) -> Callable[..., list[dict[str, Any]]]:
     return ask
 
 
-def test_an_action_is_allowed_denied_or_not_mentioned(simulate: Any) -> None:
+def test_action_is_allowed_denied_or_not_mentioned(simulate: Any) -> None:
     policy = document(allow("s3:*"), {"Effect": "Deny", "Action": "s3:PutObject", "Resource": "*"})
     found = simulate(policy, ["s3:GetObject", "s3:PutObject", "ec2:RunInstances"])
     assert [each["EvalDecision"] for each in found] == ["allowed", "explicitDeny", "implicitDeny"]
@@ -42,7 +42,7 @@ def test_an_action_is_allowed_denied_or_not_mentioned(simulate: Any) -> None:
     assert {each["EvalResourceName"] for each in found} == {"*"}
 
 
-def test_each_resource_has_its_decision_and_the_most_restrictive_is_on_top(simulate: Any) -> None:
+def test_overall_decision_is_the_most_restrictive(simulate: Any) -> None:
     mine, other = "arn:aws:s3:::mine/key", "arn:aws:s3:::other/key"
     policy = document(allow("s3:GetObject", "arn:aws:s3:::mine/*"))
     (found,) = simulate(policy, ["s3:GetObject"], ResourceArns=[mine, other])
@@ -51,7 +51,7 @@ def test_each_resource_has_its_decision_and_the_most_restrictive_is_on_top(simul
     assert decisions == {mine: "allowed", other: "implicitDeny"}
 
 
-def test_a_condition_is_judged_by_the_context_and_a_key_that_lacks_is_named(simulate: Any) -> None:
+def test_simulation_evaluates_context_and_names_missing_keys(simulate: Any) -> None:
     condition = {"StringEquals": {"aws:ResourceTag/project": "mine"}}
     policy = document(allow("ec2:TerminateInstances", Condition=condition))
 
@@ -68,7 +68,7 @@ def test_a_condition_is_judged_by_the_context_and_a_key_that_lacks_is_named(simu
     assert decision() == ("implicitDeny", ["aws:ResourceTag/project"])
 
 
-def test_a_principal_is_judged_by_all_its_policies(server: Any, iam_user: User) -> None:
+def test_principal_simulation_uses_all_its_policies(server: Any, iam_user: User) -> None:
     client = iam_user(allow("s3:GetObject"))
     arn = client("sts").get_caller_identity()["Arn"]
     iam = server.client("iam")
@@ -93,7 +93,7 @@ def test_pages_are_followed_to_their_end(server: Any) -> None:
     assert [each["EvalActionName"] for page in answers for each in page["EvaluationResults"]] == actions
 
 
-def test_only_the_principal_that_a_policy_names_may_be_asked_about(iam_user: User) -> None:
+def test_simulation_is_limited_to_allowed_principal(iam_user: User) -> None:
     mine = f"arn:aws:iam::{ACCOUNT}:role/mine"
     iam = iam_user(allow("iam:SimulatePrincipalPolicy", mine))("iam")
     with pytest.raises(ClientError, match="NoSuchEntity"):
@@ -112,11 +112,11 @@ def test_only_the_principal_that_a_policy_names_may_be_asked_about(iam_user: Use
         (f"arn:aws:sts::{ACCOUNT}:assumed-role/mine/session", "InvalidInput"),
     ],
 )
-def test_who_is_no_user_role_or_group_is_an_error(server: Any, arn: str, code: str) -> None:
+def test_simulation_of_unknown_principal_is_an_error(server: Any, arn: str, code: str) -> None:
     with pytest.raises(ClientError, match=code):
         server.client("iam").simulate_principal_policy(PolicySourceArn=arn, ActionNames=["s3:GetObject"])
 
 
-def test_a_policy_that_is_no_json_is_an_error(simulate: Any) -> None:
+def test_invalid_policy_json_is_an_error(simulate: Any) -> None:
     with pytest.raises(ClientError, match="InvalidInput"):
         simulate("{", ["s3:GetObject"])

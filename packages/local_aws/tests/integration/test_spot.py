@@ -68,9 +68,7 @@ def found(server: Any, tag: str = "", **filters: str) -> list[str]:
     return [each["SpotInstanceRequestId"] for each in answer["SpotInstanceRequests"]]
 
 
-def test_a_request_without_capacity_stays_open_and_can_be_cancelled(
-    server: Any, faults: Faults, ask: Ask, run: str
-) -> None:
+def test_open_request_can_be_cancelled(server: Any, faults: Faults, ask: Ask, run: str) -> None:
     faults("capacity", "type=r5.large", "market=spot")
     request = ask()
     now = shown(server, request)
@@ -97,7 +95,7 @@ def test_a_request_without_capacity_stays_open_and_can_be_cancelled(
     assert shown(server, request)["State"] == "cancelled"
 
 
-def test_a_request_believed_dead_is_granted_when_there_is_capacity_again(
+def test_open_request_is_granted_when_capacity_returns(
     server: Any, faults: Faults, ask: Ask, wait_until: WaitUntil
 ) -> None:
     faults("capacity", "market=spot")
@@ -116,7 +114,7 @@ def test_a_request_believed_dead_is_granted_when_there_is_capacity_again(
     assert "granted" in server.console(now["InstanceId"])
 
 
-def test_a_request_with_capacity_is_fulfilled_as_its_specification_says(server: Any, ask: Ask) -> None:
+def test_fulfilled_request_follows_its_specification(server: Any, ask: Ask) -> None:
     ec2 = server.client("ec2")
     zone = [{"Name": "availability-zone", "Values": ["us-east-1b"]}]
     subnet = ec2.describe_subnets(Filters=zone)["Subnets"][0]["SubnetId"]
@@ -132,7 +130,7 @@ def test_a_request_with_capacity_is_fulfilled_as_its_specification_says(server: 
     assert server.state(now["InstanceId"]) in ("pending", "running")
 
 
-def test_a_bid_below_the_market_waits(server: Any, ask: Ask) -> None:
+def test_bid_below_the_market_stays_open(server: Any, ask: Ask) -> None:
     now = shown(server, ask(SpotPrice="0.0001"))
     assert (now["State"], now["Status"]["Code"]) == ("open", "price-too-low")
 
@@ -146,7 +144,7 @@ def test_a_bid_below_the_market_waits(server: Any, ask: Ask) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_request_for_what_is_not_there_is_refused(
+def test_spot_request_with_unknown_names_is_refused(
     server: Any, ask: Ask, specification: dict[str, Any], code: str
 ) -> None:
     before = [each["id"] for each in server.status()["spot_requests"]]
@@ -154,12 +152,12 @@ def test_a_request_for_what_is_not_there_is_refused(
     assert [each["id"] for each in server.status()["spot_requests"]] == before
 
 
-def test_a_request_that_is_not_there_is_an_error(server: Any) -> None:
+def test_unknown_spot_request_is_an_error(server: Any) -> None:
     assert refusal(lambda: shown(server, "sir-00000000")) == "InvalidSpotInstanceRequestID.NotFound"
 
 
 @pytest.mark.parametrize("in_template", [False, True])
-def test_tags_of_a_launch_land_on_its_request(
+def test_launch_tags_reach_the_spot_request(
     server: Any, launch: Callable[..., str], run: str, in_template: bool
 ) -> None:
     ec2, labels = server.client("ec2"), [tags("spot-instances-request", run_id=run), tags("instance", of="instance")]
@@ -176,7 +174,7 @@ def test_tags_of_a_launch_land_on_its_request(
     assert plain(server.describe(instance)["Tags"]).get("of") == "instance"
 
 
-def test_a_launch_template_is_found_by_its_own_tags(server: Any, run: str) -> None:
+def test_launch_template_is_found_by_its_own_tags(server: Any, run: str) -> None:
     ec2, image = server.client("ec2"), server.image()
     label = {"TagSpecifications": [tags("launch-template", run_id=run, project="spot-train")]}
     made = ec2.create_launch_template(LaunchTemplateName=run, LaunchTemplateData={"ImageId": image}, **label)
@@ -201,7 +199,7 @@ def test_a_launch_template_is_found_by_its_own_tags(server: Any, run: str) -> No
     assert ec2.describe_tags(Filters=[{"Name": "resource-id", "Values": [identifier]}])["Tags"] == []
 
 
-def test_a_spot_request_passes_the_role_of_its_specification(server: Any, iam_user: Callable[..., Any]) -> None:
+def test_spot_request_needs_pass_role(server: Any, iam_user: Callable[..., Any]) -> None:
     iam = server.client("iam")
     iam.create_role(RoleName="spot-role", AssumeRolePolicyDocument='{"Version": "2012-10-17", "Statement": []}')
     iam.create_instance_profile(InstanceProfileName="spot-profile")

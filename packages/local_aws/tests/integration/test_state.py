@@ -20,7 +20,7 @@ from local_aws import state
     ],
     ids=["usual", "from_low_on", "all", "damaged", "no_linux"],
 )
-def test_it_is_none_that_the_kernel_gives_to_others_where_there_is_one(
+def test_free_port_avoids_the_ephemeral_range(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str | None, wanted: range | list[int]
 ) -> None:
     path = tmp_path / "ip_local_port_range"
@@ -33,7 +33,7 @@ def test_it_is_none_that_the_kernel_gives_to_others_where_there_is_one(
     assert [port for port in ports if port not in wanted] == []
 
 
-def test_one_that_somebody_listens_on_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_free_port_skips_ports_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
     free = state.free_port()
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

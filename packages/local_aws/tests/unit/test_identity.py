@@ -11,7 +11,7 @@ from local_aws.errors import AwsError
 from local_aws.requests import parse
 
 
-def test_an_expired_session_is_refused() -> None:
+def test_expired_session_is_refused() -> None:
     identity.iam().create_role("brief", json.dumps({"Version": "2012-10-17", "Statement": []}), "/", None, "", [], None)
     session = identity.assume_role("brief", "i-1", 900)
     date, moment = datetime.now(UTC).strftime("%Y%m%d %Y%m%dT%H%M%SZ").split()

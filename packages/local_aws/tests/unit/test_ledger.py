@@ -17,16 +17,16 @@ def entry(action: str = "GetObject", **fields: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("action", ["PutObject", "RunInstances", "TerminateInstances", "CreateTags", "DeleteObjects"])
-def test_an_operation_that_changes_the_account_is_a_write(action: str) -> None:
+def test_changing_operations_are_writes(action: str) -> None:
     assert is_write(action)
 
 
 @pytest.mark.parametrize("action", ["GetObject", "HeadBucket", "ListObjectsV2", "DescribeInstances", "StartSession"])
-def test_an_operation_that_changes_nothing_is_no_write(action: str) -> None:
+def test_read_operations_are_not_writes(action: str) -> None:
     assert not is_write(action)
 
 
-def test_each_filter_leaves_what_it_names() -> None:
+def test_filters_select_matching_entries() -> None:
     lines = [
         entry("GetObject"),
         entry("PutObject", source="i-1"),
@@ -51,12 +51,12 @@ def test_each_filter_leaves_what_it_names() -> None:
     assert left(bucket="data", writes=True, without_operator=True) == [1, 3]
 
 
-def test_a_time_that_is_none_is_one_clear_error() -> None:
+def test_invalid_time_is_an_error() -> None:
     with pytest.raises(LocalAwsError, match="'yesterday' is no time in ISO 8601"):
         list(select([entry()], since="yesterday"))
 
 
-def test_a_line_torn_by_a_kill_costs_only_itself(tmp_path: Path) -> None:
+def test_torn_line_is_skipped(tmp_path: Path) -> None:
     path = tmp_path / "ledger.jsonl"
     path.write_text('{"n": 1}\n{"n": 2, "tor')
     assert list(read(path)) == [{"n": 1}]

@@ -21,12 +21,12 @@ def allowed(*statements: Any, permission: str = "s3:GetObject", resource: str | 
     return evaluate(policies, permission, [resource] if resource else [], keys)
 
 
-def test_nothing_is_allowed_by_no_policy() -> None:
+def test_default_is_deny() -> None:
     assert not evaluate([], "s3:GetObject", [ARN], {})
     assert not allowed()
 
 
-def test_an_explicit_deny_in_any_policy_wins() -> None:
+def test_explicit_deny_in_any_policy_wins() -> None:
     yes, no = (json.dumps({"Statement": statement(effect)}) for effect in ("Allow", "Deny"))
     assert evaluate([yes], "s3:GetObject", [ARN], {})
     assert not evaluate([yes, no], "s3:GetObject", [ARN], {})
@@ -38,7 +38,7 @@ def test_an_explicit_deny_in_any_policy_wins() -> None:
     [("s3:GetObject", True), ("S3:getobject", True), ("s3:Get*", True), ("s3:?etObject", True), ("*", True),
      ("s3:PutObject", False), ("s3:Get", False), ("s3:[G]etObject", False), (["s3:Put*", "s3:Get*"], True)],
 )  # fmt: skip
-def test_actions_match_by_wildcard_whatever_their_case(action: Any, fits: bool) -> None:
+def test_actions_match_by_wildcard_ignoring_case(action: Any, fits: bool) -> None:
     assert allowed(statement(Action=action)) is fits
 
 
@@ -98,7 +98,7 @@ def test_conditions_compare(operator: str, wanted: Any, value: str, fits: bool) 
     ("operator", "fits"),
     [("StringEquals", False), ("StringEqualsIfExists", True), ("StringNotEquals", True), ("Null", False)],
 )
-def test_a_condition_on_a_key_that_is_not_there(operator: str, fits: bool) -> None:
+def test_conditions_on_missing_keys(operator: str, fits: bool) -> None:
     wanted = "false" if operator == "Null" else "a"
     assert allowed(statement(Condition={operator: {"aws:ResourceTag/project": wanted}})) is fits
 
@@ -120,7 +120,7 @@ def test_a_condition_on_a_key_that_is_not_there(operator: str, fits: bool) -> No
         ("StringNotEquals", ["a", "c"], False),
     ],
 )
-def test_a_key_of_several_values_is_compared_as_the_operator_says(operator: str, values: Any, fits: bool) -> None:
+def test_multivalued_keys_follow_the_operator(operator: str, values: Any, fits: bool) -> None:
     context = {} if values is None else {"aws_TagKeys": values}
     assert allowed(statement(Condition={operator: {"aws:TagKeys": ["a", "b"]}}), **context) is fits
 
@@ -131,7 +131,7 @@ def test_keys_ignore_case_and_all_conditions_must_hold() -> None:
     assert not allowed(statement(Condition=both), aws_One="1", aws_two="3")
 
 
-def test_an_operator_that_is_not_known_is_an_error_and_no_silent_yes() -> None:
+def test_unknown_condition_operator_is_an_error() -> None:
     with pytest.raises(ValueError, match="unknown condition operator 'DateLessThan'"):
         allowed(statement(Condition={"DateLessThan": {"aws:CurrentTime": "2026"}}), aws_CurrentTime="2025")
 
@@ -141,7 +141,7 @@ def test_an_operator_that_is_not_known_is_an_error_and_no_silent_yes() -> None:
     [("*", True), ({"AWS": "*"}, True), ({"AWS": "123"}, True), ({"AWS": ["x", "arn:me"]}, True),
      ({"AWS": "arn:other"}, False), ({"Service": "ec2.amazonaws.com"}, False), (None, False)],
 )  # fmt: skip
-def test_a_trust_policy_names_whom_it_trusts(principal: Any, trusted: bool) -> None:
+def test_trust_policy_matches_principals(principal: Any, trusted: bool) -> None:
     document = json.dumps({"Statement": {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": principal}})
     assert trusts(document, ["arn:me", "123"], "sts:AssumeRole", {}) is trusted
     assert not trusts(document, ["arn:me", "123"], "sts:TagSession", {})

@@ -92,7 +92,7 @@ def understood(service: str, operation: str, **parameters: Any) -> AwsRequest:
         ("get_object_tagging", {"Bucket": "b00", "Key": "k"}, "GetObjectTagging", "GetObjectTagging", "k"),
     ],
 )
-def test_s3_operations_are_told_apart(
+def test_s3_operations_are_recognised(
     operation: str, parameters: dict[str, Any], action: str, permission: str, key: str | None
 ) -> None:
     request = understood("s3", operation, **parameters)
@@ -102,7 +102,7 @@ def test_s3_operations_are_told_apart(
     assert request.bucket == (None if key is None else "b00")
 
 
-def test_a_bulk_delete_names_its_keys_and_keeps_its_body() -> None:
+def test_bulk_delete_names_its_keys_and_keeps_its_body() -> None:
     body = b'<Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Object><Key>a&amp;b</Key></Object></Delete>'
     credential = "AWS4-HMAC-SHA256 Credential=A/20260101/us-east-1/s3/aws4_request"
     made = environ("POST", "/b00?delete", body, authorization=credential)
@@ -112,7 +112,7 @@ def test_a_bulk_delete_names_its_keys_and_keeps_its_body() -> None:
     assert parse(environ("POST", "/b00?delete", b"<oops", authorization=credential)).resources == []
 
 
-def test_a_launch_names_what_it_uses_and_what_it_makes() -> None:
+def test_launch_names_what_it_uses_and_what_it_makes() -> None:
     tags = [
         {"ResourceType": "instance", "Tags": [{"Key": "run", "Value": "r"}, {"Key": "empty", "Value": ""}]},
         {"ResourceType": "volume", "Tags": [{"Key": "disk", "Value": "d"}]},
@@ -251,7 +251,7 @@ def test_other_services_are_understood(
     assert request.resource == (" ".join(resources) or "*")
 
 
-def test_a_schedule_keeps_its_body_and_shows_its_role() -> None:
+def test_schedule_keeps_its_body_and_shows_its_role() -> None:
     request = understood(
         "scheduler",
         "create_schedule",
@@ -266,14 +266,14 @@ def test_a_schedule_keeps_its_body_and_shows_its_role() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{oops", b"\xff\xfe"])
-def test_a_body_that_is_no_json_object_has_no_parameters(body: bytes) -> None:
+def test_non_json_body_has_no_parameters(body: bytes) -> None:
     credential = "AWS4-HMAC-SHA256 Credential=A/20260101/us-east-1/ssm/aws4_request"
     headers = {"authorization": credential, "x-amz-target": "AmazonSSM.StartSession"}
     request = parse(environ("POST", "/", body, **headers))
     assert (request.permission, request.parameters) == ("ssm:StartSession", {})
 
 
-def test_an_unsigned_request_has_no_key_and_a_form_is_read() -> None:
+def test_unsigned_request_has_no_key() -> None:
     request = parse(environ("GET", "/bucket/key"))
     assert (request.access_key_id, request.service, request.action) == (None, "s3", "GetObject")
     form = urlencode({"Action": "DescribeInstances", "InstanceId.1": I1}).encode()

@@ -49,7 +49,7 @@ PATHS = ["/", "/bucket/plain", "/bucket/a%20b", "/bucket/a%2Bb", "/bucket/%C3%BC
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("signer", [S3SigV4Auth, S3SigV4QueryAuth])
-def test_what_botocore_signs_for_s3_is_verified(path: str, signer: Any) -> None:
+def test_botocore_signatures_for_s3_verify(path: str, signer: Any) -> None:
     environ = signed("GET", path, signer, "s3")
     assert verifies(environ)
     assert not verifies(environ, SECRET.lower())
@@ -57,7 +57,7 @@ def test_what_botocore_signs_for_s3_is_verified(path: str, signer: Any) -> None:
 
 @pytest.mark.parametrize("signer", [SigV4Auth, SigV4QueryAuth])
 @pytest.mark.parametrize("path", ["/", "/schedules/a%20b", "/schedules/x?groupName=g&q=a%20b"])
-def test_what_botocore_signs_for_other_services_is_verified(signer: Any, path: str) -> None:
+def test_botocore_signatures_for_other_services_verify(signer: Any, path: str) -> None:
     environ = signed("GET", path, signer, "scheduler")
     assert verifies(environ)
     assert not verifies(environ, "other")
@@ -76,20 +76,20 @@ def test_what_botocore_signs_for_other_services_is_verified(signer: Any, path: s
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_whatever_is_changed_after_signing_shows(change: dict[str, Any]) -> None:
+def test_changes_after_signing_are_detected(change: dict[str, Any]) -> None:
     environ = signed("POST", "/schedules/name?groupName=g", SigV4Auth, "scheduler", b'{"a": 1}')
     assert verifies(environ)
     assert not verifies({**environ, **change})
 
 
-def test_blanks_in_a_header_fold_as_they_do_for_the_signer() -> None:
+def test_header_blanks_fold_as_in_botocore() -> None:
     headers: dict[str, Any] = {"X-Amz-Meta-Note": "  two   words "}
     environ = signed("GET", "/bucket/k", S3SigV4Auth, "s3", **headers)
     assert "x-amz-meta-note" in environ["HTTP_AUTHORIZATION"]
     assert verifies(environ)
 
 
-def test_a_request_without_a_signature_has_none_and_fits_none() -> None:
+def test_unsigned_request_has_no_signature() -> None:
     request = AwsRequest("GET", "/", {}, {}, "s3", "us-east-1", "GetObject", "rest-xml", None, False)
     assert signature.given(request) == ""
     assert signature.expected(request, SECRET) != ""
@@ -100,7 +100,7 @@ def presigned(**query: str) -> AwsRequest:
     return AwsRequest("GET", "/b/k", listed, {}, "s3", "us-east-1", "GetObject", "rest-xml", "A", True)
 
 
-def test_a_presigned_request_ends_its_seconds_after_its_date() -> None:
+def test_presigned_request_expires_after_its_seconds() -> None:
     ends = signature.expires(presigned(X_Amz_Date="20260101T000000Z", X_Amz_Expires="90"))
     assert ends == datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=90)
 
@@ -108,6 +108,6 @@ def test_a_presigned_request_ends_its_seconds_after_its_date() -> None:
 @pytest.mark.parametrize(
     "query", [{}, {"X_Amz_Date": "20260101T000000Z"}, {"X_Amz_Date": "today", "X_Amz_Expires": "9"}]
 )
-def test_a_presigned_request_that_does_not_say_when_it_ends_is_refused(query: dict[str, str]) -> None:
+def test_presigned_request_needs_date_and_expiry(query: dict[str, str]) -> None:
     with pytest.raises(AwsError, match="AuthorizationQueryParametersError"):
         signature.expires(presigned(**query))

@@ -23,13 +23,13 @@ POLICY = Path(__file__).parents[1] / "data" / "training.json"
         (["${aws:username}/${unknown}", "$"], ["${aws:username}/${unknown}", "$"]),
     ],
 )
-def test_texts_are_filled_in_and_lists_grow(document: Any, filled: Any) -> None:
+def test_texts_are_filled_in_and_lists_expand(document: Any, filled: Any) -> None:
     values = {"bucket": "data", "prefixes": ["a/", "b/"], "none": []}
 
     assert substitutions.fill(document, values) == filled
 
 
-def test_the_command_fills_a_policy_in(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_fills_a_policy_in(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(POLICY.read_text()))
 
     assert substitutions.main(["data_bucket=b", "data_prefixes=prices/", "artefact_prefixes=model/,health/"]) == 0

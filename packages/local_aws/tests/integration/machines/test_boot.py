@@ -31,7 +31,7 @@ def test_it_boots_and_runs_its_user_data_once_as_root(driver: Driver) -> None:
     assert box.out("cat ~/boots", "root") == "again"
 
 
-def test_a_machine_that_was_stopped_keeps_its_disk_and_does_not_run_its_user_data_again(driver: Driver) -> None:
+def test_stopped_machine_keeps_disk_and_skips_user_data(driver: Driver) -> None:
     script = b"#!/bin/sh\necho again >>~/boots\n"
     first = driver.machine("first", at="disk", user_data=script)
     first.run("sudo shutdown now")
@@ -43,13 +43,13 @@ def test_a_machine_that_was_stopped_keeps_its_disk_and_does_not_run_its_user_dat
 
 
 @pytest.mark.parametrize("data", [b"#cloud-config\npackages: [git]\n", b"\x1f\x8b\x08zip", b""])
-def test_user_data_that_is_no_script_is_not_run_and_the_console_says_so(driver: Driver, data: bytes) -> None:
+def test_non_script_user_data_is_skipped_and_reported(driver: Driver, data: bytes) -> None:
     box = driver.machine(user_data=data)
     assert box.state("booted", limit=0)["code"] is None
     assert "user data is no script and was not run" in box.state()["console"]
 
 
-def test_user_data_with_no_interpreter_fails_and_the_machine_lives(driver: Driver) -> None:
+def test_missing_interpreter_fails_user_data_only(driver: Driver) -> None:
     box = driver.machine(user_data=b"#!/no/such/program\n")
     assert box.state("booted", limit=0)["code"] == 126
     assert "user data cannot be run" in box.state()["console"]
@@ -57,7 +57,7 @@ def test_user_data_with_no_interpreter_fails_and_the_machine_lives(driver: Drive
 
 
 @namespaced
-def test_the_host_sees_nothing_of_what_root_writes(driver: Driver) -> None:
+def test_writes_of_machine_root_stay_off_the_host(driver: Driver) -> None:
     mark = f"proof-{uuid.uuid4().hex}"
     places = [
         "/opt",
@@ -88,7 +88,7 @@ def test_the_host_sees_nothing_of_what_root_writes(driver: Driver) -> None:
 
 
 @pytest.mark.parametrize("driver", [Isolation.PROCESS_GROUP], indirect=True, ids=str)
-def test_without_a_namespace_homes_and_temporary_files_are_in_its_folder(driver: Driver) -> None:
+def test_process_group_keeps_homes_in_its_folder(driver: Driver) -> None:
     box = driver.machine()
     for user in ("root", "ssm-user"):
         for place in box.out('echo "$HOME"; echo "$TMPDIR"', user).splitlines():
@@ -96,7 +96,7 @@ def test_without_a_namespace_homes_and_temporary_files_are_in_its_folder(driver:
 
 
 @namespaced
-def test_it_has_its_own_name_processes_devices_and_places(driver: Driver) -> None:
+def test_machine_has_own_name_processes_and_devices(driver: Driver) -> None:
     box = driver.machine("name")
     assert box.out("hostname") == "ip-name"
     assert box.out("getent hosts ip-name | head -1") != ""
@@ -110,7 +110,7 @@ def test_it_has_its_own_name_processes_devices_and_places(driver: Driver) -> Non
 
 
 @pytest.mark.parametrize("driver", [Isolation.OVERLAY], indirect=True, ids=str)
-def test_root_cannot_reach_the_clock_the_network_or_the_disks_of_the_host(driver: Driver) -> None:
+def test_machine_root_cannot_reach_host_clock_network_or_disks(driver: Driver) -> None:
     box = driver.machine()
     bounding = int(box.out("grep CapBnd /proc/self/status", "root").split()[1], 16)
     for capability in (12, 16, 17, 25, 27):
@@ -118,7 +118,7 @@ def test_root_cannot_reach_the_clock_the_network_or_the_disks_of_the_host(driver
     assert box.run("mknod /tmp/disk b 8 0", "root")["code"] != 0
 
 
-def test_two_machines_do_not_meet(driver: Driver) -> None:
+def test_machines_are_isolated_from_each_other(driver: Driver) -> None:
     one, two = driver.machine("one"), driver.machine("two")
     mark = driver.mark()
     one.spawn(f"sleep {mark}")
@@ -133,7 +133,7 @@ def test_two_machines_do_not_meet(driver: Driver) -> None:
     assert (one.state()["folder"], two.state()["folder"]) == (False, True)
 
 
-def test_a_shared_folder_is_the_host_s_and_writable(driver: Driver) -> None:
+def test_shared_folder_is_writable_and_on_the_host(driver: Driver) -> None:
     shared = driver.top / "cache"
     box = driver.machine(shared={str(shared): "/var/cache/packages"}, environment={"CACHE": "/var/cache/packages/pip"})
     box.out("mkdir -p $CACHE && echo kept >$CACHE/wheel", "root")
@@ -143,7 +143,7 @@ def test_a_shared_folder_is_the_host_s_and_writable(driver: Driver) -> None:
 
 
 @namespaced
-def test_what_is_hidden_cannot_be_seen_and_its_own_folder_is(driver: Driver) -> None:
+def test_hidden_folders_cannot_be_read(driver: Driver) -> None:
     secret = driver.top / "state"
     secret.mkdir()
     (secret / "key").write_text("secret")
@@ -154,7 +154,7 @@ def test_what_is_hidden_cannot_be_seen_and_its_own_folder_is(driver: Driver) -> 
 
 
 @namespaced
-def test_what_is_kept_visible_can_be_read_by_all_and_written_by_none(driver: Driver) -> None:
+def test_visible_paths_are_readable_and_read_only(driver: Driver) -> None:
     kept = driver.top / "kept" / "deep"
     kept.mkdir(parents=True)
     (kept / "file").write_text("kept")
@@ -168,7 +168,7 @@ def test_what_is_kept_visible_can_be_read_by_all_and_written_by_none(driver: Dri
         box.state("kill")
 
 
-def test_python_and_its_library_are_there_for_every_user(driver: Driver) -> None:
+def test_every_user_has_python_and_its_library(driver: Driver) -> None:
     box = driver.machine()
     for user in ("root", "ssm-user"):
         box.out(["python3", "-c", "import json, ssl, sqlite3"], user)
@@ -176,7 +176,7 @@ def test_python_and_its_library_are_there_for_every_user(driver: Driver) -> None
     assert box.out([interpreter, "-IS", "-c", "import ctypes; print(6 * 7)"]) == "42"
 
 
-def test_a_boot_failure_is_one_clear_line_and_leaves_nothing(driver: Driver) -> None:
+def test_boot_failure_is_one_line_and_leaves_nothing(driver: Driver) -> None:
     folder = str(driver.folder / "broken")
     answer = driver.ask("start", name="broken", folder=folder, level=driver.level, boot_failure=True)
     assert (
@@ -188,9 +188,7 @@ def test_a_boot_failure_is_one_clear_line_and_leaves_nothing(driver: Driver) -> 
 
 
 @pytest.mark.parametrize("kind", ["tmpfs", "overlay"])
-def test_on_a_host_of_several_file_systems_it_has_them_all(
-    kind: str, tmp_path: Path, make_driver: Callable[..., Driver]
-) -> None:
+def test_machine_sees_every_host_file_system(kind: str, tmp_path: Path, make_driver: Callable[..., Driver]) -> None:
     """A host like a container: more than one file system, and the state folder on one that may be no upper side."""
     if shutil.which("unshare") is None:
         pytest.skip("needs util-linux")
@@ -221,7 +219,7 @@ def test_on_a_host_of_several_file_systems_it_has_them_all(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 @pytest.mark.parametrize("level", [Isolation.USER_NAMESPACE, Isolation.PROCESS_GROUP], ids=str)
-def test_root_without_the_right_to_mount_gets_the_next_level(
+def test_root_without_mount_permission_gets_the_next_level(
     level: Isolation, make_driver: Callable[..., Driver]
 ) -> None:
     """Root in a locked-down container."""
@@ -242,7 +240,7 @@ def test_root_without_the_right_to_mount_gets_the_next_level(
     assert box.state("wait", limit=20)["over"]
 
 
-def test_detect_finds_what_the_user_gets(driver: Driver) -> None:
+def test_detect_finds_the_best_isolation(driver: Driver) -> None:
     level = driver.ask("detect", folder=str(driver.folder))["level"]
     assert level in list(Isolation)
     assert not list(driver.folder.iterdir())

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 namespaced = pytest.mark.parametrize("driver", [Isolation.OVERLAY, Isolation.USER_NAMESPACE], indirect=True, ids=str)
 
 
-def test_a_daemon_outlives_its_session_and_not_its_machine(driver: Driver) -> None:
+def test_daemon_outlives_its_session_and_not_its_machine(driver: Driver) -> None:
     box = driver.machine()
     mark = driver.mark()
     # A double fork with a session of its own, as Ansible's async wrapper does; once of each user.
@@ -33,7 +33,7 @@ def test_a_daemon_outlives_its_session_and_not_its_machine(driver: Driver) -> No
     assert not box.state()["alive"]
 
 
-def test_killing_a_command_takes_what_it_left_in_its_session(driver: Driver) -> None:
+def test_killing_a_command_kills_its_session(driver: Driver) -> None:
     box = driver.machine()
     mark = driver.mark()
     number = box.spawn(f"sleep {mark} & exit 0")
@@ -43,7 +43,7 @@ def test_killing_a_command_takes_what_it_left_in_its_session(driver: Driver) -> 
     driver.gone(f"\0{mark}\0")
 
 
-def test_a_tree_that_keeps_forking_dies_too(driver: Driver) -> None:
+def test_forking_tree_is_killed(driver: Driver) -> None:
     box = driver.machine()
     mark = driver.mark()
     box.spawn(f"while :; do setsid sh -c 'sleep {mark} & setsid sleep {mark} &' & sleep 0.05; done", "root")
@@ -75,7 +75,7 @@ def test_shutdown_now_ends_the_machine_and_all_in_it(driver: Driver) -> None:
     assert answer["failure"] == "MachineError" and "\n" not in answer["text"]
 
 
-def test_processes_may_say_goodbye_before_a_shutdown(driver: Driver) -> None:
+def test_processes_get_sigterm_before_shutdown(driver: Driver) -> None:
     shared = driver.top / "shared"
     box = driver.machine(shared={str(shared): "/mnt/shared"}, environment={"PLACE": "/mnt/shared"})
     box.spawn('trap "echo bye >$PLACE/note; exit" TERM; touch $PLACE/up; while :; do sleep 0.1; done', "root")
@@ -85,7 +85,7 @@ def test_processes_may_say_goodbye_before_a_shutdown(driver: Driver) -> None:
     assert (shared / "note").read_text() == "bye\n"
 
 
-def test_a_scheduled_shutdown_says_when_can_be_cancelled_and_comes(driver: Driver) -> None:
+def test_scheduled_shutdown_can_be_shown_and_cancelled(driver: Driver) -> None:
     box = driver.machine(minute_seconds=0.5)
     answer = box.run("sudo shutdown -P +600")
     assert answer["code"] == 0 and answer["out"].startswith("Shutdown scheduled for ")
@@ -99,14 +99,14 @@ def test_a_scheduled_shutdown_says_when_can_be_cancelled_and_comes(driver: Drive
     driver.eventually(lambda: box.state()["reasons"] == ["shutdown"], "the reason is told")
 
 
-def test_the_dead_man_switch_in_user_data_outlives_it(driver: Driver) -> None:
+def test_dead_man_switch_outlives_user_data(driver: Driver) -> None:
     box = driver.machine(minute_seconds=0.05, user_data=b"#!/bin/sh\nshutdown -P +100 'lease is over'\n")
     assert box.state("booted", limit=0)["code"] == 0
     assert box.state("wait", limit=20)["over"]
     driver.eventually(lambda: box.state()["reasons"] == ["shutdown"], "the reason is told")
 
 
-def test_a_reboot_ends_every_process_and_keeps_the_machine(driver: Driver) -> None:
+def test_reboot_kills_every_process_and_keeps_the_machine(driver: Driver) -> None:
     box = driver.machine(user_data=b"#!/bin/sh\necho again >>~/boots\n")
     number = box.spawn("setsid sleep 1000 & sleep 1000")
     box.run("sudo reboot")
@@ -116,7 +116,7 @@ def test_a_reboot_ends_every_process_and_keeps_the_machine(driver: Driver) -> No
 
 
 @namespaced
-def test_no_path_leads_to_a_shutdown_of_the_host(driver: Driver) -> None:
+def test_host_cannot_be_shut_down_by_any_path(driver: Driver) -> None:
     box = driver.machine()
     names = "shutdown poweroff halt reboot telinit systemctl"
     folders = "/usr/local/sbin /usr/local/bin /usr/sbin /usr/bin /sbin /bin"
@@ -129,7 +129,7 @@ def test_no_path_leads_to_a_shutdown_of_the_host(driver: Driver) -> None:
 
 
 @namespaced
-def test_reboot_the_system_call_ends_only_the_machine(driver: Driver) -> None:
+def test_reboot_system_call_ends_only_the_machine(driver: Driver) -> None:
     box = driver.machine()
     # LINUX_REBOOT_CMD_POWER_OFF: safe to try, because this machine has a process-id namespace of its own.
     assert box.out("readlink /proc/self/ns/pid") != os.readlink("/proc/self/ns/pid")
@@ -139,7 +139,7 @@ def test_reboot_the_system_call_ends_only_the_machine(driver: Driver) -> None:
     driver.eventually(lambda: box.state()["reasons"] == ["shutdown"], "the reason is told")
 
 
-def test_when_its_owner_is_killed_nothing_is_left(driver: Driver) -> None:
+def test_killed_owner_leaves_nothing(driver: Driver) -> None:
     mark = driver.mark()
     box = driver.machine()
     box.spawn(f"setsid sleep {mark} & sudo setsid sleep {mark}")
@@ -151,7 +151,7 @@ def test_when_its_owner_is_killed_nothing_is_left(driver: Driver) -> None:
     assert str(driver.top) not in Path("/proc/self/mountinfo").read_text()
 
 
-def test_when_its_init_is_killed_it_crashed_and_nothing_is_left(driver: Driver) -> None:
+def test_killed_init_is_a_crash_and_leaves_nothing(driver: Driver) -> None:
     mark = driver.mark()
     box = driver.machine()
     number = box.spawn(f"setsid sleep {mark} & sleep 1000")
@@ -163,7 +163,7 @@ def test_when_its_init_is_killed_it_crashed_and_nothing_is_left(driver: Driver) 
     driver.eventually(lambda: box.state()["reasons"] == ["crashed"], "the reason is told")
 
 
-def test_when_its_monitor_is_killed_nothing_is_left(driver: Driver) -> None:
+def test_killed_monitor_leaves_nothing(driver: Driver) -> None:
     mark = driver.mark()
     box = driver.machine()
     box.spawn(f"setsid sleep {mark} & sleep 1000")

@@ -81,7 +81,7 @@ def get(server: MetadataServer, path: str) -> tuple[int, str]:
     return ask(server, path, X_aws_ec2_metadata_token=server.issue_token(60))
 
 
-def test_without_a_token_nothing_is_told(server: MetadataServer) -> None:
+def test_metadata_needs_a_token(server: MetadataServer) -> None:
     assert ask(server, "/latest/meta-data/instance-id")[0] == 401
     assert ask(server, "/latest/meta-data/instance-id", X_aws_ec2_metadata_token="made-up")[0] == 401
     status, token = ask(server, "/latest/api/token", "PUT", X_aws_ec2_metadata_token_ttl_seconds="60")
@@ -89,23 +89,23 @@ def test_without_a_token_nothing_is_told(server: MetadataServer) -> None:
     assert ask(server, "/latest/meta-data/instance-id", X_aws_ec2_metadata_token=token) == (200, FACTS.instance_id)
 
 
-def test_where_tokens_are_optional_the_first_version_works_too(server: MetadataServer, instance: Instance) -> None:
+def test_imdsv1_works_where_tokens_are_optional(server: MetadataServer, instance: Instance) -> None:
     instance.told = dataclasses.replace(FACTS, http_tokens="optional")
     assert ask(server, "/latest/meta-data/instance-id") == (200, FACTS.instance_id)
     assert ask(server, "/latest/meta-data/instance-id", X_aws_ec2_metadata_token="made-up")[0] == 401
 
 
 @pytest.mark.parametrize("ttl", ["", "0", "-1", "21601", "soon"])
-def test_a_token_needs_a_sensible_life(server: MetadataServer, ttl: str) -> None:
+def test_token_ttl_is_validated(server: MetadataServer, ttl: str) -> None:
     assert ask(server, "/latest/api/token", "PUT", X_aws_ec2_metadata_token_ttl_seconds=ttl)[0] == 400
 
 
-def test_a_forwarded_request_gets_no_token(server: MetadataServer) -> None:
+def test_forwarded_request_gets_no_token(server: MetadataServer) -> None:
     headers = {"X_aws_ec2_metadata_token_ttl_seconds": "60", "X_Forwarded_For": "10.0.0.1"}
     assert ask(server, "/latest/api/token", "PUT", **headers)[0] == 403
 
 
-def test_a_disabled_endpoint_says_nothing(server: MetadataServer, instance: Instance) -> None:
+def test_disabled_endpoint_answers_403(server: MetadataServer, instance: Instance) -> None:
     instance.told = dataclasses.replace(FACTS, http_endpoint="disabled", http_tokens="optional")
     assert ask(server, "/latest/meta-data/instance-id")[0] == 403
     assert ask(server, "/latest/api/token", "PUT", X_aws_ec2_metadata_token_ttl_seconds="60")[0] == 403
@@ -128,7 +128,7 @@ def test_a_disabled_endpoint_says_nothing(server: MetadataServer, instance: Inst
         ("iam/security-credentials", "trainer"),
     ],
 )
-def test_it_knows_the_instance(server: MetadataServer, path: str, answer: str) -> None:
+def test_metadata_describes_the_instance(server: MetadataServer, path: str, answer: str) -> None:
     assert get(server, f"/latest/meta-data/{path}") == (200, answer)
     assert get(server, f"/2021-07-15/meta-data/{path}") == (200, answer)
 
@@ -143,11 +143,11 @@ def test_it_knows_the_instance(server: MetadataServer, path: str, answer: str) -
         "/latest/meta-data/public-ipv4",
     ],
 )
-def test_what_is_not_there_is_not_found(server: MetadataServer, path: str) -> None:
+def test_unknown_paths_are_not_found(server: MetadataServer, path: str) -> None:
     assert get(server, path)[0] == 404
 
 
-def test_the_index_lists_every_path_that_answers(server: MetadataServer, instance: Instance) -> None:
+def test_index_lists_every_path_that_answers(server: MetadataServer, instance: Instance) -> None:
     instance.announced = Notices(interruption_at=WHEN, rebalance_at=WHEN)
 
     def walk(path: str) -> list[str]:
@@ -167,7 +167,7 @@ def test_the_index_lists_every_path_that_answers(server: MetadataServer, instanc
     assert len(leaves) > 15
 
 
-def test_role_keys_are_made_only_when_they_are_asked_for(server: MetadataServer, instance: Instance) -> None:
+def test_role_keys_are_created_on_demand(server: MetadataServer, instance: Instance) -> None:
     get(server, "/latest/meta-data/")
     get(server, "/latest/meta-data/iam/security-credentials/")
     assert instance.asked_for_keys == 0
@@ -178,13 +178,13 @@ def test_role_keys_are_made_only_when_they_are_asked_for(server: MetadataServer,
     assert get(server, "/latest/meta-data/iam/security-credentials/other")[0] == 404
 
 
-def test_an_instance_without_a_profile_has_no_keys(server: MetadataServer, instance: Instance) -> None:
+def test_instance_without_a_profile_has_no_keys(server: MetadataServer, instance: Instance) -> None:
     instance.told = dataclasses.replace(FACTS, role=None)
     assert get(server, "/latest/meta-data/iam/security-credentials/")[0] == 404
     assert "iam" not in get(server, "/latest/meta-data/")[1]
 
 
-def test_a_spot_notice_appears_when_it_is_given(server: MetadataServer, instance: Instance) -> None:
+def test_spot_notice_appears_when_it_is_given(server: MetadataServer, instance: Instance) -> None:
     paths = ("spot/instance-action", "spot/termination-time", "events/recommendations/rebalance")
     assert [get(server, f"/latest/meta-data/{path}")[0] for path in paths] == [404, 404, 404]
     instance.announced = Notices("terminate", WHEN, WHEN)
@@ -196,7 +196,7 @@ def test_a_spot_notice_appears_when_it_is_given(server: MetadataServer, instance
     assert get(server, "/latest/meta-data/spot/termination-time")[0] == 404
 
 
-def test_user_data_comes_byte_by_byte_and_only_when_there_is_some(server: MetadataServer, instance: Instance) -> None:
+def test_user_data_is_returned_byte_for_byte(server: MetadataServer, instance: Instance) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
     connection.request("GET", "/latest/user-data", headers={"X-aws-ec2-metadata-token": server.issue_token(60)})
     assert connection.getresponse().read() == FACTS.user_data
@@ -205,14 +205,14 @@ def test_user_data_comes_byte_by_byte_and_only_when_there_is_some(server: Metada
     assert get(server, "/latest/user-data")[0] == 404
 
 
-def test_tags_are_told_only_where_the_launch_enabled_it(server: MetadataServer, instance: Instance) -> None:
+def test_instance_tags_need_to_be_enabled(server: MetadataServer, instance: Instance) -> None:
     assert get(server, "/latest/meta-data/tags/instance/")[0] == 404
     instance.told = dataclasses.replace(FACTS, tags={"Name": "train", "run_id": "r1"})
     assert get(server, "/latest/meta-data/tags/instance/") == (200, "Name\nrun_id")
     assert get(server, "/latest/meta-data/tags/instance/run_id") == (200, "r1")
 
 
-def test_the_identity_document_is_json(server: MetadataServer) -> None:
+def test_identity_document_is_json(server: MetadataServer) -> None:
     document = json.loads(get(server, "/latest/dynamic/instance-identity/document")[1])
     assert document["instanceId"] == FACTS.instance_id and document["region"] == "us-east-1"
 
@@ -235,7 +235,7 @@ def test_curl_gets_a_token_and_an_answer(server: MetadataServer) -> None:
     assert done.stdout == FACTS.instance_id
 
 
-def test_many_may_ask_at_once(server: MetadataServer) -> None:
+def test_concurrent_requests_are_served(server: MetadataServer) -> None:
     with ThreadPoolExecutor(16) as pool:
         answers = set(pool.map(lambda _: get(server, "/latest/meta-data/instance-id"), range(64)))
     assert answers == {(200, FACTS.instance_id)}

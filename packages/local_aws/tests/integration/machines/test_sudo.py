@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 namespaced = pytest.mark.parametrize("driver", [Isolation.OVERLAY, Isolation.USER_NAMESPACE], indirect=True, ids=str)
 
 
-def test_a_session_is_as_on_aws(driver: Driver) -> None:
+def test_session_environment_matches_aws(driver: Driver) -> None:
     box = driver.machine(
         environment={"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, user_data=b"#!/bin/sh\nexport LEAK=1\n"
     )
@@ -28,7 +28,7 @@ def test_a_session_is_as_on_aws(driver: Driver) -> None:
 
 
 @namespaced
-def test_a_missing_become_fails(driver: Driver) -> None:
+def test_missing_become_fails(driver: Driver) -> None:
     box = driver.machine()
     assert box.out("id -un") == "ssm-user" and box.out("id -u") != "0"
     for place in ("/opt", "/etc", "/root", "/usr/bin", "/run", "/var/log"):
@@ -87,7 +87,7 @@ def test_sudo_understands_what_ansible_sends(driver: Driver) -> None:
     assert box.out("sudo -nv && sudo -k && sudo -l >/dev/null && sudo -V | head -1").startswith("Sudo version")
 
 
-def test_sudo_resets_the_environment_unless_told_otherwise(driver: Driver) -> None:
+def test_sudo_resets_the_environment_by_default(driver: Driver) -> None:
     box = driver.machine()
     show = "sh -c 'echo [$MINE$OTHER]'"
     mine = {"MINE": "a", "OTHER": "b", "LC_ALL": "C"}
@@ -103,7 +103,7 @@ def test_sudo_resets_the_environment_unless_told_otherwise(driver: Driver) -> No
     assert box.out("echo 'echo hello' | sudo -i") == "hello"
 
 
-def test_a_session_and_its_sudo_work_on_a_terminal(driver: Driver) -> None:
+def test_session_and_its_sudo_work_on_a_terminal(driver: Driver) -> None:
     box = driver.machine()
     typed = "stty -echo; PS1=; echo start\ntest -t 0 && echo on-a-terminal\n"
     typed += "sudo sh -c 'read a; echo root got $a; test -t 1'\n"
@@ -124,7 +124,7 @@ def test_killing_the_sudo_client_kills_the_command(driver: Driver) -> None:
     assert box.out("echo alive") == "alive"
 
 
-def test_a_command_that_cannot_start_is_an_error_and_not_a_hang(driver: Driver) -> None:
+def test_unstartable_command_is_an_error(driver: Driver) -> None:
     box = driver.machine()
     assert box.run(["/no/such/program"])["failure"] == "FileNotFoundError"
     assert box.run("true", cwd="/no/such/folder")["failure"] == "FileNotFoundError"
@@ -134,7 +134,7 @@ def test_a_command_that_cannot_start_is_an_error_and_not_a_hang(driver: Driver) 
     assert box.out("echo alive") == "alive"
 
 
-def test_nonsense_on_the_init_s_socket_does_not_end_the_machine(driver: Driver) -> None:
+def test_invalid_requests_to_init_are_survived(driver: Driver) -> None:
     box = driver.machine()
     runtime = box.out('tail -n 1 "$(readlink -f "$(command -v sudo)")" | sed "s/.*argv, \'//; s/\'))//"')
     script = f"""
@@ -155,7 +155,7 @@ for junk in (b'', b'xx', b'\\xff\\xff\\xff\\xff', struct.pack('!I', 4) + b'null'
 
 
 @pytest.mark.parametrize("driver", [Isolation.OVERLAY], indirect=True, ids=str)
-def test_the_init_s_socket_is_closed_to_other_users(driver: Driver) -> None:
+def test_init_s_socket_is_closed_to_other_users(driver: Driver) -> None:
     box = driver.machine()
     assert box.run("sudo -u nobody sudo id")["code"] == 1
     assert "Permission denied" in box.run("sudo -u nobody sudo id")["out"]

@@ -89,7 +89,7 @@ def talk(sessions: Any) -> Iterator[Callable[..., Talker]]:
         talker.close()
 
 
-def test_the_agent_asks_for_a_shell_session_first(talk: Callable[..., Talker]) -> None:
+def test_agent_asks_for_a_shell_session_first(talk: Callable[..., Talker]) -> None:
     request = talk().receive(MessageType.OUTPUT)
     assert request.sequence == 0
     assert request.payload_type == PayloadType.HANDSHAKE_REQUEST
@@ -108,7 +108,7 @@ def test_no_shell_runs_before_the_handshake(sessions: Any, talk: Callable[..., T
     assert [shell.instance_id for shell in sessions.shells] == ["i-1"]
 
 
-def test_a_client_that_refuses_the_handshake_gets_no_shell(sessions: Any, talk: Callable[..., Talker]) -> None:
+def test_refused_handshake_gets_no_shell(sessions: Any, talk: Callable[..., Talker]) -> None:
     talker = talk()
     talker.receive(MessageType.OUTPUT)
     talker.send(talker.input(b'{"Errors": ["I cannot"]}', PayloadType.HANDSHAKE_RESPONSE))
@@ -116,7 +116,7 @@ def test_a_client_that_refuses_the_handshake_gets_no_shell(sessions: Any, talk: 
     assert sessions.shells == []
 
 
-def test_input_is_acknowledged_put_in_order_and_run_once(sessions: Any, talk: Callable[..., Talker]) -> None:
+def test_input_is_acknowledged_ordered_and_run_once(sessions: Any, talk: Callable[..., Talker]) -> None:
     talker = talk().shake_hands()
     parts = [talker.input(part) for part in (b"echo once >> ", b"record; ", b"echo re''ady\n")]
     talker.send(parts[2], parts[1], parts[1], parts[2], parts[0], parts[0], parts[2])
@@ -127,7 +127,7 @@ def test_input_is_acknowledged_put_in_order_and_run_once(sessions: Any, talk: Ca
     assert (sessions.home / "record").read_text() == "once\n"
 
 
-def test_a_damaged_message_is_not_acknowledged_and_may_come_again(talk: Callable[..., Talker]) -> None:
+def test_damaged_message_is_ignored_until_resent(talk: Callable[..., Talker]) -> None:
     talker = talk().shake_hands()
     good = talker.input(b"echo in''tact\n")
     damaged = bytearray(good.pack())
@@ -145,7 +145,7 @@ def test_output_is_resent_until_it_is_acknowledged(talk: Callable[..., Talker]) 
     talker.shake_hands()
 
 
-def test_a_client_that_paused_gets_no_output_until_it_starts_again(talk: Callable[..., Talker]) -> None:
+def test_paused_client_gets_no_output(talk: Callable[..., Talker]) -> None:
     talker = talk().shake_hands()
     talker.read_until(b"$ ")
     talker.send(Frame(MessageType.PAUSE_PUBLICATION, b"{}"), talker.input(b"stty -echo; echo mi''ssed\n"))
@@ -156,7 +156,7 @@ def test_a_client_that_paused_gets_no_output_until_it_starts_again(talk: Callabl
     talker.read_until(b"missed\r\n")
 
 
-def test_the_terminal_takes_the_size_of_the_clients(talk: Callable[..., Talker]) -> None:
+def test_terminal_takes_the_size_of_the_clients(talk: Callable[..., Talker]) -> None:
     talker = talk().shake_hands()
     talker.send(talker.input(b'{"cols": 123, "rows": 45}', PayloadType.SIZE), talker.input(b"stty size\n"))
     talker.read_until(b"45 123\r\n")
@@ -164,7 +164,7 @@ def test_the_terminal_takes_the_size_of_the_clients(talk: Callable[..., Talker])
     talker.read_until(b"45 123\r\n")
 
 
-def test_a_terminate_flag_ends_the_session_and_its_shell(
+def test_terminate_flag_ends_the_session_and_its_shell(
     sessions: Any, talk: Callable[..., Talker], eventually: Eventually
 ) -> None:
     talker = talk().shake_hands()
@@ -185,7 +185,7 @@ def test_all_output_comes_before_the_channel_closes(talk: Callable[..., Talker])
     assert talker.receive(MessageType.CHANNEL_CLOSED).json()["Output"] == ""
 
 
-def test_a_background_process_does_not_keep_a_session_open(
+def test_background_process_does_not_keep_a_session_open(
     sessions: Any, talk: Callable[..., Talker], eventually: Eventually
 ) -> None:
     talker = talk().shake_hands()
@@ -196,7 +196,7 @@ def test_a_background_process_does_not_keep_a_session_open(
     sessions.shells[0].kill()
 
 
-def test_a_wrong_token_is_turned_away_and_the_session_stays(sessions: Any, talk: Callable[..., Talker]) -> None:
+def test_wrong_token_is_rejected_and_the_session_stays(sessions: Any, talk: Callable[..., Talker]) -> None:
     session = sessions.server.start_session("i-1")
     for opening in ("wrong", "\ud800"):
         with pytest.raises(ConnectionClosed) as refused:
@@ -206,7 +206,7 @@ def test_a_wrong_token_is_turned_away_and_the_session_stays(sessions: Any, talk:
     talk(session).shake_hands()
 
 
-def test_an_opening_that_is_no_token_is_turned_away(sessions: Any) -> None:
+def test_opening_without_token_is_rejected(sessions: Any) -> None:
     url = sessions.server.start_session("i-1")["StreamUrl"]
     for opening in (b"\0\1", "no JSON", "[]", "{}"):
         with connect(url) as socket:
@@ -215,15 +215,13 @@ def test_an_opening_that_is_no_token_is_turned_away(sessions: Any) -> None:
                 socket.recv(timeout=20)
 
 
-def test_a_channel_of_no_session_is_turned_away(sessions: Any, talk: Callable[..., Talker]) -> None:
+def test_channel_without_session_is_rejected(sessions: Any, talk: Callable[..., Talker]) -> None:
     session = sessions.server.start_session("i-1")
     with pytest.raises(ConnectionClosed):
         talk({**session, "StreamUrl": session["StreamUrl"].replace("local-", "else-")}).receive(MessageType.OUTPUT)
 
 
-def test_a_new_token_voids_the_former_one_and_takes_the_session_over(
-    sessions: Any, talk: Callable[..., Talker]
-) -> None:
+def test_new_token_replaces_the_old_one(sessions: Any, talk: Callable[..., Talker]) -> None:
     session = sessions.server.start_session("i-1")
     first = talk(session).shake_hands()
     first.send(first.input(b"echo be''fore\n"))
@@ -241,7 +239,7 @@ def test_a_new_token_voids_the_former_one_and_takes_the_session_over(
     assert len(sessions.shells) == 1
 
 
-def test_output_that_nobody_acknowledged_is_kept_for_the_client_that_comes_back(
+def test_unacknowledged_output_is_kept_for_returning_client(
     sessions: Any, talk: Callable[..., Talker], eventually: Eventually
 ) -> None:
     session = sessions.server.start_session("i-1")
@@ -257,7 +255,7 @@ def test_output_that_nobody_acknowledged_is_kept_for_the_client_that_comes_back(
     second.receive(MessageType.CHANNEL_CLOSED)
 
 
-def test_a_session_nobody_comes_back_to_ends(start_sessions: Callable[..., Any], eventually: Eventually) -> None:
+def test_abandoned_session_ends_after_grace(start_sessions: Callable[..., Any], eventually: Eventually) -> None:
     sessions = start_sessions(grace=5)
     never_connected = sessions.server.start_session("i-1")["SessionId"]
     talker = Talker(sessions.server.start_session("i-1")).shake_hands()
@@ -269,7 +267,7 @@ def test_a_session_nobody_comes_back_to_ends(start_sessions: Callable[..., Any],
         sessions.server.resume_session(never_connected)
 
 
-def test_the_death_of_a_machine_closes_its_sessions_and_no_others(sessions: Any, talk: Callable[..., Talker]) -> None:
+def test_closing_an_instance_ends_only_its_sessions(sessions: Any, talk: Callable[..., Talker]) -> None:
     doomed = talk(sessions.server.start_session("i-1")).shake_hands()
     other = talk(sessions.server.start_session("i-2")).shake_hands()
     sessions.server.close_instance("i-1")
@@ -280,7 +278,7 @@ def test_the_death_of_a_machine_closes_its_sessions_and_no_others(sessions: Any,
 
 
 @pytest.mark.parametrize("error", [MachineGone("it was stopped"), OSError(12, "no memory"), KeyError("i-1")])
-def test_a_shell_that_cannot_be_started_ends_the_session_with_the_reason(error: Exception) -> None:
+def test_shell_start_failure_ends_session_with_reason(error: Exception) -> None:
     def open_shell(instance_id: str, terminal: int) -> ShellProcess:
         raise error
 
@@ -295,7 +293,7 @@ def test_a_shell_that_cannot_be_started_ends_the_session_with_the_reason(error: 
         server.stop()
 
 
-def test_a_session_looks_as_on_aws(sessions: Any) -> None:
+def test_session_has_the_shape_of_aws(sessions: Any) -> None:
     session = sessions.server.start_session("i-1", "SSM-SessionManagerRunShell", {"x": ["y"]}, owner="alice@home/é")
     prefix, _, number = session["SessionId"].rpartition("-")
     assert prefix == "alice@home--"
@@ -336,7 +334,7 @@ def test_another_document_is_refused(sessions: Any) -> None:
         sessions.server.start_session("i-1", "AWS-StartPortForwardingSession")
 
 
-def test_stopping_the_server_ends_every_shell_and_frees_the_port(sessions: Any, talk: Callable[..., Talker]) -> None:
+def test_stop_ends_every_shell_and_frees_the_port(sessions: Any, talk: Callable[..., Talker]) -> None:
     talkers = [talk().shake_hands() for _ in range(3)]
     for talker in talkers:
         talker.read_until(b"$ ")

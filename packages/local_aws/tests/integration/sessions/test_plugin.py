@@ -22,7 +22,7 @@ Connect = Callable[..., Any]
 Eventually = Callable[[Callable[[], object]], None]
 
 
-def test_a_command_runs_and_its_output_comes_back(sessions: Any, connect: Connect, plugin: list[str]) -> None:
+def test_command_runs_and_its_output_comes_back(sessions: Any, connect: Connect, plugin: list[str]) -> None:
     session = sessions.server.start_session("i-1")
     client = connect(session, plugin)
     client.wait_for_prompt()
@@ -48,7 +48,7 @@ def test_five_megabytes_of_output_arrive_whole(connect: Connect, plugin: list[st
     assert output[output.index(b"begin\n") + 6 : output.index(b"\nend\n") + 1] == expected
 
 
-def test_a_megabyte_of_input_arrives_whole(sessions: Any, connect: Connect, eventually: Eventually) -> None:
+def test_megabyte_of_input_arrives_whole(sessions: Any, connect: Connect, eventually: Eventually) -> None:
     client = connect()
     client.type("stty -echo; cat > received; echo do''ne\n")
     lines = "".join(f"line {number} {'x' * 40}\n" for number in range(20_000))
@@ -57,7 +57,7 @@ def test_a_megabyte_of_input_arrives_whole(sessions: Any, connect: Connect, even
     assert (sessions.home / "received").read_text() == lines
 
 
-def test_the_end_of_input_ends_the_shell_after_its_last_command(sessions: Any, connect: Connect) -> None:
+def test_end_of_input_ends_the_shell_after_last_command(sessions: Any, connect: Connect) -> None:
     client = connect()
     client.type("sleep 0.3; echo fin''ished")
     assert client.finish() == 0
@@ -66,7 +66,7 @@ def test_the_end_of_input_ends_the_shell_after_its_last_command(sessions: Any, c
     assert sessions.shells[0].wait(0) == 0
 
 
-def test_a_shell_that_stays_silent_after_the_end_of_input_is_ended(
+def test_silent_shell_ends_after_end_of_input(
     sessions: Any, environment: dict[str, str], eventually: Eventually
 ) -> None:
     session = sessions.server.start_session("i-1")
@@ -82,7 +82,7 @@ def test_a_shell_that_stays_silent_after_the_end_of_input_is_ended(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_ends_the_session_and_what_runs_in_it(
+def test_signal_ends_the_session_and_what_runs_in_it(
     sessions: Any, connect: Connect, eventually: Eventually, number: signal.Signals
 ) -> None:
     client = connect()
@@ -94,7 +94,7 @@ def test_a_signal_ends_the_session_and_what_runs_in_it(
     eventually(lambda: sessions.server.sessions() == [])
 
 
-def test_a_session_ended_by_the_api_ends_the_plugin(sessions: Any, connect: Connect, plugin: list[str]) -> None:
+def test_session_ended_by_the_api_ends_the_plugin(sessions: Any, connect: Connect, plugin: list[str]) -> None:
     session = sessions.server.start_session("i-1")
     client = connect(session, plugin)
     client.wait_for_prompt()
@@ -107,7 +107,7 @@ def test_a_session_ended_by_the_api_ends_the_plugin(sessions: Any, connect: Conn
     assert sessions.shells[0].wait(10) is not None
 
 
-def test_the_death_of_the_machine_is_told(sessions: Any, connect: Connect, plugin: list[str]) -> None:
+def test_closed_instance_is_reported(sessions: Any, connect: Connect, plugin: list[str]) -> None:
     client = connect(sessions.server.start_session("i-1"), plugin)
     client.wait_for_prompt()
     client.type("echo star''ted\n")
@@ -118,9 +118,7 @@ def test_the_death_of_the_machine_is_told(sessions: Any, connect: Connect, plugi
     assert b"i-1 is gone" in client.output
 
 
-def test_a_session_cut_in_the_middle_of_its_output_goes_on_without_loss_or_repetition(
-    sessions: Any, connect: Connect
-) -> None:
+def test_session_cut_during_output_resumes_without_loss(sessions: Any, connect: Connect) -> None:
     # Not with AWS's plugin: when the acknowledgement of a message cannot be sent it prints that message again later.
     client = connect()
     client.type("stty -echo -onlcr; PS1=\n")
@@ -135,7 +133,7 @@ def test_a_session_cut_in_the_middle_of_its_output_goes_on_without_loss_or_repet
     assert len(sessions.shells) == 1
 
 
-def test_a_cut_session_is_resumed_with_a_signed_request_and_runs_nothing_twice(
+def test_cut_session_resumes_with_signed_request(
     sessions: Any, connect: Connect, plugin: list[str], eventually: Eventually
 ) -> None:
     client = connect(sessions.server.start_session("i-1"), plugin)
@@ -155,7 +153,7 @@ def test_a_cut_session_is_resumed_with_a_signed_request_and_runs_nothing_twice(
     assert len(sessions.shells) == 1
 
 
-def test_a_cut_at_any_moment_loses_nothing(sessions: Any, connect: Connect) -> None:
+def test_cut_at_any_moment_loses_nothing(sessions: Any, connect: Connect) -> None:
     client = connect()
     client.type("stty -echo -onlcr; PS1=\n")
     for number in range(8):
@@ -168,9 +166,7 @@ def test_a_cut_at_any_moment_loses_nothing(sessions: Any, connect: Connect) -> N
     assert (sessions.home / "record").read_text() == "".join(f"{number}\n{number}.5\n" for number in range(8))
 
 
-def test_a_session_that_cannot_be_resumed_ends_in_one_clear_line(
-    sessions: Any, connect: Connect, eventually: Eventually
-) -> None:
+def test_unresumable_session_ends_in_one_line(sessions: Any, connect: Connect, eventually: Eventually) -> None:
     client = connect()
     client.type("echo star''ted\n")
     client.wait_for(b"started")
@@ -187,7 +183,7 @@ def test_a_session_that_cannot_be_resumed_ends_in_one_clear_line(
     assert b"there is no session local-0" in lost.stderr
 
 
-def test_a_cut_session_ends_in_one_clear_line_where_boto3_is_missing(
+def test_cut_session_without_boto3_ends_in_one_line(
     sessions: Any, connect: Connect, environment: dict[str, str]
 ) -> None:
     broken = sessions.home / "modules"
@@ -204,14 +200,14 @@ def test_a_cut_session_ends_in_one_clear_line_where_boto3_is_missing(
     assert client.stderr.endswith(b" was cut and cannot be resumed: No module named boto3\n")
 
 
-def test_a_wrong_token_is_exchanged_for_a_good_one(sessions: Any, connect: Connect) -> None:
+def test_wrong_token_is_exchanged_for_a_good_one(sessions: Any, connect: Connect) -> None:
     client = connect({**sessions.server.start_session("i-1"), "TokenValue": "expired"})
     client.type("echo good; exit\n")
     assert client.finish() == 0
     assert b"good\r\n" in client.output
 
 
-def test_an_agent_that_is_not_there_is_reported(sessions: Any, connect: Connect) -> None:
+def test_missing_agent_is_reported(sessions: Any, connect: Connect) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     client = connect({"SessionId": "a-0", "TokenValue": "x", "StreamUrl": f"ws://127.0.0.1:{port}/"})
@@ -219,9 +215,7 @@ def test_an_agent_that_is_not_there_is_reported(sessions: Any, connect: Connect)
     assert client.stderr.startswith(b"session-manager-plugin: session a-0 was cut")
 
 
-def test_output_that_nobody_reads_does_not_stop_the_input(
-    sessions: Any, connect: Connect, eventually: Eventually
-) -> None:
+def test_unread_output_does_not_block_input(sessions: Any, connect: Connect, eventually: Eventually) -> None:
     client = connect()
     client.type("stty -echo; PS1=; seq 1 900000\n")
     # More than any pipe holds: a plugin that waited for its output would never take it.
@@ -281,7 +275,7 @@ def terminal_client(sessions: Any, environment: dict[str, str], plugin: list[str
     client.end()
 
 
-def test_a_person_at_a_terminal_has_keys_size_and_interrupts(terminal_client: Any) -> None:
+def test_terminal_gets_keys_size_and_interrupts(terminal_client: Any) -> None:
     client = terminal_client
     client.wait_for(b"$ ")
     termios.tcsetwinsize(client.master, (33, 111))
@@ -309,9 +303,7 @@ sys.exit(main())
 """
 
 
-def test_an_interrupt_that_does_not_interrupt_the_wait_is_passed_on_all_the_same(
-    sessions: Any, environment: dict[str, str]
-) -> None:
+def test_interrupt_taken_by_another_thread_is_forwarded(sessions: Any, environment: dict[str, str]) -> None:
     plugin = [sys.executable, "-c", ANOTHER_THREAD_TAKES_SIGNALS]
     client = TerminalClient(sessions.argv(plugin, sessions.server.start_session("i-1")), environment)
     try:
@@ -326,7 +318,7 @@ def test_an_interrupt_that_does_not_interrupt_the_wait_is_passed_on_all_the_same
         client.end()
 
 
-def test_the_start_up_of_the_plugin_stays_cheap(environment: dict[str, str]) -> None:
+def test_start_up_of_the_plugin_stays_cheap(environment: dict[str, str]) -> None:
     root = environment["PYTHONPATH"].split(os.pathsep)[0]
     program = "import local_aws.sessions.plugin; print(*sys.modules)"
     loaded = subprocess.run(
@@ -370,7 +362,7 @@ def test_wrong_arguments_are_refused_in_one_line(
     assert error.count("\n") == 1
 
 
-def test_the_response_may_come_through_the_environment(sessions: Any, environment: dict[str, str]) -> None:
+def test_response_is_read_from_the_environment(sessions: Any, environment: dict[str, str]) -> None:
     name = "AWS_SSM_START_SESSION_RESPONSE_0"
     session = sessions.server.start_session("i-1")
     argv = [sys.executable, "-m", "local_aws.sessions.plugin", name, "us-east-1", "StartSession"]

@@ -58,7 +58,7 @@ def test_messages_go_both_ways_through_a_real_server(
     assert paths == ["/some/path?x=1"]
 
 
-def test_the_end_of_a_connection_says_why_and_comes_after_its_messages(
+def test_close_is_reported_after_the_last_message(
     serve_with: Callable[[Callable[[ServerConnection], None]], str],
 ) -> None:
     def refuse(connection: ServerConnection) -> None:
@@ -72,7 +72,7 @@ def test_the_end_of_a_connection_says_why_and_comes_after_its_messages(
     connection.close()
 
 
-def test_a_server_that_is_none_is_refused() -> None:
+def test_non_websocket_server_is_rejected() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
 

@@ -41,7 +41,7 @@ def test_sudo_takes_assignments_only_before_the_command() -> None:
 
 
 @pytest.mark.parametrize("arguments", [[], ["-u"], ["-Q", "id"], ["--nothing", "id"], ["-n"]])
-def test_sudo_refuses_what_it_does_not_know(arguments: list[str]) -> None:
+def test_sudo_rejects_unknown_options(arguments: list[str]) -> None:
     with pytest.raises(sudo.UsageError, match="usage: sudo"):
         sudo.parse(arguments)
 
@@ -92,12 +92,12 @@ def test_power_commands_mean_what_they_mean_to_systemd(
         ("systemctl", []),
     ],
 )
-def test_power_commands_that_are_not_understood_do_nothing(name: str, arguments: list[str]) -> None:
+def test_unknown_power_commands_are_errors(name: str, arguments: list[str]) -> None:
     with pytest.raises(power.PowerError):
         power.parse(name, arguments, NOON)
 
 
-def test_a_new_user_gets_the_next_free_id_once() -> None:
+def test_new_user_gets_the_next_free_id_once() -> None:
     text = "root:x:0:0:root:/root:/bin/sh\nme:x:1000:1001:,,,:/home/me:/bin/sh\nbroken line"
     once, uid = with_user(text, "ssm-user", "/home/ssm-user")
     assert uid == 1002 and once.startswith(text + "\n") and once.endswith(":/home/ssm-user:/bin/sh\n")
@@ -127,7 +127,7 @@ def test_frames_arrive_whole_and_in_order(messages: list[dict[str, object]]) -> 
         assert frames.receive(theirs) is None
 
 
-def test_a_frame_larger_than_a_socket_buffer_brings_its_descriptors() -> None:
+def test_large_frame_carries_its_descriptors() -> None:
     ours, theirs = socket.socketpair()
     reader, writer = os.pipe()
     with ours, theirs:
@@ -146,7 +146,7 @@ def test_a_frame_larger_than_a_socket_buffer_brings_its_descriptors() -> None:
 
 
 @pytest.mark.parametrize("data", [b"\0", b"\0\0\0\5{}", b"\xff\xff\xff\xff", b"\0\0\0\2[]", b"\0\0\0\2{x"])
-def test_a_broken_frame_is_an_error(data: bytes) -> None:
+def test_broken_frame_is_an_error(data: bytes) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.sendall(data)

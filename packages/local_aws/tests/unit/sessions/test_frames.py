@@ -32,11 +32,11 @@ frames = st.builds(
 
 
 @given(frames)
-def test_a_frame_survives_the_wire(frame: Frame) -> None:
+def test_frame_survives_the_wire(frame: Frame) -> None:
     assert Frame.unpack(frame.pack()) == frame
 
 
-def test_a_frame_has_the_layout_of_the_protocol() -> None:
+def test_frame_has_the_layout_of_the_protocol() -> None:
     identifier = uuid.UUID("00112233-4455-6677-8899-aabbccddeeff")
     frame = Frame(
         MessageType.INPUT,
@@ -56,7 +56,7 @@ def test_a_frame_has_the_layout_of_the_protocol() -> None:
 
 
 @given(frames, st.data())
-def test_a_damaged_payload_is_refused(frame: Frame, data: st.DataObject) -> None:
+def test_damaged_payload_is_refused(frame: Frame, data: st.DataObject) -> None:
     wire = bytearray(frame.pack() + b"!")
     wire[116:120] = struct.pack(">I", len(frame.payload) + 1)
     with pytest.raises(FrameError, match="digest"):
@@ -69,12 +69,12 @@ def test_a_damaged_payload_is_refused(frame: Frame, data: st.DataObject) -> None
 
 
 @given(st.binary(max_size=400))
-def test_bytes_that_are_no_frame_are_refused_with_the_same_error(data: bytes) -> None:
+def test_arbitrary_bytes_raise_frame_error(data: bytes) -> None:
     with pytest.raises(FrameError):
         Frame.unpack(data)
 
 
-def test_what_is_wrong_with_a_frame_is_said() -> None:
+def test_frame_errors_name_the_problem() -> None:
     wire = Frame(MessageType.OUTPUT, b"x").pack()
     for position, value, complaint in (
         (0, struct.pack(">I", 99), "header length 99"),
@@ -87,13 +87,13 @@ def test_what_is_wrong_with_a_frame_is_said() -> None:
             Frame.unpack(wire[:position] + value + wire[position + len(value) :])
 
 
-def test_a_type_padded_with_zeros_is_read_too() -> None:
+def test_type_padded_with_zeros_is_read_too() -> None:
     wire = bytearray(Frame(MessageType.ACKNOWLEDGE, b"{}").pack())
     wire[4:36] = b"acknowledge".ljust(32, b"\0")
     assert Frame.unpack(bytes(wire)).message_type is MessageType.ACKNOWLEDGE
 
 
-def test_an_acknowledgement_names_its_message() -> None:
+def test_acknowledgement_names_its_message() -> None:
     frame = Frame(MessageType.OUTPUT, b"x", sequence=41)
     answer = Frame.unpack(acknowledgement(frame).pack())
     assert answer.message_type is MessageType.ACKNOWLEDGE
@@ -108,12 +108,12 @@ def test_an_acknowledgement_names_its_message() -> None:
 
 
 @pytest.mark.parametrize("payload", [b"", b"nonsense", b"[]", b"{}", b'{"AcknowledgedMessageSequenceNumber": "1"}'])
-def test_an_acknowledgement_of_nothing_is_refused(payload: bytes) -> None:
+def test_acknowledgement_without_sequence_is_refused(payload: bytes) -> None:
     with pytest.raises(FrameError):
         acknowledged_sequence(Frame(MessageType.ACKNOWLEDGE, payload))
 
 
-def test_a_message_id_is_a_random_uuid() -> None:
+def test_message_id_is_a_random_uuid() -> None:
     first, second = random_id(), random_id()
     assert first != second
     assert uuid_text(first) == str(uuid.UUID(bytes=first))

@@ -44,7 +44,7 @@ class LossyLink:
 
 @pytest.mark.parametrize("loss", [0.0, 0.3, 0.6])
 @pytest.mark.parametrize("seed", range(4))
-def test_everything_arrives_once_and_in_order_over_a_lossy_link_in_both_directions(seed: int, loss: float) -> None:
+def test_lossy_link_delivers_everything_once_and_in_order(seed: int, loss: float) -> None:
     link = LossyLink(seed, loss)
     client, agent = End(MessageType.INPUT, 300), End(MessageType.OUTPUT, 300)
     wanted = {id(client): list(agent.to_send), id(agent): list(client.to_send)}
@@ -83,7 +83,7 @@ def test_early_messages_wait_for_the_missing_one() -> None:
     assert [item.sequence for item in ready] == [0, 1, 2]
 
 
-def test_a_duplicate_is_acknowledged_again_but_not_delivered_again() -> None:
+def test_duplicate_is_acknowledged_and_dropped() -> None:
     stream = ReceiveStream()
     stream.receive(frame(0))
     stream.receive(frame(5))
@@ -91,7 +91,7 @@ def test_a_duplicate_is_acknowledged_again_but_not_delivered_again() -> None:
     assert stream.receive(frame(5)) == (True, [])
 
 
-def test_a_full_reorder_buffer_leaves_a_message_unacknowledged() -> None:
+def test_full_reorder_buffer_leaves_a_message_unacknowledged() -> None:
     stream = ReceiveStream(capacity=2)
     assert stream.receive(frame(1))[0]
     assert stream.receive(frame(2))[0]
@@ -101,7 +101,7 @@ def test_a_full_reorder_buffer_leaves_a_message_unacknowledged() -> None:
     assert [item.sequence for item in ready] == [0, 1, 2]
 
 
-def test_an_unacknowledged_message_is_resent_ever_more_rarely() -> None:
+def test_resends_back_off() -> None:
     stream = SendStream(MessageType.INPUT)
     sent = stream.send(PayloadType.OUTPUT, b"x", now=0.0)
     times = []
@@ -119,7 +119,7 @@ def test_an_unacknowledged_message_is_resent_ever_more_rarely() -> None:
     assert stream.due(now + 100) == []
 
 
-def test_the_timeout_follows_the_round_trip_time_within_its_limits() -> None:
+def test_timeout_follows_round_trip_time_within_limits() -> None:
     stream = SendStream(MessageType.INPUT)
     for number in range(100):
         stream.send(PayloadType.OUTPUT, b"x", now=float(number))
@@ -135,7 +135,7 @@ def test_the_timeout_follows_the_round_trip_time_within_its_limits() -> None:
     assert stream.timeout == MIN_TIMEOUT
 
 
-def test_a_resent_message_says_nothing_about_the_round_trip_time() -> None:
+def test_resent_message_gives_no_round_trip_sample() -> None:
     stream = SendStream(MessageType.INPUT)
     stream.send(PayloadType.OUTPUT, b"x", now=0.0)
     stream.due(5.0)
@@ -143,7 +143,7 @@ def test_a_resent_message_says_nothing_about_the_round_trip_time() -> None:
     assert stream.timeout == MIN_TIMEOUT
 
 
-def test_the_window_opens_with_the_highest_acknowledged_message() -> None:
+def test_window_opens_with_the_highest_acknowledged_message() -> None:
     stream = SendStream(MessageType.OUTPUT, window=3)
     for _ in range(3):
         assert stream.has_room
@@ -156,7 +156,7 @@ def test_the_window_opens_with_the_highest_acknowledged_message() -> None:
     assert stream.pending == 2
 
 
-def test_a_new_connection_carries_all_unacknowledged_messages_in_order_first() -> None:
+def test_new_connection_replays_unacknowledged_messages_first() -> None:
     stream = SendStream(MessageType.OUTPUT)
     for _ in range(4):
         stream.send(PayloadType.OUTPUT, b"x", now=0.0)
@@ -165,7 +165,7 @@ def test_a_new_connection_carries_all_unacknowledged_messages_in_order_first() -
     assert stream.due(10.1) == [], "what was just replayed is not late"
 
 
-def test_a_peer_that_paused_is_not_flooded() -> None:
+def test_peer_that_paused_is_not_flooded() -> None:
     stream = SendStream(MessageType.OUTPUT)
     for _ in range(RESEND_BATCH * 2):
         stream.send(PayloadType.OUTPUT, b"x", now=0.0)

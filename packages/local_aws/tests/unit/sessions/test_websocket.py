@@ -14,7 +14,7 @@ from websockets.streams import StreamReader
 
 
 @given(st.sampled_from([TEXT, BINARY, PING]), st.binary(max_size=70_000))
-def test_the_reference_implementation_reads_our_frames(opcode: int, payload: bytes) -> None:
+def test_reference_implementation_reads_our_frames(opcode: int, payload: bytes) -> None:
     payload = payload[:125] if opcode == PING else payload
     reader = StreamReader()
     reader.feed_data(client_frame(opcode, payload))
@@ -25,14 +25,14 @@ def test_the_reference_implementation_reads_our_frames(opcode: int, payload: byt
 
 
 @given(st.lists(st.binary(max_size=400), min_size=1, max_size=5), st.integers(1, 50))
-def test_frames_are_read_whatever_pieces_they_come_in(payloads: list[bytes], size: int) -> None:
+def test_frames_are_read_in_any_chunk_size(payloads: list[bytes], size: int) -> None:
     wire = b"".join(ReferenceFrame(Opcode.BINARY, payload).serialize(mask=False) for payload in payloads)
     parser = MessageParser()
     messages = [message for start in range(0, len(wire), size) for message in parser.feed(wire[start : start + size])]
     assert messages == [(BINARY, payload) for payload in payloads]
 
 
-def test_a_fragmented_message_is_put_together_with_a_ping_in_between() -> None:
+def test_fragments_are_joined_around_a_ping() -> None:
     wire = (
         ReferenceFrame(Opcode.BINARY, b"one ", fin=False).serialize(mask=False)
         + ReferenceFrame(Opcode.PING, b"?").serialize(mask=False)
@@ -52,12 +52,12 @@ def test_a_fragmented_message_is_put_together_with_a_ping_in_between() -> None:
     ],
     ids=["lone continuation", "nested start", "masked", "reserved bit", "too large"],
 )
-def test_a_broken_protocol_ends_the_connection(wire: bytes) -> None:
+def test_broken_protocol_ends_the_connection(wire: bytes) -> None:
     with pytest.raises(Disconnected):
         MessageParser().feed(wire)
 
 
-def test_a_close_frame_gives_its_code_and_reason() -> None:
+def test_close_frame_gives_its_code_and_reason() -> None:
     near, far = socket.socketpair()
     with near, far:
         far.sendall(ReferenceFrame(Opcode(CLOSE), (1008).to_bytes(2, "big") + b"not you").serialize(mask=False))
