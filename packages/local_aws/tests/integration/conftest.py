@@ -17,6 +17,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+
 from local_aws.__main__ import main
 from local_aws.state import AccessKey, Reservation, reserve
 

@@ -11,6 +11,7 @@ import pytest
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+
 from local_aws.ledger import timestamp
 
 KEY = "some/key"

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from local_aws.sessions.frames import Frame, MessageType, PayloadType
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
+
+from local_aws.sessions.frames import Frame, MessageType, PayloadType
 
 Faults = Callable[..., dict[str, Any]]
 Launch = Callable[..., str]

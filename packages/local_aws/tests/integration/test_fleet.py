@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
 from local_aws import fleet
 from local_aws.faults import Faults
 from local_aws.machines import Isolation, Machine

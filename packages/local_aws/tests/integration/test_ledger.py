@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+
 from local_aws.ledger import timestamp
 
 FIELDS = {"time", "id", "principal", "source", "service", "action", "permission", "resource", "write", "allowed"}

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from arcticdb import Arctic
+
 from local_aws.prices import load_real_prices, write_synthetic
 
 

@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
 from local_aws import identity, signature
 from local_aws.errors import AwsError
 from local_aws.requests import parse

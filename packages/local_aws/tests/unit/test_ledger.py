@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from local_aws.ledger import Ledger, count, is_write, read, select, timestamp
 from local_aws.state import LocalAwsError
 

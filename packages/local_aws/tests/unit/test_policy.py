@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+
 from local_aws.policy import evaluate, trusts
 
 ARN = "arn:aws:s3:::data/live/weights"

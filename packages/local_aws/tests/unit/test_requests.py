@@ -10,6 +10,7 @@ from urllib.parse import urlencode, urlsplit
 import boto3
 import pytest
 from botocore.config import Config
+
 from local_aws.requests import AwsRequest, parse
 
 EC2 = "arn:aws:ec2:us-east-1:123456789012"

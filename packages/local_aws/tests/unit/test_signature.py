@@ -11,6 +11,7 @@ import pytest
 from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth, SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+
 from local_aws import signature
 from local_aws.errors import AwsError
 from local_aws.requests import AwsRequest, parse

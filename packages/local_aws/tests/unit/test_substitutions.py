@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from local_aws import substitutions
 
 POLICY = Path(__file__).parents[1] / "data" / "training.json"

@@ -21,8 +21,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import local_aws.machines
 import pytest
+
+import local_aws.machines
 from local_aws.machines import Isolation
 
 PACKAGE = Path(local_aws.machines.__file__).parent

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
 from local_aws.machines import Isolation
 
 if TYPE_CHECKING:

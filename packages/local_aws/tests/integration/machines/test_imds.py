@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from botocore.utils import InstanceMetadataFetcher, InstanceMetadataRegionFetcher
+
 from local_aws.machines.imds import Credentials, InstanceFacts, MetadataServer, Notices
 
 WHEN = dt.datetime(2024, 1, 6, 12, 0, tzinfo=dt.UTC)

@@ -6,6 +6,7 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
+
 from local_aws.machines import Isolation
 
 if TYPE_CHECKING:

@@ -17,8 +17,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import local_aws
 import pytest
+
+import local_aws
 from local_aws.sessions import SessionServer, UnknownSession
 
 PATIENCE = 30.0

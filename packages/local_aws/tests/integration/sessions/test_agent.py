@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from local_aws.sessions import MachineGone, SessionServer, ShellProcess, UnknownSession, UnsupportedDocument
-from local_aws.sessions.frames import Flag, Frame, MessageType, PayloadType, acknowledged_sequence, acknowledgement
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
+
+from local_aws.sessions import MachineGone, SessionServer, ShellProcess, UnknownSession, UnsupportedDocument
+from local_aws.sessions.frames import Flag, Frame, MessageType, PayloadType, acknowledged_sequence, acknowledgement
 
 Eventually = Callable[[Callable[[], object]], None]
 

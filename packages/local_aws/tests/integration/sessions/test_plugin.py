@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from local_aws.sessions.plugin import main
 
 Connect = Callable[..., Any]

@@ -7,8 +7,9 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
-from local_aws.sessions.websocket import BINARY, Disconnected, WebSocket
 from websockets.sync.server import ServerConnection, serve
+
+from local_aws.sessions.websocket import BINARY, Disconnected, WebSocket
 
 
 @pytest.fixture

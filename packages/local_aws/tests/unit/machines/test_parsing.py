@@ -10,6 +10,7 @@ import threading
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from local_aws.machines import frames, kernel, power, sudo
 from local_aws.machines.image import with_user
 

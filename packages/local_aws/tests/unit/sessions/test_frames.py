@@ -8,6 +8,7 @@ import uuid
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from local_aws.sessions.frames import (
     Frame,
     FrameError,

@@ -5,6 +5,7 @@ import itertools
 import random
 
 import pytest
+
 from local_aws.sessions.frames import Frame, MessageType, PayloadType
 from local_aws.sessions.stream import MAX_BACKOFF, MAX_TIMEOUT, MIN_TIMEOUT, RESEND_BATCH, ReceiveStream, SendStream
 

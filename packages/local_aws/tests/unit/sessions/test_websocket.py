@@ -7,10 +7,11 @@ import socket
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from local_aws.sessions.websocket import BINARY, CLOSE, PING, TEXT, Disconnected, MessageParser, WebSocket, client_frame
 from websockets.frames import Frame as ReferenceFrame
 from websockets.frames import Opcode
 from websockets.streams import StreamReader
+
+from local_aws.sessions.websocket import BINARY, CLOSE, PING, TEXT, Disconnected, MessageParser, WebSocket, client_frame
 
 
 @given(st.sampled_from([TEXT, BINARY, PING]), st.binary(max_size=70_000))
