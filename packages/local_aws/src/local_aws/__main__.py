@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,30 +38,22 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--home", type=Path, default=None, help="state folder (default: $LOCAL_AWS_HOME or .local_aws)")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    start = commands.add_parser("start", help="start it in the background, unless it runs")
-    _timing(start)
-    start.add_argument("--seed", type=Path, help="also make the account described in this YAML file")
-    start.set_defaults(run=_start)
+    def add(name: str, run: Callable[[argparse.Namespace], int], text: str, **options: Any) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, **options)
+        command.set_defaults(run=run)
+        return command
 
-    serve = commands.add_parser("serve", help="run it in the foreground")
-    _timing(serve)
-    serve.set_defaults(run=_serve)
-
-    stop = commands.add_parser("stop", help="stop it and every machine in it")
-    stop.set_defaults(run=_stop)
-
-    status = commands.add_parser(
-        "status", help="what there is: instances, volumes, spot requests, schedules, sessions, faults"
-    )
+    start = add("start", _start, "start it in the background unless it is running")
+    _server_options(start)
+    start.add_argument("--seed", type=Path, help="also create the account described in this YAML file")
+    _server_options(add("serve", _serve, "run it in the foreground"))
+    add("stop", _stop, "stop it and every machine in it")
+    status = add("status", _status, "show instances, volumes, spot requests, schedules, sessions and faults")
     status.add_argument("--json", action="store_true", help="print JSON")
-    status.set_defaults(run=_status)
-
-    seed = commands.add_parser("seed", help="make an account (users, roles, buckets, network, image) and load prices")
+    seed = add("seed", _seed, "create an account (users, roles, buckets, network, image) and load prices")
     seed.add_argument("account", type=Path, help="YAML file that describes the account")
-    seed.set_defaults(run=_seed)
-
-    log = commands.add_parser("log", help="print the ledger of requests")
-    log.add_argument("--json", action="store_true", help="print the entries as they are, one JSON line each")
+    log = add("log", _log, "print the ledger of requests")
+    log.add_argument("--json", action="store_true", help="print the raw entries, one JSON line each")
     log.add_argument("--count", action="store_true", help="print counts as JSON instead of the entries")
     for name, text in (
         ("since", "earliest time (ISO 8601)"),
@@ -71,45 +64,28 @@ def _parser() -> argparse.ArgumentParser:
         ("bucket", "only requests to this S3 bucket"),
     ):
         log.add_argument(f"--{name}", help=text)
-    log.add_argument("--without-operator", action="store_true", help="leave out what the account's owner did")
+    log.add_argument("--without-operator", action="store_true", help="leave out the requests of the account's owner")
     log.add_argument("--writes", action="store_true", help="only requests that would change something")
     log.add_argument("--denied", action="store_true", help="only requests that were refused")
-    log.set_defaults(run=_log)
-
-    fault = commands.add_parser(
-        "fault",
-        help="break something on purpose",
-        description=f"Kinds: {', '.join([*PARAMETERS, *EVENTS, 'clear'])}; see packages/local_aws/README.md.",
-    )
+    kinds = ", ".join([*PARAMETERS, *EVENTS, "clear"])
+    fault = add("fault", _fault, "inject a fault", description=f"Kinds: {kinds}; the README has their parameters.")
     fault.add_argument("kind")
     fault.add_argument("parameters", nargs="*", metavar="NAME=VALUE")
-    fault.set_defaults(run=_fault)
-
-    console = commands.add_parser("console", help="print the console log of an instance")
-    console.add_argument("instance")
-    console.set_defaults(run=_console)
-
-    environment = commands.add_parser("env", help="print shell exports that point an AWS SDK or CLI here")
+    add("console", _console, "print the console log of an instance").add_argument("instance")
+    environment = add("env", _environment, "print shell exports that point an AWS SDK or CLI here")
     environment.add_argument("--operator", action="store_true", help="as the account's owner, who may do everything")
-    environment.set_defaults(run=_environment)
     return parser
 
 
-def _timing(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--idle-minutes", type=float, help="stop after so long idle (default 30; 0: never)")
+def _server_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--idle-minutes", type=float, help="stop when idle this long (default 30; 0: never)")
     parser.add_argument("--boot-delay", type=float, help="seconds from running to registered with SSM (default 2)")
-    parser.add_argument(
-        "--decisions", action="store_true", help="also write down what the policies decided, and on what"
-    )
+    parser.add_argument("--decisions", action="store_true", help="also log every policy decision with its context")
 
 
 def _start(options: argparse.Namespace) -> int:
-    reservation = control.start(
-        options.home,
-        boot_delay=options.boot_delay,
-        idle_minutes=options.idle_minutes,
-        decisions=options.decisions,
-    )
+    timing = {"boot_delay": options.boot_delay, "idle_minutes": options.idle_minutes}
+    reservation = control.start(options.home, **timing, decisions=options.decisions)
     if options.seed:
         account.seed(reservation, options.seed)
     print(reservation.endpoint)
@@ -131,7 +107,7 @@ def _serve(options: argparse.Namespace) -> int:
 def _stop(options: argparse.Namespace) -> int:
     home = options.home or default_home()
     if not (home / "reservation.json").exists() or not control.stop(home):
-        print("the embedded AWS does not run")
+        print("the embedded AWS is not running")
     return 0
 
 
@@ -143,9 +119,8 @@ def _status(options: argparse.Namespace) -> int:
     for name in ("endpoint", "ledger", "isolation"):
         print(f"{name:<18}{status[name]}")
     for instance in status["instances"]:
-        name = instance["tags"].get("Name", "")
-        facts = (instance["id"], instance["state"], instance["type"], instance["az"], instance["lifecycle"], name)
-        print(f"{'instance':<18}" + "  ".join(facts))
+        facts = [instance[key] for key in ("id", "state", "type", "az", "lifecycle")]
+        print(f"{'instance':<18}" + "  ".join([*facts, instance["tags"].get("Name", "")]))
     for name in ("volumes", "spot_requests", "launch_templates", "schedules", "sessions", "faults"):
         print(f"{name:<18}{len(status[name])}")
     return 0
@@ -158,18 +133,9 @@ def _seed(options: argparse.Namespace) -> int:
 
 
 def _log(options: argparse.Namespace) -> int:
-    entries = ledger.select(
-        ledger.read(reserve(options.home).home / "ledger.jsonl"),
-        since=options.since,
-        until=options.until,
-        service=options.service,
-        action=options.action,
-        source=options.source,
-        bucket=options.bucket,
-        without_operator=options.without_operator,
-        writes=options.writes,
-        denied=options.denied,
-    )
+    names = ("since", "until", "service", "action", "source", "bucket", "without_operator", "writes", "denied")
+    filters = {name: getattr(options, name) for name in names}
+    entries = ledger.select(ledger.read(reserve(options.home).home / "ledger.jsonl"), **filters)
     if options.count:
         print(json.dumps(ledger.count(entries)))
         return 0
@@ -189,7 +155,7 @@ def _fault(options: argparse.Namespace) -> int:
     for item in options.parameters:
         name, equals, value = item.partition("=")
         if not equals:
-            raise LocalAwsError(f"{item!r} is no NAME=VALUE")
+            raise LocalAwsError(f"fault: expected NAME=VALUE, got {item!r}")
         parameters[name] = value
     print(json.dumps(control.call(reserve(options.home), "fault", {"kind": options.kind, "parameters": parameters})))
     return 0

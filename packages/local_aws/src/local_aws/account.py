@@ -1,7 +1,6 @@
-"""Make the account that a description (YAML) asks for: policies, roles, buckets, network, image, prices.
+"""Creates the account that a YAML file describes: policies, roles, buckets, network, images, prices.
 
-Everything is made through the API as the account's operator, so that it is in the ledger like everything else.
-What is there already is left as it is.
+It works through the API as the account's operator, so the ledger has its requests. Existing resources are kept.
 """
 
 from __future__ import annotations
@@ -20,46 +19,43 @@ from local_aws import control, substitutions
 from local_aws.state import LocalAwsError, Reservation
 
 _NAMED = ("roles", "buckets", "security_groups", "images")
-_KINDS: dict[Any, str] = {dict: "a mapping", list: "a list", str: "a text"}
-# Key of a description -> what it must be.
+_KINDS: dict[type, str] = {dict: "a mapping", list: "a list", str: "a string"}
+# Key of a description -> type of its value.
 KEYS: dict[str, Any] = {
-    "substitutions": dict,
+    **dict.fromkeys((*_NAMED, "substitutions", "parameters", "prices"), dict),
     "control_node_policy": str,
-    "roles": dict,
-    "buckets": dict,
-    "security_groups": dict,
-    "images": dict,
-    "parameters": dict,
     "topics": list,
-    "prices": dict,
 }
 EC2_TRUST = {
     "Version": "2012-10-17",
-    "Statement": [
-        {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"},
-    ],
+    "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}],
 }
 
 
 def seed(reservation: Reservation, description: Path) -> list[str]:
-    """Make the account described in ``description``; return one line for each thing made.
+    """Create the account described in ``description``; return one line for each resource.
 
     Paths in the description are relative to its folder. A second call for the same description does nothing.
 
     Raises:
-        LocalAwsError: The description cannot be read, names something unknown, or the server does not run.
+        LocalAwsError: The description is invalid, AWS refuses a part of it, or the server is not running.
     """
     text, wanted = _read(description)
     digest = hashlib.sha256(text.encode())
     for path in _policy_files(wanted, description.parent):
         digest.update(path.read_bytes())
     if control.call(reservation, "seeded", {})["digest"] == digest.hexdigest():
-        return ["the account is there already"]
+        return ["the account exists already"]
+    if "prices" in wanted:
+        try:
+            import local_aws.prices  # noqa: F401  # before anything is created
+        except ImportError as error:
+            raise LocalAwsError(f"{description}: prices: install the extra local-aws[prices] ({error})") from error
     try:
         lines = list(_Seeder(reservation, wanted, description.parent).run())
     except (BotoCoreError, ClientError) as error:
         text = " ".join(str(error).split())
-        raise LocalAwsError(f"cannot make the account of {description}: {text}") from error
+        raise LocalAwsError(f"cannot create the account of {description}: {text}") from error
     control.call(reservation, "seeded", {"digest": digest.hexdigest()})
     return lines
 
@@ -70,20 +66,19 @@ def _read(path: Path) -> tuple[str, dict[str, Any]]:
         wanted = yaml.safe_load(text)
     except (OSError, yaml.YAMLError) as error:
         raise LocalAwsError(f"cannot read the account description {path}: {str(error).splitlines()[0]}") from error
+    keys = ", ".join(sorted(KEYS))
     if not isinstance(wanted, dict) or not wanted:
-        raise LocalAwsError(f"{path} describes no account: it must be a mapping with some of {', '.join(sorted(KEYS))}")
-    unknown = sorted(set(wanted) - set(KEYS))
-    if unknown:
-        raise LocalAwsError(f"{path}: unknown key {unknown[0]!r}; known: {', '.join(sorted(KEYS))}")
+        raise LocalAwsError(f"{path}: expected a mapping with some of {keys}, got {wanted!r}")
     for name, value in wanted.items():
+        if name not in KEYS:
+            raise LocalAwsError(f"{path}: expected one of {keys}, got {name!r}")
         if not isinstance(value, KEYS[name]):
-            raise LocalAwsError(f"{path}: {name} must be {_KINDS[KEYS[name]]}, not {value!r}")
-        # What is made under a name has settings of its own, or none.
-        for key, settings in dict(value).items() if name in _NAMED else ():
+            raise LocalAwsError(f"{path}: {name}: expected {_KINDS[KEYS[name]]}, got {value!r}")
+        for key, settings in value.items() if name in _NAMED else ():
             if not isinstance(settings, dict | None):
-                raise LocalAwsError(f"{path}: {name}.{key} must be a mapping, not {settings!r}")
+                raise LocalAwsError(f"{path}: {name}.{key}: expected a mapping, got {settings!r}")
     if "prices" in wanted and "bucket" not in wanted["prices"]:
-        raise LocalAwsError(f"{path}: prices must name their bucket")
+        raise LocalAwsError(f"{path}: prices.bucket: expected the name of a bucket, got none")
     return text, wanted
 
 
@@ -93,7 +88,7 @@ def _policy_files(wanted: dict[str, Any], base: Path) -> list[Path]:
         names += (role or {}).get("policies", [])
     for name in names:
         if not (base / name).is_file():
-            raise LocalAwsError(f"the account description names a policy file that is not there: {base / name}")
+            raise LocalAwsError(f"the account description names a missing policy file: {base / name}")
     return [base / name for name in names]
 
 
@@ -124,12 +119,10 @@ class _Seeder:
         yield from self._prices()
 
     def _policy(self, name: str) -> str:
-        """A policy document with the description's ``substitutions``; IAM's own variables stay as they are."""
-        text = (self._base / name).read_text()
         try:
-            document = json.loads(text)
+            document = json.loads((self._base / name).read_text())
         except ValueError as error:
-            raise LocalAwsError(f"{self._base / name} is no JSON: {error}") from error
+            raise LocalAwsError(f"{self._base / name}: expected JSON: {error}") from error
         return json.dumps(substitutions.fill(document, self._wanted.get("substitutions", {})))
 
     def _policies(self) -> Iterator[str]:
@@ -162,7 +155,7 @@ class _Seeder:
             if name not in present:
                 s3.create_bucket(Bucket=name)
             settings = bucket or {}
-            # AWS's own defaults, unless the description wants them broken.
+            # AWS's defaults, unless the description says otherwise.
             if settings.get("encrypted", True):
                 rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
                 s3.put_bucket_encryption(Bucket=name, ServerSideEncryptionConfiguration={"Rules": [rule]})

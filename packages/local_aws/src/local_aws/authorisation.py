@@ -1,8 +1,8 @@
-"""Whether a caller may do what a request asks: identity policies, role passing, role trust.
+"""Authorises requests: identity policies, role passing, role trust.
 
-A request is one question to the caller's policies or several: every resource of it by itself, with its own tags in the
-condition keys (one instance whose tags fit opens no door for another named in the same request), the tags that it puts
-on what it makes, the roles that it hands on (IAM User Guide, "Policy evaluation logic").
+A request asks the caller's policies one or more questions: one for each resource, with that resource's own tags in the
+condition keys, one for the tags on what it creates, one for each role that it passes (IAM User Guide, "Policy
+evaluation logic").
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from local_aws.resources import ANY, ec2_arn
 from local_aws.state import ACCOUNT_ID
 
 TagLookup = Callable[[str], dict[str, str]]
-# Allowed to everybody, even against an explicit deny (STS API reference).
+# Always allowed, even against an explicit deny (STS API reference).
 ALWAYS_ALLOWED = frozenset({"sts:GetCallerIdentity"})
 
-# EC2 operations that hand the role of an instance profile to an instance.
+# EC2 operations that pass the role of an instance profile.
 PASSING = frozenset({"RunInstances", "RequestSpotInstances", "AssociateIamInstanceProfile"})
 READS = frozenset({"GetObject", "HeadObject"})
 COPIES = frozenset({"CopyObject", "UploadPartCopy"})
@@ -37,7 +37,7 @@ COPIES = frozenset({"CopyObject", "UploadPartCopy"})
 
 @dataclass(frozen=True)
 class Question:
-    """May this be done on this resource? ``resource`` None: it is not derived here, and not held against anybody."""
+    """A permission on a resource; None for a resource that is not derived, and so not checked."""
 
     permission: str
     resource: str | None
@@ -46,7 +46,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Decision:
-    """A question of a request, and what the caller's policies answered."""
+    """A question and the answer of the caller's policies."""
 
     principal: Principal
     action: str
@@ -59,25 +59,20 @@ _observers: list[Observer] = []
 
 
 def observe(observer: Observer) -> None:
-    """Have ``observer`` told of every decision from now on."""
+    """Call ``observer`` with every decision from now on."""
     _observers.append(observer)
 
 
 def authorise(request: AwsRequest, principal: Principal, tags_of: TagLookup) -> None:
-    """Return if ``principal`` may make ``request``.
-
-    Args:
-        request: What is asked.
-        principal: Who asks.
-        tags_of: Returns the tags of an EC2 resource id.
+    """Return if ``principal`` may make ``request``; ``tags_of`` returns the tags of an EC2 resource id.
 
     Raises:
-        AwsError: Denied, or no known operation.
+        AwsError: Denied, or an unknown operation.
     """
     if request.permission in ALWAYS_ALLOWED:
         return
     if request.action == "Unknown":
-        raise AwsError("UnknownOperationException", f"{request.method} {request.path} is no known operation", 400)
+        raise AwsError("UnknownOperationException", f"{request.method} {request.path}: unknown operation", 400)
     policies = principal.policies()
     for question in questions(request, principal, tags_of):
         resources = [question.resource] if question.resource else []
@@ -94,7 +89,7 @@ def authorise(request: AwsRequest, principal: Principal, tags_of: TagLookup) -> 
 
 
 def questions(request: AwsRequest, principal: Principal, tags_of: TagLookup) -> Iterator[Question]:
-    """What a request asks of its caller's policies, in the order in which it is judged."""
+    """The questions of a request, in the order in which they are decided."""
     common = _context(request, principal)
     for resource, keys in _parts(request):
         yield Question(request.permission, resource, {**common, **_tags_there(request, resource, tags_of), **keys})
@@ -109,8 +104,8 @@ def questions(request: AwsRequest, principal: Principal, tags_of: TagLookup) -> 
         yield Question("iam:PassRole", role, {**common, **keys})
 
 
-def may_take(role_arn: str, service: str, source_arn: str) -> bool:
-    """Whether a service, such as ``scheduler.amazonaws.com``, may take a role for what it does for ``source_arn``.
+def may_assume(role_arn: str, service: str, source_arn: str) -> bool:
+    """Whether a service such as ``scheduler.amazonaws.com`` may assume a role on behalf of ``source_arn``.
 
     That needs the role's trust only (IAM User Guide, "AWS service principals", "The confused deputy problem").
     """
@@ -120,14 +115,14 @@ def may_take(role_arn: str, service: str, source_arn: str) -> bool:
 
 
 def _names_no_bucket(request: AwsRequest) -> bool:
-    """Whether a request is about a bucket that nobody has: S3 says so even to who may not look into it."""
+    """Whether a request names a bucket that does not exist: S3 says so whatever the caller may do."""
     if request.bucket is None or request.action == "CreateBucket":
         return False
     return request.bucket not in s3_backends[ACCOUNT_ID]["aws"].buckets
 
 
 def _without_key(request: AwsRequest) -> str | None:
-    """The bucket of a request for a key that is not there: S3 says so only to who may list the bucket."""
+    """The bucket of a request for a missing key: S3 reports that only to callers who may list the bucket."""
     bucket = s3_backends[ACCOUNT_ID]["aws"].buckets.get(request.bucket or "")
     if bucket is None or request.permission != "s3:GetObject" or request.action not in READS:
         return None
@@ -135,7 +130,6 @@ def _without_key(request: AwsRequest) -> str | None:
 
 
 def _context(request: AwsRequest, principal: Principal) -> dict[str, Value]:
-    """The condition keys of a request, whatever its resources."""
     context: dict[str, Value] = {
         "aws:PrincipalArn": principal.identity,
         "aws:RequestedRegion": request.region,
@@ -150,7 +144,7 @@ def _context(request: AwsRequest, principal: Principal) -> dict[str, Value]:
 
 
 def _parts(request: AwsRequest) -> Iterator[tuple[str | None, dict[str, Value]]]:
-    """Every resource of a request, with the condition keys of what would be made of it."""
+    """Every resource of a request, with the condition keys of the tags that it would get."""
     if request.permission == "ec2:RunInstances":
         yield from Launch(request).parts()
         return
@@ -171,7 +165,7 @@ def _parts(request: AwsRequest) -> Iterator[tuple[str | None, dict[str, Value]]]
 
 
 def _tagged_parts(request: AwsRequest) -> Iterator[Part]:
-    """What a request of EC2 makes and tags at once, which needs the permission to tag as well."""
+    """What an EC2 request creates with tags, which needs ``ec2:CreateTags`` as well."""
     if request.service != "ec2" or request.action == "CreateTags":
         return
     tags = Launch(request).tags() if request.action == "RunInstances" else specified_tags(request.parameters)
@@ -180,7 +174,7 @@ def _tagged_parts(request: AwsRequest) -> Iterator[Part]:
 
 
 def _tags_there(request: AwsRequest, resource: str | None, tags_of: TagLookup) -> dict[str, Value]:
-    """The tags that an EC2 resource has, in the keys that the service knows."""
+    """The tags of an EC2 resource, in the condition keys of the service."""
     context: dict[str, Value] = {}
     if resource and resource.startswith("arn:aws:ec2:"):
         own = {"ec2": "ec2:ResourceTag", "ssm": "ssm:resourceTag"}.get(request.service)
@@ -191,7 +185,7 @@ def _tags_there(request: AwsRequest, resource: str | None, tags_of: TagLookup) -
 
 
 def _passed_roles(request: AwsRequest) -> Iterator[Part]:
-    """Roles that the request hands to a service, with that service's name (IAM User Guide, "PassRole")."""
+    """Roles that the request passes to a service, with that service's name (IAM User Guide, "PassRole")."""
     if request.service == "ec2" and request.action in PASSING:
         instance = ec2_arn(request.region, "instance")
         for role in Launch(request).passed_roles():
@@ -208,17 +202,16 @@ def _passed_roles(request: AwsRequest) -> Iterator[Part]:
 
 
 def _trusted(request: AwsRequest, principal: Principal) -> bool:
-    """Whether the trust policy of the role that is asked for lets ``principal`` have it."""
     document = _trust_policy(str(request.parameters.get("RoleArn", "")))
     context = _context(request, principal)
     return document is not None and policy.trusts(document, principal.arns, request.permission, context)
 
 
 def _trusted_by_name(request: AwsRequest, principal: Principal, question: Question, policies: list[str]) -> bool:
-    """Whether a role may be taken by who is named in its trust policy, though no policy of theirs says so.
+    """Whether the trust policy of a role names the caller, which suffices without a policy of the caller's own.
 
-    In one account a policy of the resource that names the caller is enough, unless one of the caller's own forbids it
-    (IAM User Guide, "Policy evaluation for requests within a single account"). One that names the account is not.
+    Within one account a resource-based policy that names the caller, not just the account, suffices unless a policy of
+    the caller denies it (IAM User Guide, "Policy evaluation for requests within a single account").
     """
     if request.permission != "sts:AssumeRole":
         return False
@@ -230,7 +223,7 @@ def _trusted_by_name(request: AwsRequest, principal: Principal, question: Questi
 
 
 def _trust_policy(role_arn: str) -> str | None:
-    """The trust policy of a role, or None: AWS does not tell a role that is not there from one that does not trust."""
+    """The trust policy of a role; None without the role, which AWS reports as a role that does not trust."""
     try:
         document: Any = identity.iam().get_role_by_arn(role_arn).assume_role_policy_document
     except NotFoundException:

@@ -29,22 +29,21 @@ class Automation:
     """Answers StartAutomationExecution and GetAutomationExecution."""
 
     def __init__(self, gateway: Gateway, calls: ServiceCalls) -> None:
-        """Register the handlers with ``gateway``; what a runbook does goes through ``calls``."""
         self._calls = calls
         self._executions: dict[str, dict[str, Any]] = {}
         gateway.handle("ssm", "StartAutomationExecution", self.start)
         gateway.handle("ssm", "GetAutomationExecution", self._get)
 
     def start(self, request: AwsRequest, principal: Principal) -> dict[str, Any]:
-        """Start the runbook in the background; the answer has its id.
+        """Start the runbook in the background; return its id.
 
         Raises:
-            AwsError: Another runbook, parameters or targets that it does not take, or a role that SSM cannot take.
+            AwsError: Another runbook, invalid parameters or targets, or a role that SSM cannot assume.
         """
         asked = request.parameters
         _check(asked)
         identifier, role = str(uuid.uuid4()), _first(asked, "AutomationAssumeRole")
-        if role and not SSM.may_take(role):
+        if role and not SSM.may_assume(role):
             raise _invalid("The defined assume role is unable to be assumed.")
         caller = SSM.session(role, f"Automation-{identifier}") if role else replace(principal, source=SSM.source)
         execution: dict[str, Any] = {
@@ -80,10 +79,9 @@ class Automation:
         execution["AutomationExecutionStatus"] = "Failed" if failures else "Success"
 
     def _terminate(self, asked: dict[str, Any], caller: Principal) -> list[str]:
-        """Terminate what is asked for; return what went wrong with single targets.
+        """Terminate the targets or the named instances; return the failures.
 
-        With targets each is a step of its own, and more than MaxErrors failures end the rest. Named instances are one
-        step, which one refusal fails.
+        Each target is a step of its own, until more than MaxErrors fail. Named instances are a single step.
         """
         if not asked.get("Targets"):
             self._step(caller, [str(each) for each in asked["Parameters"][TARGET_PARAMETER]])
@@ -100,7 +98,7 @@ class Automation:
         return failures
 
     def _resolve(self, target: dict[str, Any], caller: Principal) -> list[str]:
-        """Ids of the instances, not terminated, that a target ``tag:<key>`` names."""
+        """Ids of the live instances with the tag of a target ``tag:<key>``."""
         name, values = str(target["Key"]), [str(value) for value in target.get("Values") or []]
         parameters = {"Filter.1.Name": name, **{f"Filter.1.Value.{n}": v for n, v in enumerate(values, 1)}}
         key = name.removeprefix("tag:")
@@ -122,7 +120,7 @@ class Automation:
 
 def _check(asked: dict[str, Any]) -> None:
     if asked.get("DocumentName") != RUNBOOK:
-        message = f"The automation definition {asked.get('DocumentName')} is not there; {RUNBOOK} is."
+        message = f"DocumentName: expected {RUNBOOK}, got {asked.get('DocumentName')}."
         raise AwsError("AutomationDefinitionNotFoundException", message, 400)
     parameters, targets = asked.get("Parameters") or {}, asked.get("Targets") or []
     _count(str(asked.get("MaxErrors") or "0"), 0)
@@ -138,7 +136,7 @@ def _check(asked: dict[str, Any]) -> None:
     if asked.get("TargetParameterName") != TARGET_PARAMETER:
         raise _invalid(f"TargetParameterName must be {TARGET_PARAMETER}.")
     if not str(targets[0].get("Key", "")).startswith("tag:"):
-        raise AwsError("InvalidTarget", "The embedded AWS understands targets with a key tag:<key> only.", 400)
+        raise AwsError("InvalidTarget", "The embedded AWS supports only targets with a key tag:<key>.", 400)
 
 
 def _first(asked: dict[str, Any], name: str) -> str:
@@ -147,11 +145,10 @@ def _first(asked: dict[str, Any], name: str) -> str:
 
 
 def _count(text: str, total: int) -> int:
-    """An error limit: a number, or a percentage of the targets."""
     try:
         return int(text.removesuffix("%")) * total // 100 if text.endswith("%") else int(text)
     except ValueError as error:
-        raise _invalid(f"MaxErrors {text!r} is neither a number nor a percentage.") from error
+        raise _invalid(f"MaxErrors: expected a number or a percentage, got {text!r}.") from error
 
 
 def _invalid(message: str) -> AwsError:

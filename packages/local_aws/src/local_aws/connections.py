@@ -1,8 +1,8 @@
-"""HTTP connections of the embedded AWS: kept open between requests, as AWS keeps them.
+"""HTTP connections that stay open between requests, as those of AWS do.
 
-werkzeug closes every connection after one answer, because it cannot know what of a body is still unread. Here a small
-body is read before the request is answered, so that nothing is unread; a large one, or one of unknown length, goes
-werkzeug's way. Who reads or writes many small objects spends much of the time on connections otherwise.
+werkzeug closes every connection after one answer, because part of the body may be unread. This handler reads a small
+body before it answers; a body that is large or of unknown length is left to werkzeug. Otherwise a client of many small
+objects spends much of its time on connecting.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ Headers = list[tuple[str, str]]
 FAILED = "500 Internal Server Error"
 
 IDLE_SECONDS = 120.0
-"""A connection that says nothing for so long is closed, with the thread that waits for it."""
+"""Seconds after which an idle connection is closed and its thread ends."""
 
 SMALL = 1 << 16
-"""Bytes of a body that is taken, or sent with the headers, in one piece."""
+"""Largest body, in bytes, that is read, or sent with the headers, at once."""
 
 
 class Handler(WSGIRequestHandler):
@@ -37,20 +37,20 @@ class Handler(WSGIRequestHandler):
     disable_nagle_algorithm = True
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Not even compose the line."""
+        """Log nothing."""
 
     def log(self, type: str, message: str, *args: Any) -> None:
-        """Pass errors on, and nothing else."""
+        """Log errors only."""
         if type == "error":
             log.error(message, *args)
 
     def log_error(self, format: str, *args: Any) -> None:
-        """Leave out that an idle connection was closed."""
+        """Log errors except timeouts of idle connections."""
         if not any(isinstance(argument, TimeoutError) for argument in args):
             super().log_error(format, *args)
 
     def run_wsgi(self) -> None:
-        """Answer one request, keeping the connection where that is safe."""
+        """Answer one request, and keep the connection if that is safe."""
         length = self.headers.get("Content-Length", "0")
         if "Transfer-Encoding" in self.headers or not length.isdecimal() or int(length) > SMALL:
             super().run_wsgi()
@@ -75,7 +75,7 @@ class Handler(WSGIRequestHandler):
                 if hasattr(answer, "close"):
                     answer.close()
         except Exception:
-            # The edge of the process, as in the gateway: the log gets the traceback, the caller an answer.
+            # As in the gateway: the log gets the traceback, the caller an answer.
             log.exception("%s %s failed", self.command, self.path)
             status, headers, body = FAILED, [], []
         self._send(status, headers, b"".join(body))

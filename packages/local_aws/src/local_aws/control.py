@@ -1,4 +1,4 @@
-"""Start, stop and ask an embedded AWS from another process."""
+"""Start, stop and control an embedded AWS from another process."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from typing import Any
 from local_aws.state import LocalAwsError, Reservation, reserve
 
 LOCK = "server.lock"
-"""Held by the server of a state folder for as long as it lives."""
+"""Held by the server of a state folder while it lives."""
 
 START_SECONDS = 60.0
 STOP_SECONDS = 120.0
 
 
 def running(reservation: Reservation) -> int | None:
-    """Process id of the server of this state folder, or None where none answers to it."""
+    """Process id of the server of this state folder; None if it is not running."""
     try:
         pid = int(json.loads((reservation.home / "server.json").read_text())["pid"])
-        # A process id alone proves little: after a kill or a restart of the computer another process may have it.
+        # After a kill or a reboot another process may have that id, so the port must answer too.
         os.kill(pid, 0)
         socket.create_connection(("127.0.0.1", reservation.port), timeout=10).close()
     except (FileNotFoundError, ProcessLookupError, ConnectionError, TimeoutError, ValueError, KeyError):
         return None
     except PermissionError:
-        pass  # it lives, as another user's process
+        pass  # it is alive, as another user's process
     return pid
 
 
@@ -45,10 +45,10 @@ def start(
     idle_minutes: float | None = None,
     decisions: bool = False,
 ) -> Reservation:
-    """Start the embedded AWS of ``home`` in the background unless it runs; return once it answers.
+    """Start the embedded AWS of ``home`` in the background unless it is running; return once it answers.
 
     Raises:
-        LocalAwsError: It does not come up.
+        LocalAwsError: It does not start.
     """
     reservation = reserve(home)
     if running(reservation) is not None:
@@ -60,12 +60,12 @@ def start(
         ended = process.poll() is not None
         pid = running(reservation)
         if pid is not None:
-            if pid != process.pid:  # somebody else was faster; this one must not be the server once that one stops
+            if pid != process.pid:  # another start won; ours must not take over when that server stops
                 process.kill()
                 process.wait()
             return reservation
         if ended and _held(reservation.home / LOCK):
-            waited = True  # two that start at once, or one that still stops: see what comes of the other
+            waited = True  # a concurrent start, or a server that is stopping: wait for its outcome
         elif ended and waited:
             process, waited = _spawn(reservation, boot_delay, idle_minutes, decisions), False
         elif ended:
@@ -77,10 +77,10 @@ def start(
 
 
 def stop(home: Path | None = None) -> bool:
-    """Stop the embedded AWS of ``home`` and every machine in it; return whether one ran.
+    """Stop the embedded AWS of ``home`` and every machine in it; return whether it was running.
 
     Raises:
-        LocalAwsError: It does not end.
+        LocalAwsError: It does not stop in time.
     """
     reservation = reserve(home)
     pid = running(reservation)
@@ -90,7 +90,7 @@ def stop(home: Path | None = None) -> bool:
     deadline = time.monotonic() + STOP_SECONDS
     while time.monotonic() < deadline:
         with contextlib.suppress(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)  # where this process is its parent
+            os.waitpid(pid, os.WNOHANG)  # if this process is its parent
         if not Path(f"/proc/{pid}").exists() if Path("/proc/self").exists() else running(reservation) is None:
             return True
         time.sleep(0.05)
@@ -101,7 +101,7 @@ def call(reservation: Reservation, name: str, arguments: dict[str, Any] | None =
     """Send one control request; ``arguments`` None makes it a GET.
 
     Raises:
-        LocalAwsError: The server does not run, or refuses.
+        LocalAwsError: The server is not running, or refuses the request.
     """
     request = urllib.request.Request(
         f"{reservation.endpoint}/_local_aws/{name}",
@@ -117,7 +117,7 @@ def call(reservation: Reservation, name: str, arguments: dict[str, Any] | None =
             raise LocalAwsError(json.load(error)["error"]) from error
         raise LocalAwsError(f"the embedded AWS refused {name}: HTTP {error.code}") from error
     except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
-        raise LocalAwsError("the embedded AWS does not run; start it with: python -m local_aws start") from error
+        raise LocalAwsError("the embedded AWS is not running; start it with: python -m local_aws start") from error
 
 
 def _spawn(
@@ -143,7 +143,6 @@ def _spawn(
 
 
 def _held(path: Path) -> bool:
-    """Whether a server holds the lock."""
     with path.open("a") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)

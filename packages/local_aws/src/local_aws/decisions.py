@@ -1,59 +1,45 @@
-"""Every question that was put to policies, and the answer, one JSON line each: what another policy can be tried on.
+"""Logs every policy decision as a JSON line, so that other policies can be tried on the same questions.
 
-A line has ``time``, ``principal`` (ARN), ``user`` or ``role`` (the name, whichever it is), ``source`` (as in the
-ledger), ``action`` (the API operation), ``permission``, ``resource`` (null where it is not derived), ``context`` (the
-condition keys and their values) and ``allowed``. A request is one question or several, and a denied one the last.
+A line has ``time``, ``id``, ``principal`` (ARN), its ``user`` or ``role`` name, ``source`` (as in the ledger),
+``action`` (API operation), ``permission``, ``resource`` (null if not derived), ``context`` (condition keys and values)
+and ``allowed``. A request asks one or more questions and stops at the first denial.
 """
 
 from __future__ import annotations
 
-import json
-import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from local_aws import policy
 from local_aws.authorisation import Decision
-from local_aws.ledger import timestamp
+from local_aws.ledger import Ledger
+from local_aws.ledger import read as read
 
 
 class Decisions:
-    """Appends to a file; safe to use from many threads."""
+    """Appends decisions to a file; thread-safe."""
 
     def __init__(self, path: Path) -> None:
-        """Open ``path`` for appending."""
-        self._file = path.open("a", buffering=1)
-        self._lock = threading.Lock()
+        self._lines = Ledger(path)
 
-    def write_down(self, decision: Decision) -> None:
+    def record(self, decision: Decision) -> None:
         """Append one line."""
         principal, question = decision.principal, decision.question
-        line = {
-            "time": timestamp(),
-            "principal": principal.arn,
-            "user": principal.user,
-            "role": principal.role,
-            "source": principal.source,
-            "action": decision.action,
-            "permission": question.permission,
-            "resource": question.resource,
-            "context": dict(question.context),
-            "allowed": decision.allowed,
-        }
-        with self._lock:
-            self._file.write(json.dumps(line) + "\n")
-
-
-def read(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the lines, oldest first; one that was not, or not yet, written to its end is left out."""
-    with path.open() as handle:
-        for line in handle:
-            if line.endswith("}\n"):
-                yield json.loads(line)
+        self._lines.record(
+            principal=principal.arn,
+            user=principal.user,
+            role=principal.role,
+            source=principal.source,
+            action=decision.action,
+            permission=question.permission,
+            resource=question.resource,
+            context=dict(question.context),
+            allowed=decision.allowed,
+        )
 
 
 def again(line: Mapping[str, Any], policies: Iterable[str]) -> bool:
-    """What ``policies`` (JSON documents) say to a question that was put to others."""
+    """Whether ``policies`` (JSON documents) allow what was asked of others."""
     resources = [line["resource"]] if line["resource"] else []
     return policy.evaluate(policies, line["permission"], resources, line["context"])

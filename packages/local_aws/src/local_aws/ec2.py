@@ -1,6 +1,6 @@
-"""EC2, with what moto lacks: launch templates that take effect, spot requests, states that take time.
+"""Extends moto's EC2: launch templates that take effect, spot requests, states that take time.
 
-``LocalEC2Backend`` extends moto's back end; the machines themselves are the fleet's business.
+The fleet owns the machines behind the instances.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ OWN_TAGS = "launch-template"
 
 
 class Machinery(Protocol):
-    """What starts and stops the machines behind instances."""
+    """Starts and stops the machines behind instances."""
 
     def boot(self, instance: Instance) -> None:
-        """Begin to boot; returns at once. The instance is pending until the machine runs."""
+        """Start to boot and return at once; the instance is pending until the machine runs."""
 
     def halt(self, instance: Instance, *, destroy: bool) -> None:
-        """Stop the machine and return when every process in it is gone; ``destroy`` frees its disk."""
+        """Kill every process of the machine, then return; ``destroy`` frees its disk."""
 
 
 class LocalEC2Backend(SpotBackend):
-    """Moto's EC2 with real machines behind its instances."""
+    """Moto's EC2 back end with real machines behind its instances."""
 
-    __module__ = EC2Backend.__module__  # moto looks for the URL patterns beside the back end's module
+    __module__ = EC2Backend.__module__  # moto finds the URL patterns by the back end's module
 
     machinery: Machinery
 
@@ -87,7 +87,7 @@ class LocalEC2Backend(SpotBackend):
     def begin_termination(
         self, instance: Instance, reason: str, code: str, spot_status: str = "instance-terminated-by-user"
     ) -> InstanceState:
-        """Begin to terminate one instance in the background; return its former state."""
+        """Start to terminate an instance in the background; return its former state."""
         with self.lock:
             previous = copy.copy(instance._state)
             if previous.name in ("shutting-down", "terminated"):
@@ -130,7 +130,7 @@ class LocalEC2Backend(SpotBackend):
     def create_launch_template(  # noqa: D102 - documented by moto
         self, name: str, description: str, template_data: dict[str, Any], tag_spec: dict[str, Any]
     ) -> LaunchTemplate:
-        # Moto adds the template's own tags to those of what it launches.
+        # Moto adds the template's own tags to those of the instances.
         launched = [each for each in template_data.pop("TagSpecifications", []) if each["ResourceType"] != OWN_TAGS]
         data = {**template_data, "TagSpecifications": launched} if launched else template_data
         return super().create_launch_template(name, description, data, tag_spec)
@@ -138,7 +138,7 @@ class LocalEC2Backend(SpotBackend):
     def describe_launch_templates(self, *args: Any, **kwargs: Any) -> list[LaunchTemplate]:  # noqa: D102
         found: list[LaunchTemplate] = super().describe_launch_templates(*args, **kwargs)
         for template in found:
-            template.tags = template.get_tags()  # moto's are those of its making
+            template.tags = template.get_tags()  # moto returns those of its creation
         return found
 
     def delete_launch_template(self, name: str, tid: str | None) -> LaunchTemplate:  # noqa: D102
@@ -155,11 +155,11 @@ class LocalEC2Backend(SpotBackend):
             return bool(super().delete_tags(resource_ids, tags))
 
     def describe_tags(self, filters: dict[str, list[str]] | None = None) -> list[dict[str, str]]:  # noqa: D102
-        with self.lock:  # moto's iterates over what create_tags adds to
+        with self.lock:  # moto iterates while create_tags adds
             return list(super().describe_tags(filters))
 
     def describe_volumes(self, *given: Any, **asked: Any) -> Any:  # noqa: D102
-        with self.lock:  # in the end of an instance moto detaches its volumes before it deletes them
+        with self.lock:  # at termination moto detaches volumes before it deletes them
             return super().describe_volumes(*given, **asked)
 
     def _terminate(self, instance: Instance, reason: str, code: str, spot_status: str) -> None:
@@ -169,14 +169,13 @@ class LocalEC2Backend(SpotBackend):
             instance.terminated_at = datetime.now(UTC)  # type: ignore[attr-defined]
             instance._reason = f"{reason} ({utcnow().strftime('%Y-%m-%d %H:%M:%S')} GMT)"
             instance.state_reason = StateReason(f"{code}: {reason}", code)
-            request = self.spot_request_of(instance)
-            if request and request.state == "active":
-                request.close(spot_status)
-            elif request:
-                request.mark(spot_status)  # cancelled before
+            if request := self.spot_request_of(instance):
+                if request.state == "active":  # else it was cancelled before
+                    request.state = "closed"
+                request.mark(spot_status)
 
     def template_data(self, reference: dict[str, Any] | None) -> dict[str, Any]:
-        """What the launch template describes that is named by id or name, and version."""
+        """The data of the launch template that a reference names (id or name, and version)."""
         return dict(self._get_template_from_args(reference).data) if reference else {}
 
     @staticmethod
@@ -202,7 +201,6 @@ class LocalEC2Backend(SpotBackend):
             raise EC2ClientError("SpotMaxPriceTooLow", capacity_message("SpotMaxPriceTooLow"))
 
     def _check_quota(self, instance_type: str, spot: bool) -> None:
-        """Refuse a launch over a quota that a fault has set."""
         fault = self.faults.take("quota", code=SPOT_QUOTA if spot else ON_DEMAND_QUOTA)
         if fault is None:
             return
@@ -230,7 +228,7 @@ class LocalEC2Backend(SpotBackend):
 
     @staticmethod
     def _profile(kwargs: dict[str, Any], template: dict[str, Any]) -> dict[str, str]:
-        """The instance profile of the template, where the request itself names none (moto handles that)."""
+        """The instance profile of the template, if the request has none (moto handles the request's)."""
         if kwargs.get("iam_instance_profile_name") or kwargs.get("iam_instance_profile_arn"):
             return {}
         profile = template.get("IamInstanceProfile") or {}
@@ -273,7 +271,7 @@ def _vcpus(instance_type: str) -> int:
 
 
 def install(machinery: Machinery, faults: Faults) -> None:
-    """Put ``LocalEC2Backend`` in moto's place; call once, before the first request."""
+    """Replace moto's back end by ``LocalEC2Backend``; call once, before the first request."""
     LocalEC2Backend.machinery = machinery
     LocalEC2Backend.faults = faults
     ec2_backends.backend = LocalEC2Backend
@@ -281,7 +279,7 @@ def install(machinery: Machinery, faults: Faults) -> None:
 
 
 def _merge_template(kwargs: dict[str, Any], template: dict[str, Any]) -> None:
-    """Fill what the request leaves open from the template; the request wins (EC2 API reference, RunInstances)."""
+    """Fill gaps of the request from the template; the request wins (EC2 API reference, RunInstances)."""
     if kwargs.get("is_instance_type_default") and template.get("InstanceType"):
         kwargs["instance_type"], kwargs["is_instance_type_default"] = template["InstanceType"], False
     placement = template.get("Placement") or {}
@@ -304,5 +302,5 @@ def _merge_template(kwargs: dict[str, Any], template: dict[str, Any]) -> None:
 
 
 def merged_tags(first: Tags, second: Tags) -> Tags:
-    """Tags by kind of resource; of two values of a tag the second's."""
+    """Merge tags by resource type; ``second`` wins."""
     return {kind: {**first.get(kind, {}), **second.get(kind, {})} for kind in {*first, *second}}

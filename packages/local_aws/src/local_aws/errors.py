@@ -1,4 +1,4 @@
-"""AWS errors, written the way each wire protocol writes them."""
+"""AWS errors in every wire protocol."""
 
 from __future__ import annotations
 
@@ -10,16 +10,9 @@ from werkzeug.wrappers import Response
 
 
 class AwsError(Exception):
-    """An answer that refuses a request."""
+    """An error answer: AWS error code such as ``AccessDenied``, message, and HTTP status."""
 
     def __init__(self, code: str, message: str, status: int = 400) -> None:
-        """Hold the error.
-
-        Args:
-            code: AWS error code, for example ``AccessDenied``.
-            message: What a person reads.
-            status: HTTP status.
-        """
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
@@ -51,7 +44,7 @@ def respond(error: AwsError, protocol: str) -> Response:
 
 
 def access_denied(principal: str, permission: str, resource: str, protocol: str) -> AwsError:
-    """The error of a request that no policy allows, in the words AWS uses."""
+    """The error of a request that no policy allows, worded as AWS words it."""
     where = f" on resource: {resource}" if resource != "*" else ""
     message = f"User: {principal} is not authorized to perform: {permission}{where}"
     code = {"ec2": "UnauthorizedOperation", "json": "AccessDeniedException", "rest-json": "AccessDeniedException"}
@@ -69,7 +62,7 @@ def throttled(service: str, protocol: str) -> AwsError:
 
 
 def _cbor_text(text: str) -> bytes:
-    """A CBOR text string (RFC 8949, major type 3) of up to 65,535 bytes."""
+    """Encode a CBOR text string (RFC 8949, major type 3) of up to 65,535 bytes."""
     data = text.encode()[:65535]
     if len(data) < 24:
         return bytes([0x60 | len(data)]) + data

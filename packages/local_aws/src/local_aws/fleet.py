@@ -1,4 +1,4 @@
-"""The machines behind the instances: boot, SSM registration, metadata, interruption, end."""
+"""The machines behind the instances: boot, SSM registration, metadata, interruption, termination."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 CACHE_VARIABLE = "LOCAL_AWS_CACHE"
 PACKAGE_CACHE = PurePosixPath("/var/cache/packages")
 USER_DATA_PATIENCE_SECONDS = 60.0
-# What an image built on this host would know too: package indexes, certificates, proxies.
+# Settings that an image built on this host would have: package indexes, certificates, proxies.
 INHERITED = ("PIP_", "UV_", "SSL_CERT_", "REQUESTS_CA_", "CURL_CA_", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy",
              "https_proxy")  # fmt: skip
 NOT_INHERITED = ("PIP_USER", "PIP_TARGET", "PIP_PREFIX", "UV_CACHE_DIR", "PIP_CACHE_DIR", "UV_PYTHON")
@@ -44,17 +44,17 @@ class Live:
     boot_delay: float = 0.0
     never_online: bool = False
     cut_off_at: float | None = None
-    """When the network lost it, in seconds since the epoch; never found again."""
+    """When the network lost it for good, in seconds since the epoch."""
     running_since: float | None = None
     notice: datetime | None = None
     rebalance: datetime | None = None
     ended: threading.Event = field(default_factory=threading.Event)
     boot_lock: threading.Lock = field(default_factory=threading.Lock)
-    """Held while the machine boots: an instance that is terminated meanwhile must not leave it behind."""
+    """Held while the machine boots, so that a termination meanwhile leaves no machine."""
 
 
 class Fleet:
-    """Implements ``ec2.Machinery``; the keeper of every machine of this process."""
+    """Implements ``ec2.Machinery``; owns every machine of this process."""
 
     def __init__(
         self,
@@ -65,15 +65,7 @@ class Fleet:
         boot_delay: float,
         on_gone: Callable[[str], None],
     ) -> None:
-        """Prepare an empty fleet.
-
-        Args:
-            reservation: State folder and endpoint.
-            faults: Boot faults are taken from here.
-            isolation: How machines are kept apart from the host.
-            boot_delay: Seconds from running to registered with SSM.
-            on_gone: Called with the id of an instance whose machine has ended (to close its sessions).
-        """
+        """Create an empty fleet; ``on_gone`` gets the id of each instance whose machine has ended."""
         self._reservation = reservation
         self._faults = faults
         self.isolation = isolation
@@ -119,10 +111,8 @@ class Fleet:
         try:
             machine.destroy()
         except OSError:
-            # It has ended all the same; what is left of its disk goes with the next start.
-            log.exception("the disk of %s is not freed", machine.spec.instance_id)
-
-    # what others ask
+            # Its processes are gone; the next start removes the rest of its disk.
+            log.exception("cannot free the disk of %s", machine.spec.instance_id)
 
     def machine(self, instance_id: str) -> Machine:
         """The running machine of an instance that is registered with SSM.
@@ -151,16 +141,16 @@ class Fleet:
         return booted and up >= live.boot_delay
 
     def registered(self) -> list[tuple[Instance, float | None]]:
-        """Instances that have registered with SSM and have not ended, each with when the network lost it, if it did."""
+        """Live instances that have registered with SSM, each with the time when the network lost it, or None."""
         return [(live.instance, live.cut_off_at) for live in list(self._live.values()) if self._has_registered(live)]
 
     def interrupt(self, instance_id: str, seconds: float = 120.0) -> None:
         """Give the spot interruption notice now and reclaim the instance after ``seconds``.
 
         Raises:
-            AwsError: There is no such running spot instance.
+            AwsError: No such running spot instance.
         """
-        live = self._running(instance_id, spot=True)
+        live = self.running(instance_id, spot=True)
         now = datetime.now(UTC)
         live.rebalance, live.notice = now, now + timedelta(seconds=seconds)
         request = ec2.backend().spot_request_of(live.instance)
@@ -171,43 +161,40 @@ class Fleet:
         timer.start()
 
     def recommend_rebalance(self, instance_id: str) -> None:
-        """Tell a spot instance that it is at a higher risk of interruption; no more comes of it.
+        """Give a spot instance a rebalance recommendation, and nothing more.
 
         Raises:
-            AwsError: There is no such running spot instance.
+            AwsError: No such running spot instance.
         """
-        self._running(instance_id, spot=True).rebalance = datetime.now(UTC)
-
-    def require_running(self, instance_id: str) -> None:
-        """Refuse an instance that does not run.
-
-        Raises:
-            AwsError: There is no such running instance.
-        """
-        self._running(instance_id)
+        self.running(instance_id, spot=True).rebalance = datetime.now(UTC)
 
     def isolate(self, instance_id: str) -> None:
-        """Have SSM lose an instance for ever, while it goes on running.
+        """Make SSM lose an instance for good while it keeps running.
 
         Raises:
-            AwsError: There is no such running instance.
+            AwsError: No such running instance.
         """
-        self._running(instance_id).cut_off_at = time.time()
+        self.running(instance_id).cut_off_at = time.time()
 
     def vanish(self, instance_id: str) -> None:
-        """End an instance as when its host fails: every process at once, no notice, no shutdown.
+        """Terminate an instance as a failing host does: every process at once, no notice, no shutdown.
 
         Raises:
-            AwsError: There is no such running instance.
+            AwsError: No such running instance.
         """
-        live = self._running(instance_id)
+        live = self.running(instance_id)
         if live.machine is not None:
             live.machine.kill()
         ec2.backend().begin_termination(
             live.instance, "Internal error", "Server.InternalError", "instance-terminated-by-service"
         )
 
-    def _running(self, instance_id: str, *, spot: bool = False) -> Live:
+    def running(self, instance_id: str, *, spot: bool = False) -> Live:
+        """A running instance.
+
+        Raises:
+            AwsError: No such running instance, or no spot instance where ``spot`` is set.
+        """
         live = self._live.get(instance_id)
         if live is None or live.ended.is_set() or (spot and live.instance.lifecycle != "spot"):
             what = "running spot instance" if spot else "running instance"
@@ -215,7 +202,7 @@ class Fleet:
         return live
 
     def console(self, instance_id: str) -> str:
-        """The console log of an instance; empty where it has none."""
+        """The console log of an instance; empty without one."""
         live = self._live.get(instance_id)
         return live.machine.console() if live and live.machine else ""
 
@@ -224,11 +211,9 @@ class Fleet:
         return any(live.machine is not None and live.machine.alive for live in list(self._live.values()))
 
     def close(self) -> None:
-        """Kill every machine and free its disk; for the end of the process."""
+        """Kill every machine and free its disk."""
         for live in list(self._live.values()):
             self.halt(live.instance, destroy=True)
-
-    # the life of one machine
 
     def _boot(self, live: Live) -> None:
         instance = live.instance
@@ -260,7 +245,7 @@ class Fleet:
             user_data=live.user_data,
             environment=self._environment(live.metadata.endpoint),
             shared={self._cache: PACKAGE_CACHE},
-            hidden=[self._reservation.home],  # the account's keys are not an instance's to read
+            hidden=[self._reservation.home],  # it has the keys of the account
             boot_failure=self._faults.take("boot_failure") is not None,
         )
         return Machine(spec, self._reservation.home / "machines" / instance.id, self.isolation)
@@ -277,7 +262,7 @@ class Fleet:
             "no_proxy": "127.0.0.1,localhost",
             "AWS_ENDPOINT_URL": self._reservation.endpoint,
             "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata_endpoint,
-            # By itself boto3 asks once, for a second: here the service shares the processors with all that is tested.
+            # boto3's default is one attempt of a second: too little on a busy host.
             "AWS_METADATA_SERVICE_TIMEOUT": "10",
             "AWS_METADATA_SERVICE_NUM_ATTEMPTS": "3",
             "UV_CACHE_DIR": str(PACKAGE_CACHE / "uv"),

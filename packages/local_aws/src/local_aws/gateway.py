@@ -1,7 +1,6 @@
-"""The front door: every request is understood, authenticated, authorised, answered and written down.
+"""The gateway: parses, authenticates, authorises, answers and logs every request.
 
-Requests that moto has no answer for (SSM sessions) are answered here by registered handlers; everything else is
-passed to moto.
+Registered handlers answer operations that moto lacks, such as SSM sessions; moto answers all others.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from local_aws.authorisation import TagLookup, authorise
 from local_aws.errors import AwsError
 from local_aws.faults import Fault, Faults
 from local_aws.identity import Principal, authenticate
-from local_aws.ledger import Ledger, is_write
+from local_aws.ledger import Ledger
 from local_aws.requests import AwsRequest, current, parse
 from local_aws.state import Reservation
 
@@ -35,9 +34,9 @@ ADMIN_PREFIX = "/_local_aws/"
 
 
 class _Moto(DomainDispatcherApplication):
-    """moto, which looks into its own folder twice a request to learn whose host a name is: here once a name."""
+    """Moto's dispatcher with a cache: it scans its own folder twice per request to map a host to a back end."""
 
-    @functools.lru_cache(maxsize=256)  # noqa: B019  # there is one of these in a process
+    @functools.lru_cache(maxsize=256)  # noqa: B019  # one instance per process
     def get_backend_for_host(self, host: str | None) -> Any:
         return super().get_backend_for_host(host)
 
@@ -53,15 +52,7 @@ class Gateway:
         admin: Callable[[Request], Response],
         tags_of: TagLookup,
     ) -> None:
-        """Wire the parts together.
-
-        Args:
-            reservation: Endpoint, keys and admin token.
-            ledger: Where every request is written down.
-            faults: What to break on purpose.
-            admin: Answers the control requests of ``python -m local_aws``.
-            tags_of: Returns the tags of an EC2 resource id, for policy conditions.
-        """
+        """Create the application; ``admin`` answers the control requests of ``python -m local_aws``."""
         self._reservation = reservation
         self._ledger = ledger
         self._faults = faults
@@ -84,7 +75,7 @@ class Gateway:
         return _Exchange(self, environ, start_response).run()
 
     def _alone(self, environ: Mapping[str, Any]) -> AbstractContextManager[object]:
-        """One at a time for conditional writes to a key: moto compares first and writes later."""
+        """A lock for conditional writes to a key: moto compares first and writes later."""
         if environ["REQUEST_METHOD"] != "PUT" or not environ.keys() & {"HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH"}:
             return nullcontext()
         return self._conditional[hash(environ["PATH_INFO"]) % len(self._conditional)]
@@ -96,8 +87,6 @@ class Gateway:
 
 
 class _Exchange:
-    """One request on its way through the gateway."""
-
     def __init__(self, gateway: Gateway, environ: dict[str, Any], start_response: Any) -> None:
         self._gateway = gateway
         self._environ = environ
@@ -109,7 +98,7 @@ class _Exchange:
 
     def run(self) -> Iterable[bytes]:
         try:
-            self._break_on_purpose()
+            self._inject_faults()
             self._principal = authenticate(self._request, self._gateway._reservation.operator.user)
             authorise(self._request, self._principal, self._gateway._tags_of)
             self._allowed = True
@@ -122,14 +111,14 @@ class _Exchange:
         except AwsError as error:
             return self._answer(errors.respond(error, self._request.protocol), error.code)
         except Exception:
-            # The edge of the process: the caller gets an AWS error it can parse, the log the traceback.
+            # The caller gets an AWS error that it can parse, the log the traceback.
             log.exception("%s:%s failed", self._request.service, self._request.action)
             failure = AwsError(
                 "InternalFailure", f"{self._request.action} failed in the embedded AWS; see server.log", 500
             )
             return self._answer(errors.respond(failure, self._request.protocol), failure.code)
 
-    def _break_on_purpose(self) -> None:
+    def _inject_faults(self) -> None:
         request, faults = self._request, self._gateway._faults
         facts = {"service": request.service, "action": request.action}
         slow = faults.take("latency", **facts)
@@ -142,7 +131,7 @@ class _Exchange:
             raise _injected(broken)
 
     def _lose_answer(self) -> None:
-        """Raise in place of the answer of a request that has taken effect, where a fault wants it so."""
+        """Raise instead of answering a request that took effect, if a fault says so."""
         request = self._request
         lost = self._gateway._faults.take("error", late=True, service=request.service, action=request.action)
         if lost:
@@ -155,7 +144,7 @@ class _Exchange:
             head.append((line, headers))
 
         current.set(self._request)
-        # Written down only once the answer is there: a ledger line says what happened, not what was meant to.
+        # Logged once the answer is known: a ledger line says what happened.
         with self._gateway._alone(self._environ):
             answer: Iterable[bytes] = self._gateway._moto(self._environ, start_response)
         code = int(head[-1][0].split()[0])
@@ -163,44 +152,30 @@ class _Exchange:
             self._lose_answer()
         self._start_response(*head[-1])
         if code < 400:
-            self._write_down(code, None)
+            self._record(code, None)
             return answer
         body = b"".join(answer)
-        self._write_down(code, _error_code(body))
+        self._record(code, _error_code(body))
         return [body]
 
     def _answer(self, response: Response, code: str | None) -> Iterable[bytes]:
-        self._write_down(response.status_code, code)
+        self._record(response.status_code, code)
         if self._request.service == "s3" and not self._allowed:
             self._drain()
         return response(self._environ, self._start_response)
 
     def _drain(self) -> None:
-        """Read what is left of an upload, so that its sender sees the answer instead of a broken pipe."""
+        """Read the rest of an upload, so that its sender sees the answer and not a broken pipe."""
         stream, left = self._environ["wsgi.input"], int(self._environ.get("CONTENT_LENGTH") or 0)
         while left > 0 and (chunk := stream.read(min(left, 1 << 16))):
             left -= len(chunk)
 
-    def _write_down(self, status: int, code: str | None) -> None:
-        request = self._request
-        self._gateway._ledger.record(
-            principal=self._principal.arn if self._principal else "anonymous",
-            source=self._principal.source if self._principal else "unknown",
-            service=request.service,
-            action=request.action,
-            permission=request.permission,
-            resource=request.resource,
-            write=is_write(request.action) and not request.dry_run,
-            allowed=self._allowed,
-            status=status,
-            error=code,
-            presigned=request.presigned,
-            seconds=round(time.monotonic() - self._started, 6),
-        )
+    def _record(self, status: int, code: str | None) -> None:
+        caller = (self._principal.arn, self._principal.source) if self._principal else ("anonymous", "unknown")
+        self._gateway._ledger.record_request(self._request, caller, self._started, self._allowed, status, code)
 
 
 def _injected(fault: Fault) -> AwsError:
-    """The error that a fault of kind ``error`` asks for."""
     return AwsError(
         fault.parameters.get("code", "InternalError"),
         fault.parameters.get("message", "We encountered an internal error. Please try again."),
@@ -209,6 +184,5 @@ def _injected(fault: Fault) -> AwsError:
 
 
 def _error_code(body: bytes) -> str | None:
-    """The error code in an answer of moto's, whichever protocol it is in."""
     found = re.search(rb'<Code>([\w.]+)</Code>|"__type":\s*"(?:[\w.]+#)?(\w+)"', body)
     return (found[1] or found[2]).decode() if found else None

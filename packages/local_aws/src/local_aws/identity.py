@@ -1,7 +1,6 @@
-"""Who signed a request, and what their policies say.
+"""Authenticates requests, and collects the policies of their callers.
 
-Users, roles and their policies live in moto's IAM back end, sessions of roles in its STS back end; this module
-verifies Signature Version 4 against them and collects policy documents.
+Users, roles and policies are in moto's IAM back end, sessions of roles in its STS back end.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from local_aws.errors import AwsError
 from local_aws.requests import AwsRequest
 from local_aws.state import ACCOUNT_ID, Reservation
 
-# moto makes the name of a service-linked role from the service's; this one's is AWSServiceRoleForEC2Spot.
+# moto derives the name of a service-linked role from the service's; AWS's is AWSServiceRoleForEC2Spot.
 SERVICE_NAME_CONVERSION["spot"] = "EC2Spot"
 
 
@@ -38,7 +37,7 @@ def sts() -> STSBackend:
 
 @dataclass(frozen=True)
 class Principal:
-    """An authenticated caller; ``source`` is ``control-node``, ``operator`` or an instance id."""
+    """An authenticated caller; ``source`` as in the ledger."""
 
     arn: str
     source: str
@@ -47,17 +46,17 @@ class Principal:
 
     @property
     def identity(self) -> str:
-        """ARN of the user, or of the role of a session: what the key ``aws:PrincipalArn`` is."""
+        """ARN of the user, or of the role of a session: the value of ``aws:PrincipalArn``."""
         return f"arn:aws:iam::{ACCOUNT_ID}:role/{self.role}" if self.role else self.arn
 
     @property
     def own_arns(self) -> list[str]:
-        """The names that the caller shares with nobody of another user or role."""
+        """Names that only this user or role has."""
         return [self.arn, self.identity]
 
     @property
     def arns(self) -> list[str]:
-        """Every name of the caller that the ``Principal`` of a trust policy may use."""
+        """Every name of the caller that the ``Principal`` element of a trust policy may use."""
         return [*self.own_arns, f"arn:aws:iam::{ACCOUNT_ID}:root", ACCOUNT_ID]
 
     def policies(self) -> list[str]:
@@ -66,7 +65,7 @@ class Principal:
 
 
 def create_user(reservation: Reservation, key_name: str, policy: dict[str, Any] | None) -> None:
-    """Make an IAM user with the reserved key pair ``operator`` or ``control-node``; no policy: may do nothing."""
+    """Create an IAM user with the reserved key pair ``operator`` or ``control_node``."""
     key = getattr(reservation, key_name)
     backend = iam()
     backend.create_user(reservation.region, key.user, tags=[])
@@ -79,10 +78,10 @@ def create_user(reservation: Reservation, key_name: str, policy: dict[str, Any] 
 
 
 def assume_role(role_name: str, session_name: str, seconds: int) -> AssumedRole:
-    """Make a session of a role inside the process, as EC2 does for an instance profile.
+    """Create a session of a role, as EC2 does for an instance profile.
 
     Raises:
-        moto.iam.exceptions.NotFoundException: There is no such role.
+        moto.iam.exceptions.NotFoundException: No such role.
     """
     role = iam().get_role(role_name)
     return sts().assume_role(
@@ -96,7 +95,7 @@ def assume_role(role_name: str, session_name: str, seconds: int) -> AssumedRole:
 
 
 def authenticate(request: AwsRequest, operator_user: str) -> Principal:
-    """Verify the signature of ``request`` and return who made it.
+    """Verify the signature of ``request`` and return its caller.
 
     Raises:
         AwsError: No or unknown key, wrong signature or date, expired session, in the service's own code.
@@ -105,7 +104,7 @@ def authenticate(request: AwsRequest, operator_user: str) -> Principal:
     if not identifier:
         raise AwsError("AccessDenied", "Anonymous requests are not allowed here; sign the request.", 403)
     if request.service != "s3" and request.region not in _regions():
-        # The names of AWS's own endpoints would not resolve; a region that is not enabled answers like this.
+        # AWS's endpoint would not resolve; a region that is not enabled answers like this.
         raise _invalid_key(request, f"The security token is not valid in region {request.region}.")
     role = sts().get_assumed_role_from_access_key(identifier)
     if role is not None:
@@ -154,10 +153,10 @@ def _document(policy: Any) -> str:
 
 
 def policies_of(kind: str, name: str) -> list[str]:
-    """Policy documents (JSON), inline and managed, of a ``user``, with those of its groups, a ``role`` or a ``group``.
+    """Policy documents (JSON), inline and managed, of a ``user`` (with those of its groups), ``role`` or ``group``.
 
     Raises:
-        moto.iam.exceptions.NotFoundException: There is none of that name.
+        moto.iam.exceptions.NotFoundException: No such user, role or group.
     """
     backend = iam()
     if kind == "role":
@@ -175,5 +174,5 @@ def policies_of(kind: str, name: str) -> list[str]:
 
 @functools.cache
 def administrator_policy() -> dict[str, Any]:
-    """A policy that allows everything; the operator's, who plays the account's owner."""
+    """A policy that allows everything, for the operator."""
     return {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}

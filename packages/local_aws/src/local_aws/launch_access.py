@@ -1,8 +1,8 @@
-"""What a launch asks of IAM: each resource that it uses or makes, with the condition keys of that resource.
+"""Resources and condition keys of a launch for IAM: everything that it uses or creates.
 
-Sources: Service Authorization Reference, Amazon EC2, the rows of RunInstances, RequestSpotInstances and CreateTags; EC2
+Sources: Service Authorization Reference, Amazon EC2, rows of RunInstances, RequestSpotInstances and CreateTags; EC2
 User Guide, "Control access to EC2 resources", "Grant permission to tag Amazon EC2 resources during creation", and "Tag
-Spot Instance requests" (the request is judged where it is tagged).
+Spot Instance requests" (the request is a resource only if it is tagged).
 """
 
 from __future__ import annotations
@@ -22,17 +22,16 @@ from local_aws.resources import ec2_arn, ec2_arn_of
 from local_aws.state import ACCOUNT_ID
 
 Part = tuple[str, dict[str, Value]]
-"""The ARN of one resource, and condition keys of it."""
+"""The ARN of a resource, and its condition keys."""
 
 TEMPLATE, SPECIFICATION = "LaunchTemplate.", "LaunchSpecification."
 SPOT_REQUEST = "spot-instances-request"
 
 
 class Launch:
-    """A request of EC2 that launches; what it leaves open is its launch template's."""
+    """A launch request of EC2 with its launch template."""
 
     def __init__(self, request: AwsRequest) -> None:
-        """Read the request, and the template that it names."""
         self._request = request
         prefix = SPECIFICATION if request.action == "RequestSpotInstances" else ""
         self._asked = {name.removeprefix(prefix): value for name, value in request.parameters.items()}
@@ -43,23 +42,23 @@ class Launch:
             try:
                 self._template = ec2.backend().template_data(reference)
             except EC2ClientError:
-                return  # the launch itself will say that there is none
+                return  # the launch itself will report it
             self._template_arn = ec2_arn(request.region, "launch-template", template_id(reference))
 
     def tags(self) -> ec2.Tags:
-        """Tags that it would make, by kind of resource; the request's win."""
+        """Tags that it would create, by resource type; the request's win."""
         return ec2.merged_tags(
             convert_tag_spec(self._template.get("TagSpecifications", [])), specified_tags(self._request.parameters)
         )
 
     def passed_roles(self) -> list[str]:
-        """ARNs of the roles that it hands to its instance."""
+        """ARNs of the roles that it passes to its instance."""
         name = self._profile()
         found = iam_backends[ACCOUNT_ID]["aws"].instance_profiles.values()
         return [role.arn for each in found if each.name == name for role in each.roles]
 
     def parts(self) -> Iterator[Part]:
-        """Every resource that RunInstances is judged by."""
+        """Every resource of RunInstances."""
         region, tags, spot = self._request.region, self.tags(), self._is_spot()
         if self._template_arn:
             yield self._template_arn, self._template_keys(True)
@@ -91,7 +90,7 @@ class Launch:
         return {"ec2:LaunchTemplate": self._template_arn, "ec2:IsLaunchTemplateResource": str(in_template).lower()}
 
     def _get(self, name: str) -> str:
-        """A value of the request (``MetadataOptions.HttpTokens``), else of the template; empty where there is none."""
+        """A value such as ``MetadataOptions.HttpTokens`` of the request, else of the template, else empty."""
         if name in self._asked:
             return str(self._asked[name])
         found: Any = self._template
@@ -103,7 +102,6 @@ class Launch:
         return self._get("InstanceMarketOptions.MarketType") == "spot"
 
     def _profile(self) -> str:
-        """Name of the instance profile; empty where there is none."""
         asked = [self._asked.get(f"IamInstanceProfile.{key}") for key in ("Name", "Arn")]
         profile = self._template.get("IamInstanceProfile") or {}
         named = asked if any(asked) else [profile.get("Name"), profile.get("Arn")]
@@ -120,7 +118,7 @@ class Launch:
         yield ec2_arn(self._request.region, "image", identifier or "*"), _known(keys)
 
     def _subnets(self) -> tuple[list[str], str, str]:
-        """Ids of the subnets (one that is not known is empty), zone and ARN of the network of the first."""
+        """Ids of the subnets (empty if unknown), then zone and VPC's ARN of the first."""
         named = [self._get("SubnetId"), *self._interfaces("SubnetId")]
         found = list(dict.fromkeys(each for each in named if each)) or [""]
         zone = self._get("Placement.AvailabilityZone")
@@ -133,7 +131,7 @@ class Launch:
         return found, str(subnet.availability_zone), ec2_arn(self._request.region, "vpc", str(subnet.vpc_id))
 
     def _groups(self) -> tuple[list[str], bool]:
-        """Ids of the security groups, and whether the template names them; one that is not known is empty."""
+        """Ids of the security groups (empty if unknown), and whether the template names them."""
         asked = [str(value) for name, value in self._asked.items() if re.match(r"^SecurityGroupId\.\d+$", name)]
         interface = re.compile(r"^NetworkInterface\.\d+\.SecurityGroupId\.\d+$")
         asked += [str(value) for name, value in self._asked.items() if interface.match(name)]
@@ -163,7 +161,6 @@ class Launch:
         }
 
     def _disks(self) -> list[dict[str, Value]]:
-        """Condition keys of each volume that it makes; at least the image's own."""
         numbers = {name.split(".")[1] for name in self._asked if name.startswith("BlockDeviceMapping.")}
         found = [
             {key: str(self._asked.get(f"BlockDeviceMapping.{number}.Ebs.{key}", "")) for key in _DISK}
@@ -179,7 +176,7 @@ _DISK = {"Encrypted": "ec2:Encrypted", "VolumeSize": "ec2:VolumeSize", "VolumeTy
 
 
 def specified_tags(parameters: Mapping[str, Any]) -> ec2.Tags:
-    """Tags in the ``TagSpecification`` of a request of EC2, by kind of resource."""
+    """Tags in the ``TagSpecification`` of an EC2 request, by resource type."""
     found: ec2.Tags = {}
     for name, key in parameters.items():
         match = re.match(r"^TagSpecification\.(\d+)\.Tag\.(\d+)\.Key$", name)
@@ -191,7 +188,7 @@ def specified_tags(parameters: Mapping[str, Any]) -> ec2.Tags:
 
 
 def tag_keys(tags: ec2.Tags, kind: str) -> dict[str, Value]:
-    """The condition keys of the tags that a request would put on one kind of resource."""
+    """The condition keys of the tags of one resource type."""
     return request_tag_keys(tags.get(kind, {}))
 
 
@@ -203,7 +200,7 @@ def request_tag_keys(tags: Mapping[str, str]) -> dict[str, Value]:
 
 
 def template_id(parameters: Mapping[str, Any]) -> str:
-    """The id of the launch template that parameters name, by id or by name; empty where there is none."""
+    """The id of the launch template that parameters name by id or name; empty if unknown."""
     if parameters.get("LaunchTemplateId"):
         return str(parameters["LaunchTemplateId"])
     name = str(parameters.get("LaunchTemplateName", ""))
@@ -219,5 +216,4 @@ def named_template(request: AwsRequest) -> list[str]:
 
 
 def _known(keys: dict[str, Value]) -> dict[str, Value]:
-    """Without the keys that have no value."""
     return {name: value for name, value in keys.items() if value != ""}

@@ -1,7 +1,7 @@
-"""What RunInstances answers: the same launch once for each client token, and answers that faults spoil.
+"""Idempotent launches by client token, and faults in the answers of RunInstances.
 
-EC2 User Guide, "Ensuring idempotency": a request that is sent again with the same client token and the same parameters
-launches nothing new and gets the launch of the first; with other parameters it is an ``IdempotentParameterMismatch``.
+EC2 User Guide, "Ensuring idempotency": a repeated client token with the same parameters returns the first launch; with
+other parameters it is an ``IdempotentParameterMismatch``.
 """
 
 from __future__ import annotations
@@ -24,20 +24,14 @@ NOT_PART_OF_A_LAUNCH = frozenset({"ClientToken", "Version", "Action"})
 
 
 class Launches:
-    """Answers RunInstances in moto's place, with moto's launch."""
+    """Wraps moto's RunInstances."""
 
     def __init__(self, faults: Faults) -> None:
-        """Answer from now on; ``faults`` may spoil an answer."""
         self._faults = faults
         self._by_token: dict[str, tuple[dict[str, Any], Reservation]] = {}
         self._lock = threading.Lock()
         self._moto = InstanceResponse.run_instances
-        launches = self
-
-        def run_instances(response: Any) -> ActionResult:
-            return launches._answer(response)
-
-        InstanceResponse.run_instances = run_instances  # type: ignore[method-assign,assignment]
+        InstanceResponse.run_instances = lambda response: self._answer(response)  # type: ignore[method-assign,assignment]
 
     def _answer(self, response: Any) -> ActionResult:
         request = current.get()
@@ -45,7 +39,7 @@ class Launches:
         token = str(asked.get("ClientToken", ""))
         if request is None or request.dry_run or not token:
             return ActionResult(self._spoilt(self._launch(response)))
-        with self._lock:  # a second request with the token of one under way waits for it
+        with self._lock:  # a concurrent request with the same token waits
             earlier = self._earlier(token, asked)
             if earlier is not None:
                 return ActionResult(earlier)
@@ -62,17 +56,16 @@ class Launches:
         described, made = self._by_token.get(token, ({}, None))
         if made is not None and described != _described(asked):
             message = (
-                f"Arguments on this idempotent request are inconsistent with arguments used in previous request(s) \
-with the client token '{token}'."
+                "Arguments on this idempotent request are inconsistent with arguments used in previous request(s) "
             )
-            raise EC2ClientError("IdempotentParameterMismatch", message)
+            raise EC2ClientError("IdempotentParameterMismatch", f"{message}with the client token '{token}'.")
         return made
 
     def _spoilt(self, made: Reservation) -> Reservation:
-        """The launch as its answer shows it.
+        """The launch as the answer reports it.
 
         Raises:
-            EC2ClientError: A late lack of capacity: the instances are there all the same.
+            EC2ClientError: A late capacity fault; the instances exist nevertheless.
         """
         first = made.instances[0]
         market = "spot" if first.lifecycle == "spot" else "on-demand"

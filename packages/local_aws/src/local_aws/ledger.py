@@ -1,11 +1,4 @@
-"""The ledger: one JSON line for every request, the proof of what was and was not written.
-
-A line has ``time`` (ISO 8601, UTC), ``id``, ``principal`` (ARN or ``anonymous``), ``source`` (``control-node``,
-``operator``, the id of the instance whose role signed, or ``scheduler`` or ``ssm`` for what these do by themselves),
-``service``, ``action`` (the API operation), ``permission`` (the IAM action it needs), ``resource`` (ARN, or ``*``
-where the operation names none), ``write`` (would it change anything), ``allowed``, ``status`` (HTTP), ``error`` (code
-or null), ``presigned`` and ``seconds``.
-"""
+"""The ledger: one JSON line for every request; the README lists its fields."""
 
 from __future__ import annotations
 
@@ -13,15 +6,19 @@ import itertools
 import json
 import os
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from local_aws.state import LocalAwsError
 
+if TYPE_CHECKING:
+    from local_aws.requests import AwsRequest
+
 READ_PREFIXES = ("Describe", "Get", "List", "Head", "Lookup", "Select", "Simulate", "Search", "Decode")
-# Operations that change nothing in the account although their name does not say so.
+# Operations that change nothing in the account although their names suggest it.
 READ_OPERATIONS = frozenset(
     {"AssumeRole", "StartSession", "ResumeSession", "TerminateSession", "ValidateTemplate", "FilterLogEvents"}
 )
@@ -33,10 +30,9 @@ def is_write(action: str) -> bool:
 
 
 class Ledger:
-    """Appends to ``path``; safe to use from many threads."""
+    """Appends to ``path``; thread-safe."""
 
     def __init__(self, path: Path) -> None:
-        """Open ``path`` for appending."""
         self.path = path
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
@@ -45,13 +41,38 @@ class Ledger:
             with path.open("rb") as former:
                 former.seek(-1, os.SEEK_END)
                 if former.read() != b"\n":
-                    self._file.write("\n")  # a line that a killed process did not finish stays by itself
+                    self._file.write("\n")  # ends a line that a killed process left unfinished
 
     def record(self, **fields: Any) -> None:
         """Append one line; ``time`` and ``id`` are added."""
         with self._lock:
             line = {"time": timestamp(), "id": next(self._numbers), **fields}
             self._file.write(json.dumps(line) + "\n")
+
+    def record_request(
+        self,
+        request: AwsRequest,
+        caller: tuple[str, str],
+        started: float,
+        allowed: bool,
+        status: int,
+        error: str | None,
+    ) -> None:
+        """Append the line of a request; ``caller`` is principal and source, ``started`` on the monotonic clock."""
+        self.record(
+            principal=caller[0],
+            source=caller[1],
+            service=request.service,
+            action=request.action,
+            permission=request.permission,
+            resource=request.resource,
+            write=is_write(request.action) and not request.dry_run,
+            allowed=allowed,
+            status=status,
+            error=error,
+            presigned=request.presigned,
+            seconds=round(time.monotonic() - started, 6),
+        )
 
     def close(self) -> None:
         """Close the file."""
@@ -60,12 +81,12 @@ class Ledger:
 
 
 def timestamp(moment: datetime | None = None) -> str:
-    """ISO 8601 in UTC with microseconds, as the ledger writes it."""
+    """ISO 8601 in UTC with microseconds, as in the ledger."""
     return (moment or datetime.now(UTC)).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the ledger's entries, oldest first; a line that was not, or not yet, written to its end is left out."""
+    """Yield the entries of the ledger, oldest first, without unfinished lines."""
     if not path.exists():
         return
     with path.open() as handle:
@@ -87,45 +108,30 @@ def select(
     writes: bool = False,
     denied: bool = False,
 ) -> Iterator[dict[str, Any]]:
-    """Yield the entries that satisfy every filter given.
-
-    Args:
-        entries: Ledger entries.
-        since: Earliest time, ISO 8601 UTC (compared as text after the same normalisation as the ledger's).
-        until: Latest time, likewise.
-        service: For example ``s3``.
-        action: API operation, for example ``PutObject``.
-        source: ``control-node``, ``operator``, ``scheduler``, ``ssm``, an instance id or ``instance`` (any).
-        bucket: Name of an S3 bucket.
-        without_operator: Leave out what the operator did (making the account, loading prices).
-        writes: Only requests that would change something.
-        denied: Only requests that were refused.
+    """Yield the entries that pass every filter; the options of ``log`` describe them.
 
     Raises:
-        LocalAwsError: A time cannot be read.
+        LocalAwsError: A time is not ISO 8601.
     """
     since, until = _normal(since), _normal(until)
     for entry in entries:
-        if (since and entry["time"] < since) or (until and entry["time"] > until):
-            continue
-        if (service and entry["service"] != service) or (action and entry["action"] != action):
-            continue
-        if source == "instance":
-            if not str(entry["source"]).startswith("i-"):
-                continue
-        elif source and entry["source"] != source:
-            continue
-        if without_operator and entry["source"] == "operator":
-            continue
-        if bucket and not _in_bucket(entry["resource"], bucket):
-            continue
-        if (writes and not entry["write"]) or (denied and entry["allowed"]):
-            continue
-        yield entry
+        wanted = (
+            not since or entry["time"] >= since,  # as text: the format sorts by time
+            not until or entry["time"] <= until,
+            not service or entry["service"] == service,
+            not action or entry["action"] == action,
+            not source or entry["source"] == source or (source == "instance" and entry["source"].startswith("i-")),
+            not bucket or _in_bucket(entry["resource"], bucket),
+            not (without_operator and entry["source"] == "operator"),
+            not writes or entry["write"],
+            not denied or not entry["allowed"],
+        )
+        if all(wanted):
+            yield entry
 
 
 def count(entries: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """Totals of some entries: ``requests``, ``writes`` (allowed), ``denied_writes``, and ``calls`` by operation."""
+    """Count ``requests``, ``writes`` (allowed), ``denied_writes``, and ``calls`` by operation."""
     totals: dict[str, Any] = {"requests": 0, "writes": 0, "denied_writes": 0, "calls": {}}
     for entry in entries:
         totals["requests"] += 1
@@ -143,7 +149,7 @@ def _normal(moment: str | None) -> str | None:
     try:
         return timestamp(datetime.fromisoformat(moment.replace("Z", "+00:00")).astimezone(UTC))
     except ValueError as error:
-        raise LocalAwsError(f"{moment!r} is no time in ISO 8601, such as 2026-01-31T12:00:00Z") from error
+        raise LocalAwsError(f"expected a time in ISO 8601 such as 2026-01-31T12:00:00Z, got {moment!r}") from error
 
 
 def _in_bucket(resource: str, bucket: str) -> bool:

@@ -1,7 +1,7 @@
 """Prices and capacity of the embedded spot market.
 
-The figures are made up but plausible and constant, so that cost arithmetic can be checked: the spot price is a
-fixed share of the on-demand list price (us-east-1, Linux, 2025), a little different in each zone.
+The prices are invented, plausible and constant, so that cost arithmetic can be tested: the spot price is a fixed share
+of the on-demand list price (us-east-1, Linux, 2025) that differs by zone.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ON_DEMAND_USD_HOUR = {
     "t3.medium": 0.0416,
     "t3.large": 0.0832,
 }
-# Codes of the quotas of virtual CPUs, standard instances.
+# Quota codes: vCPUs of standard instances.
 SPOT_QUOTA, ON_DEMAND_QUOTA = "L-34B43A08", "L-1216C47A"
 _CAPACITY_MESSAGES = {
     "InsufficientInstanceCapacity": "We currently do not have sufficient {type} capacity in the Availability Zone you "
@@ -41,5 +41,5 @@ def spot_price(instance_type: str, zone: str) -> float:
 
 
 def capacity_message(code: str, instance_type: str = "", zone: str = "") -> str:
-    """What EC2 says with an error code about capacity."""
+    """EC2's message for an error code about capacity."""
     return _CAPACITY_MESSAGES.get(code, "Injected fault.").format(type=instance_type, az=zone)

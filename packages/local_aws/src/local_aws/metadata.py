@@ -1,9 +1,9 @@
-"""What the metadata service of an instance answers with: facts from EC2, credentials from its role."""
+"""The content of an instance's metadata service: facts from EC2, credentials of its role."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from local_aws import ec2, identity
 from local_aws.machines.imds import Credentials, InstanceFacts, Notices
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from local_aws.fleet import Live
 
 CREDENTIALS_SECONDS = 6 * 3600
-# EC2 hands out new keys some time before the old ones expire.
+# EC2 renews keys some time before they expire.
 RENEWED_BEFORE = timedelta(minutes=15)
 
 
@@ -22,7 +22,6 @@ class InstanceMetadata:
     """Implements ``machines.imds.MetadataProvider`` for one instance."""
 
     def __init__(self, live: Live, region: str, faults: Faults) -> None:
-        """Answer for ``live``; ``faults`` may shorten the life of credentials."""
         self._live = live
         self._region = region
         self._faults = faults
@@ -33,8 +32,7 @@ class InstanceMetadata:
         """The instance as it is now."""
         instance = self._live.instance
         options = instance.metadata_options
-        association = ec2.backend().iam_instance_profile_associations.get(instance.id)
-        profile = association.iam_instance_profile if association else None
+        profile = self._profile()
         tags = {tag["key"]: tag["value"] for tag in instance.get_tags()}
         return InstanceFacts(
             instance_id=instance.id,
@@ -59,7 +57,7 @@ class InstanceMetadata:
     def credentials(self) -> Credentials | None:
         """Keys of the instance's role, renewed before they expire; None without a role.
 
-        Keys that a fault has made short-lived stay until they have expired.
+        Keys that a fault made short-lived are renewed only after they have expired.
         """
         role = self._role()
         if role is None:
@@ -82,11 +80,13 @@ class InstanceMetadata:
         return self._keys
 
     def notices(self) -> Notices:
-        """What has been announced to the instance."""
+        """The notices given to the instance."""
         return Notices(interruption_at=self._live.notice, rebalance_at=self._live.rebalance)
 
-    def _role(self) -> str | None:
+    def _profile(self) -> Any:
         association = ec2.backend().iam_instance_profile_associations.get(self._live.instance.id)
-        if association is None or not association.iam_instance_profile.roles:
-            return None
-        return str(association.iam_instance_profile.roles[0].name)
+        return association.iam_instance_profile if association else None
+
+    def _role(self) -> str | None:
+        profile = self._profile()
+        return str(profile.roles[0].name) if profile and profile.roles else None

@@ -1,8 +1,8 @@
 """IAM policy evaluation: identity policies with actions, resources and conditions.
 
 Sources: IAM User Guide, "Policy evaluation logic" and "IAM JSON policy elements". An explicit deny wins, then an
-allow, then the implicit deny. Where a request's resources are not derived (``resources`` empty) the Resource
-element is not held against it; ``packages/local_aws/README.md`` says for which operations they are.
+allow, then the implicit deny. Without resources the Resource element is ignored; the README lists the operations whose
+resources are derived.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 Value = str | Sequence[str]
-"""The value of a condition key; a key such as ``aws:TagKeys`` has several."""
+"""The value of a condition key; a list for a multivalued key such as ``aws:TagKeys``."""
 Context = Mapping[str, Value]
 
-# The decisions, as SimulatePrincipalPolicy names them.
+# Decisions, as named by SimulatePrincipalPolicy.
 ALLOWED, EXPLICIT_DENY, IMPLICIT_DENY = "allowed", "explicitDeny", "implicitDeny"
 
 
@@ -31,12 +31,12 @@ def evaluate(policies: Iterable[str], permission: str, resources: Sequence[str],
 
 
 def decide(policies: Iterable[str], permission: str, resource: str, context: Context) -> str:
-    """The decision about one permission on one resource, in the words of IAM's policy simulator."""
+    """The decision on one permission and resource, as named by IAM's policy simulator."""
     return _decision([s for policy in policies for s in _statements(policy)], permission, resource, context)
 
 
 def missing_keys(policies: Iterable[str], permission: str, resource: str, context: Context) -> list[str]:
-    """Condition keys that statements about ``permission`` on ``resource`` ask for and ``context`` does not have."""
+    """Condition keys that ``context`` lacks, of the statements on ``permission`` and ``resource``."""
     given = {key.lower() for key in context}
     wanted = {
         key
@@ -50,14 +50,14 @@ def missing_keys(policies: Iterable[str], permission: str, resource: str, contex
 
 
 def trusts(document: str, principals: Iterable[str], permission: str, context: Context, by_name: bool = False) -> bool:
-    """Whether a role's trust policy lets a caller do ``permission`` (``sts:AssumeRole``).
+    """Whether a role's trust policy allows a caller ``permission`` (``sts:AssumeRole``).
 
     Args:
         document: The trust policy, JSON.
         principals: Every name of the caller that a ``Principal`` element may use: ARN, account, service.
         permission: The IAM action.
         context: Condition keys of the request.
-        by_name: Only if a statement names the caller; one for everybody does not count.
+        by_name: Ignore statements for everyone (``*``).
     """
     named = set(principals) if by_name else {*principals, "*"}
     statements = [s for s in _statements(document) if named & set(_principals(s))]
@@ -112,7 +112,7 @@ def _condition(operator: str, key: str, wanted: Sequence[Any], context: Context)
         raise ValueError(f"unknown condition operator {operator!r} in a policy")
     values = [given] if isinstance(given, str) else list(given)
     fits = [any(test(value, str(one)) for one in wanted) != negated for value in values]
-    # Without a quantifier several values are not defined; all must fit where none may, one is enough elsewhere.
+    # AWS does not define several values without a quantifier: here negated operators need all, others one.
     return all(fits) if quantifier == "ForAllValues" or (negated and not quantifier) else any(fits)
 
 

@@ -1,11 +1,9 @@
-"""Prices for the embedded AWS: real ones out of installed packages, or plainly synthetic ones.
+"""Prices for the embedded AWS: real ones from installed packages, or synthetic ones.
 
-Real: `skfolio` carries 20 stocks of the S&P 500 and the index, 1990 to 2022, inside its wheel; `arch` the NASDAQ
-composite (1999 to 2018) and the VIX (2014 to 2019). Nothing is downloaded, shifted or invented: series end where they
-end. skfolio writes a folder into the home only for data sets that it downloads, which these are not.
+Real: the wheel of `skfolio` has 20 stocks of the S&P 500 and the index, 1990 to 2022; that of `arch` the NASDAQ
+composite (1999 to 2018) and the VIX (2014 to 2019). Nothing is downloaded, shifted or extended.
 
-Call this from a process of its own: ArcticDB holds the interpreter lock while it talks to S3, so that an S3 in the
-same process would never answer.
+Call this outside the process that serves S3: ArcticDB holds the interpreter lock while it talks to S3.
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 UNIVERSE, MACRO = "universe", "macro"
-"""Libraries that the predictor reads by default."""
+"""Names of the libraries."""
 
 CLOSE = "close"
 
@@ -29,15 +27,7 @@ _DAILY_VOLATILITY = 0.018
 
 @dataclass(frozen=True)
 class SeedReport:
-    """What seeding did.
-
-    Attributes:
-        written: `library/symbol` of each series that was written.
-        unchanged: The same of each that was there already, bar for bar.
-        symbols: How many series each library now holds.
-        first: First day of the universe.
-        last: Last day of the universe; the day after is the run date these prices are fresh for.
-    """
+    """Written and unchanged series (`library/symbol`), series per library, first and last day of the universe."""
 
     written: list[str] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
@@ -47,14 +37,10 @@ class SeedReport:
 
 
 def load_real_prices(uri: str) -> SeedReport:
-    """Write the bundled real prices into ArcticDB; a second call changes nothing.
+    """Write the bundled real prices to ArcticDB; a second call changes nothing.
 
-    Args:
-        uri: ArcticDB address, of S3 or of LMDB.
-
-    Returns:
-        What was written. Libraries are `universe` (20 symbols) and `macro` (SPX, NASDAQ, VIX), each symbol with one
-        column `close` and a daily index without zone.
+    The libraries are `universe` (20 symbols) and `macro` (SPX, NASDAQ, VIX), each symbol with one column `close` and a
+    daily index without time zone. `uri` is an address of S3 or of LMDB.
     """
     return _write(uri, {UNIVERSE: _stocks(), MACRO: _macro()}, _REAL, UNIVERSE)
 
@@ -70,26 +56,23 @@ def write_synthetic(
     universe: str = UNIVERSE,
     macro: str | None = None,
 ) -> SeedReport:
-    """Write random walks: for tests and benchmarks of size, never for a demonstration of the model.
+    """Write random walks, for tests and benchmarks; the metadata of every symbol is `{"synthetic": True, "seed": …}`.
 
     Args:
         uri: ArcticDB address.
-        symbols: How many series, named by numbers: `SYN00000` and on.
-        days: Bars of each, on week-days.
-        end: Day of the last bar, or the week-day before it.
-        seed: Same seed, same prices.
+        symbols: Number of series, named `SYN00000` and so on.
+        days: Bars of each, on weekdays.
+        end: Day of the last bar; on a weekend the weekday before it.
+        seed: The same seed gives the same prices.
         first: Number of the first series, so that a large universe can be written in batches.
         universe: Library for the stocks.
-        macro: Library for a synthetic `SPX`, None for none.
-
-    Returns:
-        What was written. The metadata of every symbol says `{"synthetic": True, "seed": …}`.
+        macro: Library for a synthetic `SPX`; None for none.
 
     Raises:
-        ValueError: No symbol or no day is asked for.
+        ValueError: `symbols` or `days` is below 1.
     """
     if symbols < 1 or days < 1:
-        raise ValueError(f"{symbols} symbols of {days} days are no universe")
+        raise ValueError(f"symbols and days: expected at least 1, got {symbols} and {days}")
     index = pd.bdate_range(end=pd.Timestamp(end), periods=days, name="date")
     random = np.random.default_rng(seed)
     # A common factor, so that the cross-section has a market in it.
@@ -122,13 +105,12 @@ def _macro() -> dict[str, pd.DataFrame]:
     return {
         "SPX": _frame(index.index, index["SP500"]),
         "NASDAQ": _frame(composite.index, composite["Close"]),
-        # Its holidays are in it as gaps; they are no bars.
+        # It has holidays as gaps.
         "VIX": _frame(volatility.index, volatility["vix"]),
     }
 
 
 def _frame(days: Any, closes: Any) -> pd.DataFrame:
-    """One column `close` by day, without the days that have none."""
     index = pd.DatetimeIndex(days).as_unit("ns").rename("date")
     frame = pd.DataFrame({CLOSE: np.asarray(closes, dtype=np.float64)}, index=index)
     return frame.dropna().sort_index()
@@ -137,7 +119,6 @@ def _frame(days: Any, closes: Any) -> pd.DataFrame:
 def _write(
     uri: str, libraries: Mapping[str, Mapping[str, pd.DataFrame]], metadata: Mapping[str, Any], main: str
 ) -> SeedReport:
-    """Write the series that are not there yet, or differ."""
     import arcticdb
 
     report = SeedReport(
@@ -158,7 +139,6 @@ def _write(
 
 
 def _differing(library: Any, frames: Mapping[str, pd.DataFrame]) -> list[str]:
-    """Symbols that the library lacks, or has with other content."""
     from arcticdb.version_store.library import DataError
 
     there = [symbol for symbol in set(library.list_symbols()).intersection(frames)]
@@ -172,7 +152,7 @@ def _differing(library: Any, frames: Mapping[str, pd.DataFrame]) -> list[str]:
 
 
 def _equal(found: pd.DataFrame, wanted: pd.DataFrame) -> bool:
-    # Not DataFrame.equals: it compares the memory layout too, and ArcticDB's is another one.
+    # Not DataFrame.equals: it compares the memory layout too, and ArcticDB's differs.
     return (
         list(found.columns) == list(wanted.columns)
         and found.index.equals(wanted.index)
@@ -181,7 +161,7 @@ def _equal(found: pd.DataFrame, wanted: pd.DataFrame) -> bool:
 
 
 def _raise_first_error(results: list[Any]) -> None:
-    """Errors of a batch come back as elements, not as exceptions."""
+    """Raise the first error in a batch: ArcticDB returns errors as elements."""
     from arcticdb.version_store.library import DataError
 
     for result in results:

@@ -1,7 +1,7 @@
-"""Service quotas of EC2's virtual CPUs, which moto lacks.
+"""Service quotas of EC2's vCPUs, which moto lacks.
 
-The values are those of a small account. They are told, and held against a launch only where a fault ``quota`` sets
-one: an account that tests share would otherwise run out of them.
+The values are those of a small account. Launches are checked only against a quota that a ``quota`` fault sets, so that
+tests can share an account.
 """
 
 from __future__ import annotations
@@ -27,20 +27,14 @@ class ServiceQuotas:
     """Answers GetServiceQuota, GetAWSDefaultServiceQuota, ListServiceQuotas and ListServices."""
 
     def __init__(self, gateway: Gateway, faults: Faults) -> None:
-        """Register the handlers with ``gateway``; ``faults`` may lower a quota."""
         self._faults = faults
-        for action, handler in (
-            ("GetServiceQuota", self._get),
-            ("GetAWSDefaultServiceQuota", self._get_default),
-            ("ListServiceQuotas", self._list),
-            ("ListServices", self._list_services),
-        ):
-            gateway.handle("servicequotas", action, handler)
+        gateway.handle("servicequotas", "GetServiceQuota", self._get)
+        gateway.handle("servicequotas", "GetAWSDefaultServiceQuota", self._get_default)
+        gateway.handle("servicequotas", "ListServiceQuotas", self._list)
+        gateway.handle("servicequotas", "ListServices", self._list_services)
 
     def _get(self, request: AwsRequest, principal: Principal) -> dict[str, Any]:
-        code = self._known(request)
-        fault = self._faults.take("quota", code=code)
-        return {"Quota": self._describe(code, request.region, fault.parameters["value"] if fault else VALUE)}
+        return {"Quota": self._current(self._known(request), request.region)}
 
     def _get_default(self, request: AwsRequest, principal: Principal) -> dict[str, Any]:
         return {"Quota": self._describe(self._known(request), request.region, VALUE)}
@@ -48,11 +42,11 @@ class ServiceQuotas:
     def _list(self, request: AwsRequest, principal: Principal) -> dict[str, Any]:
         if request.parameters.get("ServiceCode") != "ec2":
             raise AwsError("NoSuchResourceException", "The specified service has no quotas here.", 400)
-        found = []
-        for code in NAMES:
-            fault = self._faults.take("quota", code=code)
-            found.append(self._describe(code, request.region, fault.parameters["value"] if fault else VALUE))
-        return {"Quotas": found}
+        return {"Quotas": [self._current(code, request.region) for code in NAMES]}
+
+    def _current(self, code: str, region: str) -> dict[str, Any]:
+        fault = self._faults.take("quota", code=code)
+        return self._describe(code, region, fault.parameters["value"] if fault else VALUE)
 
     def _list_services(self, request: AwsRequest, principal: Principal) -> dict[str, Any]:
         return {"Services": [{"ServiceCode": "ec2", "ServiceName": "Amazon Elastic Compute Cloud (Amazon EC2)"}]}

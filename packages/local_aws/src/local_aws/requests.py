@@ -1,7 +1,6 @@
-"""What one HTTP request asks of AWS: service, operation, IAM permission, resources.
+"""Parses an HTTP request into its AWS service, operation, IAM permission and resources.
 
-Operations of REST services are found by their URI templates in botocore's own service models, so that no table
-of paths is kept here.
+Operations of REST services are matched by the URI templates of botocore's service models.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ from botocore.parsers import ResponseParserError, RpcV2CBORParser
 
 from local_aws import resources
 
-# Signing name -> the name that IAM, the ledger and people use.
+# Signing name -> the name in IAM and in the ledger.
 SERVICE_NAMES = {"monitoring": "cloudwatch", "email": "ses", "tagging": "tag"}
 REST_SERVICES = {"s3", "scheduler"}
 
-# Operations whose IAM permission is spelt differently (Service Authorization Reference, Amazon S3).
+# Operations whose IAM action has another name (Service Authorization Reference, Amazon S3).
 S3_PERMISSIONS = {
     "HeadObject": "GetObject",
     "HeadBucket": "ListBucket",
@@ -35,11 +34,8 @@ S3_PERMISSIONS = {
     "ListObjectVersions": "ListBucketVersions",
     "ListBuckets": "ListAllMyBuckets",
     "DeleteObjects": "DeleteObject",
-    "CopyObject": "PutObject",
-    "CreateMultipartUpload": "PutObject",
-    "UploadPart": "PutObject",
-    "UploadPartCopy": "PutObject",
-    "CompleteMultipartUpload": "PutObject",
+    **dict.fromkeys(("CopyObject", "UploadPart", "UploadPartCopy"), "PutObject"),
+    **dict.fromkeys(("CreateMultipartUpload", "CompleteMultipartUpload"), "PutObject"),
     "ListParts": "ListMultipartUploadParts",
     "ListMultipartUploads": "ListBucketMultipartUploads",
     "GetBucketEncryption": "GetEncryptionConfiguration",
@@ -55,7 +51,7 @@ CREDENTIAL = re.compile(r"Credential=([^/,\s]+)/(\d{8})/([^/,\s]+)/([^/,\s]+)/aw
 
 @dataclass
 class AwsRequest:
-    """One request, understood as far as its headers and (small) body tell."""
+    """A parsed request; bodies of S3 uploads stay unread."""
 
     method: str
     path: str
@@ -79,26 +75,26 @@ class AwsRequest:
 
     @property
     def dry_run(self) -> bool:
-        """Whether it only asks if it would be allowed (EC2)."""
+        """Whether it is a dry run (EC2)."""
         return str(self.parameters.get("DryRun", "")).lower() == "true"
 
     @property
     def bucket(self) -> str | None:
-        """The S3 bucket of the request, if it has one."""
+        """The S3 bucket of the request; None without one."""
         return (self.path.lstrip("/").split("/", 1)[0] or None) if self.service == "s3" else None
 
     @property
     def resources(self) -> list[str]:
-        """ARNs the operation acts on, ``*`` for one that acts on none; empty where they are not derived here."""
+        """ARNs that the operation acts on, ``*`` if it has no resource types; empty if they are not derived."""
         return resources.of(self)
 
     @property
     def resource(self) -> str:
-        """The resources as one text for the ledger; ``*`` where there are none."""
+        """The resources as one text for the ledger; ``*`` without any."""
         return " ".join(self.resources) or "*"
 
     def request_tags(self) -> dict[str, str]:
-        """Tags that the request would put on what it makes (EC2 ``TagSpecification``, CreateTags)."""
+        """Tags in the request (EC2 ``TagSpecification``, CreateTags)."""
         tags: dict[str, str] = {}
         for name, value in self.parameters.items():
             match = re.match(r"^(?:TagSpecification\.\d+\.)?Tag\.(\d+)\.Key$", name)
@@ -107,31 +103,30 @@ class AwsRequest:
         return tags
 
 
-# The request that this thread answers: moto's back ends are not given every parameter of it.
+# The request that this thread answers: moto does not pass every parameter to its back ends.
 current: ContextVar[AwsRequest | None] = ContextVar("current", default=None)
 
 
 def parameters_now() -> dict[str, Any]:
-    """The parameters of the request being answered; empty where a back end is called without one."""
+    """The parameters of the request being answered; empty outside a request."""
     request = current.get()
     return request.parameters if request else {}
 
 
 def parse(environ: dict[str, Any]) -> AwsRequest:
-    """Understand a WSGI request; the body of everything but an upload to S3 is read and put back.
+    """Parse a WSGI request; its body is read and put back, except that of an S3 upload.
 
-    A request without a recognisable signature comes back with ``access_key_id`` None and service ``s3``, as
-    anonymous S3 requests are the only unsigned ones AWS would consider.
+    A request without a signature gets ``access_key_id`` None and service ``s3``, the only service to which AWS accepts
+    anonymous requests.
     """
     headers = {
         name[5:].replace("_", "-").title(): value
         for name, value in environ.items()
         if name.startswith("HTTP_") and isinstance(value, str)
     }
-    if environ.get("CONTENT_TYPE"):
-        headers["Content-Type"] = environ["CONTENT_TYPE"]
-    if environ.get("CONTENT_LENGTH"):
-        headers["Content-Length"] = environ["CONTENT_LENGTH"]
+    for name in ("Content-Type", "Content-Length"):
+        if value := environ.get(name.upper().replace("-", "_")):
+            headers[name] = value
     query = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
     presigned = "X-Amz-Credential" in query
     credential = CREDENTIAL.search(
@@ -175,7 +170,7 @@ def _body(environ: dict[str, Any]) -> bytes:
 
 
 def _json(body: bytes) -> dict[str, Any]:
-    """The JSON object in a body; empty where there is none (moto will say what is wrong with it)."""
+    """The JSON object in a body; empty for anything else (moto reports the error)."""
     try:
         found = json.loads(body or b"{}")
     except ValueError:
@@ -184,7 +179,7 @@ def _json(body: bytes) -> dict[str, Any]:
 
 
 def _cbor(body: bytes) -> dict[str, Any]:
-    """The CBOR object in a body; empty where there is none that botocore's parser of answers can read."""
+    """The CBOR object in a body; empty if botocore's response parser cannot read it."""
     parser = RpcV2CBORParser()
     try:
         found = parser.parse_data_item(parser.get_peekable_stream_from_bytes(body)) if body else {}
@@ -194,7 +189,6 @@ def _cbor(body: bytes) -> dict[str, Any]:
 
 
 def _keys(body: bytes) -> list[str]:
-    """Object keys named in the body of DeleteObjects."""
     try:
         root = ElementTree.fromstring(body)
     except ElementTree.ParseError:
@@ -227,8 +221,8 @@ class _Operation:
     headers: tuple[str, ...]
 
     def score(self, request: AwsRequest) -> int:
-        """How specifically this operation fits a request of its method; -1 where it does not."""
-        for name, value in self.query:  # first: for most operations this tells, and costs less than the pattern
+        """How specifically this operation matches a request of its method; -1 if it does not."""
+        for name, value in self.query:  # first: this excludes most operations and costs less than the pattern
             if name not in request.query or (value and request.query[name][0] != value):
                 return -1
         if not self.pattern.fullmatch(request.path):
@@ -239,8 +233,6 @@ class _Operation:
 
 
 class _Operations:
-    """The operations of one REST service, by URI template."""
-
     def __init__(self, service: str) -> None:
         model = botocore.session.get_session().get_service_model(service)
         self._by_method: dict[str, list[_Operation]] = {}
@@ -268,7 +260,7 @@ class _Operations:
         best, most = "Unknown", -1
         for operation in self._by_method.get(request.method, ()):
             score = operation.score(request)
-            if score > most:  # of equals the first, as the model lists them
+            if score > most:  # of equal scores the first in the model wins
                 best, most = operation.name, score
         return best
 

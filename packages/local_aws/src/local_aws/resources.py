@@ -1,8 +1,8 @@
-"""The ARNs that IAM holds a request against: what it acts on, as far as the request itself tells.
+"""The ARNs that a request acts on, for IAM.
 
-Source: Service Authorization Reference, the table of actions of each service. Where an action of the table has no
-resource type, its resource is ``*`` and nothing else fits it: a statement that names an ARN does not allow it. What a
-launch takes from its launch template is added by ``local_aws.launch_access``.
+Source: Service Authorization Reference, the table of actions of each service. The resource of an action without
+resource types is ``*``: a statement that names an ARN does not allow it. ``local_aws.launch_access`` adds what a launch
+takes from its launch template.
 """
 
 from __future__ import annotations
@@ -28,56 +28,28 @@ EC2_RESOURCE_TYPES = {
     "ami": "image",
 }
 EC2_ID = re.compile(r"^(i|vol|lt|sir|sg|subnet|eni|ami)-[0-9a-z]+$")
-# What a launch makes; their ids are not known yet.
+# What a launch creates; the ids are not known yet.
 LAUNCHED = ("instance", "volume", "network-interface")
 
-# Of the actions of EC2 that begin with Describe, those that have resource types; the others have none.
-EC2_DESCRIBE_WITH_RESOURCES = frozenset(
-    f"Describe{name}"
-    for name in (
-        "CapacityBlockExtensionHistory",
-        "CapacityBlockExtensionOfferings",
-        "ClientVpnAuthorizationRules",
-        "ClientVpnConnections",
-        "ClientVpnEndpoints",
-        "ClientVpnRoutes",
-        "ClientVpnTargetNetworks",
-        "FleetHistory",
-        "FleetInstances",
-        "FpgaImageAttribute",
-        "ImageAttribute",
-        "InstanceAttribute",
-        "SecurityGroupReferences",
-        "SnapshotAttribute",
-        "SpotFleetInstances",
-        "SpotFleetRequestHistory",
-        "VolumeAttribute",
-        "VpcAttribute",
-        "VpcEndpointAssociations",
-        "VpcEndpointServicePermissions",
-    )
-)
-# Actions of other services that have no resource types.
-WITHOUT_RESOURCE = frozenset(
-    {
-        "cloudwatch:ListMetrics",
-        "cloudwatch:PutMetricData",
-        "iam:ListAccountAliases",
-        "iam:ListUsers",
-        "s3:ListAllMyBuckets",
-        "scheduler:ListSchedules",
-        "servicequotas:GetAWSDefaultServiceQuota",
-        "servicequotas:GetServiceQuota",
-        "ses:ListIdentities",
-        "ssm:DescribeInstanceInformation",
-        "sts:GetCallerIdentity",
-        "tag:GetResources",
-    }
-)
+# The Describe actions of EC2 that have resource types; all others have none.
+EC2_DESCRIBE_WITH_RESOURCES = frozenset(f"Describe{name}" for name in (
+    "CapacityBlockExtensionHistory", "CapacityBlockExtensionOfferings", "ClientVpnAuthorizationRules",
+    "ClientVpnConnections", "ClientVpnEndpoints", "ClientVpnRoutes", "ClientVpnTargetNetworks", "FleetHistory",
+    "FleetInstances", "FpgaImageAttribute", "ImageAttribute", "InstanceAttribute", "SecurityGroupReferences",
+    "SnapshotAttribute", "SpotFleetInstances", "SpotFleetRequestHistory", "VolumeAttribute", "VpcAttribute",
+    "VpcEndpointAssociations", "VpcEndpointServicePermissions",
+))  # fmt: skip
+# Actions of other services without resource types.
+WITHOUT_RESOURCE = frozenset({
+    "cloudwatch:ListMetrics", "cloudwatch:PutMetricData", "iam:ListAccountAliases", "iam:ListUsers",
+    "s3:ListAllMyBuckets", "scheduler:ListSchedules", "servicequotas:GetAWSDefaultServiceQuota",
+    "servicequotas:GetServiceQuota", "ses:ListIdentities", "ssm:DescribeInstanceInformation",
+    "sts:GetCallerIdentity", "tag:GetResources",
+})  # fmt: skip
 
 
 def of(request: AwsRequest) -> list[str]:
-    """ARNs of a request; ``*`` where its action has no resource types, empty where they are not derived here."""
+    """ARNs of a request; ``*`` if its action has no resource types, empty if they are not derived."""
     if has_none(request.permission):
         return [ANY]
     derive = _DERIVE.get(request.service)
@@ -85,7 +57,7 @@ def of(request: AwsRequest) -> list[str]:
 
 
 def has_none(permission: str) -> bool:
-    """Whether an action, such as ``ec2:DescribeInstances``, has no resource types, as far as is known here."""
+    """Whether an action such as ``ec2:DescribeInstances`` is known to have no resource types."""
     service, _, action = permission.partition(":")
     if service == "ec2" and action.startswith("Describe"):
         return action not in EC2_DESCRIBE_WITH_RESOURCES
@@ -93,12 +65,12 @@ def has_none(permission: str) -> bool:
 
 
 def ec2_arn(region: str, kind: str, name: str = ANY) -> str:
-    """The ARN of something of EC2; images belong to no account."""
+    """The ARN of an EC2 resource; images have no account."""
     return f"arn:aws:ec2:{region}:{'' if kind == 'image' else ACCOUNT_ID}:{kind}/{name}"
 
 
 def ec2_arn_of(region: str, identifier: str) -> str | None:
-    """The ARN of an EC2 id such as ``i-…``; None for what is no id of a known kind."""
+    """The ARN of an EC2 id such as ``i-…``; None for other texts."""
     match = EC2_ID.match(identifier)
     return ec2_arn(region, EC2_RESOURCE_TYPES[match[1]], identifier) if match else None
 
@@ -114,7 +86,7 @@ def _s3(request: AwsRequest) -> list[str]:
 
 def _ec2(request: AwsRequest) -> list[str]:
     if request.action == "CreateLaunchTemplate":
-        return [ec2_arn(request.region, "launch-template")]  # what it describes is judged at the launch
+        return [ec2_arn(request.region, "launch-template")]  # its content is checked at launch
     named = [str(value) for name, value in request.parameters.items() if "Id" in name]
     found = [arn for arn in (ec2_arn_of(request.region, each) for each in named) if arn]
     if request.action == "RunInstances":
@@ -151,12 +123,12 @@ def _ssm(request: AwsRequest) -> list[str]:
 
 
 def _owner(document: str) -> str:
-    """The account in the ARN of a document: none for those of AWS."""
+    """The account in the ARN of a document; AWS's own have none."""
     return "" if document.startswith("AWS-") else ACCOUNT_ID
 
 
 def _parameter(prefix: str, name: str) -> str:
-    """The ARN of a parameter; the public ones of AWS belong to no account."""
+    """The ARN of a parameter; AWS's public ones have no account."""
     return f"{prefix}:{'' if name.startswith('/aws/') else ACCOUNT_ID}:parameter/{name.lstrip('/')}"
 
 
@@ -174,7 +146,7 @@ def _scheduler(request: AwsRequest) -> list[str]:
 def _iam(request: AwsRequest) -> list[str]:
     if "PolicySourceArn" in request.parameters:
         return [str(request.parameters["PolicySourceArn"])]
-    # An action on a profile or a role may name both: a role is put into the profile.
+    # Adding a role to a profile names both; the profile is the resource.
     for key, kind in (("InstanceProfileName", "instance-profile"), ("RoleName", "role"), ("UserName", "user")):
         if key in request.parameters:
             return [f"arn:aws:iam::{ACCOUNT_ID}:{kind}/{request.parameters[key]}"]

@@ -1,4 +1,4 @@
-"""EventBridge Scheduler, with what moto lacks: schedules are carried out, as their role.
+"""Extends moto's EventBridge Scheduler: schedules run, as their role.
 
 Sources: EventBridge Scheduler User Guide, "Schedule types" (one-time schedules), "Using universal targets", "Managing
 an execution role"; API reference, ``ActionAfterCompletion``.
@@ -6,6 +6,7 @@ an execution role"; API reference, ``ActionAfterCompletion``.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import re
@@ -23,12 +24,12 @@ from local_aws import ec2
 from local_aws.errors import AwsError
 from local_aws.identity import Principal
 from local_aws.requests import AwsRequest, parameters_now
-from local_aws.services import Service, ServiceCalls, call_of, cannot_take
+from local_aws.services import Service, ServiceCalls, call_of, cannot_assume
 from local_aws.state import ACCOUNT_ID, REGION
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 0.5
+POLL_SECONDS = 0.5
 UNIVERSAL = re.compile(r"^arn:aws:scheduler:::aws-sdk:([a-z0-9]+):([a-zA-Z]+)$")
 ONE_TIME = re.compile(r"^at\((\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\)$")
 RECURRING = re.compile(r"^(?:rate|cron)\(.+\)$")
@@ -37,14 +38,14 @@ Target = Callable[[AwsRequest, Principal], Any]
 
 
 class LocalSchedulerBackend(EventBridgeSchedulerBackend):
-    """Moto's Scheduler, which refuses what could never run."""
+    """Moto's Scheduler; it refuses schedules that could never run."""
 
     __module__ = EventBridgeSchedulerBackend.__module__  # as for LocalEC2Backend
 
     lock = threading.RLock()
 
     def list_schedules(self, *given: Any, **asked: Any) -> Any:  # noqa: D102
-        with self.lock:  # moto's iterates over what the others change
+        with self.lock:  # moto iterates while other threads change the dictionary
             return super().list_schedules(*given, **asked)
 
     def delete_schedule(self, group_name: str | None, name: str) -> None:  # noqa: D102
@@ -57,17 +58,17 @@ class LocalSchedulerBackend(EventBridgeSchedulerBackend):
         with self.lock:
             existing = self.get_schedule_group(asked["group_name"]).schedules.get(asked["name"])
             if existing is not None and token and getattr(existing, "client_token", None) == token:
-                return existing  # asked for again by a client that did not hear the answer
+                return existing  # a retry
             schedule = super().create_schedule(**asked)
             schedule.client_token = token  # type: ignore[attr-defined]
             return schedule
 
     def update_schedule(self, **asked: Any) -> Schedule:  # type: ignore[override]  # noqa: D102 - documented by moto
         self._check(asked)
-        # What an update leaves out becomes its default (API reference, UpdateSchedule).
+        # Omitted fields return to their defaults (API reference, UpdateSchedule).
         schedule = super().update_schedule(**{**asked, "state": asked.get("state") or "ENABLED"})
         schedule.action_after_completion = parameters_now().get("ActionAfterCompletion") or "NONE"
-        schedule.carried_out = None  # type: ignore[attr-defined]
+        schedule.ran_at = None  # type: ignore[attr-defined]
         return schedule
 
     def _check(self, asked: dict[str, Any]) -> None:
@@ -75,21 +76,15 @@ class LocalSchedulerBackend(EventBridgeSchedulerBackend):
         if not RECURRING.match(expression):
             _due(expression, zone)
         role = str((asked["target"] or {}).get("RoleArn", ""))
-        if not service_of(asked["group_name"]).may_take(role):
+        if not service_of(asked["group_name"]).may_assume(role):
             message = "The execution role you provide must allow AWS EventBridge Scheduler to assume the role."
             raise ValidationException(message)
 
 
 class Scheduler:
-    """Carries out the one-time schedules of the account when they are due."""
+    """Runs the one-time schedules of the account when they are due."""
 
     def __init__(self, calls: ServiceCalls, start_automation: Target) -> None:
-        """Prepare; nothing is carried out before ``start``.
-
-        Args:
-            calls: Makes the calls.
-            start_automation: Answers SSM's StartAutomationExecution.
-        """
         scheduler_backends.backend = LocalSchedulerBackend
         self._calls = calls
         self._targets: dict[tuple[str, str], Target] = {
@@ -100,32 +95,32 @@ class Scheduler:
         self._thread = threading.Thread(target=self._watch, name="scheduler", daemon=True)
 
     def start(self) -> None:
-        """Begin to look for schedules that are due."""
+        """Start to poll for due schedules."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Carry nothing out any more."""
+        """Stop polling."""
         self._over.set()
         self._thread.join()
 
     def _watch(self) -> None:
-        while not self._over.wait(LOOK_SECONDS):
+        while not self._over.wait(POLL_SECONDS):
             try:
-                self._carry_out_due()
+                self._run_due()
             except Exception:
-                # The edge of the process: one schedule that cannot be read must not end all others.
-                log.exception("the schedules cannot be looked through")
+                # An invalid schedule must not stop the others.
+                log.exception("cannot process the schedules")
 
-    def _carry_out_due(self) -> None:
+    def _run_due(self) -> None:
         now = datetime.now(UTC)
         for schedule in schedules():
-            if schedule.state == "ENABLED" and not getattr(schedule, "carried_out", None) and _is_due(schedule, now):
-                schedule.carried_out = now  # type: ignore[attr-defined]
-                self._carry_out(schedule)
+            if schedule.state == "ENABLED" and not getattr(schedule, "ran_at", None) and _is_due(schedule, now):
+                schedule.ran_at = now  # type: ignore[attr-defined]
+                self._run(schedule)
                 if schedule.action_after_completion == "DELETE":
                     _remove(schedule)
 
-    def _carry_out(self, schedule: Schedule) -> None:
+    def _run(self, schedule: Schedule) -> None:
         arn, role = str(schedule.target.get("Arn")), str(schedule.target.get("RoleArn"))
         service = service_of(schedule.group_name)
         caller = service.session(role, secrets.token_hex(16))
@@ -134,10 +129,10 @@ class Scheduler:
         request = call_of("scheduler", "InvokeTarget", {})
         try:
             if universal is None or target is None:
-                raise AwsError("UnsupportedTarget", f"the embedded AWS does not carry out {arn}", 400)
+                raise AwsError("UnsupportedTarget", f"the embedded AWS does not support the target {arn}", 400)
             request = _request(universal[1], universal[2], schedule.target.get("Input"))
-            if not service.may_take(role):
-                raise cannot_take(role, service, request)
+            if not service.may_assume(role):
+                raise cannot_assume(role, service, request)
         except AwsError as error:
             log.error("schedule %s: %s", schedule.name, error)
             self._calls.refuse(caller, request, error)
@@ -155,19 +150,19 @@ def schedules() -> list[Schedule]:
 
 
 def service_of(group: str | None) -> Service:
-    """Scheduler, acting for a schedule of a group."""
+    """The service Scheduler, acting for a schedule of a group."""
     arn = f"arn:aws:scheduler:{REGION}:{ACCOUNT_ID}:schedule-group/{group or 'default'}"
     return Service("scheduler.amazonaws.com", "scheduler", arn)
 
 
 def _request(service: str, operation: str, text: str | None) -> AwsRequest:
-    """The call that a universal target is: ``Input`` has the operation's parameters, as JSON."""
+    """The call of a universal target, whose ``Input`` has the operation's parameters as JSON."""
     try:
         asked = json.loads(text or "{}")
     except ValueError as error:
-        raise AwsError("ValidationException", f"the Input of the target is no JSON: {error}", 400) from error
+        raise AwsError("ValidationException", f"Input: expected JSON: {error}", 400) from error
     if not isinstance(asked, dict):
-        raise AwsError("ValidationException", "the Input of the target is no JSON object", 400)
+        raise AwsError("ValidationException", "Input: expected a JSON object", 400)
     if service == "ec2":
         asked = {f"InstanceId.{n}": str(each) for n, each in enumerate(asked.get("InstanceIds") or [], 1)}
     return call_of(service, operation[0].upper() + operation[1:], asked)
@@ -178,18 +173,12 @@ def _terminate_instances(request: AwsRequest, _: Principal) -> None:
 
 
 def _due(expression: str, zone: str | None) -> datetime:
-    """When a one-time schedule is due.
-
-    Raises:
-        ValidationException: It is none, or in no known time zone.
-    """
+    """The time of a one-time schedule; a ValidationException for anything else."""
     match = ONE_TIME.match(expression)
     try:
-        moment = datetime.fromisoformat(match[1]) if match else None
-    except ValueError:
-        moment = None
-    if moment is None:
-        raise ValidationException(f"Invalid Schedule Expression {expression}.")
+        moment = datetime.fromisoformat(match[1] if match else "")
+    except ValueError as error:
+        raise ValidationException(f"Invalid Schedule Expression {expression}.") from error
     try:
         return moment.replace(tzinfo=ZoneInfo(zone or "UTC"))
     except (ZoneInfoNotFoundError, ValueError) as error:
@@ -203,8 +192,5 @@ def _is_due(schedule: Schedule, now: datetime) -> bool:
 
 
 def _remove(schedule: Schedule) -> None:
-    backend = scheduler_backends[ACCOUNT_ID][REGION]
-    try:
-        backend.delete_schedule(schedule.group_name, schedule.name)
-    except ScheduleNotFound:
-        return  # somebody was faster
+    with contextlib.suppress(ScheduleNotFound):  # deleted meanwhile
+        scheduler_backends[ACCOUNT_ID][REGION].delete_schedule(schedule.group_name, schedule.name)

@@ -48,30 +48,22 @@ DEFAULT_BOOT_DELAY_SECONDS = 2.0
 
 
 class LocalAws:
-    """Everything of one embedded AWS, in this process."""
+    """All parts of one embedded AWS, in this process; nothing listens before ``serve``."""
 
     def __init__(
         self, reservation: Reservation, *, boot_delay: float, idle_minutes: float, decisions: bool = False
     ) -> None:
-        """Build the parts; nothing listens yet.
-
-        Args:
-            reservation: Port, keys and state folder.
-            boot_delay: Seconds from an instance's running to its registration with SSM.
-            idle_minutes: Stop after so many minutes without a request; 0 means never.
-            decisions: Also write every decision of the policies to ``decisions.jsonl``.
-        """
         self._reservation = reservation
         self._idle_seconds = idle_minutes * 60
         self._stop = threading.Event()
         self._seeded: str | None = None
         home = reservation.home
-        shutil.rmtree(home / "machines", ignore_errors=True)  # left by a process that was killed
+        shutil.rmtree(home / "machines", ignore_errors=True)  # left over from a killed process
         (home / "machines").mkdir(exist_ok=True)
         self.faults = Faults()
         self._ledger = Ledger(home / "ledger.jsonl")
         if decisions:
-            authorisation.observe(Decisions(home / "decisions.jsonl").write_down)
+            authorisation.observe(Decisions(home / "decisions.jsonl").record)
         self._fleet = fleet.Fleet(
             reservation, self.faults, detect(home / "machines"), boot_delay=boot_delay, on_gone=self._close_sessions
         )
@@ -88,10 +80,10 @@ class LocalAws:
         _patch_prices()
 
     def serve(self) -> None:
-        """Listen until stopped, then end every machine.
+        """Listen until stopped, then kill every machine.
 
         Raises:
-            LocalAwsError: The reserved port is taken.
+            LocalAwsError: The reserved port is in use.
         """
         home = self._reservation.home
         try:
@@ -99,7 +91,7 @@ class LocalAws:
                 "127.0.0.1", self._reservation.port, self._gateway, threaded=True, request_handler=Handler
             )
         except (OSError, SystemExit) as error:
-            raise LocalAwsError(f"port {self._reservation.port} on 127.0.0.1 is taken by another program") from error
+            raise LocalAwsError(f"port {self._reservation.port} on 127.0.0.1 is in use by another program") from error
         self._sessions.server.start()
         self._scheduler.start()
         threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
@@ -130,8 +122,8 @@ class LocalAws:
         try:
             ec2.backend().grant_open_requests()
         except Exception:
-            # The edge of the process: one request that cannot be granted must not end the server.
-            log.exception("the open spot requests cannot be looked through")
+            # One request that cannot be granted must not stop the server.
+            log.exception("cannot process the open spot requests")
 
     def _close_sessions(self, instance_id: str) -> None:
         self._sessions.server.close_instance(instance_id)
@@ -175,7 +167,6 @@ class LocalAws:
         return {"id": fault.id, "kind": fault.kind, "parameters": fault.parameters, "count": fault.count}
 
     def _event(self, kind: str, values: dict[str, Any]) -> dict[str, Any]:
-        """Have a one-off fault happen now."""
         instance = values["instance"]
         if kind == "cut":
             return {"cut": self._sessions.server.cut(instance)}
@@ -186,8 +177,8 @@ class LocalAws:
             self._fleet.recommend_rebalance(instance)
             return {"recommended": instance}
         if values.get("torn"):
-            self._fleet.require_running(instance)
-            # An instance that is gone by then needs no isolation: its sessions have ended with it.
+            self._fleet.running(instance)
+            # If the instance has terminated by then, its sessions have ended and nothing needs isolation.
             self._sessions.server.isolate_in_mid_line(instance, lambda: self._fleet.isolate(instance))
             return {"unreachable": instance}
         self._fleet.isolate(instance)
@@ -201,12 +192,12 @@ class LocalAws:
         return {"console": self._fleet.console(instance)}
 
     def _control_seeded(self, digest: str | None = None) -> dict[str, Any]:
-        """Remember, or tell, which account description this process was seeded with."""
+        """Set, or return, the digest of the account description that this process was seeded with."""
         self._seeded = digest or self._seeded
         return {"digest": self._seeded}
 
     def _control_account(self, **account: Any) -> dict[str, Any]:
-        """Give the control node its policy; the rest of the account is made through the API."""
+        """Set the policy of the control node; everything else of an account is created through the API."""
         identity.iam().put_user_policy(
             self._reservation.control_node.user, "inline", json.dumps(account["control_node_policy"])
         )
@@ -214,15 +205,15 @@ class LocalAws:
 
 
 def run(reservation: Reservation, *, boot_delay: float, idle_minutes: float, decisions: bool = False) -> None:
-    """Be the server of ``reservation`` until stopped.
+    """Serve ``reservation`` until stopped.
 
     Raises:
-        LocalAwsError: Another process already serves this state folder, or the port is taken.
+        LocalAwsError: Another process already serves this state folder, or the port is in use.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     with _only_one(reservation.home / LOCK):
-        (reservation.home / "server.json").unlink(missing_ok=True)  # left by a process that was killed
+        (reservation.home / "server.json").unlink(missing_ok=True)  # left over from a killed process
         LocalAws(reservation, boot_delay=boot_delay, idle_minutes=idle_minutes, decisions=decisions).serve()
 
 
@@ -242,7 +233,7 @@ def _tags_of(resource_id: str) -> dict[str, str]:
 
 
 def _patch_prices() -> None:
-    """Have DescribeSpotPriceHistory answer with the prices of ``market`` (moto knows one constant)."""
+    """Make DescribeSpotPriceHistory answer with the prices of ``market`` (moto's are constant)."""
     from moto.core.responses import ActionResult
     from moto.ec2.responses.spot_instances import SpotInstances
 

@@ -1,4 +1,4 @@
-"""Calls that a service of AWS makes by itself, as a role it was given: judged and written down like all others."""
+"""Calls that an AWS service makes itself with a role it was passed: authorised and logged like all others."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 from moto.core.exceptions import ServiceException
 
 from local_aws import errors
-from local_aws.authorisation import TagLookup, authorise, may_take
+from local_aws.authorisation import TagLookup, authorise, may_assume
 from local_aws.errors import AwsError
 from local_aws.identity import Principal
-from local_aws.ledger import Ledger, is_write
+from local_aws.ledger import Ledger
 from local_aws.requests import AwsRequest
 from local_aws.state import ACCOUNT_ID, REGION
 
@@ -25,94 +25,71 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Service:
-    """A service that takes roles: its name in trust policies and in the ledger, and what it acts for."""
+    """A service that assumes roles: its name in trust policies and in the ledger."""
 
     principal: str
     source: str
     source_arn: str
-    """Value of ``aws:SourceArn`` when it takes a role."""
+    """Value of ``aws:SourceArn`` when it assumes a role."""
 
     def session(self, role_arn: str, name: str) -> Principal:
-        """The session ``name`` of a role, as this service has it."""
+        """The session ``name`` of a role that this service assumed."""
         role = role_arn.rpartition("/")[2]
         return Principal(f"arn:aws:sts::{ACCOUNT_ID}:assumed-role/{role}/{name}", self.source, role=role)
 
-    def may_take(self, role_arn: str) -> bool:
-        """Whether the role is there and trusts this service."""
-        return may_take(role_arn, self.principal, self.source_arn)
+    def may_assume(self, role_arn: str) -> bool:
+        """Whether the role exists and trusts this service."""
+        return may_assume(role_arn, self.principal, self.source_arn)
 
 
 class ServiceCalls:
-    """Makes such calls."""
+    """Makes the calls of services: authorised by the caller's policies and logged in the ledger."""
 
     def __init__(self, ledger: Ledger, tags_of: TagLookup) -> None:
-        """Write calls down in ``ledger``; judge resources by their ``tags_of``."""
         self._ledger = ledger
         self._tags_of = tags_of
 
     def make(self, caller: Principal, request: AwsRequest, work: Callable[[], Result]) -> Result:
-        """Judge ``request`` by the caller's policies, do the work, write it down.
+        """Authorise ``request``, do the work, log it.
 
         Raises:
             AwsError: Denied, or the work failed.
         """
-        return self._written_down(caller, request, work, judged=True)
-
-    def refuse(self, caller: Principal, request: AwsRequest, error: AwsError) -> None:
-        """Write down a call that never came to be."""
-
-        def work() -> None:
-            raise error
-
-        try:
-            self._written_down(caller, request, work, judged=False)
-        except AwsError:
-            return
-
-    def _written_down(
-        self, caller: Principal, request: AwsRequest, work: Callable[[], Result], *, judged: bool
-    ) -> Result:
         started, allowed = time.monotonic(), False
-        status, code = 200, None
+        failure: AwsError | None = None
         try:
-            if judged:
-                authorise(request, caller, self._tags_of)
-                allowed = True
+            authorise(request, caller, self._tags_of)
+            allowed = True
             return work()
         except ServiceException as error:
             failure = AwsError(error.code, error.message)
-            status, code = failure.status, failure.code
             raise failure from error
         except AwsError as error:
-            status, code = error.status, error.code
+            failure = error
             raise
         finally:
-            if code is not None:
-                log.error(
-                    "%s as %s: %s:%s failed: %s", caller.source, caller.arn, request.service, request.action, code
-                )
-            self._ledger.record(
-                principal=caller.arn,
-                source=caller.source,
-                service=request.service,
-                action=request.action,
-                permission=request.permission,
-                resource=request.resource,
-                write=is_write(request.action),
-                allowed=allowed,
-                status=status,
-                error=code,
-                presigned=False,
-                seconds=round(time.monotonic() - started, 6),
-            )
+            self._record(caller, request, started, allowed, failure)
+
+    def refuse(self, caller: Principal, request: AwsRequest, error: AwsError) -> None:
+        """Log a call that could not be made."""
+        self._record(caller, request, time.monotonic(), False, error)
+
+    def _record(
+        self, caller: Principal, request: AwsRequest, started: float, allowed: bool, failure: AwsError | None
+    ) -> None:
+        if failure:
+            call = f"{request.service}:{request.action}"
+            log.error("%s as %s: %s failed: %s", caller.source, caller.arn, call, failure.code)
+        status, code = (failure.status, failure.code) if failure else (200, None)
+        self._ledger.record_request(request, (caller.arn, caller.source), started, allowed, status, code)
 
 
 def call_of(service: str, action: str, parameters: dict[str, Any]) -> AwsRequest:
-    """The request that a service's own call would be; ``parameters`` as they are on the wire."""
+    """The request of a service's own call; ``parameters`` as on the wire."""
     protocol = "ec2" if service == "ec2" else "json"
     return AwsRequest("POST", "/", {}, {}, service, REGION, action, protocol, None, False, parameters)
 
 
-def cannot_take(role_arn: str, service: Service, request: AwsRequest) -> AwsError:
-    """The error of a service that a role does not trust."""
+def cannot_assume(role_arn: str, service: Service, request: AwsRequest) -> AwsError:
+    """The error for a service that a role does not trust."""
     return errors.access_denied(service.principal, "sts:AssumeRole", role_arn, request.protocol)

@@ -1,7 +1,6 @@
-"""Signature Version 4, the server's side.
+"""Verification of Signature Version 4, in headers and in query strings ("presigned").
 
-Source: AWS General Reference, "Signature Version 4 signing process": canonical request, string to sign, signing
-key. Query-string ("presigned") and header authentication are both understood.
+Source: AWS General Reference, "Signature Version 4 signing process": canonical request, string to sign, signing key.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ from local_aws.requests import AwsRequest
 
 
 def given(request: AwsRequest) -> str:
-    """The signature that came with the request; empty where there is none."""
+    """The signature of the request; empty without one."""
     return _parts(request).get("Signature", "")
 
 
 def expected(request: AwsRequest, secret: str) -> str:
-    """The signature (hex) that the holder of ``secret`` would have made for ``request``."""
+    """The signature (hex) of ``request`` under ``secret``."""
     parts = _parts(request)
     _, _, scope = parts.get("Credential", "").partition("/")
     text = "\n".join(
@@ -40,14 +39,14 @@ def expected(request: AwsRequest, secret: str) -> str:
 
 
 def check_clock(request: AwsRequest, now: float | None = None) -> None:
-    """Return if a request was signed about now: within 5 minutes, 15 for S3. A presigned one has its own time.
+    """Return if a request was signed within 5 minutes of ``now`` (S3: 15); a presigned one has its own expiry.
 
     Args:
-        request: What came.
-        now: Seconds since the epoch; the clock's when None.
+        request: The request.
+        now: Seconds since the epoch; None for the current time.
 
     Raises:
-        AwsError: Too early or too late, in the service's own code.
+        AwsError: Too early or too late, with the service's own code.
     """
     if request.presigned:
         return
@@ -71,10 +70,10 @@ def check_clock(request: AwsRequest, now: float | None = None) -> None:
 
 
 def expires(request: AwsRequest) -> datetime:
-    """When a presigned request ends.
+    """When a presigned request expires.
 
     Raises:
-        AwsError: It does not say, or says nonsense.
+        AwsError: Date or expiry is missing or invalid.
     """
     parts = _parts(request)
     try:
@@ -86,7 +85,7 @@ def expires(request: AwsRequest) -> datetime:
 
 
 def canonical_request(request: AwsRequest, signed_headers: str) -> str:
-    """The canonical request as one text."""
+    """The canonical request, as a text."""
     raw_path, _, raw_query = (request.raw_uri or request.path).partition("?")
     path = _encode(raw_path, "/-_.~")
     if request.service != "s3":
@@ -113,7 +112,7 @@ def canonical_request(request: AwsRequest, signed_headers: str) -> str:
 
 def _payload(request: AwsRequest) -> str:
     if request.body_digest is not None:
-        return request.body_digest  # of what was received, whatever a header says
+        return request.body_digest  # of the received body, not what a header claims
     if request.presigned:
         return request.query.get("X-Amz-Content-Sha256", ["UNSIGNED-PAYLOAD"])[0]
     return request.headers.get("X-Amz-Content-Sha256", "")

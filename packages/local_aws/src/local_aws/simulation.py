@@ -1,8 +1,8 @@
 """IAM's policy simulator, which moto lacks: SimulatePrincipalPolicy and SimulateCustomPolicy.
 
-The decisions come from the evaluation that every request is judged by (``policy``), so that what a simulation says and
-what happens are the same. IAM API reference, "SimulatePrincipalPolicy" and "EvaluationResult": one result for each
-action with the most restrictive decision, and in it one for each resource.
+It evaluates as the gateway does (``policy``), so a simulation predicts what happens. IAM API reference,
+"SimulatePrincipalPolicy" and "EvaluationResult": one result for each action, with the most restrictive decision and one
+decision for each resource.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LONGEST_PAGE = 100
 
 
 def install() -> None:
-    """Have moto answer the two operations."""
+    """Add the two operations to moto."""
     IamResponse.simulate_principal_policy = _simulate_principal_policy  # type: ignore[attr-defined]
     IamResponse.simulate_custom_policy = _simulate_custom_policy  # type: ignore[attr-defined]
 
@@ -78,7 +78,6 @@ def _simulate_custom_policy(self: Any) -> ActionResult:
 
 
 def _value(values: list[str]) -> policy.Value:
-    """One value of a context key as it is, several as a list."""
     return values[0] if len(values) == 1 else values
 
 

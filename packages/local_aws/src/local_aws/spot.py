@@ -1,4 +1,4 @@
-"""Spot requests: who asked for a spot instance, and what became of it.
+"""Spot requests and their states.
 
 Source: EC2 User Guide, "Spot request status" for the states and status codes.
 """
@@ -23,7 +23,7 @@ from local_aws.requests import parameters_now
 
 log = logging.getLogger(__name__)
 
-# What moto wants to know of every request.
+# Arguments that moto requires.
 _LEFT_OPEN: dict[str, Any] = dict.fromkeys(
     ("valid_from", "valid_until", "launch_group", "availability_zone_group", "user_data", "kernel_id", "ramdisk_id")
 )
@@ -36,16 +36,9 @@ MESSAGES = {
 
 
 class LocalSpotRequest(SpotInstanceRequest):
-    """A spot request, with its real times; open until it has an instance."""
+    """A spot request with real times; open until an instance fulfils it."""
 
     def __init__(self, backend: EC2Backend, instance: Instance | None, **asked: Any) -> None:
-        """Register a request.
-
-        Args:
-            backend: Moto's EC2 back end.
-            instance: The instance that fulfils it, where there is one already.
-            asked: What moto's request takes.
-        """
         self._instance = instance
         self._created = self._updated = datetime.now(UTC)
         super().__init__(
@@ -63,14 +56,7 @@ class LocalSpotRequest(SpotInstanceRequest):
     def of_launch(
         cls, backend: EC2Backend, instance: Instance, options: dict[str, Any], tags: dict[str, str]
     ) -> LocalSpotRequest:
-        """The request that RunInstances makes for ``instance``.
-
-        Args:
-            backend: Moto's EC2 back end.
-            instance: The instance launched.
-            options: ``SpotOptions`` of the launch.
-            tags: Tags of resource type ``spot-instances-request``.
-        """
+        """The request that RunInstances creates for ``instance``, from ``SpotOptions`` and the request's own tags."""
         return cls(
             backend,
             instance,
@@ -87,7 +73,7 @@ class LocalSpotRequest(SpotInstanceRequest):
         )
 
     def launch_instance(self) -> Instance:
-        """Return the instance that is there; called by moto, which cannot leave a request open."""
+        """Return the existing instance; moto calls this because it cannot leave a request open."""
         return self._instance  # type: ignore[return-value]
 
     @property
@@ -106,7 +92,7 @@ class LocalSpotRequest(SpotInstanceRequest):
         return {"Code": self._status_code, "Message": self.status_message, "UpdateTime": _iso(self._updated)}
 
     def get_filter_value(self, filter_name: str, method_name: str | None = None) -> Any:
-        """See moto; an open request has no instance id, which is no error."""
+        """See moto; an open request has no instance id."""
         if filter_name == "status-code":
             return self._status_code
         if filter_name == "instance-id":
@@ -114,35 +100,30 @@ class LocalSpotRequest(SpotInstanceRequest):
         return super().get_filter_value(filter_name, method_name)
 
     def bids_enough(self, zone: str) -> bool:
-        """Whether its price, if it names one, is the market's or more."""
+        """Whether its maximum price, if any, covers the spot price."""
         instance_type = str(self.launch_specification.instance_type)
         return not self.price or float(self.price) >= spot_price(instance_type, zone)
 
     def fulfil(self, instance: Instance) -> None:
-        """Give the request its instance."""
+        """Fulfil the request with ``instance``."""
         self.instance = instance
         self.state = "active"
         self.mark("fulfilled")
 
     def mark(self, code: str) -> None:
-        """Give the request another status code, such as ``marked-for-termination``."""
+        """Set a status code such as ``marked-for-termination``."""
         if code != self._status_code:
             self._updated = datetime.now(UTC)
         self._status_code, self.status_message = code, MESSAGES.get(code, "")
 
-    def close(self, code: str) -> None:
-        """End the request with a status code such as ``instance-terminated-by-user``."""
-        self.state = "closed"
-        self.mark(code)
-
     def cancel(self) -> None:
-        """Cancel the request; its instance, if there is one, goes on running."""
+        """Cancel the request; its instance, if any, keeps running."""
         self.mark("request-canceled-and-instance-running" if self.state == "active" else "canceled-before-fulfillment")
         self.state = "cancelled"
 
 
 class SpotBackend(EC2Backend):
-    """The spot requests of moto's EC2; they are open until they are fulfilled."""
+    """Moto's EC2 back end with spot requests that stay open until they are fulfilled."""
 
     faults: Faults
     lock = threading.RLock()
@@ -160,7 +141,7 @@ class SpotBackend(EC2Backend):
         return None
 
     def request_spot_instances(self, **asked: Any) -> list[SpotInstanceRequest]:  # type: ignore[override]  # noqa: D102
-        self.describe_images(ami_ids=[asked["image_id"]])  # says so if it is not there
+        self.describe_images(ami_ids=[asked["image_id"]])  # raises if it does not exist
         count, made = asked.pop("count"), []
         specification = {
             name.removeprefix("LaunchSpecification."): value
@@ -185,13 +166,13 @@ class SpotBackend(EC2Backend):
         return list(made)
 
     def grant_open_requests(self) -> None:
-        """Launch what open spot requests ask for, where nothing is in the way any more."""
+        """Launch the instances of open spot requests that can be fulfilled now."""
         with self.lock:
             for request in list(self.spot_instance_requests.values()):
                 if isinstance(request, LocalSpotRequest) and request.state == "open":
                     self._try_to_grant(request)
 
-    def describe_spot_instance_requests(  # noqa: D102 - documented by moto
+    def describe_spot_instance_requests(  # noqa: D102
         self, filters: Any = None, spot_instance_ids: list[str] | None = None
     ) -> list[SpotInstanceRequest]:
         for identifier in spot_instance_ids or []:
@@ -214,12 +195,7 @@ class SpotBackend(EC2Backend):
         return request
 
     def _lacks(self, request: LocalSpotRequest, lacking: Callable[..., object]) -> bool:
-        """Whether capacity or price keep a request open; its status then says which.
-
-        Args:
-            request: The request.
-            lacking: ``Faults.take``, or ``Faults.pending``, which uses nothing up.
-        """
+        """Set the status of a request that price or capacity keep open; ``lacking`` is a method of ``Faults``."""
         wanted = request.launch_specification
         zone = self._zone(wanted.subnet_id, wanted.availability_zone)
         if not request.bids_enough(zone):
@@ -238,10 +214,10 @@ class SpotBackend(EC2Backend):
         except EC2ClientError as error:
             log.warning("spot request %s cannot be granted: %s", request.id, error)
             if error.code.startswith("Invalid"):
-                request.close("bad-parameters")
+                request.state = "closed"
+                request.mark("bad-parameters")
 
     def _grant(self, request: LocalSpotRequest) -> None:
-        """Launch the instance of a request; its tags are the request's own, not the instance's."""
         wanted = request.launch_specification
         self.run_instances(
             str(wanted.image_id),
@@ -262,7 +238,6 @@ class SpotBackend(EC2Backend):
         )
 
     def _zone(self, subnet: str | None, zone: str | None) -> str:
-        """The availability zone of a launch."""
         return str(self.get_subnet(subnet).availability_zone) if subnet else zone or f"{self.region_name}a"
 
 

@@ -1,4 +1,4 @@
-"""The part of Systems Manager that moto lacks: sessions and the list of managed instances."""
+"""Systems Manager operations that moto lacks: sessions and the list of managed instances."""
 
 from __future__ import annotations
 
@@ -10,16 +10,13 @@ from local_aws.fleet import Fleet
 from local_aws.gateway import Gateway
 from local_aws.identity import Principal
 from local_aws.requests import AwsRequest
-from local_aws.sessions import SessionServer, UnknownSession, UnsupportedDocument
-
-SHELL_DOCUMENT = "SSM-SessionManagerRunShell"
+from local_aws.sessions.server import SHELL_DOCUMENT, SessionServer, UnknownSession, UnsupportedDocument
 
 
 class SessionShell:
     """An interactive shell on a machine, as the session agent starts it."""
 
     def __init__(self, fleet: Fleet, instance_id: str, terminal: int) -> None:
-        """Start ``sh`` as ssm-user on the pty slave ``terminal`` of this process."""
         self._process = fleet.machine(instance_id).spawn(
             ["sh"],
             user="ssm-user",
@@ -32,11 +29,11 @@ class SessionShell:
         )
 
     def wait(self, timeout: float | None = None) -> int | None:
-        """Exit code of the shell, or None when ``timeout`` seconds have passed first."""
+        """Exit code of the shell; None after ``timeout`` seconds."""
         return self._process.wait(timeout)
 
     def kill(self) -> None:
-        """Kill the shell and what runs in its session."""
+        """Kill the shell and every process in its session."""
         self._process.kill()
 
 
@@ -44,17 +41,13 @@ class SessionManager:
     """Answers StartSession, ResumeSession, TerminateSession, DescribeSessions, DescribeInstanceInformation."""
 
     def __init__(self, gateway: Gateway, fleet: Fleet) -> None:
-        """Register the handlers with ``gateway``."""
         self._fleet = fleet
         self.server = SessionServer(lambda instance_id, terminal: SessionShell(fleet, instance_id, terminal))
-        for action, handler in (
-            ("StartSession", self._start),
-            ("ResumeSession", self._resume),
-            ("TerminateSession", self._terminate),
-            ("DescribeSessions", self._describe_sessions),
-            ("DescribeInstanceInformation", self._describe_instances),
-        ):
-            gateway.handle("ssm", action, handler)
+        gateway.handle("ssm", "StartSession", self._start)
+        gateway.handle("ssm", "ResumeSession", self._resume)
+        gateway.handle("ssm", "TerminateSession", self._terminate)
+        gateway.handle("ssm", "DescribeSessions", self._describe_sessions)
+        gateway.handle("ssm", "DescribeInstanceInformation", self._describe_instances)
 
     def _start(self, request: AwsRequest, principal: Principal) -> dict[str, Any]:
         target = str(request.parameters.get("Target", ""))

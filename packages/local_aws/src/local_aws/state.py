@@ -1,7 +1,7 @@
-"""Where one embedded AWS keeps its state, and the facts both ends need before it runs.
+"""The state folder of an embedded AWS, and its reservation: the port and keys that both ends share.
 
-The port and the keys are *reserved* before the process starts: a client (the inventory plugin) can hand out
-the endpoint first and have the process started later, once the user's input is known to be good.
+They are *reserved* before the process starts, so that a client can hand out the endpoint first and start the process
+later, once the user's input has been checked.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 class LocalAwsError(Exception):
-    """Something a user can act on; its text is one line."""
+    """An error that a user can act on; its text is one line."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class AccessKey:
 
 @dataclass(frozen=True)
 class Reservation:
-    """What a client needs in order to talk to the embedded AWS, running or not."""
+    """What a client needs to talk to the embedded AWS, running or not."""
 
     home: Path
     port: int
@@ -56,10 +56,10 @@ class Reservation:
         return f"http://127.0.0.1:{self.port}"
 
     def client_environment(self, key: AccessKey | None = None) -> dict[str, str]:
-        """Environment that points an AWS SDK here, and nowhere else.
+        """Environment that points an AWS SDK here and only here.
 
-        The configuration files and the metadata service are switched off, so that a mistake can never reach a
-        real account with the user's own credentials.
+        It disables configuration files and the metadata service, so that a mistake cannot reach a real account with
+        the user's own credentials.
         """
         key = key or self.control_node
         return {
@@ -75,15 +75,12 @@ class Reservation:
 
 
 def default_home() -> Path:
-    """The state folder: ``$LOCAL_AWS_HOME``, else ``.local_aws`` in the current folder."""
+    """``$LOCAL_AWS_HOME``, else ``.local_aws`` in the current folder."""
     return Path(os.environ.get(HOME_VARIABLE) or DEFAULT_HOME).absolute()
 
 
 def reserve(home: Path | None = None) -> Reservation:
-    """Return the reservation of ``home``, making port and keys on first use.
-
-    Args:
-        home: State folder; made if it is not there.
+    """Return the reservation of ``home``; the first call creates the folder, the port and the keys.
 
     Raises:
         LocalAwsError: The folder cannot be written, or its file is damaged.
@@ -99,14 +96,14 @@ def reserve(home: Path | None = None) -> Reservation:
             write_private(path, json.dumps({**asdict(reservation), "home": None}, indent=2))
             return reservation
     except OSError as error:
-        raise LocalAwsError(f"cannot keep the state of the embedded AWS in {home}: {error.strerror}") from error
+        raise LocalAwsError(f"cannot write the state of the embedded AWS to {home}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise LocalAwsError(f"{path} is damaged ({error}); remove {home} and start again") from error
 
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive advisory lock on ``path`` (made if need be)."""
+    """Hold an exclusive advisory lock on ``path``, created if missing."""
     with path.open("a") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
@@ -122,12 +119,12 @@ def write_private(path: Path, text: str) -> None:
 
 
 def free_port() -> int:
-    """Return a TCP port on loopback that nobody listens on now.
+    """Return a TCP port on loopback that is free now.
 
-    It is, where it can be, none of those that the kernel hands out by itself: such a one may be somebody's before it is
-    listened on, who asked for any port.
+    It avoids the kernel's ephemeral range where possible: the kernel could hand such a port to another process before
+    the server listens on it.
     """
-    for port in _ports_of_nobody():
+    for port in _ports_outside_ephemeral_range():
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
@@ -137,8 +134,8 @@ def free_port() -> int:
         return any_port
 
 
-def _ports_of_nobody(tries: int = 100) -> list[int]:
-    """Ports, at random, that the kernel gives to nobody by itself; none where it gives nearly all."""
+def _ports_outside_ephemeral_range(tries: int = 100) -> list[int]:
+    """Random ports; empty where the ephemeral range is unknown or covers nearly all of them."""
     try:
         first, last = map(int, PORT_RANGE.read_text().split())
     except (OSError, ValueError):

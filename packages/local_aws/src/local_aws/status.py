@@ -1,4 +1,4 @@
-"""What there is in the account, as ``status --json`` shows it."""
+"""The resources of the account, as ``status --json`` shows them."""
 
 from __future__ import annotations
 
@@ -17,25 +17,19 @@ def account_summary() -> dict[str, list[dict[str, Any]]]:
     return {
         "instances": [_instance(instance) for instance in backend.all_instances()],
         "volumes": [
-            {"id": volume.id, "state": volume.status, "size": volume.size, "tags": _tags(volume)}
-            for volume in list(backend.volumes.values())
+            {"id": each.id, "state": each.status, "size": each.size, "tags": _tags(each)}
+            for each in list(backend.volumes.values())
         ],
         "spot_requests": [
-            {
-                "id": request.id,
-                "state": request.state,
-                "status": request.status["Code"],
-                "instance": request.instance_id,
-                "tags": _tags(request),
-            }
-            for request in list(backend.spot_instance_requests.values())
+            {"id": each.id, "state": each.state, "status": each.status["Code"], "instance": each.instance_id}
+            | {"tags": _tags(each)}
+            for each in list(backend.spot_instance_requests.values())
         ],
         "launch_templates": [
-            {"name": template.name, "tags": _tags(template)} for template in list(backend.launch_templates.values())
+            {"name": each.name, "tags": _tags(each)} for each in list(backend.launch_templates.values())
         ],
         "schedules": [
-            {"name": schedule.name, "expression": schedule.schedule_expression, "state": schedule.state}
-            for schedule in schedules()
+            {"name": each.name, "expression": each.schedule_expression, "state": each.state} for each in schedules()
         ],
     }
 
@@ -59,7 +53,7 @@ def _tags(resource: Any) -> dict[str, str]:
 
 
 def _iso(moment: datetime | None) -> str | None:
-    """A time of this process (aware) or of moto (UTC, naive), to the millisecond."""
+    """ISO 8601 in UTC, to the millisecond, from an aware time or from moto's naive one."""
     if moment is None:
         return None
     return moment.replace(tzinfo=UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

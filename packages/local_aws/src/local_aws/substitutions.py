@@ -1,9 +1,9 @@
-"""Filling the policies of `files/iam` in: `${name}` in their texts, one value or a list of them.
+"""Fills in policy templates: `${name}` in their texts, with a value or a list of values.
 
     python -m local_aws.substitutions name=value … <policy.json >filled.json
 
-A text in a list that names a list becomes as many texts as that has entries, so that a policy's list of resources grows
-with the list of prefixes. IAM's own variables (`${aws:username}`) stay as they are, and so do names without a value.
+In a list, a text that names a list becomes one text for each of its entries: a policy's list of resources grows with
+the list of prefixes. IAM's own variables (`${aws:username}`) and names without a value stay as they are.
 """
 
 from __future__ import annotations
@@ -16,12 +16,7 @@ from typing import Any
 
 
 def fill(document: Any, values: Mapping[str, Any]) -> Any:
-    """The document with its texts filled in.
-
-    Args:
-        document: What JSON gives.
-        values: Texts, or lists of texts.
-    """
+    """A parsed JSON document with its texts filled in from ``values``, each a text or a list of texts."""
     if isinstance(document, dict):
         return {name: fill(entry, values) for name, entry in document.items()}
     if isinstance(document, list):
@@ -30,7 +25,7 @@ def fill(document: Any, values: Mapping[str, Any]) -> Any:
 
 
 def _all(entry: Any, values: Mapping[str, Any]) -> list[Any]:
-    """What becomes of one entry of a list: itself, or one text for each entry of the list that it names."""
+    """The expansion of an entry of a list: one text for each entry of the list that it names, else itself."""
     if not isinstance(entry, str):
         return [fill(entry, values)]
     named = next((name for name in string.Template(entry).get_identifiers() if isinstance(values.get(name), list)), "")
@@ -42,14 +37,7 @@ def _text(text: str, values: Mapping[str, Any]) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Fill standard input in and print it; the value of a name that ends with `_prefixes` is a list, with commas.
-
-    Args:
-        arguments: `name=value`, each.
-
-    Returns:
-        The exit code.
-    """
+    """Fill in standard input from ``name=value`` arguments; names ending in `_prefixes` have comma-separated lists."""
     given = dict(argument.split("=", 1) for argument in arguments)
     values = {name: text.split(",") if name.endswith("_prefixes") else text for name, text in given.items()}
     print(json.dumps(fill(json.load(sys.stdin), values), indent=2))

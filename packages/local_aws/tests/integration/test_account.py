@@ -79,7 +79,7 @@ def test_seeding_creates_the_account_once(server: Any, described: Path) -> None:
     assert ssm.get_parameter(Name="/seeded/number")["Parameter"]["Value"] == "7"
 
     before = len(server.ledger())
-    assert server.out("seed", str(described)) == "the account is there already\n"
+    assert server.out("seed", str(described)) == "the account exists already\n"
     assert len(server.ledger()) == before
 
     # A description that changed is made again, and what is there is left as it is.
@@ -135,19 +135,19 @@ def test_control_node_is_limited_to_its_policy(server: Any, described: Path) -> 
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "describes no account"),
-        ("- a list", "describes no account"),
+        ("", "expected a mapping with some of"),
+        ("- a list", "expected a mapping with some of"),
         ("buckets: {a: [", "cannot read the account description"),
-        ("bukets: {}", "unknown key 'bukets'"),
-        ("roles: [a, b]", "roles must be a mapping, not ['a', 'b']"),
-        ("buckets: {a: yes}", "buckets.a must be a mapping, not True"),
-        ("topics: one", "topics must be a list, not 'one'"),
-        ("prices: {prefix: arcticdb}", "prices must name their bucket"),
-        ("control_node_policy: nowhere.json", "names a policy file that is not there"),
-        ("roles: {a: {policies: [nowhere.json]}}", "names a policy file that is not there"),
-        ("control_node_policy: broken.json", "broken.json is no JSON"),
-        ("roles: {seed-bad: {managed_policies: ['arn:aws:iam::aws:policy/None']}}", "cannot make the account"),
-        ("buckets: {No_Such_Name!: {}}", "cannot make the account"),
+        ("bukets: {}", "got 'bukets'"),
+        ("roles: [a, b]", "roles: expected a mapping, got ['a', 'b']"),
+        ("buckets: {a: yes}", "buckets.a: expected a mapping, got True"),
+        ("topics: one", "topics: expected a list, got 'one'"),
+        ("prices: {prefix: arcticdb}", "prices.bucket: expected the name of a bucket"),
+        ("control_node_policy: nowhere.json", "names a missing policy file"),
+        ("roles: {a: {policies: [nowhere.json]}}", "names a missing policy file"),
+        ("control_node_policy: broken.json", "broken.json: expected JSON"),
+        ("roles: {seed-bad: {managed_policies: ['arn:aws:iam::aws:policy/None']}}", "cannot create the account"),
+        ("buckets: {No_Such_Name!: {}}", "cannot create the account"),
     ],
 )
 def test_invalid_description_is_a_one_line_error(server: Any, tmp_path: Path, text: str, says: str) -> None:

@@ -107,14 +107,14 @@ def test_unknown_option_or_command_ends_with_2(server: Any, arguments: list[str]
 def test_commands_report_stopped_server_in_one_line(new_server: NewServer, arguments: list[str]) -> None:
     done = new_server().cli(*arguments)
     assert (done.returncode, done.stdout) == (1, "")
-    says = "local_aws: the embedded AWS does not run; start it with: python -m local_aws start\n"
+    says = "local_aws: the embedded AWS is not running; start it with: python -m local_aws start\n"
     assert done.stderr == says
 
 
 def test_stop_without_a_server_does_nothing(new_server: NewServer) -> None:
     made = new_server()
     done = made.cli("stop")
-    assert (done.returncode, done.stdout) == (0, "the embedded AWS does not run\n")
+    assert (done.returncode, done.stdout) == (0, "the embedded AWS is not running\n")
     assert not made.home.exists()
 
 
@@ -133,7 +133,7 @@ def test_unwritable_state_folder_is_a_one_line_error(new_server: NewServer) -> N
     made.home.write_text("a file")
     done = made.cli("start")
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
-    assert "cannot keep the state of the embedded AWS in" in done.stderr
+    assert "cannot write the state of the embedded AWS to" in done.stderr
     made.home.unlink()
 
 
@@ -144,7 +144,7 @@ def test_taken_port_is_a_one_line_error(new_server: NewServer) -> None:
         other.listen()
         done = made.cli("start")
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
-    assert f"port {made.reservation.port} on 127.0.0.1 is taken by another program" in done.stderr
+    assert f"port {made.reservation.port} on 127.0.0.1 is in use by another program" in done.stderr
     assert made.pid() is None
 
 
@@ -152,7 +152,7 @@ def test_stale_process_id_is_not_the_server(new_server: NewServer) -> None:
     made = new_server()
     made.home.mkdir()
     (made.home / "server.json").write_text(json.dumps({"pid": os.getpid()}))
-    assert made.cli("stop").stdout == "the embedded AWS does not run\n"
+    assert made.cli("stop").stdout == "the embedded AWS is not running\n"
     (made.home / "server.json").unlink()
 
 
@@ -184,7 +184,7 @@ def test_killed_server_leaves_no_machine(
     assert [path.name for path in (made.home / "machines").iterdir()] == []
     assert len(made.ledger()) >= before
     made.out("stop")
-    assert made.cli("stop").stdout == "the embedded AWS does not run\n"
+    assert made.cli("stop").stdout == "the embedded AWS is not running\n"
 
 
 def test_concurrent_starts_share_one_server(

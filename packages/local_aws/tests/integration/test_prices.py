@@ -133,5 +133,5 @@ def test_synthetic_universe_grows_in_independent_batches(uri: str) -> None:
 
 @pytest.mark.parametrize("wanted", [{"symbols": 0, "days": 5}, {"symbols": 5, "days": 0}])
 def test_empty_synthetic_universe_is_an_error(uri: str, wanted: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="are no universe"):
+    with pytest.raises(ValueError, match="expected at least 1"):
         write_synthetic(uri, **wanted, end=date(2022, 12, 28), seed=1)

@@ -39,6 +39,6 @@ def test_free_port_skips_ports_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        monkeypatch.setattr(state, "_ports_of_nobody", lambda: [taken.getsockname()[1], free])
+        monkeypatch.setattr(state, "_ports_outside_ephemeral_range", lambda: [taken.getsockname()[1], free])
 
         assert state.free_port() == free

@@ -1,8 +1,8 @@
-"""Machines: what an EC2 instance in state running is here (Linux).
+"""The machines behind running EC2 instances (Linux only).
 
-``detect`` finds how well a machine can be set apart, ``Machine`` is one of them, ``MetadataServer`` its IMDS. What
-runs *inside* (``monitor``, ``init`` and the shims) is started from a copy in the machine's folder and never imports
-this file. A machine keeps honest work apart; it is no jail for hostile code: its kernel and its network are the host's.
+``detect`` finds the best isolation, ``Machine`` is a machine, ``MetadataServer`` its IMDS. The code *inside*
+(``monitor``, ``init`` and the shims) runs from a copy in the machine's folder and never imports this file. A machine is
+not a security boundary: its kernel and network are the host's.
 """
 
 from __future__ import annotations

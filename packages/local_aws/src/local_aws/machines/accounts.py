@@ -1,13 +1,13 @@
-"""Who runs a command inside a machine: users, their environment, and starting a process as one of them.
+"""The users of a machine, their environment, and starting a process as one of them.
 
-What each level of isolation can hold apart:
+How each level of isolation separates them:
 
 - ``overlay``: real user ids; ``ssm-user`` may write what any unprivileged user may.
-- ``user-namespace``: the kernel knows one user. A session of ``ssm-user`` gets a user and mount namespace of its own in
-  which its id is not 0, it has no capability, and all but its home and the temporary folders is read-only: a missing
-  ``become`` fails here too. It may still signal root's processes, and nobody but these two users exists.
-- ``process-group``: one user, nothing to hold apart. ``sudo`` and ``shutdown`` go by the name a session was started
-  under, which catches a mistake and no intent.
+- ``user-namespace``: the kernel knows one user. A session of ``ssm-user`` gets its own user and mount namespace in
+  which its id is not 0, it has no capabilities, and everything but its home and the temporary folders is read-only, so
+  that a missing ``become`` fails. It may still signal root's processes. Only these two users exist.
+- ``process-group``: one user, no separation. ``sudo`` and ``shutdown`` trust the user name of the session, which
+  prevents mistakes only.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from local_aws.machines.image import Image
 from local_aws.machines.spec import SESSION_USER, Boot, Isolation
 
 USER_MARK = "LOCAL_AWS_MACHINE_USER"
-# Where there is no namespace, the host's own shutdown called by its full path must find nobody to ask: not logind over
-# D-Bus, nor systemd over its private socket (systemctl(1): SYSTEMCTL_FORCE_BUS).
+# Without a namespace, the host's own shutdown must reach neither logind over D-Bus nor systemd over its private socket
+# (systemctl(1): SYSTEMCTL_FORCE_BUS).
 _NO_HOST_BUS = {"DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/nonexistent", "SYSTEMCTL_FORCE_BUS": "1"}
 _WRITABLE_IN_SESSION = ("/dev", "/proc", "/tmp", "/var/tmp")
 
 
 class UnknownUser(LookupError):
-    """Nobody of that name can run a command in this machine; the text is one line."""
+    """The user does not exist in this machine; the text is one line."""
 
 
 @dataclass(frozen=True)
 class Account:
-    """A user as the kernel and the shell see one. ``switch`` tells whether starting as it means changing ids."""
+    """A user for the kernel and the shell; ``switch`` is whether to change ids when starting as it."""
 
     name: str
     uid: int
@@ -54,15 +54,14 @@ class Accounts:
     """The users of one machine."""
 
     def __init__(self, boot: Boot, image: Image) -> None:
-        """Hold the machine's facts; nothing is read yet."""
         self._boot = boot
         self._image = image
 
     def find(self, name: str) -> Account:
-        """Look a user up by name, or by ``#uid`` as sudo(8) allows.
+        """Find a user by name, or by ``#uid`` as in sudo(8).
 
         Raises:
-            UnknownUser: There is none, or this machine cannot become that user.
+            UnknownUser: It does not exist, or this machine cannot become it.
         """
         image = self._image
         if self._boot.isolation == Isolation.OVERLAY:
@@ -79,10 +78,10 @@ class Accounts:
             switch = self._boot.isolation == Isolation.USER_NAMESPACE
             return Account(SESSION_USER, uid, uid, image.session_home, "/bin/sh", switch)
         level = self._boot.isolation
-        raise UnknownUser(f"cannot become {name}: with isolation {level} there is root and {SESSION_USER}")
+        raise UnknownUser(f"user: expected root or {SESSION_USER} (isolation {level}), got {name}")
 
     def environment(self, account: Account) -> dict[str, str]:
-        """What a fresh session of ``account`` has, and nothing of anyone else's."""
+        """The environment of a new session of ``account``."""
         values = {
             "PATH": self._image.path,
             "HOME": account.home,
@@ -97,7 +96,7 @@ class Accounts:
         return values | self._boot.environment
 
     def peer(self, connection: socket.socket) -> str | None:
-        """Name of the user at the other end of a unix socket; None for one who may not ask the init anything."""
+        """Name of the user at the other end of a unix socket; None if it may not use the init."""
         pid, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
         if self._boot.isolation == Isolation.OVERLAY:
             return {0: "root", self._image.session_uid: SESSION_USER}.get(uid)
@@ -110,7 +109,7 @@ class Accounts:
             with open(f"/proc/{pid}/environ", "rb") as file:
                 return "root" if f"{USER_MARK}=root".encode() in file.read().split(b"\0") else SESSION_USER
         except OSError:
-            return SESSION_USER  # it is gone, or may not be looked at: the lesser of the two
+            return SESSION_USER  # gone or unreadable: the less privileged user
 
     def start(
         self,
@@ -123,16 +122,10 @@ class Accounts:
         executable: str | None = None,
         tty: bool = False,
     ) -> subprocess.Popen[bytes]:
-        """Start a command as ``account``, leader of a new session.
+        """Start a command as ``account``, leader of a new session, on three ``descriptors``.
 
-        Args:
-            account: Who.
-            argv: Command and arguments; looked up in the PATH of ``environment``.
-            environment: All of it.
-            cwd: Working folder.
-            descriptors: Standard input, output and error.
-            executable: Program, when ``argv[0]`` is to say something else (a login shell's ``-sh``).
-            tty: Standard input is a terminal that becomes the session's own.
+        ``executable`` is the program if it differs from ``argv[0]`` (a login shell's ``-sh``); ``tty`` makes standard
+        input the session's controlling terminal.
 
         Raises:
             OSError: The command cannot be started.
@@ -155,11 +148,11 @@ class Accounts:
                 cwd=cwd,
                 umask=0o022,
                 start_new_session=True,
-                # This process has one thread, so running Python between fork and exec is safe.
+                # Running Python between fork and exec is safe: this process has one thread.
                 preexec_fn=self._preparation(account, tty, enter=account.switch and not overlay),
                 **ids,
             )
-        except subprocess.SubprocessError as error:  # what preexec_fn raised, its text lost on the way
+        except subprocess.SubprocessError as error:  # raised by preexec_fn; its text is lost
             raise OSError(f"cannot set up a session of {account.name}: {error}") from error
 
     def _preparation(self, account: Account, tty: bool, *, enter: bool) -> Callable[[], None] | None:
@@ -176,7 +169,7 @@ class Accounts:
 
 
 def _enter_session(uid: int, home: str) -> None:
-    """Become user ``uid`` in namespaces of our own, with little left to write on (see the module's text)."""
+    """Become user ``uid`` in new namespaces with few writable folders (see the module's docstring)."""
     kernel.unshare(kernel.CLONE_NEWUSER | kernel.CLONE_NEWNS)
     kernel.map_single_user(uid, 0, 0)
     kernel.mount(home, home, flags=kernel.MS_BIND)
@@ -184,4 +177,4 @@ def _enter_session(uid: int, home: str) -> None:
     for each in kernel.mounts():
         if not any(each.point == place or each.point.startswith(f"{place}/") for place in writable):
             kernel.remount_read_only(each)
-    os.chdir(os.getcwd())  # the folder we stand in belongs to the old mount
+    os.chdir(os.getcwd())  # the current folder belongs to the old mount

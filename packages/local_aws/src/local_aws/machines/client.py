@@ -1,8 +1,7 @@
-"""What stands in a machine for ``sudo``, ``shutdown`` and their kin: it asks the init and passes on what comes back.
+"""The client behind a machine's ``sudo``, ``shutdown`` and similar commands: it forwards them to the init.
 
-Runs as whoever called it. Standard input, output and error are handed to the init as they are, so a command run by
-``sudo`` reads and writes the caller's own pipe or terminal. (The terminal stays the caller's *controlling* terminal:
-an interactive root shell has no job control.)
+It passes its standard input, output and error to the init, so that a command under ``sudo`` uses the caller's own pipe
+or terminal. (The terminal stays the caller's *controlling* terminal: an interactive root shell has no job control.)
 """
 
 from __future__ import annotations
@@ -28,14 +27,10 @@ _FORWARDED = (
 
 
 def main(argv: Sequence[str], folder: str) -> int:
-    """Do what the program ``argv[0]`` is named for.
-
-    Args:
-        argv: The command line.
-        folder: Where the init's socket is.
+    """Run the command that ``argv[0]`` names, with the init's socket in ``folder``.
 
     Returns:
-        The exit status: the command's, 128 + n for one ended by signal n, or 1.
+        The command's exit status, 128 + n if signal n ended it, or 1 on errors.
     """
     name = os.path.basename(argv[0])
     try:
@@ -48,7 +43,7 @@ def main(argv: Sequence[str], folder: str) -> int:
 
 
 def connect(folder: str) -> socket.socket:
-    """Connect to the init's socket in ``folder``, however long that path is (unix(7) allows 107 bytes)."""
+    """Connect to the init's socket in ``folder``; its path may exceed the 107 bytes of unix(7)."""
     here = os.open(folder, os.O_PATH | os.O_DIRECTORY)
     try:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -75,13 +70,13 @@ def _sudo(folder: str, arguments: Sequence[str]) -> int:
 
         waker, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
-        # The command may begin before this goes on: a signal from then on is passed on to it, and none before.
+        # Signals are forwarded from the moment the command may have started, and not before.
         signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED)
         for each in _FORWARDED:
             signal.signal(each, forward)
         frames.send(sock, request, (0, 1, 2))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORWARDED)
-        # Not in the socket itself: a signal just before that wait would be forwarded only after it.
+        # Not a blocking receive: a signal just before it would be forwarded only after it.
         while sock.fileno() not in select.select([sock.fileno(), waker], [], [])[0]:
             os.read(waker, 4096)
         answer = frames.receive(sock)
@@ -125,4 +120,4 @@ def _cwd() -> str:
     try:
         return os.getcwd()
     except OSError:
-        return "/"  # the folder was removed under us
+        return "/"  # the folder was removed

@@ -19,16 +19,11 @@ _LENGTH = struct.Struct("!I")
 
 
 class FrameError(OSError):
-    """The peer does not speak this protocol, or hung up in the middle of a frame."""
+    """The peer violates the protocol, or hung up in the middle of a frame."""
 
 
 def send(sock: socket.socket, message: Mapping[str, Any], descriptors: Sequence[int] = ()) -> None:
-    """Send one frame.
-
-    Args:
-        sock: A blocking (or timed) connected stream socket.
-        message: What ``json`` can write. Lone surrogates (undecodable arguments) survive.
-        descriptors: File descriptors to hand over; the caller keeps its own.
+    """Send one frame with copies of ``descriptors``; lone surrogates (undecodable arguments) survive.
 
     Raises:
         OSError: The peer is gone.
@@ -51,7 +46,7 @@ def receive(sock: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
     try:
         head = b""
         while len(head) < _LENGTH.size:
-            # Never ask for more than the head: descriptors of the next frame would be lost with it.
+            # Never read past the head: descriptors of the next frame would be lost.
             part, got, flags, _ = socket.recv_fds(sock, _LENGTH.size - len(head), MAX_DESCRIPTORS)
             descriptors += got
             for descriptor in got:
@@ -74,9 +69,9 @@ def receive(sock: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
             body += part
         message = json.loads(body)
         if not isinstance(message, dict):
-            raise FrameError("a frame holds no object")
+            raise FrameError("frame: expected a JSON object")
     except (OSError, ValueError) as error:
         for descriptor in descriptors:
             os.close(descriptor)
-        raise error if isinstance(error, OSError) else FrameError(f"a frame holds no JSON: {error}") from error
+        raise error if isinstance(error, OSError) else FrameError(f"frame: expected JSON: {error}") from error
     return message, descriptors

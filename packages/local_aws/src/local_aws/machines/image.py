@@ -1,7 +1,7 @@
-"""What the machine's image holds besides the host's files: users, names, environment, and the shims.
+"""The files of a machine's image that differ from the host's: users, names, environment, and the shims.
 
-The shims stand where the real ``sudo``, ``shutdown`` and their kin would; each is the same few lines of Python that ask
-the init. They never fall through to a program of the host: what they cannot do they refuse.
+The shims replace ``sudo``, ``shutdown`` and similar commands by a few lines of Python that call the init. They never
+fall back to a program of the host.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ sys.exit(main(sys.argv, {folder!r}))
 
 @dataclass(frozen=True)
 class Image:
-    """Where things are in a prepared machine.
+    """Paths and ids in a prepared machine.
 
     Attributes:
         socket_folder: Folder of the init's socket ``init.sock``.
         path: The PATH of every session.
-        session_uid: User id of ``ssm-user`` (that of the host's user where there is one id only).
-        root_home, session_home, temporary: Folders; ``temporary`` is empty where ``/tmp`` is the machine's own.
+        session_uid: User id of ``ssm-user`` (with a single id that of the host's user).
+        root_home, session_home, temporary: Folders; ``temporary`` is empty if the machine has its own ``/tmp``.
     """
 
     socket_folder: str
@@ -46,7 +46,7 @@ class Image:
 
 
 def with_user(passwd: str, name: str, home: str) -> tuple[str, int]:
-    """Add a user to the text of an ``/etc/passwd``, with the next free id from 1001 on; one that is there stays.
+    """Add a user, with the next free id from 1001 on, to the text of ``/etc/passwd`` unless it exists.
 
     Returns:
         The text and the user's id.
@@ -62,10 +62,7 @@ def with_user(passwd: str, name: str, home: str) -> tuple[str, int]:
 
 
 def prepare(boot: Boot) -> Image:
-    """Finish the machine's files; with a namespace, its root is already this process's root.
-
-    Args:
-        boot: The machine.
+    """Write the machine's files; with a namespace, its root is this process's root.
 
     Raises:
         OSError: A file cannot be written.
@@ -95,7 +92,7 @@ def prepare(boot: Boot) -> Image:
 
 
 def _prepare_folder(boot: Boot) -> Image:
-    """The image of a machine without a namespace: a folder with homes, temporary files and shims."""
+    """Prepare a machine without a namespace: a folder with homes, temporary files and shims."""
     folder = Path(boot.folder)
     places = {name: folder / "disk" / name for name in ("root", "ssm-user", "tmp", "runtime")}
     for place in places.values():
@@ -115,7 +112,7 @@ def _users() -> int:
     group = Path("/etc/group").read_text()
     if f"\n{SESSION_USER}:" not in group:
         _rewrite("/etc/group", f"{group.rstrip()}\n{SESSION_USER}:x:{uid}:\n")
-    # Not there in a user namespace: the host's is unreadable for the user, and nobody logs in by password.
+    # Missing in a user namespace, where the user cannot read the host's; there are no passwords.
     shadow = Path("/etc/shadow")
     if shadow.exists() and f"\n{SESSION_USER}:" not in shadow.read_text():
         _rewrite("/etc/shadow", f"{shadow.read_text().rstrip()}\n{SESSION_USER}:!:19000:0:99999:7:::\n")
@@ -133,7 +130,6 @@ def _texts(boot: Boot) -> None:
 
 
 def _rewrite(path: str, text: str) -> None:
-    """Write a file as root of the machine does, whatever its mode says."""
     if os.path.islink(path):
         os.unlink(path)
     if os.path.exists(path):
@@ -145,7 +141,7 @@ def _write_shims(folder: Path, python: str, lib: str, runtime: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     first = f"#!{python} -IS"
     if len(first) > 120 or any(each.isspace() for each in python):
-        # The kernel would cut or split that (execve(2)); this is a string to Python and a command to the shell.
+        # Too long, or with blanks, for execve(2): this is a string in Python and a command in the shell.
         first = f"#!/bin/sh\n'''exec' {shlex.quote(python)} -IS \"$0\" \"$@\"\n' '''"
     for name in SHIMS:
         path = folder / name
@@ -159,13 +155,13 @@ def _link(link: Path, target: str) -> None:
 
 
 def _stand_in(shim: Path, path: Path, *, overlay: bool, new: bool) -> None:
-    """Let ``shim`` answer where ``path`` is called by its full name.
+    """Replace the program at ``path`` by ``shim``.
 
     Args:
-        shim: What answers.
-        path: Where; nothing is done for a folder that is a link (``/sbin``), its target has its turn.
-        overlay: Whether names can be replaced; otherwise an existing one is covered.
-        new: Whether to make a name that is not there.
+        shim: The replacement.
+        path: The program; skipped in a folder that is a link (``/sbin``), as its target is handled itself.
+        overlay: Whether files can be replaced; otherwise a bind mount covers an existing one.
+        new: Whether to create a missing file.
     """
     if path.parent.is_symlink():
         return
@@ -174,6 +170,6 @@ def _stand_in(shim: Path, path: Path, *, overlay: bool, new: bool) -> None:
             path.unlink(missing_ok=True)
             path.symlink_to(shim)
     elif path.exists() and os.path.basename(os.path.realpath(path)) in SHIMS:
-        # A link is followed: what it leads to (systemd's systemctl) is covered, under each of its names. A program of
-        # many names (busybox) stays: in a process-id namespace all it can end is this machine.
+        # The mount follows links: it covers the target (systemd's systemctl) under all its names. A multi-call binary
+        # (busybox) stays: in a process-id namespace it can end only this machine.
         kernel.mount(str(shim), str(path), flags=kernel.MS_BIND)

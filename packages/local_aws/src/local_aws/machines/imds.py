@@ -1,7 +1,7 @@
-"""The instance metadata service of one machine, on a loopback port of its own.
+"""The instance metadata service of one machine, on a loopback port.
 
-Found through ``AWS_EC2_METADATA_SERVICE_ENDPOINT``, as 169.254.169.254 belongs to nobody here. Paths, tokens and
-documents as in the EC2 user guide ("Instance metadata categories", "Use IMDSv2", "Spot Instance interruption notices").
+Clients find it by ``AWS_EC2_METADATA_SERVICE_ENDPOINT`` instead of 169.254.169.254. Paths, tokens and documents as in
+the EC2 user guide ("Instance metadata categories", "Use IMDSv2", "Spot Instance interruption notices").
 """
 
 from __future__ import annotations
@@ -29,20 +29,16 @@ Tree: TypeAlias = "dict[str, Tree | str | bytes | Callable[[], str]]"
 
 @dataclass(frozen=True)
 class InstanceFacts:
-    """What an instance can know about itself; read anew for each request, so it may change.
+    """The metadata of an instance.
 
     Attributes:
-        instance_id, ami_id, instance_type: As EC2 names them.
         life_cycle: ``spot`` or ``on-demand``.
-        private_ip, hostname: Address, and the name made of it.
-        availability_zone, region, account_id: Where and whose.
-        launched_at: When it was launched (aware).
+        launched_at: Time of launch (aware).
         http_tokens: ``required`` (IMDSv2 only) or ``optional``.
         http_endpoint: ``enabled`` or ``disabled``.
         role: Name of the role in the instance profile; None without a profile.
-        profile_arn, profile_id: The instance profile; None without one.
-        user_data: Decoded; None when there is none.
-        tags: Instance tags, where the launch enabled them in metadata; None otherwise.
+        user_data: Decoded; None without user data.
+        tags: Instance tags if the launch enabled them in metadata, else None.
     """
 
     instance_id: str
@@ -77,7 +73,7 @@ class Credentials:
 
 @dataclass(frozen=True)
 class Notices:
-    """What EC2 has announced: a spot interruption (``action`` at a time), a rebalance recommendation. None: nothing."""
+    """Notices of EC2: a spot interruption (action and time) and a rebalance recommendation; None without one."""
 
     interruption_action: str = "terminate"
     interruption_at: dt.datetime | None = None
@@ -85,30 +81,26 @@ class Notices:
 
 
 class MetadataProvider(Protocol):
-    """Where the service gets its answers; called from its threads."""
+    """The source of the service's answers; called in its threads."""
 
     def facts(self) -> InstanceFacts:
         """The instance as it is now."""
 
     def credentials(self) -> Credentials | None:
-        """Current keys of the instance's role; None when it has none."""
+        """Current keys of the instance's role; None without a role."""
 
     def notices(self) -> Notices:
-        """What has been announced."""
+        """The current notices."""
 
 
 class MetadataServer:
     """One instance's metadata service; listens from construction to ``close``."""
 
     def __init__(self, provider: MetadataProvider, port: int = 0) -> None:
-        """Listen on 127.0.0.1.
-
-        Args:
-            provider: Where answers come from.
-            port: Port; 0 takes a free one.
+        """Listen on 127.0.0.1; ``port`` 0 takes a free port.
 
         Raises:
-            OSError: The port is taken.
+            OSError: The port is in use.
         """
         self.provider = provider
         self._tokens: dict[str, float] = {}
@@ -133,7 +125,7 @@ class MetadataServer:
         self._server.server_close()
 
     def issue_token(self, ttl: int) -> str:
-        """A session token good for ``ttl`` seconds."""
+        """Create a session token that is valid for ``ttl`` seconds."""
         token = secrets.token_urlsafe(42)
         now = time.monotonic()
         with self._lock:
@@ -150,7 +142,7 @@ class MetadataServer:
 
 
 def tree(facts: InstanceFacts, credentials: Callable[[], Credentials | None], notices: Notices) -> Tree:
-    """Everything below ``/latest``; a leaf is text, bytes, or what makes the text when it is asked for."""
+    """Everything below ``/latest``; a leaf is text, bytes, or a function that returns text on demand."""
     data: Tree = {
         "ami-id": facts.ami_id,
         "hostname": facts.hostname,
@@ -164,17 +156,9 @@ def tree(facts: InstanceFacts, credentials: Callable[[], Credentials | None], no
         "services": {"domain": "amazonaws.com", "partition": "aws"},
     }
     if facts.role is not None:
-        role = facts.role
-
-        def info() -> str:
-            return _json(
-                Code="Success",
-                LastUpdated=_stamp(facts.launched_at),
-                InstanceProfileArn=facts.profile_arn,
-                InstanceProfileId=facts.profile_id,
-            )
-
-        data["iam"] = {"info": info, "security-credentials": {role: lambda: _credentials(credentials())}}
+        profile = {"InstanceProfileArn": facts.profile_arn, "InstanceProfileId": facts.profile_id}
+        info = _json(Code="Success", LastUpdated=_stamp(facts.launched_at), **profile)
+        data["iam"] = {"info": info, "security-credentials": {facts.role: lambda: _credentials(credentials())}}
     if notices.interruption_at is not None:
         at = _stamp(notices.interruption_at)
         spot: Tree = {"instance-action": json.dumps({"action": notices.interruption_action, "time": at})}
@@ -186,27 +170,20 @@ def tree(facts: InstanceFacts, credentials: Callable[[], Credentials | None], no
         data["events"] = {"recommendations": {"rebalance": notice}}
     if facts.tags is not None:
         data["tags"] = {"instance": dict(facts.tags)}
-    top: Tree = {
-        "dynamic": {"instance-identity": {"document": _identity(facts)}},
-        "meta-data": data,
-    }
+    top: Tree = {"dynamic": {"instance-identity": {"document": _identity(facts)}}, "meta-data": data}
     if facts.user_data is not None:
         top["user-data"] = facts.user_data
     return top
 
 
 def look_up(top: Tree, path: str) -> bytes | None:
-    """What is at ``path`` (relative to ``/latest``): a leaf, or the listing of a folder; None when nothing is.
-
-    A trailing slash makes no difference, as on EC2; folders are listed with one.
-    """
+    """The leaf or folder listing at ``path`` (relative to ``/latest``, with or without trailing slash), or None."""
     node: Tree | str | bytes | Callable[[], str] = top
     for part in (part for part in path.split("/") if part):
         if not isinstance(node, dict) or part not in node:
             return None
         node = node[part]
     if isinstance(node, dict):
-        # A role's name is listed without one though it is all there is in the folder: it is a leaf.
         return "\n".join(f"{name}/" if isinstance(node[name], dict) else name for name in sorted(node)).encode()
     if isinstance(node, bytes):
         return node
@@ -256,7 +233,7 @@ class _Server(ThreadingHTTPServer):
     service: MetadataServer
 
     def server_bind(self) -> None:
-        # Not HTTPServer's: it asks the resolver for a name of 127.0.0.1, which may take seconds.
+        # HTTPServer's resolves the name of 127.0.0.1, which may take seconds.
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = "127.0.0.1", int(self.server_address[1])
 
@@ -268,14 +245,13 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 60
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing: the instance's own requests are no news."""
+        pass
 
     def do_PUT(self) -> None:
-        """``/latest/api/token``."""
         path = self.path.split("?", 1)[0]
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if self.server.service.provider.facts().http_endpoint != "enabled" or self.headers.get("X-Forwarded-For"):
-            self._answer(403, b"Forbidden")  # a forwarded request comes from an open proxy, not from the instance
+            self._answer(403, b"Forbidden")  # a forwarded request comes from an open proxy
         elif path != "/latest/api/token":
             self._answer(404, b"Not Found")
         else:
@@ -286,7 +262,6 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, self.server.service.issue_token(int(text)).encode(), {_TTL: text})
 
     def do_GET(self) -> None:
-        """Everything else."""
         service = self.server.service
         facts = service.provider.facts()
         token = self.headers.get(_TOKEN)

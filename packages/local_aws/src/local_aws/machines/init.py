@@ -1,8 +1,8 @@
-"""The init of a machine: process 1 of its namespace (or, without one, the adopter of every orphan in its tree).
+"""The init of a machine: process 1 of its namespace or, without one, the reaper of the orphans in its tree.
 
-One thread, one loop. It answers the emulator on an inherited socket (start a command, kill it), answers ``sudo`` and
-``shutdown`` on a socket inside the machine, collects the dead, runs the user data once and keeps the shutdown timer.
-The standard library only: it runs with ``-I -S``, from the copy of these modules in the machine's folder.
+One thread, one loop. It answers the emulator on an inherited socket (start and kill commands), ``sudo`` and
+``shutdown`` on a socket inside the machine, reaps processes, runs the user data once and keeps the shutdown timer. It
+runs with ``-I -S`` from the copy of these modules in the machine's folder, so it uses the standard library only.
 """
 
 from __future__ import annotations
@@ -26,31 +26,26 @@ from local_aws.machines.image import Image
 from local_aws.machines.spec import SESSION_USER, Boot, Isolation
 
 GRACE = 2.0
-"""Seconds a process has between SIGTERM and SIGKILL at a shutdown."""
+"""Seconds between SIGTERM and SIGKILL at a shutdown."""
 _CLIENT_TIMEOUT = 5.0
-# What reaches past the machine, because the kernel, its clock and its network are the host's: CAP_NET_ADMIN,
-# CAP_SYS_MODULE, CAP_SYS_RAWIO, CAP_SYS_TIME, CAP_MKNOD, CAP_SYSLOG (capabilities(7)).
+# Capabilities that affect the host's kernel, clock or network: CAP_NET_ADMIN, CAP_SYS_MODULE, CAP_SYS_RAWIO,
+# CAP_SYS_TIME, CAP_MKNOD, CAP_SYSLOG (capabilities(7)).
 _FORBIDDEN = (12, 16, 17, 25, 27, 34)
-_CAP_SYS_BOOT = 22  # in a process-id namespace reboot(2) ends only that; without one it is the host's
+_CAP_SYS_BOOT = 22  # in a process-id namespace reboot(2) ends only that; without one, the host
 
 
 @dataclass(frozen=True)
 class Job:
-    """A command that was started for somebody, who is told how it ended."""
+    """A running command, and a callback for its exit code."""
 
     process: subprocess.Popen[bytes]
     ended: Callable[[int], None]
 
 
 class Init:
-    """The loop and its state."""
+    """The loop and its state; ``run`` starts it."""
 
     def __init__(self, boot: Boot, image: Image, control: socket.socket) -> None:
-        """Open the machine's socket and take the signals; the loop starts with ``run``.
-
-        Raises:
-            OSError: The kernel refuses one of these.
-        """
         self._boot = boot
         self._accounts = accounts.Accounts(boot, image)
         self._control = control
@@ -64,29 +59,27 @@ class Init:
         self._listener = self._listen(image)
         self._selector.register(control, selectors.EVENT_READ, self._on_control)
         for capability in _FORBIDDEN if boot.namespaced else (*_FORBIDDEN, _CAP_SYS_BOOT):
-            # Only root may, and only root needs to; an old kernel may not know the number.
+            # Only root may, and only root needs it; an old kernel may not know the number.
             with contextlib.suppress(OSError):
                 kernel.forbid_capability(capability)
 
     def run(self) -> None:
-        """Serve until the machine is shut down or the emulator lets go of it."""
+        """Serve until the machine is shut down or the emulator hangs up."""
         self._tell({"event": "ready"})
         self._user_data()
         while not self._over:
             self._turn(None)
         if not self._boot.namespaced:
             processes.end_tree()
-        # In a namespace the kernel kills what is left when process 1 ends.
-
-    # --- the loop ---
+        # In a namespace the kernel kills the rest when process 1 ends.
 
     def _turn(self, limit: float | None) -> None:
-        """Wait for something to happen, ``limit`` seconds at most, and deal with it."""
+        """Handle the next events, waiting at most ``limit`` seconds."""
         if self._due is not None:
             left = max(0.0, self._due[0] - time.monotonic())
             limit = left if limit is None else min(left, limit)
         for key, _ in self._selector.select(limit):
-            if key.fileobj in self._selector.get_map():  # not closed by an earlier one of this round
+            if key.fileobj in self._selector.get_map():  # not closed by an earlier handler
                 key.data()
         self._reap()
         if self._due is not None and time.monotonic() >= self._due[0]:
@@ -104,7 +97,7 @@ class Init:
                 reader.recv(4096)
 
         def ignore(number: int, frame: object) -> None:
-            """A handler, not SIG_IGN: that would be inherited by every command."""
+            """A handler, not SIG_IGN, which every command would inherit."""
 
         def finish(number: int, frame: object) -> None:
             self._over = True
@@ -112,12 +105,12 @@ class Init:
         signal.signal(signal.SIGCHLD, ignore)
         for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, ignore)
-        # Without a namespace this is how we learn that the monitor died; in one nobody may end process 1.
+        # Without a namespace it reports the death of the monitor; in one, nothing may end process 1.
         signal.signal(signal.SIGTERM, ignore if self._boot.namespaced else finish)
         self._selector.register(reader, selectors.EVENT_READ, drain)
 
     def _listen(self, image: Image) -> socket.socket:
-        os.chdir(image.socket_folder)  # a relative name: the folder's path may be longer than a socket's may be
+        os.chdir(image.socket_folder)  # a relative name, as the path may be too long for a socket
         with contextlib.suppress(FileNotFoundError):
             os.unlink(SOCKET)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -142,7 +135,7 @@ class Init:
             job = self._jobs.pop(pid, None)
             if job is not None:
                 code = os.waitstatus_to_exitcode(status)
-                job.process.returncode = code  # we collected it, not Popen
+                job.process.returncode = code  # reaped here, not by Popen
                 job.ended(code)
 
     def _tell(self, message: Mapping[str, Any]) -> None:
@@ -154,8 +147,6 @@ class Init:
     def _log(self, text: str) -> None:
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         print(f"[{stamp}] {self._boot.hostname} init: {text}", flush=True)
-
-    # --- the emulator ---
 
     def _on_control(self) -> None:
         try:
@@ -197,10 +188,10 @@ class Init:
         self._tell({"event": "spawned", "id": number, "pid": process.pid})
 
     def _kill(self, number: int) -> None:
-        """Kill the session of a command, also when the command itself has ended and left others in it."""
+        """Kill the session of a command, even if the command itself has ended."""
         pid = self._remote.get(number)
-        # A process id is not given out again while a session of that number has members (credentials(7)), so a live
-        # process of that id that is not our command means that the session is empty.
+        # A process id is not reused while a session of that number has members (credentials(7)): a live process with
+        # that id that is not our command means that the session is empty.
         if pid is not None and (pid in self._jobs or all(each.pid != pid for each in processes.living())):
             processes.end_session(pid)
 
@@ -211,7 +202,7 @@ class Init:
             return
         if not script.startswith(b"#!"):
             first = script.split(b"\n", 1)[0][:40].decode(errors="replace")
-            self._log(f"user data is no script and was not run (it starts with {first!r}; only '#!' is supported here)")
+            self._log(f"user data: expected a script (#!), got {first!r}; it was not run")
             self._tell({"event": "booted", "code": None})
             return
 
@@ -238,14 +229,12 @@ class Init:
             file.write(script)
         return path
 
-    # --- sudo and shutdown ---
-
     def _accept(self) -> None:
         try:
             connection, _ = self._listener.accept()
         except OSError:
             return  # the client went away
-        connection.settimeout(_CLIENT_TIMEOUT)  # a client that stalls in a frame must not stall the machine
+        connection.settimeout(_CLIENT_TIMEOUT)  # a stalled client must not stall the machine
         descriptors: list[int] = []
         try:
             got = frames.receive(connection)
@@ -255,7 +244,7 @@ class Init:
             message, descriptors = got
             caller = self._accounts.peer(connection)
             if caller is None:
-                frames.send(connection, {"error": "you may not use it on this machine"})
+                frames.send(connection, {"error": "permission denied on this machine"})
             elif message.get("do") == "power":
                 frames.send(connection, self._power(message["call"], caller))
             elif self._sudo(connection, message, descriptors, caller):
@@ -269,7 +258,7 @@ class Init:
             connection.close()
 
     def _sudo(self, connection: socket.socket, message: Mapping[str, Any], descriptors: list[int], caller: str) -> bool:
-        """Start a command for ``caller``; True when the connection lives on."""
+        """Start a command for ``caller``; return whether the connection stays open."""
         call = message["call"]
         try:
             account = self._accounts.find(call["user"])
@@ -309,7 +298,7 @@ class Init:
         return True
 
     def _on_client(self, connection: socket.socket) -> None:
-        """A signal to pass on, or the end of the ``sudo`` client, which is the end of what it ran."""
+        """Forward a signal; if the ``sudo`` client has ended, kill its command."""
         pid = self._clients[connection]
         try:
             got = frames.receive(connection)
@@ -318,25 +307,24 @@ class Init:
         if got is None:
             self._clients.pop(connection)
             self._selector.unregister(connection)
-            # Told to nobody now; the job stays so that it is collected.
+            # The job stays, so that it is reaped.
             self._jobs[pid] = Job(self._jobs[pid].process, lambda code: connection.close())
             processes.end_session(pid)
             return
         message, descriptors = got
         for descriptor in descriptors:
             os.close(descriptor)
-        # A client that speaks nonsense must not end the machine.
+        # An invalid message must not end the machine.
         with contextlib.suppress(OSError, KeyError, TypeError, ValueError):
             os.killpg(pid, int(message["signal"]))
 
     def _power(self, call: Mapping[str, Any], caller: str) -> dict[str, Any]:
-        """Do what ``shutdown`` asks; the answer to give it."""
         if call["action"] == "show":
             return {} if self._due is None else {"at": self._due[1], "kind": self._due[2]}
         if caller != "root":
             return {"error": "must be root"}
         if self._ending:
-            return {"error": "a shutdown is under way"}
+            return {"error": "a shutdown is in progress"}
         if call["action"] == "cancel":
             if self._due is not None:
                 self._log("the scheduled shutdown was cancelled")
@@ -349,7 +337,7 @@ class Init:
         return {"at": self._due[1], "kind": kind} if minutes else {}
 
     def _shut_down(self, kind: str) -> None:
-        """End every process, kindly first; then the machine, or with ``reboot`` only them."""
+        """End every process, with SIGTERM first; then, unless ``kind`` is ``reboot``, the machine."""
         self._due, self._ending = None, True
         self._log(kind)
         if kind != power.REBOOT:
@@ -366,17 +354,16 @@ class Init:
         self._over = self._over or kind != power.REBOOT
 
     def _others(self) -> list[int]:
-        """Every live process of the machine but this one."""
         if self._boot.namespaced:
             return [process.pid for process in processes.living() if process.pid != 1]
         return processes.descendants(os.getpid())
 
 
 def enter(boot: Boot, image: Image, control: socket.socket) -> int:
-    """Be the init until the machine ends; the exit status of the process."""
+    """Run the init until the machine ends; return the exit status."""
     try:
         Init(boot, image, control).run()
     except Exception:
-        sys.excepthook(*sys.exc_info())  # into the console; the emulator sees the machine crash
+        sys.excepthook(*sys.exc_info())  # to the console; the emulator sees a crash
         return 1
     return 0

@@ -1,4 +1,4 @@
-"""Which isolation this user gets on this host: found by booting a small machine, not by guessing from versions."""
+"""Finds the isolation that this user gets on this host, by booting a small machine."""
 
 from __future__ import annotations
 
@@ -11,18 +11,11 @@ from local_aws.machines.machine import Machine
 from local_aws.machines.spec import SESSION_USER, BootError, Isolation, MachineError, MachineSpec
 
 _PROOF = "test $(id -u) -ne 0 && ! touch /opt/proof && sudo -n sh -c 'touch /opt/proof && rm /opt/proof'"
-"""Run as ssm-user: unprivileged, and root with sudo, where a machine writes."""
+"""Run as ssm-user: it has no privileges, and is root with sudo."""
 
 
 def detect(folder: Path) -> Isolation:
-    """The strongest isolation that works, each falling to the next.
-
-    Args:
-        folder: Where machines will be kept; the trial is made there, in a folder that is removed again.
-
-    Returns:
-        ``PROCESS_GROUP`` at least: it needs nothing of the kernel.
-    """
+    """The strongest isolation that works for machines in ``folder``; ``PROCESS_GROUP`` always does."""
     if not sys.platform.startswith("linux"):
         return Isolation.PROCESS_GROUP
     for level in (Isolation.OVERLAY, Isolation.USER_NAMESPACE):
@@ -32,7 +25,7 @@ def detect(folder: Path) -> Isolation:
 
 
 def works(level: Isolation, folder: Path) -> bool:
-    """Whether a machine of this isolation boots below ``folder``, with a session and sudo as they should be."""
+    """Whether a machine of this isolation boots below ``folder``, with a working session and sudo."""
     folder.mkdir(parents=True, exist_ok=True)
     trial = Path(tempfile.mkdtemp(prefix="trial-", dir=folder))
     machine = Machine(MachineSpec("trial", "trial", None, {}), trial, level)

@@ -1,4 +1,4 @@
-"""The few Linux calls that Python 3.11 lacks, through ``ctypes``; errors are ``OSError`` with what was tried.
+"""Linux calls that Python 3.11 lacks, through ``ctypes``; an ``OSError`` names the failed call.
 
 Sources: mount(2), unshare(2), pivot_root(2), prctl(2), user_namespaces(7), proc(5) of the Linux man-pages.
 """
@@ -23,7 +23,7 @@ _PR_SET_PDEATHSIG, _PR_CAPBSET_DROP, _PR_SET_CHILD_SUBREAPER = 1, 24, 36
 # glibc has no wrapper for pivot_root; these are its numbers in the kernel's tables.
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41, "loongarch64": 41, "ppc64le": 203, "s390x": 217}
 
-# What a mount in /proc/self/mountinfo may be locked to; a remount must repeat it (mount_namespaces(7)).
+# Mount options in /proc/self/mountinfo that may be locked; a remount must repeat them (mount_namespaces(7)).
 _OPTIONS = {
     "ro": MS_RDONLY,
     "nosuid": MS_NOSUID,
@@ -39,7 +39,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True)
 class Mount:
-    """One line of ``/proc/self/mountinfo``: where, what kind, and its per-mount flags (``MS_*``)."""
+    """A line of ``/proc/self/mountinfo``: mount point, file system type, and per-mount flags (``MS_*``)."""
 
     point: str
     fstype: str
@@ -62,28 +62,28 @@ def mount(source: str, target: str, fstype: str = "", flags: int = 0, data: str 
 
 
 def unmount(target: str) -> None:
-    """Take ``target`` and everything below out of the tree, at once (umount2(2) with MNT_DETACH)."""
+    """Detach ``target`` and everything below it (umount2(2) with MNT_DETACH)."""
     _check(_libc.umount2(os.fsencode(target), MNT_DETACH), f"unmount {target}")
 
 
 def unshare(flags: int) -> None:
-    """Leave the namespaces named by ``CLONE_*`` flags for new ones."""
+    """Enter new namespaces, given by ``CLONE_*`` flags."""
     _check(_libc.unshare(flags), "unshare")
 
 
 def pivot_root(new_root: str, put_old: str) -> None:
     """Change the root of the mount namespace.
 
-    A chroot would not do: a process in one may not make user namespaces, and root can leave it.
+    A chroot does not suffice: root can leave it, and it forbids new user namespaces.
     """
     number = _PIVOT_ROOT.get(platform.machine())
     if number is None:
-        raise OSError(f"pivot_root: its number on {platform.machine()} is not known here")
+        raise OSError(f"pivot_root: unknown system call number on {platform.machine()}")
     _check(_libc.syscall(number, os.fsencode(new_root), os.fsencode(put_old)), f"pivot_root to {new_root}")
 
 
 def die_with_parent(signal_number: int) -> None:
-    """Have the kernel send us a signal when the *thread* that made us ends (PR_SET_PDEATHSIG)."""
+    """Get a signal when the *thread* that created this process ends (PR_SET_PDEATHSIG)."""
     _check(_libc.prctl(_PR_SET_PDEATHSIG, signal_number, 0, 0, 0), "prctl PR_SET_PDEATHSIG")
 
 
@@ -93,14 +93,14 @@ def adopt_orphans() -> None:
 
 
 def forbid_capability(number: int) -> None:
-    """Take a capability from every program started from now on (PR_CAPBSET_DROP)."""
+    """Remove a capability from every program started from now on (PR_CAPBSET_DROP)."""
     _check(_libc.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0), "prctl PR_CAPBSET_DROP")
 
 
 def map_single_user(inside: int, uid: int, gid: int) -> None:
-    """Map the one user and group this process has (``uid``, ``gid`` in the parent namespace) to id ``inside``."""
+    """Map the single user and group of this process (``uid``, ``gid`` in the parent namespace) to id ``inside``."""
     for name, text in (
-        ("setgroups", "deny"),  # the kernel asks for it before an unprivileged gid_map
+        ("setgroups", "deny"),  # required before an unprivileged gid_map
         ("uid_map", f"{inside} {uid} 1"),
         ("gid_map", f"{inside} {gid} 1"),
     ):
@@ -109,10 +109,7 @@ def map_single_user(inside: int, uid: int, gid: int) -> None:
 
 
 def mounts(text: str | None = None) -> list[Mount]:
-    """The mounts of this process, parents before children, or those of a mountinfo ``text``.
-
-    Of several mounts on one point the last is the one that is seen; all are listed, in the kernel's order.
-    """
+    """The mounts of this process or of a mountinfo ``text``; of several on one point the last is visible."""
     if text is None:
         with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
             text = file.read()
@@ -140,7 +137,7 @@ def remount_read_only(each: Mount) -> None:
     try:
         mount("", each.point, "", MS_REMOUNT | MS_BIND | MS_RDONLY | each.flags)
     except OSError as error:
-        # Covered by a later mount: there is no such path, or no mount of its own is seen there.
+        # Covered by a later mount: the path does not exist or is not a mount point.
         if error.errno not in (errno.ENOENT, errno.EINVAL, errno.ENOTDIR):
             raise
 

@@ -1,4 +1,4 @@
-"""A machine as the emulator holds it: start, run commands in, wait for the end of, destroy."""
+"""A machine, as the emulator controls it."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from typing import Any
 from local_aws.machines import frames, processes
 from local_aws.machines.spec import Boot, BootError, Isolation, MachineError, MachineSpec, User
 
-_BOOTED = "booted-once"  # the file that says so; the user data is not run again
+_BOOTED = "booted-once"  # a marker file: the user data is not run again
 BOOT_SECONDS = 30.0
 KILL_SECONDS = 15.0
-# The modules an init and its shims are made of. They are copied into the machine's folder: what runs inside needs
-# neither this project's folder (hidden from a machine) nor the imports of this package.
+# The modules of the init and its shims, copied into the machine's folder: the code inside uses neither this package's
+# folder, which may be hidden, nor its imports.
 _INSIDE = (
     *("accounts", "client", "frames", "image", "init", "kernel"),
     *("monitor", "power", "processes", "root", "spec", "sudo"),
@@ -37,33 +37,32 @@ sys.path.insert(0, sys.argv[1])
 from local_aws.machines.monitor import main
 sys.exit(main(int(sys.argv[2])))
 """
-# Variables that name certificates; what they name stays visible in a machine.
+# Variables that name certificate files, which stay visible in a machine.
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE", "PIP_CERT")
 
 
 class RemoteProcess:
-    """A command running in a machine."""
+    """A command in a machine, created by ``Machine.spawn``."""
 
     def __init__(self, machine: Machine, number: int) -> None:
-        """Made by ``Machine.spawn``."""
         self._machine = machine
         self._number = number
         self._ended = threading.Event()
         self._code: int | None = None
 
     def wait(self, timeout: float | None = None) -> int | None:
-        """Wait for the command itself (what it started may go on).
+        """Wait for the command, not for its children.
 
         Args:
-            timeout: Seconds; None waits for ever.
+            timeout: Seconds; None for no limit.
 
         Returns:
-            Its exit status, -n when signal n ended it (-9 when the machine ended first), or None after ``timeout``.
+            Its exit status, -n if signal n ended it (-9 if the machine ended first), or None after ``timeout``.
         """
         return self._code if self._ended.wait(timeout) else None
 
     def kill(self) -> None:
-        """Kill every process of its session. What made a session of its own (a daemon) goes on."""
+        """Kill every process of its session; daemons in sessions of their own survive."""
         with contextlib.suppress(MachineError):
             self._machine._send({"do": "kill", "id": self._number})
 
@@ -74,16 +73,16 @@ class RemoteProcess:
 
 
 class Machine:
-    """One machine. All methods may be called from any thread."""
+    """One machine; thread-safe."""
 
     def __init__(self, spec: MachineSpec, folder: Path, isolation: Isolation) -> None:
-        """Describe a machine; nothing is started or written yet.
+        """Describe a machine; ``start`` boots it.
 
         Args:
-            spec: What it is to be.
-            folder: Where its disk and console are kept, made at ``start``. A machine started again on the folder of
-                one that was shut down has its disk, and does not run the user data again.
-            isolation: What ``detect`` found.
+            spec: The description.
+            folder: Folder for its disk and console. A machine on the folder of a machine that was shut down has its
+                disk, and does not run the user data again.
+            isolation: The result of ``detect``.
         """
         self.spec = spec
         self.folder = folder
@@ -107,7 +106,7 @@ class Machine:
 
     @property
     def pid(self) -> int | None:
-        """Process id of its init, as the host sees it; None before ``start``."""
+        """Process id of its init on the host; None before ``start``."""
         return self._pid
 
     @property
@@ -116,10 +115,10 @@ class Machine:
         return self._monitor is not None and not self._over.is_set()
 
     def start(self) -> None:
-        """Boot; returns when its init answers, while the user data may still run (see ``booted``).
+        """Boot and return when the init answers; the user data may still run (see ``booted``).
 
         Raises:
-            BootError: It did not boot. No process of it is left.
+            BootError: It did not boot; no process is left.
         """
         if self._monitor is not None:
             raise BootError(f"{self.spec.instance_id} was started already")
@@ -128,13 +127,13 @@ class Machine:
             ours, theirs = socket.socketpair()
             with theirs, open(self.folder / "console.log", "ab") as console:
                 self._control = ours
-                # No preexec_fn and no PR_SET_PDEATHSIG: we may have threads, and that signal follows the *thread*.
+                # No preexec_fn with PR_SET_PDEATHSIG: this process has threads, and that signal follows the *thread*.
                 self._monitor = subprocess.Popen(
                     [boot.python, "-I", "-S", "-c", _START, str(self.folder.resolve() / "lib"), str(theirs.fileno())],
                     stdin=subprocess.DEVNULL,
                     stdout=console,
                     stderr=console,
-                    env={"LANG": "C.UTF-8", "PATH": os.defpath},  # nothing of ours shows in the machine's /proc/1
+                    env={"LANG": "C.UTF-8", "PATH": os.defpath},  # visible in the machine's /proc/1
                     cwd="/",
                     pass_fds=[theirs.fileno()],
                     start_new_session=True,
@@ -164,17 +163,17 @@ class Machine:
         """Start a command as leader of a new session.
 
         Args:
-            argv: Command and arguments, looked up in the machine's PATH.
-            user: ``root`` or ``ssm-user``. Where the kernel knows one user only, see ``accounts``.
-            stdin: Descriptor to hand over; the caller keeps, and closes, its own. With ``tty`` a terminal's slave side.
+            argv: Command and arguments, found in the machine's PATH.
+            user: ``root`` or ``ssm-user``; see ``accounts`` for what separates them.
+            stdin: Descriptor to pass; the caller closes its own. With ``tty`` the slave of a terminal.
             stdout: As ``stdin``.
             stderr: As ``stdin``.
-            env: Variables on top of a fresh session's.
-            cwd: Working folder; ``/usr/bin`` for ``ssm-user`` and ``/`` for root when None.
+            env: Additional variables.
+            cwd: Working folder; by default ``/usr/bin`` for ``ssm-user`` and ``/`` for root.
             tty: Make ``stdin`` the session's controlling terminal.
 
         Raises:
-            OSError: The command cannot be started (no such file, no such folder, ...).
+            OSError: The command cannot be started.
             MachineError: The machine has ended.
         """
         number = next(self._numbers)
@@ -194,10 +193,10 @@ class Machine:
         return process
 
     def on_exit(self, callback: Callable[[str], None]) -> None:
-        """Have ``callback`` called once, from a thread, when the machine has ended and no process of it is left.
+        """Call ``callback`` once, in a thread, when the machine has ended and no process of it is left.
 
         Args:
-            callback: Given ``shutdown`` (asked inside), ``killed`` (``kill`` or ``destroy``) or ``crashed``.
+            callback: Gets ``shutdown`` (requested inside), ``killed`` (``kill`` or ``destroy``) or ``crashed``.
         """
         with self._state:
             reason = self._reason
@@ -207,55 +206,53 @@ class Machine:
             threading.Thread(target=callback, args=(reason,), daemon=True).start()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait for the machine's end; whether it has ended."""
+        """Wait for the machine's end; return whether it has ended."""
         return self._over.wait(timeout)
 
     def kill(self) -> None:
-        """Kill every process in it, now, and wait until they are gone: some tenths of a second, more on a busy host."""
+        """Kill every process in it, and wait until they are gone."""
         self._killed = True
         monitor, control = self._monitor, self._control
         if control is not None:
-            # The monitor sees the hang-up and kills the init; the kernel does the rest.
+            # At the hang-up the monitor kills the init; the kernel kills the rest.
             with contextlib.suppress(OSError):
                 control.shutdown(socket.SHUT_RDWR)
         if monitor is None:
-            self._control_end()
+            self._close_control()
             return
         try:
             monitor.wait(KILL_SECONDS)
         except subprocess.TimeoutExpired:
-            monitor.kill()  # then the init gets its parent's death signal
+            monitor.kill()  # the init then gets its parent's death signal
             monitor.wait()
             self._await_init(KILL_SECONDS)
         self._over.wait(KILL_SECONDS)
 
     def _await_init(self, seconds: float) -> None:
-        """Wait until its init has ended, where there is no monitor any more that would tell."""
+        """Wait for the init to end, without a monitor that would report it."""
         deadline = time.monotonic() + seconds
         while self._pid is not None and processes.lives(self._pid) and time.monotonic() < deadline:
             time.sleep(0.01)
 
     def destroy(self) -> None:
-        """Kill it and free its disk; mounts went with its namespaces. The console goes too."""
+        """Kill it, and remove its disk and console."""
         self.kill()
         if self.folder.exists():
             _remove(self.folder)
 
     def console(self) -> str:
-        """What the boot and the user data printed so far."""
+        """The output of the boot and of the user data so far."""
         try:
             return (self.folder / "console.log").read_text(errors="replace")
         except FileNotFoundError:
             return ""
 
-    # --- inside ---
-
     def _prepare(self) -> Boot:
         self.folder.mkdir(parents=True, exist_ok=True)
         folder = self.folder.resolve()
         if self.isolation == Isolation.PROCESS_GROUP and ":" in str(folder):
-            # PATH would be cut there, and `shutdown` be the host's.
-            raise OSError(f"the path of {folder} holds a colon")
+            # A colon would split PATH, and `shutdown` would be the host's.
+            raise OSError(f"folder: expected a path without a colon, got {folder}")
         folder.chmod(0o700)
         _install(folder / "lib")
         (folder / "disk").mkdir(exist_ok=True)
@@ -282,7 +279,7 @@ class Machine:
             environment=environment,
             shared=shared,
             hidden=[str(path.resolve()) for path in (folder, *spec.hidden)],
-            # Under its own name and without links: a bundle may be a link out of a place that is hidden.
+            # By its own name and by its target: a bundle may be a link into a hidden folder.
             visible={
                 name: os.path.realpath(each)
                 for each in kept
@@ -303,7 +300,6 @@ class Machine:
             raise MachineError(f"{self.spec.instance_id} has ended") from error
 
     def _listen(self) -> None:
-        """The reader thread: every event of the machine, then its end."""
         assert self._control is not None and self._monitor is not None
         while True:
             try:
@@ -318,7 +314,7 @@ class Machine:
         self._monitor.wait()
         self._finish()
 
-    def _control_end(self) -> None:
+    def _close_control(self) -> None:
         if self._control is not None:
             self._control.close()
 
@@ -356,7 +352,7 @@ class Machine:
             waiting, left = list(self._answers.values()), list(self._processes.values())
             self._over.set()
         with self._sending:
-            self._control_end()
+            self._close_control()
         self._ready.set()
         for answered, _ in waiting:
             answered.set()
@@ -367,7 +363,7 @@ class Machine:
 
 
 def _install(lib: Path) -> None:
-    """Copy the modules of the inside, compiled, under the name they have here."""
+    """Copy the modules for the inside, compiled, under the same package name."""
     package = lib / "local_aws" / "machines"
     if package.exists():
         shutil.rmtree(lib)
@@ -379,12 +375,12 @@ def _install(lib: Path) -> None:
         target = package / f"{name}.py"
         target.write_bytes(sources.joinpath(f"{name}.py").read_bytes())
     for path in lib.rglob("*.py"):
-        # Unchecked: a copy of the copy has another time stamp.
+        # Unchecked, as a copy of the copy has another time stamp.
         py_compile.compile(str(path), doraise=True, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
 
 
 def _remove(folder: Path) -> None:
-    """Remove a tree whose folders may forbid it to their owner (an overlay's work folder has mode 0)."""
+    """Remove a tree whose folders may lack permissions (an overlay's work folder has mode 0)."""
     for path, names, _ in os.walk(folder):
         for name in names:
             each = os.path.join(path, name)

@@ -1,8 +1,8 @@
-"""The process between the emulator and a machine's init: makes the namespaces, and sees that nothing outlives anything.
+"""The process between the emulator and a machine's init: it creates the namespaces and cleans up.
 
-It stays outside the machine, a child of the emulator, and only waits: when the emulator's end of the control socket
-closes, for whatever reason, it kills the init; when the init ends, so does it. If it dies itself the kernel signals the
-init (PR_SET_PDEATHSIG). Where there is no process-id namespace it also adopts what a killed init leaves, and ends that.
+It stays outside the machine, a child of the emulator. When the emulator's end of the control socket closes, it kills
+the init; when the init ends, it exits. If it dies itself, the kernel signals the init (PR_SET_PDEATHSIG). Without a
+process-id namespace it adopts and kills what a killed init leaves.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from local_aws.machines.spec import RUNTIME, Boot, Isolation
 
 
 def main(control_descriptor: int) -> int:
-    """Start a machine on an inherited control socket and wait for its end; the exit status of the process."""
+    """Start a machine on an inherited control socket and wait for its end; return the exit status."""
     control = socket.socket(fileno=control_descriptor)
     got = frames.receive(control)
     if got is None:
@@ -36,7 +36,7 @@ def main(control_descriptor: int) -> int:
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda number, frame: None)
-    # The init waits for this before it speaks, so that two writers never meet on the socket.
+    # The init waits for this, so that only one process writes to the socket at a time.
     gate_reader, gate_writer = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -51,7 +51,7 @@ def main(control_descriptor: int) -> int:
     os.close(gate_writer)
     status = _watch(control, reader, pid, boot.namespaced)
     if boot.namespaced and os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGINT, signal.SIGHUP):
-        # How reboot(2) ends a process-id namespace: somebody did without our shims.
+        # How reboot(2), called without our shims, ends a process-id namespace.
         with contextlib.suppress(OSError):
             frames.send(control, {"event": "shutdown"})
     return 0
@@ -69,7 +69,6 @@ def _namespaces(boot: Boot) -> None:
 
 
 def _init(boot: Boot, control: socket.socket) -> int:
-    """The child: prepare the machine, then be its init."""
     try:
         if boot.namespaced:
             kernel.die_with_parent(signal.SIGKILL)
@@ -80,7 +79,7 @@ def _init(boot: Boot, control: socket.socket) -> int:
             kernel.die_with_parent(signal.SIGTERM)
             kernel.adopt_orphans()
         if boot.boot_failure:
-            raise OSError("the kernel found no init on the image (boot failure asked for)")
+            raise OSError("the kernel found no init on the image (fault boot_failure)")
         image = prepare(boot)
     except OSError as error:
         frames.send(control, {"event": "failed", "error": str(error)})
@@ -89,9 +88,9 @@ def _init(boot: Boot, control: socket.socket) -> int:
 
 
 def _watch(control: socket.socket, wakeup: int, pid: int, namespaced: bool) -> int:
-    """Wait for the init, killing it when the emulator is gone; its wait status."""
+    """Wait for the init, and kill it when the emulator hangs up; return its wait status."""
     poller = select.poll()
-    poller.register(control, 0)  # no data is ours to read: only the hang-up counts
+    poller.register(control, 0)  # only for the hang-up: the data is the init's
     poller.register(wakeup, select.POLLIN)
     while True:
         done, status = os.waitpid(pid, os.WNOHANG)

@@ -1,4 +1,4 @@
-"""``shutdown`` and its kin as far as a machine obeys them: parsing, and what they print (shutdown(8) of systemd)."""
+"""``shutdown`` and similar commands: parsing, and their output (shutdown(8) of systemd)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NOT_SYSTEMD = (
 
 
 class PowerError(ValueError):
-    """A command line that is not understood; the text is what to print."""
+    """An invalid command line; the text is what to print."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class PowerCall:
 
     Attributes:
         action: ``schedule``, ``cancel``, ``show`` or ``nothing`` (``-k``: only warn).
-        kind: ``poweroff`` (which ``halt`` is too: an instance has no other off) or ``reboot``.
-        minutes: From now; 0 is at once.
+        kind: ``poweroff`` (also for ``halt``) or ``reboot``.
+        minutes: From now; 0 for at once.
     """
 
     action: str
@@ -35,22 +35,22 @@ class PowerCall:
 
 
 def parse(name: str, arguments: Sequence[str], now: dt.datetime) -> PowerCall:
-    """Parse a command line of ``name`` (``shutdown``, ``poweroff``, ``halt``, ``reboot``, ``telinit``, ``systemctl``).
+    """Parse a command line of ``shutdown``, ``poweroff``, ``halt``, ``reboot``, ``telinit`` or ``systemctl``.
 
     Args:
-        name: The program called.
-        arguments: What follows it.
+        name: The program.
+        arguments: Its arguments.
         now: Local time, for ``hh:mm``.
 
     Raises:
-        PowerError: It is not understood.
+        PowerError: It is invalid.
     """
     if name == "shutdown":
         return _shutdown(arguments, now)
     if name in ("telinit", "init"):
         kinds = {"0": POWEROFF, "6": REBOOT}
         if len(arguments) != 1 or arguments[0] not in kinds:
-            raise PowerError(f"{name}: only run levels 0 and 6 mean something here")
+            raise PowerError(f"{name}: expected run level 0 or 6, got {' '.join(arguments) or 'none'}")
         return PowerCall("schedule", kinds[arguments[0]])
     if name == "systemctl":
         return _systemctl(arguments)
@@ -66,7 +66,7 @@ def parse(name: str, arguments: Sequence[str], now: dt.datetime) -> PowerCall:
 
 
 def scheduled(kind: str, at: dt.datetime) -> str:
-    """The line systemd prints for a shutdown at ``at`` (an aware local time)."""
+    """The message of systemd for a shutdown at ``at`` (an aware local time)."""
     what = "Reboot" if kind == REBOOT else "Shutdown"
     return f"{what} scheduled for {at:%a %Y-%m-%d %H:%M:%S %Z}, use 'shutdown -c' to cancel."
 

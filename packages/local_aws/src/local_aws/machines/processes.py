@@ -1,4 +1,4 @@
-"""Finding and ending processes through ``/proc`` (proc(5))."""
+"""Finds and kills processes through ``/proc`` (proc(5))."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Process:
-    """One live process: ids as seen from here. Zombies are not live."""
+    """A live process, not a zombie; ids in this process-id namespace."""
 
     pid: int
     parent: int
@@ -20,7 +20,7 @@ class Process:
 
 
 def living() -> list[Process]:
-    """Every process that ``/proc`` shows, without zombies."""
+    """Every process in ``/proc``, without zombies."""
     found = []
     for name in os.listdir("/proc"):
         if not name.isdigit():
@@ -29,8 +29,8 @@ def living() -> list[Process]:
             with open(f"/proc/{name}/stat", "rb") as file:
                 text = file.read()
         except OSError:
-            continue  # it ended between the listing and here
-        # The command name, in brackets, may hold anything: count from the last bracket.
+            continue  # it has ended meanwhile
+        # The command name, in brackets, may contain anything: parse after the last bracket.
         state, parent, _group, session = text[text.rindex(b")") + 2 :].split()[:4]
         if state not in (b"Z", b"X"):
             found.append(Process(int(name), int(parent), int(session)))
@@ -38,7 +38,7 @@ def living() -> list[Process]:
 
 
 def lives(pid: int) -> bool:
-    """Whether there is such a process, and it is no zombie."""
+    """Whether the process exists and is not a zombie."""
     return any(process.pid == pid for process in living())
 
 
@@ -57,15 +57,15 @@ def descendants(root: int) -> list[int]:
 
 
 def send(pids: Iterable[int], number: int) -> None:
-    """Signal each process that is still there and that we may signal."""
+    """Signal each process that exists and that we may signal."""
     for pid in pids:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, number)
 
 
 def end_session(session: int) -> None:
-    """Kill every process of a session, its leader included; what made a session of its own stays."""
-    for _ in range(5):  # one that forks while it is looked at is found in the next round
+    """Kill every process of a session; those in sessions of their own survive."""
+    for _ in range(5):  # the next round finds what was forked meanwhile
         found = [process.pid for process in living() if process.session == session]
         if not found:
             return
@@ -73,11 +73,7 @@ def end_session(session: int) -> None:
 
 
 def reap_all() -> bool:
-    """Collect our dead children.
-
-    Returns:
-        Whether a child, alive or not yet collected, is left.
-    """
+    """Reap dead children; return whether any child is left."""
     while True:
         try:
             pid, _ = os.waitpid(-1, os.WNOHANG)
@@ -88,13 +84,12 @@ def reap_all() -> bool:
 
 
 def end_tree(limit: float = 5.0) -> None:
-    """Kill all our descendants and collect them. We must be the reaper of orphans (PR_SET_CHILD_SUBREAPER).
+    """Kill and reap all descendants; this process must be the reaper of orphans (PR_SET_CHILD_SUBREAPER).
 
-    It repeats: when a parent is gone its children become ours, so a tree that forks while it is being felled still
-    ends.
+    It repeats, as the children of a killed parent become ours: a tree that forks meanwhile still ends.
 
     Args:
-        limit: Seconds after which a process that may not be killed (a setuid program's) is left alone.
+        limit: Seconds after which it gives up on processes that cannot be killed (setuid programs).
     """
     deadline = time.monotonic() + limit
     while time.monotonic() < deadline:

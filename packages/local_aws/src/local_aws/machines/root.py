@@ -1,15 +1,15 @@
-"""The file system a machine sees: built once by its init, in a mount namespace of its own.
+"""The file system of a machine, built by its init in a mount namespace.
 
-Order matters, and is the same for both levels that have a namespace:
+The order matters, and is the same for both levels with a namespace:
 
 1. a new root: an overlay on the host's ``/`` (``overlay``), or the host's ``/`` itself (``user-namespace``);
-2. a fresh ``/run``, the pivot, and the host's old root at ``/run/host`` while the rest is built. From here on every
-   *target* is a path of the machine, so no link in it can lead out; every *source* was resolved before;
-3. ``/proc``, places the machine has for itself, ``/dev``, ``/sys``, then what must stay visible, be shared, be hidden;
-4. the host's old root is let go.
+2. a new ``/run``, the pivot, and the host's old root at ``/run/host`` until the end. From here on every *target* is a
+   path of the machine, so no link can lead out; every *source* was resolved before;
+3. ``/proc``, private folders, ``/dev``, ``/sys``, then visible, shared and hidden paths;
+4. the host's old root is unmounted.
 
-Why a user namespace gets no overlay: with one mapped user id, folders of the host's root (``/opt``, ``/etc``) belong to
-nobody in it, so nobody may write to them through an overlay either. Private folders over them can be written.
+A user namespace gets no overlay: with one mapped user id, folders of the host's root (``/opt``, ``/etc``) belong to an
+unmapped user, so an overlay on them is not writable. Private folders mounted over them are.
 """
 
 from __future__ import annotations
@@ -25,33 +25,33 @@ from local_aws.machines.spec import RUNTIME, Boot, Isolation
 
 HOST = "/run/host"
 
-# Places every machine has for itself: path and mode. The host's home folders (its keys!) are no part of an image.
+# Private folders of every machine, with their modes. The host's home folders (with its keys!) are not in an image.
 _PRIVATE = {"/root": 0o700, "/home": 0o755, "/tmp": 0o1777, "/var/tmp": 0o1777}
-# What an overlay gives for free, a user namespace needs folders for.
+# More private folders without an overlay.
 _PRIVATE_WITHOUT_OVERLAY = {"/opt": 0o755, "/srv": 0o755, "/mnt": 0o755, "/media": 0o755} | {
     f"/var/{name}": 0o755 for name in ("cache", "log", "spool")
 }
-# Of these the host's own entries stay visible, read-only: tools live there.
+# Private folders in which the host's entries stay visible, read-only: they have tools.
 _KEEP_ENTRIES = ("/opt", "/srv")
-# Rebuilt below, or of no use to a machine.
+# Rebuilt below, or useless in a machine.
 _NOT_CARRIED = ("/proc", "/sys", "/dev", "/run", "/var/run", *_PRIVATE)
-# File systems an overlay can lie on. Others (network, automount, pseudo) are not carried over: touching one may hang.
+# File systems that an overlay supports. Others (network, automount, pseudo) are omitted: touching one may hang.
 _CARRIED_TYPES = {"bcachefs", "btrfs", "erofs", "ext2", "ext3", "ext4", "f2fs", "iso9660", "jfs", "overlay"} | {
     *("reiserfs", "squashfs", "tmpfs", "vfat", "virtiofs", "9p", "xfs", "zfs")
 }
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _DEVICE_LINKS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2", "ptmx": "pts/ptmx"}
-# Host-wide switches that root in a machine must not reach: the kernel is shared.
+# Host-wide switches of the shared kernel, which root in a machine must not change.
 _PROC_READ_ONLY = ("/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus")
 
 
 def build(boot: Boot) -> None:
-    """Enter new mount and UTS namespaces and make this process's root that of the machine.
+    """Enter new mount and UTS namespaces and switch to the machine's root.
 
     Raises:
-        OSError: The kernel refuses a step; the text names it. Nothing is left behind outside the namespaces.
+        OSError: The kernel refuses a step, which the text names. Nothing is left outside the namespaces.
     """
-    resolver = _read("/etc/resolv.conf")  # often a link into /run, which the machine has for itself
+    resolver = _read("/etc/resolv.conf")  # often a link into /run, which is private to the machine
     kernel.unshare(kernel.CLONE_NEWNS | kernel.CLONE_NEWUTS)
     kernel.mount("", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
     host_mounts = kernel.mounts()
@@ -65,7 +65,7 @@ def build(boot: Boot) -> None:
     else:
         kernel.mount("/", str(new_root), flags=kernel.MS_BIND | kernel.MS_REC)
     _pivot(new_root)
-    # Before the host's /proc goes: a user namespace may mount one only while it sees another.
+    # Before the host's /proc is unmounted: a user namespace may mount one only while another is visible.
     kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
     for path in _PROC_READ_ONLY:
         if os.path.exists(path):
@@ -106,28 +106,28 @@ def _read(path: str) -> bytes:
 
 
 def _overlay_root(folder: Path, new_root: Path) -> None:
-    """Lay an overlay on the host's root file system, its upper side in ``folder/disk``.
+    """Mount an overlay on the host's root file system, with its upper side in ``folder/disk``.
 
-    When the file system of ``folder`` cannot be an upper side (an overlay, NFS) a tmpfs takes its place.
+    If the file system of ``folder`` cannot be an upper side (an overlay, NFS), a tmpfs replaces it.
     """
     disk = folder / "disk"
     disk.mkdir(exist_ok=True)
     try:
         _overlay("/", disk, "rootfs", new_root)
     except OSError:
-        # No size: what is written there counts as memory of the host, half of it at most (tmpfs(5)).
+        # By default at most half of the host's memory (tmpfs(5)).
         kernel.mount("tmpfs", str(disk), "tmpfs", 0, "mode=755")
         _overlay("/", disk, "rootfs", new_root)
 
 
 def _overlay(lower: str, disk: Path, name: str, target: Path) -> None:
-    # The upper folder becomes the root of what is seen, with its mode and owner.
+    # The upper folder sets mode and owner of the overlay's root.
     for side in ("upper", "work"):
         (disk / side / name).mkdir(parents=True, exist_ok=True)
     model = os.stat(lower)
     os.chmod(disk / "upper" / name, stat.S_IMODE(model.st_mode))
     os.chown(disk / "upper" / name, model.st_uid, model.st_gid)
-    # Relative names: blanks, commas and colons of a long path would end an overlay option.
+    # Relative names: blanks, commas and colons of a path would end an overlay option.
     back = os.getcwd()
     os.chdir(disk)
     os.symlink(lower, "lower")
@@ -139,11 +139,11 @@ def _overlay(lower: str, disk: Path, name: str, target: Path) -> None:
 
 
 def _carry_mounts(host_mounts: list[kernel.Mount], folder: Path, new_root: Path) -> None:
-    """Bring other file systems of the host (a separate ``/usr``, Docker's ``/etc/hosts``) into the machine.
+    """Mount other file systems of the host (a separate ``/usr``, Docker's ``/etc/hosts``) in the machine.
 
-    An overlay shows one file system only: what the host has mounted below it would be an empty folder.
+    An overlay shows one file system: the host's mounts below it would be empty folders.
     """
-    seen = {each.point: each for each in host_mounts}  # the last mount on a point is the one seen
+    seen = {each.point: each for each in host_mounts}  # the last mount on a point is visible
     for point, each in seen.items():
         below_excluded = any(point == place or point.startswith(f"{place}/") for place in _NOT_CARRIED)
         if point == "/" or below_excluded or each.fstype not in _CARRIED_TYPES:
@@ -155,19 +155,18 @@ def _carry_mounts(host_mounts: list[kernel.Mount], folder: Path, new_root: Path)
             elif each.flags & kernel.MS_RDONLY:
                 _bind(point, str(target), read_only=True)
             else:
-                # "%" keeps the names apart whatever the paths are; the same at the next boot.
+                # Unambiguous names, the same at the next boot.
                 _overlay(point, folder / "disk", point.replace("%", "%25").replace("/", "%2F"), target)
         except OSError:
-            # Better a machine without that file system than none; read-only still beats empty.
+            # Fall back to read-only, else omit this file system.
             with contextlib.suppress(OSError):
                 _bind(point, str(target), read_only=True)
 
 
 def _pivot(new_root: Path) -> None:
-    """Make ``new_root`` the root, with a fresh ``/run`` and the old root at ``HOST``."""
     run = new_root / "run"
     if not run.is_dir() or run.is_symlink():
-        raise OSError(f"{run} is no folder: a host without /run has no machines of this kind")
+        raise OSError(f"{run}: expected a folder; this isolation needs /run on the host")
     flags = kernel.MS_NOSUID | kernel.MS_NODEV
     kernel.mount("tmpfs", str(run), "tmpfs", flags, "mode=755")
     (run / "host").mkdir()
@@ -179,14 +178,14 @@ def _pivot(new_root: Path) -> None:
 
 
 def _lock() -> None:
-    """Make all of the host's files read-only: some belong to the one user that is mapped (all, if that is root)."""
+    """Make all of the host's files read-only: some (all, if root) belong to the one mapped user."""
     for each in kernel.mounts():
         if not each.point.startswith(("/run/", "/proc/")) and each.point not in ("/run", "/proc"):
             kernel.remount_read_only(each)
 
 
 def _private(place: str, mode: int, disk: str) -> None:
-    """Put a folder of the machine's own over ``place``; where the host has none there is nothing to cover."""
+    """Mount a private folder over ``place``, if the host has it."""
     if not os.path.isdir(place) or os.path.islink(place):
         return
     source = f"{disk}/places{place}"
@@ -206,7 +205,6 @@ def _private(place: str, mode: int, disk: str) -> None:
 
 
 def _devices(overlay: bool) -> None:
-    """A ``/dev`` of the machine's own, with the host's harmless devices and terminals of its own."""
     kernel.mount("tmpfs", "/dev", "tmpfs", kernel.MS_NOSUID, "mode=755")
     for name in _DEVICES:
         Path("/dev", name).touch()
@@ -214,7 +212,7 @@ def _devices(overlay: bool) -> None:
     for name, target in _DEVICE_LINKS.items():
         os.symlink(target, f"/dev/{name}")
     os.mkdir("/dev/pts")
-    # Group 5 is tty on every Linux; in a user namespace it is not mapped.
+    # Group 5 is tty on every Linux; a user namespace does not map it.
     options = "newinstance,ptmxmode=0666,mode=0620" + (",gid=5" if overlay else "")
     kernel.mount("devpts", "/dev/pts", "devpts", kernel.MS_NOSUID | kernel.MS_NOEXEC, options)
     os.mkdir("/dev/shm")
@@ -222,7 +220,6 @@ def _devices(overlay: bool) -> None:
 
 
 def _private_etc(disk: str) -> None:
-    """A copy of what can be read of ``/etc``, so that the machine can have its users, hosts and environment."""
     copy = f"{disk}/places/etc"
     if not os.path.isdir(copy):
         _copy_readable(f"{HOST}/etc", copy)
@@ -233,7 +230,7 @@ def _private_etc(disk: str) -> None:
 def _copy_readable(source: str, target: str) -> None:
     os.makedirs(target, exist_ok=True)
     for entry in os.scandir(source):
-        # What an ordinary user may not read (shadow, private keys) is no part of the copy.
+        # Without files that an ordinary user may not read (shadow, private keys).
         with contextlib.suppress(PermissionError):
             if entry.is_symlink():
                 os.symlink(os.readlink(entry.path), f"{target}/{entry.name}")
@@ -245,7 +242,7 @@ def _copy_readable(source: str, target: str) -> None:
 
 
 def _keep_visible(path: str, source: str) -> None:
-    """Bind a host path read-only where the machine does not show it, and let every user get at it."""
+    """Bind a host path read-only if the machine hides it, and make it accessible to every user."""
     if not _is_free(path) or not os.path.exists(source):
         return
     missing: list[str] = []
@@ -266,7 +263,7 @@ def _keep_visible(path: str, source: str) -> None:
 
 
 def _is_free(path: str) -> bool:
-    """Whether nothing is at ``path``, or only what an earlier boot left there to mount on."""
+    """Whether ``path`` is missing, or only a mount point that an earlier boot left."""
     if os.path.isdir(path):
         return not os.listdir(path)
     return not os.path.lexists(path) or (os.path.isfile(path) and os.path.getsize(path) == 0)

@@ -1,6 +1,6 @@
-"""What a machine is asked to be, and the words both sides of its control socket use.
+"""The description of a machine, for both sides of its control socket.
 
-Everything here is imported on the host *and* by the init inside the machine, so only the standard library.
+The host *and* the init inside the machine import this, so it uses the standard library only.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ SESSION_USER: Literal["ssm-user"] = "ssm-user"
 SESSION_HOME = "/home/ssm-user"
 
 RUNTIME = "/run/local-aws"
-"""The machine's own folder for shims and the init's socket (the two levels that have a file system of their own)."""
+"""Folder of a namespaced machine for shims and the init's socket."""
 
 
 class MachineError(RuntimeError):
-    """A machine could not do what it was asked; the text is one line."""
+    """A machine failed; the text is one line."""
 
 
 class BootError(MachineError):
@@ -30,32 +30,32 @@ class BootError(MachineError):
 
 
 class Isolation(StrEnum):
-    """How far a machine is set apart from the host, strongest first."""
+    """How a machine is isolated from the host, strongest first."""
 
     OVERLAY = "overlay"
-    """Own mount, PID and UTS namespace, overlay on the host's root, real users. Needs root."""
+    """Mount, PID and UTS namespaces, an overlay on the host's root, real users. Needs root."""
     USER_NAMESPACE = "user-namespace"
-    """The same namespaces inside a user namespace: private folders over the places a machine writes, one user id."""
+    """The same namespaces in a user namespace: private folders where a machine writes, one user id."""
     PROCESS_GROUP = "process-group"
-    """No namespace: own sessions, own HOME and TMPDIR, the host's files as the user sees them."""
+    """No namespace: private sessions, HOME and TMPDIR; the host's files as the user sees them."""
 
 
 @dataclass(frozen=True)
 class MachineSpec:
-    """One machine to start.
+    """A machine to start.
 
     Attributes:
         instance_id: ``i-…``; names the machine in messages.
         hostname: Host name inside, for example ``ip-10-0-0-7``.
-        user_data: Decoded user data; a ``#!`` script is run once, as root, at the first boot.
-        environment: What ``/etc/environment`` on the image says; every session and every sudo command gets it.
-        shared: Host folders bound writable into the machine. Without a mount namespace nothing can be bound: there,
-            values of ``environment`` that name the path inside are rewritten to the host folder.
-        boot_failure: Let the boot fail, as a broken image would.
-        hidden: Host folders a machine must not see into, for example the emulator's state with its keys.
-        visible: Host paths to keep visible (read-only) though they lie under a place that the machine has for itself.
-            The Python interpreter and the CA bundles named by the environment are always kept.
-        minute_seconds: Length of one minute of ``shutdown +N``, in seconds; tests make it short.
+        user_data: Decoded user data; a ``#!`` script runs once, as root, at the first boot.
+        environment: Content of ``/etc/environment``, for every session and every sudo command.
+        shared: Host folders bound writable into the machine. Without a mount namespace, values of ``environment`` that
+            name the path inside are rewritten to the host folder instead.
+        boot_failure: Make the boot fail, as a broken image would.
+        hidden: Host folders that a machine must not read, for example the emulator's state with its keys.
+        visible: Host paths to keep visible (read-only) under a private folder. The Python interpreter and the CA
+            bundles named by the environment are always visible.
+        minute_seconds: Length of a minute of ``shutdown +N``, for tests.
     """
 
     instance_id: str
@@ -71,14 +71,14 @@ class MachineSpec:
 
 @dataclass(frozen=True)
 class Boot:
-    """What the init is told at start: a ``MachineSpec`` in plain types, with host paths resolved.
+    """The init's start message: a ``MachineSpec`` in plain types, with host paths resolved.
 
     Attributes:
-        folder: The machine's folder on the host, absolute and without links.
-        python: The interpreter the shims are run with, absolute and without links.
+        folder: The machine's folder on the host, without links.
+        python: The interpreter of the shims, without links.
         shared: Host folder to path inside.
         visible: Path inside to host path without links.
-        user_data: Base64, or None when there is none or it ran at an earlier boot.
+        user_data: Base64; None without user data, or after the first boot.
         Others: as in ``MachineSpec``.
     """
 
@@ -106,5 +106,5 @@ class Boot:
 
     @property
     def namespaced(self) -> bool:
-        """Whether the machine has a file system view and process ids of its own."""
+        """Whether the machine has its own file system view and process ids."""
         return self.isolation != Isolation.PROCESS_GROUP

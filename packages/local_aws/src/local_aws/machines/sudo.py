@@ -1,4 +1,4 @@
-"""``sudo`` as far as sessions and Ansible use it: parsing, and the environment of the command (sudo(8), sudoers(5))."""
+"""``sudo`` as sessions and Ansible use it: parsing, and the command's environment (sudo(8), sudoers(5))."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _LONG = {
     "version": "-V",
 }
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
-# Kept by the reset of the environment (sudoers(5), env_keep), besides LC_*.
+# Kept when the environment is reset, together with LC_* (sudoers(5), env_keep).
 _KEPT = ("TERM", "LANG", "LANGUAGE", "COLORTERM", "COLORS", "DISPLAY", "TZ", "PS1", "PS2", "LS_COLORS")
 
 
 class UsageError(ValueError):
-    """A command line this ``sudo`` does not understand; the text is one line."""
+    """An invalid command line; the text is what to print."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class SudoCall:
     """A parsed command line.
 
     Attributes:
-        action: ``run``, ``nothing`` (``-v``, ``-k``: there is no password to remember), ``list`` or ``version``.
+        action: ``run``, ``nothing`` (``-v``, ``-k``), ``list`` or ``version``.
         user: Target, a name or ``#uid``.
         command: Words; empty with ``login`` or ``shell`` for an interactive shell.
         login, shell: ``-i``, ``-s``.
@@ -62,20 +62,18 @@ class SudoCall:
 
 
 def parse(arguments: Sequence[str]) -> SudoCall:
-    """Parse what follows ``sudo``.
-
-    Options that only concern a password (``-n -S -p -A``) and ``-H``, which is always so here, change nothing.
+    """Parse the arguments of ``sudo``; password options (``-n -S -p -A``) and ``-H`` have no effect.
 
     Raises:
-        UsageError: An option that is unknown here, or no command where one is needed.
+        UsageError: An unknown option, or a missing command.
     """
-    # getopt knows no optional value.
+    # getopt does not support optional values.
     words = ["-E" if word == "--preserve-env" else word for word in arguments]
     try:
         options, rest = getopt.getopt(words, _SHORT, list(_LONG))
     except getopt.GetoptError as error:
         raise UsageError(f"{error.msg}\n{USAGE}") from None
-    rest = list(arguments[len(arguments) - len(rest) :])  # as it was typed
+    rest = list(arguments[len(arguments) - len(rest) :])  # as typed
     flags: set[str] = set()
     user, names = "root", ""
     for name, value in options:
@@ -105,12 +103,9 @@ def parse(arguments: Sequence[str]) -> SudoCall:
 
 
 def command_line(call: Mapping[str, Any], shell: str, *, profile: bool = True) -> tuple[list[str], str | None]:
-    """The words to execute, and the program when it is not the first of them.
+    """The words to execute, and the program if it is not the first of them.
 
-    Args:
-        call: A ``SudoCall`` as a mapping.
-        shell: The shell of the target user.
-        profile: Whether a login shell may read ``/etc/profile``, which may set a PATH of the host's.
+    ``profile`` is whether a login shell may read ``/etc/profile``, which may set the host's PATH.
     """
     words = list(call["command"])
     if not call["login"] and not call["shell"]:
@@ -124,17 +119,9 @@ def command_line(call: Mapping[str, Any], shell: str, *, profile: bool = True) -
 def environment(
     call: Mapping[str, Any], fresh: Mapping[str, str], caller: Mapping[str, str], caller_name: str, caller_uid: int
 ) -> dict[str, str]:
-    """What the command gets: that of a fresh session of the target, plus what is kept, preserved and assigned.
-
-    Args:
-        call: A ``SudoCall`` as a mapping.
-        fresh: Environment of a fresh session of the target user.
-        caller: The environment ``sudo`` was called in.
-        caller_name: Who called.
-        caller_uid: Its id.
-    """
+    """The command's environment: ``fresh``, that of a new session, plus kept, preserved and assigned variables."""
     if call["preserve"]:
-        # PATH is the target's even then (secure_path); so is what says who one is.
+        # PATH (secure_path) and the identity are the target's even then.
         kept = {name: value for name, value in caller.items() if name not in fresh or name in _KEPT}
     else:
         names = {*_KEPT, *call["names"]}

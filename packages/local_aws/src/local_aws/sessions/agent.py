@@ -1,8 +1,8 @@
 """The agent's end of a data channel: a shell on a pty, behind an ordered, reliable stream.
 
-A session outlives its sockets. Output that the client has not acknowledged is kept, and the shell goes on, until the
-client is back with a new token (ResumeSession) or the grace period is over. Everything here runs on one asyncio loop;
-only the calls that may block (starting and killing a shell, waiting for it) run in threads.
+A session outlives its sockets: it keeps unacknowledged output and its shell keeps running until the client returns with
+a new token (ResumeSession) or the grace period ends. Everything runs on one asyncio loop, except calls that may block
+(starting, killing and awaiting a shell), which run in threads.
 """
 
 from __future__ import annotations
@@ -21,56 +21,47 @@ from typing import Any, Protocol
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
-from local_aws.sessions.frames import (
-    Flag,
-    Frame,
-    FrameError,
-    MessageType,
-    PayloadType,
-    acknowledged_sequence,
-    acknowledgement,
-    random_id,
-    uuid_text,
-)
+from local_aws.sessions import frames
+from local_aws.sessions.frames import Flag, Frame, FrameError, MessageType, PayloadType
 from local_aws.sessions.link import Link
 from local_aws.sessions.stream import ReceiveStream, SendStream
 from local_aws.sessions.terminal import Terminal
 
-AGENT_VERSION = "3.3.0.0"  # new enough for every feature that clients ask a version for
+AGENT_VERSION = "3.3.0.0"  # supports every feature that clients check for
 SESSION_TYPE = "Standard_Stream"
-INPUT_LIMIT = 16 * 1024 * 1024  # more than AWS's client holds for resending; beyond it nothing is acknowledged
-LONG_PIECE = 128  # bytes of output: no prompt and no marker, but what a command says
-DRAIN_PATIENCE = 2.0  # seconds without any acknowledgement after which a client is not waited for at the end
+INPUT_LIMIT = 16 * 1024 * 1024  # more than AWS's client keeps for resending; beyond it nothing is acknowledged
+LONG_PIECE = 128  # bytes: output of a command, not a prompt or a marker
+DRAIN_PATIENCE = 2.0  # seconds without acknowledgement after which the end does not wait for a client
 
 log = logging.getLogger("local_aws.sessions")
 
 
 class MachineGone(Exception):
-    """The machine a shell is wanted on does not run; the text is one line for the person at the other end."""
+    """The machine for the shell is not running; the text is one line for the user."""
 
 
 class ShellProcess(Protocol):
     """A running shell."""
 
     def wait(self, timeout: float | None) -> int | None:
-        """Exit code; None if ``timeout`` seconds passed first. Called from a thread of its own."""
+        """Exit code; None after ``timeout`` seconds. Called in a thread of its own."""
 
     def kill(self) -> None:
-        """Kill the shell and what runs in its session; no error if it is gone."""
+        """Kill the shell and every process in its session; no error if it has ended."""
 
 
-# Called in a thread with an instance id and the slave of a pty. Starts an interactive shell with that as its standard
-# streams and controlling terminal, on the process's own copy (the caller closes its one when this returns).
+# Called in a thread with an instance id and the slave of a pty. Starts an interactive shell on its own copy of the
+# slave, as standard streams and controlling terminal; the caller closes its copy afterwards.
 ShellOpener = Callable[[str, int], ShellProcess]
 
 
 class State(StrEnum):
-    """Where a session is in its life."""
+    """State of a session."""
 
-    CONNECTING = "connecting"  # no client has come yet
+    CONNECTING = "connecting"  # no client has connected yet
     CONNECTED = "connected"
-    DISCONNECTED = "disconnected"  # the client lost its socket and may come back
-    ENDED = "ended"  # at most the rest of its output is being delivered
+    DISCONNECTED = "disconnected"  # the client lost its socket and may reconnect
+    ENDED = "ended"  # the rest of its output may still be in delivery
 
 
 class AgentSession:
@@ -85,16 +76,7 @@ class AgentSession:
         grace: float,
         on_closed: Callable[[AgentSession], None],
     ) -> None:
-        """Wait for a client.
-
-        Args:
-            session_id: Its id.
-            instance_id: Where the shell will run.
-            owner: Who started it.
-            open_shell: Starts the shell once the client has shaken hands.
-            grace: Seconds that the session lives without a socket.
-            on_closed: Called when the session is over and everything of it is closed.
-        """
+        """Wait for a client, ``grace`` seconds at most; call ``on_closed`` once everything is closed."""
         self.id = session_id
         self.instance_id = instance_id
         self.owner = owner
@@ -112,19 +94,19 @@ class AgentSession:
         self._opened: asyncio.Task[None] | None = None
         self._link: Link | None = None
         self._paused = False
-        self._isolated = False  # the network between the service and the machine is gone, for ever
+        self._isolated = False  # the network between service and machine is gone for good
         self._on_torn: Callable[[], None] | None = None
-        self._changed = asyncio.Event()  # an acknowledgement, a socket more or less, or haste
+        self._changed = asyncio.Event()  # set by acknowledgements, new and lost sockets, and terminate()
         self._in_haste = False
         self._ending: asyncio.Task[None] | None = None
-        self._termination: asyncio.Task[None] | None = None  # only held so that it is not collected
+        self._termination: asyncio.Task[None] | None = None  # a reference, against garbage collection
         self._resend_timer: asyncio.TimerHandle | None = None
         self._grace_timer: asyncio.TimerHandle | None = None
         self._created = self._loop.time()
         self._start_grace()
 
     def describe(self) -> dict[str, Any]:
-        """What ``sessions()`` lists; ``started`` is ISO 8601, UTC."""
+        """The session as ``sessions()`` lists it; ``started`` is ISO 8601, UTC."""
         return {
             "id": self.id,
             "instance_id": self.instance_id,
@@ -134,7 +116,7 @@ class AgentSession:
         }
 
     async def serve(self, connection: ServerConnection) -> None:
-        """Talk to an authenticated client until its socket is gone; an older socket gives way to it."""
+        """Serve an authenticated client until its socket is gone; drop an older socket."""
         link, former = Link(connection), self._link
         link.muted = self._isolated
         self._link = link
@@ -154,7 +136,7 @@ class AgentSession:
                 if isinstance(message, bytes):
                     self._receive(message)
         except ConnectionClosed:
-            pass  # cut, or a client that was killed: it may come back
+            pass  # cut, or a killed client: it may reconnect
         finally:
             self._detach(link)
 
@@ -167,23 +149,19 @@ class AgentSession:
         return True
 
     def isolate(self) -> None:
-        """Let no frame pass any more, in either direction; the client's socket stays, and the shell goes on."""
+        """Stop all frames in both directions; the client's socket stays open and the shell keeps running."""
         if self._link is not None and not self._isolated:
             self._link.muted = True
         self._isolated = True
 
     def isolate_in_mid_line(self, on_torn: Callable[[], None]) -> None:
-        """Be isolated when half of the next long piece of output has passed, without an end of line behind it.
-
-        Args:
-            on_torn: Called when that is done.
-        """
+        """Isolate in the middle of the next long piece of output, without a newline; then call ``on_torn``."""
         self._on_torn = on_torn
 
     async def terminate(self, output: str = "", *, machine_gone: bool = False) -> None:
-        """End at once: kill the shell, tell the client, close. Returns when that is done.
+        """Kill the shell, close the channel with the message ``output``, and return when that is done.
 
-        An isolated machine cannot be told: its client's socket is closed, its shell ends with the machine.
+        An isolated machine is unreachable: this closes the client's socket, and the shell ends with the machine.
         """
         if self._isolated and not machine_gone:
             self.cut()
@@ -195,7 +173,6 @@ class AgentSession:
             await self._ending
 
     def _end(self, output: str) -> None:
-        """Start the end; ``output`` is what the client prints of it, empty for the normal case."""
         if self._ending is None:
             self.state = State.ENDED
             self._ending = asyncio.create_task(self._deliver_and_close(output))
@@ -217,12 +194,12 @@ class AgentSession:
         if self._resend_timer is not None:
             self._resend_timer.cancel()
         if self._opened is not None:
-            await self._opened  # it uses the pty's file descriptor until then
+            await self._opened  # it uses the pty's descriptor until then
         self._terminal.close()
         self._on_closed(self)
 
     async def _delivered(self) -> None:
-        """Wait until the client has all output, but not for one that is not there or does not answer."""
+        """Wait until a client that is connected and answers has all output."""
         while self._output.pending and self._link is not None and not self._in_haste:
             if not await self._change(DRAIN_PATIENCE):
                 return
@@ -241,7 +218,7 @@ class AgentSession:
         try:
             frame = Frame.unpack(message)
             if frame.message_type is MessageType.ACKNOWLEDGE:
-                if self._output.acknowledge(acknowledged_sequence(frame), self._loop.time()):
+                if self._output.acknowledge(frames.acknowledged_sequence(frame), self._loop.time()):
                     self._changed.set()
                     self._adjust_reading()
             elif frame.message_type is MessageType.INPUT:
@@ -250,14 +227,14 @@ class AgentSession:
                 self._paused = frame.message_type is MessageType.PAUSE_PUBLICATION
                 self._adjust_reading()
         except FrameError as error:
-            log.warning("session %s: a damaged message was left out: %s", self.id, error)
+            log.warning("session %s: ignored a damaged message: %s", self.id, error)
 
     def _receive_input(self, frame: Frame) -> None:
         if self._terminal.backlog > INPUT_LIMIT:
             return
         acknowledge, ready = self._input.receive(frame)
         if acknowledge and self._link is not None:
-            self._link.put(acknowledgement(frame))
+            self._link.put(frames.acknowledgement(frame))
         for item in ready:
             self._handle(item)
 
@@ -271,22 +248,21 @@ class AgentSession:
         elif frame.payload_type == PayloadType.HANDSHAKE_RESPONSE and self._opened is None:
             errors = frame.json().get("Errors")
             if errors:
-                self._end(f"the client refused the handshake: {errors}")
+                self._end(f"the client rejected the handshake: {errors}")
             else:
                 self._opened = asyncio.create_task(self._begin())
         elif frame.payload_type == PayloadType.FLAG and frame.payload == Flag.TERMINATE_SESSION.to_bytes(4, "big"):
             self._termination = asyncio.create_task(self.terminate())
 
     async def _begin(self) -> None:
-        """Complete the handshake and start the shell."""
         took = self._loop.time() - self._created
         content = {"HandshakeTimeToComplete": int(took * 1e9), "CustomerMessage": ""}  # Go's Duration: nanoseconds
         self._send(PayloadType.HANDSHAKE_COMPLETE, json.dumps(content).encode())
         try:
             shell = await asyncio.to_thread(self._open_shell, self.instance_id, self._terminal.slave)
-        except Exception as error:  # the opener is the caller's: whatever it raises ends this session, not the loop
+        except Exception as error:  # any error of the caller's opener ends this session, not the loop
             log.info("session %s: no shell", self.id, exc_info=True)
-            self._end(f"no shell could be started on {self.instance_id}: {error}")
+            self._end(f"cannot start a shell on {self.instance_id}: {error}")
             return
         finally:
             self._terminal.close_slave()
@@ -298,11 +274,10 @@ class AgentSession:
         self._adjust_reading()
 
     def _wait(self, shell: ShellProcess) -> None:
-        """Wait, in a thread, for the shell's end."""
         try:
             shell.wait(None)
         finally:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: the server was stopped
+            with contextlib.suppress(RuntimeError):  # the server was stopped, and its loop closed
                 self._loop.call_soon_threadsafe(self._exited)
 
     def _exited(self) -> None:
@@ -319,8 +294,8 @@ class AgentSession:
         if self._shell is not None:
             try:
                 await asyncio.to_thread(self._shell.kill)
-            except Exception:  # the shell is the caller's too; the session ends in any case
-                log.warning("session %s: its shell could not be killed", self.id, exc_info=True)
+            except Exception:  # an error of the caller's shell must not keep the session open
+                log.warning("session %s: cannot kill its shell", self.id, exc_info=True)
 
     def _send_output(self, data: bytes) -> None:
         if self._on_torn is not None and self._link is not None and len(data) >= LONG_PIECE:
@@ -341,14 +316,14 @@ class AgentSession:
             self._watch_resends()
 
     def _adjust_reading(self) -> None:
-        """Read the pty only while the client keeps up; a shell with a full pty waits by itself."""
+        """Read the pty only while the client keeps up; a full pty blocks the shell."""
         if self._shell is not None and self._ending is None:
             self._terminal.set_reading(self._output.has_room and not self._paused)
 
     def _watch_resends(self) -> None:
         deadline = self._output.deadline()
         if self._resend_timer is None and deadline is not None and self._link is not None:
-            # Not earlier than in 50 ms: a socket that is full now will not be empty at once.
+            # At least 50 ms from now: a full socket needs time to drain.
             when = max(deadline, self._loop.time() + 0.05)
             self._resend_timer = self._loop.call_at(when, self._resend)
 
@@ -372,7 +347,7 @@ class AgentSession:
         self._grace_timer = self._loop.call_later(self._grace, self._grace_is_over)
 
     def _grace_is_over(self) -> None:
-        self._termination = asyncio.create_task(self.terminate("no client came back in time"))
+        self._termination = asyncio.create_task(self.terminate("no client reconnected in time"))
 
     def _stop_grace(self) -> None:
         if self._grace_timer is not None:
@@ -381,7 +356,7 @@ class AgentSession:
 
 
 def new_token() -> str:
-    """A token that lets one client open the data channel."""
+    """A random token that opens a data channel."""
     return secrets.token_urlsafe(48)
 
 
@@ -394,7 +369,7 @@ def _handshake_request() -> bytes:
 def _closed_content(session_id: str, output: str) -> bytes:
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     content = {
-        "MessageId": uuid_text(random_id()),
+        "MessageId": frames.uuid_text(frames.random_id()),
         "CreatedDate": now,
         "DestinationId": session_id,
         "SessionId": session_id,

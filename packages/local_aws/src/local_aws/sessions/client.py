@@ -1,7 +1,7 @@
 """The client's end of a data channel: standard input to the shell, its output to standard output.
 
-One ``poll`` loop; only standard output has a thread (see ``output``). It is imported for every Ansible task, so the
-imports are few, and what is needed rarely (terminal modes) is imported where it is used.
+One ``poll`` loop; only standard output has a thread (see ``output``). Every Ansible task imports it, so imports are few
+and rare ones (terminal modes) are local.
 """
 
 from __future__ import annotations
@@ -15,43 +15,34 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from local_aws.sessions.frames import (
-    Flag,
-    Frame,
-    FrameError,
-    MessageType,
-    PayloadType,
-    acknowledged_sequence,
-    acknowledgement,
-    random_id,
-    uuid_text,
-)
+from local_aws.sessions import frames
+from local_aws.sessions.frames import Flag, Frame, FrameError, MessageType, PayloadType
 from local_aws.sessions.output import OutputWriter
 from local_aws.sessions.stream import ReceiveStream, SendStream
 from local_aws.sessions.websocket import BINARY, TEXT, Disconnected, WebSocket
 
-CLIENT_VERSION = "1.2.0.0"  # the version of AWS's client whose behaviour this one has
-INPUT_SIZE = 1024  # bytes of standard input in a message, as AWS's client
+CLIENT_VERSION = "1.2.0.0"  # AWS's client whose behaviour this follows
+INPUT_SIZE = 1024  # bytes of standard input in a message, as in AWS's client
 SHELL_TYPES = ("Standard_Stream", "InteractiveCommands", "NonInteractiveCommands")
 SUCCESS, UNSUPPORTED = 1, 3  # action status in a handshake response
 CONNECT_PATIENCE = 10.0
 HANDSHAKE_PATIENCE = 30.0
 RESUME_ATTEMPTS = 6  # waits of 0.1, 0.2 … 1.6 s between them: AWS's client has 5 retries, doubled
-QUIT_PATIENCE = 1.0  # for the agent's answer to a terminate flag
-EOF_PATIENCE = 10.0  # a shell that says nothing for so long after the end of standard input is ended
+QUIT_PATIENCE = 1.0  # seconds for the agent's answer to a terminate flag
+EOF_PATIENCE = 10.0  # seconds of silence after the end of standard input that end the session
 OUTPUT_LIMIT = 1024 * 1024  # unwritten output beyond which no message is acknowledged
-# A terminal ends its input with Ctrl-D. Behind an unfinished line the first one only hands that line over, and a
-# command in the foreground may take one for itself: the shell gets the last.
+# Ctrl-D ends the input of a terminal. After an unfinished line the first one only submits that line, and a foreground
+# command may consume one: the shell gets the last.
 END_OF_INPUT = b"\x04\x04\x04"
 KEYS = {signal.SIGINT: b"\x03", signal.SIGQUIT: b"\x1c", signal.SIGTSTP: b"\x1a"}
 
 
 class SessionLost(Exception):
-    """The session cannot go on; the text is one line for the user."""
+    """The session is lost; the text is one line for the user."""
 
 
 class _Interrupted(BaseException):  # not an Exception: botocore wraps those
-    """A signal came while the loop was waiting for something else."""
+    """A signal arrived during a blocking call outside the loop."""
 
 
 class SessionClient:
@@ -67,16 +58,16 @@ class SessionClient:
         stdout: int = 1,
         eof_patience: float = EOF_PATIENCE,
     ) -> None:
-        """Prepare; nothing is connected yet.
+        """Prepare a session; ``run`` connects.
 
         Args:
             session_id: Its id.
             stream_url: Address of the data channel.
-            token: What opens it.
-            resume: Asks for a new token after a lost socket; raises SessionLost if there is none.
-            stdin: Descriptor that is read.
-            stdout: Descriptor that is written.
-            eof_patience: Seconds, see EOF_PATIENCE.
+            token: Opens the channel.
+            resume: Returns a new token after a lost socket, or raises SessionLost.
+            stdin: Descriptor for input.
+            stdout: Descriptor for output.
+            eof_patience: See EOF_PATIENCE.
         """
         self._session_id = session_id
         self._url = stream_url
@@ -85,13 +76,13 @@ class SessionClient:
         self._stdin = stdin
         self._eof_patience = eof_patience
         self._terminal = os.isatty(stdin)
-        # aws_ssm's shape, a pty that is written but no longer read at the end: waiting for it would hang both.
+        # As aws_ssm runs it: a pty that is no longer read at the end, so waiting for it would hang both.
         self._output_patience = 2.0 if os.isatty(stdout) and not self._terminal else None
         self._stdout = stdout
-        self._client_id = uuid_text(random_id())
+        self._client_id = frames.uuid_text(frames.random_id())
         self._sent = SendStream(MessageType.INPUT)
         self._received = ReceiveStream()
-        self._held: list[Frame] = []  # acknowledgements held back while standard output is behind
+        self._held: list[Frame] = []  # acknowledgements delayed while standard output is behind
         self._socket: WebSocket | None = None
         self._poll = select.poll()
         self._ready = False  # the handshake is done
@@ -103,13 +94,13 @@ class SessionClient:
         self._exit_code = 0
 
     def run(self) -> int:
-        """Be the session's terminal until it ends.
+        """Run the session to its end.
 
         Returns:
             0 when the session has ended, 128 + n when signal n ended it.
 
         Raises:
-            SessionLost: The connection is gone and cannot be had again, or the handshake failed.
+            SessionLost: The connection is lost for good, or the handshake failed.
         """
         wake_read, self._wake_write = os.pipe()
         os.set_blocking(wake_read, False)
@@ -152,7 +143,6 @@ class SessionClient:
             self._end_after_silence(now)
 
     def _exchange(self, events: dict[int, int], now: float) -> None:
-        """Read, write and resend what is possible now."""
         socket = self._connected()
         if socket.fileno() in events:
             for message in socket.receive():
@@ -162,8 +152,8 @@ class SessionClient:
         for frame in self._sent.due(now):
             socket.send(BINARY, frame.pack())
         if self._held and self._output.backlog < OUTPUT_LIMIT:
-            for acknowledgement_frame in self._held:
-                socket.send(BINARY, acknowledgement_frame.pack())
+            for acknowledgement in self._held:
+                socket.send(BINARY, acknowledgement.pack())
             self._held.clear()
         socket.flush()
         self._poll.register(socket.fileno(), select.POLLIN | (select.POLLOUT if socket.wants_write else 0))
@@ -175,14 +165,14 @@ class SessionClient:
 
     def _connected(self) -> WebSocket:
         if self._socket is None:
-            raise Disconnected("there is no connection")
+            raise Disconnected("not connected")
         return self._socket
 
     def _reads_input(self) -> bool:
         return self._ready and self._eof_at is None and self._quit_at is None and self._sent.has_room
 
     def _wait_ms(self) -> int | None:
-        """How long ``poll`` may wait; milliseconds, rounded up."""
+        """Timeout for ``poll``, in milliseconds, rounded up; None for no timeout."""
         deadlines = [when for when in (self._sent.deadline(), self._quit_at) if when is not None]
         if not self._ready or self._eof_at is not None:
             deadlines.append(time.monotonic() + 0.5)
@@ -194,18 +184,18 @@ class SessionClient:
         try:
             frame = Frame.unpack(message)
             if frame.message_type is MessageType.ACKNOWLEDGE:
-                self._sent.acknowledge(acknowledged_sequence(frame), now)
+                self._sent.acknowledge(frames.acknowledged_sequence(frame), now)
             elif frame.message_type is MessageType.CHANNEL_CLOSED:
                 self._output.write(_farewell(self._session_id, frame.json().get("Output")))
                 self._ended = True
             elif frame.message_type is MessageType.OUTPUT:
                 acknowledge, ready = self._received.receive(frame)
                 if acknowledge:
-                    self._held.append(acknowledgement(frame))
+                    self._held.append(frames.acknowledgement(frame))
                 for item in ready:
                     self._handle(item, now)
         except FrameError:
-            return  # damaged on its way: it is not acknowledged, so it comes again
+            return  # damaged: without an acknowledgement it is sent again
 
     def _handle(self, frame: Frame, now: float) -> None:
         if frame.payload_type in (PayloadType.OUTPUT, PayloadType.ERROR, PayloadType.STDERR):
@@ -224,7 +214,7 @@ class SessionClient:
         try:
             data = os.read(self._stdin, INPUT_SIZE)
         except OSError:
-            data = b""  # closed, or its terminal is gone: the same as its end
+            data = b""  # closed, or its terminal is gone
         if data:
             self._send(PayloadType.OUTPUT, data, now)
         else:
@@ -237,20 +227,18 @@ class SessionClient:
             self._socket.send(BINARY, frame.pack())
 
     def _send_size(self, now: float) -> None:
-        """Tell the agent the size of the terminal, if there is one."""
         with contextlib.suppress(OSError):
             columns, rows = os.get_terminal_size(self._stdout)
             if columns and rows:
                 self._send(PayloadType.SIZE, json.dumps({"cols": columns, "rows": rows}).encode(), now)
 
     def _quit(self, now: float, exit_code: int) -> None:
-        """Ask the agent to end the session, and do not wait long for it."""
         self._exit_code = exit_code
         self._quit_at = now + QUIT_PATIENCE
         self._send(PayloadType.FLAG, Flag.TERMINATE_SESSION.to_bytes(4, "big"), now)
 
     def _end_after_silence(self, now: float) -> None:
-        """End a session whose shell ignores the end of its input; AWS's client would not have waited at all."""
+        """End a session whose shell ignores the end of its input; AWS's client does not wait at all."""
         if self._eof_at is not None and self._quit_at is None and now - self._eof_at > self._eof_patience:
             self._quit(now, 0)
 
@@ -264,7 +252,7 @@ class SessionClient:
         self._socket = WebSocket.connect(self._url, CONNECT_PATIENCE)
         opening = {
             "MessageSchemaVersion": "1.0",
-            "RequestId": uuid_text(random_id()),
+            "RequestId": frames.uuid_text(frames.random_id()),
             "TokenValue": self._token,
             "ClientId": self._client_id,
             "ClientVersion": CLIENT_VERSION,
@@ -276,7 +264,6 @@ class SessionClient:
         self._exchange({self._socket.fileno(): select.POLLIN}, now)
 
     def _reconnect(self, reason: str) -> None:
-        """Get a new token and a new socket; the stream goes on where it was."""
         for attempt in range(RESUME_ATTEMPTS):
             self._drop_socket()
             if attempt:
@@ -321,8 +308,8 @@ class SessionClient:
     def _signal_handlers(self) -> Iterator[None]:
         wanted = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGWINCH]
         wanted += [signal.SIGQUIT, signal.SIGTSTP] if self._terminal else []
-        # Python runs a handler only between two of its instructions: a signal that comes as ``poll`` is entered, or to
-        # another thread, would wait for the next event. The descriptor is written to at once, and wakes ``poll``.
+        # Python runs a handler only between two bytecode instructions: a signal just before ``poll``, or in another
+        # thread, would wait for the next event. The wake-up descriptor interrupts ``poll`` at once.
         former_descriptor = signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
         former = {number: signal.signal(number, self._on_signal) for number in wanted}
         try:
@@ -334,7 +321,7 @@ class SessionClient:
 
     @contextlib.contextmanager
     def _interrupts(self) -> Iterator[None]:
-        """Let a signal end what blocks; the loop then finds it in the queue."""
+        """Let a signal interrupt a blocking call; the loop then finds it in the queue."""
         self._interruptible = True
         try:
             if any(number != signal.SIGWINCH for number in self._signals):
@@ -345,7 +332,6 @@ class SessionClient:
 
     @contextlib.contextmanager
     def _terminal_mode(self) -> Iterator[None]:
-        """Pass every key on at once, and leave the echo to the far end."""
         if not self._terminal:
             yield
             return
@@ -361,7 +347,6 @@ class SessionClient:
 
 
 def _handshake_response(request: Frame) -> bytes:
-    """Answer the agent's wishes: a shell is all we can do."""
     done: list[dict[str, object]] = []
     errors: list[str] = []
     actions = request.json().get("RequestedClientActions")
@@ -380,7 +365,7 @@ def _handshake_response(request: Frame) -> bytes:
 
 
 def _farewell(session_id: str, output: object) -> bytes:
-    """What is printed at the end; the agent gives a reason if it is not the normal one."""
+    """The last line of output, with the agent's reason for an abnormal end."""
     text = f"SessionId: {session_id} : {output}" if output else f"Exiting session with sessionId: {session_id}."
     return f"\n\n{text}\n\n".encode()
 

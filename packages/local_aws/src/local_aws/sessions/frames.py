@@ -14,8 +14,8 @@ Layout and numbers are those of the public client (github.com/aws/session-manage
     116  4   payload length
     120  …   payload
 
-All integers are big-endian. This module is imported by ``session-manager-plugin``, which starts once for every
-Ansible task: it keeps to cheap imports (no ``dataclasses``, ``typing`` or ``uuid``).
+All integers are big-endian. ``session-manager-plugin`` imports this once per Ansible task: imports are cheap ones only
+(no ``dataclasses``, ``typing`` or ``uuid``).
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ FLAG_FIN = 2
 
 
 class FrameError(ValueError):
-    """Bytes that are no valid frame; the text says why."""
+    """Bytes are not a valid frame."""
 
 
 class MessageType(StrEnum):
-    """What a frame is for."""
+    """Type of a frame."""
 
     INPUT = "input_stream_data"
     OUTPUT = "output_stream_data"
@@ -50,9 +50,9 @@ class MessageType(StrEnum):
 
 
 class PayloadType(IntEnum):
-    """What the payload of a stream message holds."""
+    """Type of the payload of a stream message."""
 
-    NONE = 0  # of a message that is no stream message
+    NONE = 0  # not a stream message
     OUTPUT = 1  # plain bytes, in both directions
     ERROR = 2
     SIZE = 3
@@ -76,7 +76,7 @@ class Flag(IntEnum):
 
 
 class Frame:
-    """One message. Frames are never changed once made."""
+    """One immutable message."""
 
     __slots__ = ("created_ms", "flags", "message_id", "message_type", "payload", "payload_type", "sequence")
 
@@ -91,16 +91,16 @@ class Frame:
         message_id: bytes | None = None,
         created_ms: int | None = None,
     ) -> None:
-        """Make a frame.
+        """Create a frame.
 
         Args:
-            message_type: What the frame is for.
+            message_type: Its type.
             payload: Its content.
-            payload_type: A PayloadType; a plain number where the other side sent one we do not know.
-            sequence: Place in the stream, from 0; control messages have 0.
+            payload_type: A PayloadType, or an unknown number from the other side.
+            sequence: Position in the stream, from 0; control messages have 0.
             flags: FLAG_SYN and FLAG_FIN, or-ed.
-            message_id: UUID, 16 bytes in network order; a random one (version 4) if not given.
-            created_ms: Milliseconds since the epoch; now if not given.
+            message_id: UUID, 16 bytes in network order; random (version 4) if None.
+            created_ms: Milliseconds since the epoch; now if None.
         """
         self.message_type = message_type
         self.payload = payload
@@ -116,10 +116,10 @@ class Frame:
             return NotImplemented
         return all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
 
-    __hash__ = None  # type: ignore[assignment]  # compared by content, so not to be used as a key
+    __hash__ = None  # type: ignore[assignment]  # compared by content, so not a key
 
     def __repr__(self) -> str:
-        """A short form for logs and failing tests."""
+        """Type, sequence number and size."""
         return f"Frame({self.message_type}, #{self.sequence}, type {self.payload_type}, {len(self.payload)} bytes)"
 
     def pack(self) -> bytes:
@@ -143,18 +143,19 @@ class Frame:
         """Read a frame off the wire.
 
         Raises:
-            FrameError: It is too short or too long, of an unknown type or version, or its digest is wrong.
+            FrameError: Wrong length, unknown type or version, or wrong digest.
         """
         if len(data) < HEADER.size:
-            raise FrameError(f"a frame has at least {HEADER.size} bytes, this has {len(data)}")
+            raise FrameError(f"frame: expected at least {HEADER.size} bytes, got {len(data)}")
         head, kind, version, created, sequence, flags, swapped, digest, payload_type, length = HEADER.unpack_from(data)
         payload = bytes(data[HEADER.size :])
-        if head != HEADER_LENGTH:
-            raise FrameError(f"header length {head} is not {HEADER_LENGTH}")
-        if version != SCHEMA_VERSION:
-            raise FrameError(f"schema version {version} is not {SCHEMA_VERSION}")
-        if length != len(payload):
-            raise FrameError(f"payload length {length} announced, {len(payload)} bytes received")
+        for name, expected, found in (
+            ("header length", HEADER_LENGTH, head),
+            ("schema version", SCHEMA_VERSION, version),
+            ("payload length", len(payload), length),
+        ):
+            if found != expected:
+                raise FrameError(f"{name}: expected {expected}, got {found}")
         if hashlib.sha256(payload).digest() != digest:
             raise FrameError("the payload does not match its digest")
         try:
@@ -172,17 +173,17 @@ class Frame:
         )
 
     def json(self) -> dict[str, object]:
-        """The payload, read as a JSON object.
+        """The payload as a JSON object.
 
         Raises:
-            FrameError: It is none.
+            FrameError: It is not one.
         """
         try:
             value = json.loads(self.payload)
-        except ValueError as error:
-            raise FrameError(f"the payload of {self!r} is no JSON") from error
+        except ValueError:
+            value = None
         if not isinstance(value, dict):
-            raise FrameError(f"the payload of {self!r} is no JSON object")
+            raise FrameError(f"payload of {self!r}: expected a JSON object")
         return value
 
 
@@ -201,7 +202,7 @@ def uuid_text(message_id: bytes) -> str:
 
 
 def acknowledgement(frame: Frame) -> Frame:
-    """The message that says ``frame`` arrived."""
+    """The acknowledgement of ``frame``."""
     content = {
         "AcknowledgedMessageType": str(frame.message_type),
         "AcknowledgedMessageId": uuid_text(frame.message_id),
@@ -212,12 +213,12 @@ def acknowledgement(frame: Frame) -> Frame:
 
 
 def acknowledged_sequence(frame: Frame) -> int:
-    """The sequence number that an ``acknowledge`` message is about.
+    """The sequence number in an ``acknowledge`` message.
 
     Raises:
-        FrameError: The message does not say.
+        FrameError: It has none.
     """
     sequence = frame.json().get("AcknowledgedMessageSequenceNumber")
     if not isinstance(sequence, int):
-        raise FrameError("an acknowledge message without a sequence number")
+        raise FrameError(f"AcknowledgedMessageSequenceNumber: expected a number, got {sequence!r}")
     return sequence

@@ -14,21 +14,20 @@ CLOSE_PATIENCE = 2.0
 
 
 class Link:
-    """One socket of a session. Frames are queued, so that a client that does not read holds nobody up."""
+    """One socket of a session; frames are queued, so that a client that does not read blocks nothing."""
 
     def __init__(self, connection: ServerConnection) -> None:
-        """Start sending on ``connection``."""
         self._connection = connection
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._sender = asyncio.create_task(self._send())
         self.was_cut = False
         self.muted = False
-        """Nothing passes: what is put in is lost, and the connection stays."""
+        """Frames are dropped while the connection stays open."""
         self._last: bytes | None = None
 
     @property
     def idle(self) -> bool:
-        """Whether everything that was put in has been passed on."""
+        """Whether the queue is empty."""
         return self._queue.empty()
 
     def put(self, frame: Frame) -> None:
@@ -37,17 +36,17 @@ class Link:
             self._queue.put_nowait(frame.pack())
 
     def put_last(self, frame: Frame) -> None:
-        """Queue a frame and let nothing pass that comes after it."""
+        """Queue a frame and drop everything after it."""
         self._last = frame.pack()
         self._queue.put_nowait(self._last)
 
     def drop(self) -> None:
-        """Give the connection up, without a word if it is still there."""
+        """Abort the connection without notice."""
         self._sender.cancel()
         self._connection.transport.abort()
 
     async def close(self) -> None:
-        """Send what is queued, then close; a client that does not take it is dropped."""
+        """Send what is queued, then close; abort if the client does not read."""
         self._queue.put_nowait(None)
         await asyncio.wait([self._sender], timeout=CLOSE_PATIENCE)
         self._sender.cancel()

@@ -1,7 +1,7 @@
-"""Writes the plugin's standard output from a thread of its own.
+"""Writes the plugin's standard output in a thread.
 
-The descriptor may be a pty that is read late or not at all (``aws_ssm`` writes a whole command before it reads), and
-it may be shared with other processes, so it can neither be written to in the loop nor be made non-blocking.
+The descriptor may be a pty that is read late or never (``aws_ssm`` writes a whole command before it reads), so the loop
+cannot write to it; other processes may share it, so it cannot be made non-blocking.
 """
 
 from __future__ import annotations
@@ -13,15 +13,10 @@ from collections.abc import Callable
 
 
 class OutputWriter:
-    """A queue of bytes and the thread that writes them."""
+    """A queue of bytes, and a thread that writes them."""
 
     def __init__(self, descriptor: int, on_progress: Callable[[], None]) -> None:
-        """Start the thread.
-
-        Args:
-            descriptor: Where to write.
-            on_progress: Called from the thread after every write, and when the descriptor broke.
-        """
+        """Start the thread, which calls ``on_progress`` after every write and when writing fails."""
         self._descriptor = descriptor
         self._on_progress = on_progress
         self._queue: deque[bytes] = deque()
@@ -29,7 +24,7 @@ class OutputWriter:
         self._closing = False
         self.backlog = 0  # bytes
         self.written = 0  # bytes, since the start
-        self.broken = False  # nobody will ever read it
+        self.broken = False  # the reader is gone
         self._thread = threading.Thread(target=self._run, name="output", daemon=True)
         self._thread.start()
 
@@ -42,7 +37,7 @@ class OutputWriter:
                 self._condition.notify()
 
     def close(self, patience: float | None) -> None:
-        """Wait until all is written; with ``patience``, only while something moves every so many seconds."""
+        """Wait until all is written; give up after ``patience`` seconds (if not None) without progress."""
         with self._condition:
             self._closing = True
             self._condition.notify()
@@ -61,7 +56,7 @@ class OutputWriter:
                     return
                 data = self._queue.popleft()
             try:
-                # Small pieces, so that ``written`` shows movement where a reader is slow.
+                # Small pieces, so that ``written`` shows progress with a slow reader.
                 for start in range(0, len(data), 4096):
                     self._write_all(data[start : start + 4096])
             except OSError:

@@ -3,8 +3,7 @@
 Arguments, in this order: the response of StartSession (JSON, or the name of an environment variable
 ``AWS_SSM_START_SESSION_RESPONSE…`` that holds it), region, ``StartSession``, profile, the request (JSON), endpoint.
 
-It runs once for every Ansible task, so start-up time counts: boto3 is imported only if the socket was lost and
-ResumeSession has to be called.
+It runs once per Ansible task, so start-up must be fast: only ResumeSession, after a lost socket, imports boto3.
 """
 
 from __future__ import annotations
@@ -40,11 +39,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _session(arguments: Sequence[str]) -> SessionClient:
-    """Read the arguments.
-
-    Raises:
-        SessionLost: They are none that a session can be started from.
-    """
     if len(arguments) < 3 or arguments[2] != "StartSession":
         raise SessionLost("expected <StartSession response> <region> StartSession [<profile> <request> <endpoint>]")
     response, region = arguments[0], arguments[1]
@@ -55,30 +49,27 @@ def _session(arguments: Sequence[str]) -> SessionClient:
         session = json.loads(response)
         session_id, url, token = (str(session[name]) for name in ("SessionId", "StreamUrl", "TokenValue"))
     except (ValueError, TypeError, KeyError) as error:
-        raise SessionLost(f"the response of StartSession cannot be read: {error!r}") from error
+        raise SessionLost(
+            f"StartSession response: expected JSON with SessionId, StreamUrl, TokenValue: {error!r}"
+        ) from error
     if not url.startswith("ws://"):
         raise SessionLost(
-            "this plugin speaks to the embedded AWS only (ws://); for a real account install AWS's own "
-            "session-manager-plugin, or name it with ansible_aws_ssm_plugin"
+            f"StreamUrl: expected ws://… of the embedded AWS, got {url}; for a real account install AWS's own "
+            "session-manager-plugin, or set ansible_aws_ssm_plugin"
         )
     return SessionClient(session_id, url, token, lambda: _resume(session_id, region, profile, endpoint))
 
 
 def _resume(session_id: str, region: str, profile: str, endpoint: str) -> str:
-    """Ask for a new token, with the usual credentials.
-
-    Raises:
-        SessionLost: The session is over, or it cannot be asked for.
-    """
+    """Get a new token with the usual credentials, or raise SessionLost."""
     try:
         import boto3
         from botocore.exceptions import BotoCoreError, ClientError
     except ImportError as error:
         raise SessionLost(f"session {session_id} was cut and cannot be resumed: {error}") from error
     try:
-        client = boto3.Session(profile_name=profile or None, region_name=region or None).client(
-            "ssm", endpoint_url=endpoint or None
-        )
+        session = boto3.Session(profile_name=profile or None, region_name=region or None)
+        client = session.client("ssm", endpoint_url=endpoint or None)
         token = client.resume_session(SessionId=session_id).get("TokenValue")
     except (BotoCoreError, ClientError) as error:
         raise SessionLost(f"session {session_id} was cut and cannot be resumed: {error}") from error

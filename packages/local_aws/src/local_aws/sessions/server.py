@@ -1,4 +1,4 @@
-"""Session Manager's data channels: hands out session ids and tokens, and serves the WebSockets they are good for."""
+"""Session Manager's data channels: creates sessions and tokens, and serves their WebSockets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from local_aws.sessions.agent import AgentSession, ShellOpener, State, new_token
 
 SHELL_DOCUMENT = "SSM-SessionManagerRunShell"
 CHANNEL_PATH = "/v1/data-channel/"
-OPEN_PATIENCE = 10.0  # seconds a client has for its first message, the token
+OPEN_PATIENCE = 10.0  # seconds for a client's first message, the token
 CALL_PATIENCE = 30.0
 GRACE = 60.0
 MAX_FRAME = 1024 * 1024
@@ -32,47 +32,41 @@ Result = TypeVar("Result")
 
 
 class UnknownSession(Exception):
-    """There is no such session, or it is over."""
+    """The session does not exist or has ended."""
 
 
 class UnsupportedDocument(Exception):
-    """The session document asked for is none that this agent has."""
+    """The requested session document is not supported."""
 
 
 class SessionServer:
-    """All sessions of the embedded AWS. Its methods may be called from any thread."""
+    """All sessions of the embedded AWS; thread-safe."""
 
     def __init__(self, open_shell: ShellOpener, host: str = "127.0.0.1", *, grace: float = GRACE) -> None:
-        """Prepare; nothing listens yet.
-
-        Args:
-            open_shell: Starts a shell on an instance; see ShellOpener.
-            host: Address to listen on.
-            grace: Seconds a session without a socket waits for its client.
-        """
+        """Prepare; ``start`` listens. ``grace``: seconds that a session without a socket waits for its client."""
         self._open_shell = open_shell
         self._host = host
         self._grace = grace
         self._sessions: dict[str, AgentSession] = {}  # touched on the loop only
-        self._mid_line: dict[str, Callable[[], None]] = {}  # likewise: instances that are yet to be isolated
+        self._mid_line: dict[str, Callable[[], None]] = {}  # likewise: instances to isolate in mid-line
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._port = 0
 
     @property
     def port(self) -> int:
-        """The TCP port; 0 while the server does not run."""
+        """The TCP port; 0 while the server is stopped."""
         return self._port
 
     def start(self) -> None:
-        """Listen on a free port, in a thread of its own.
+        """Listen on a free port, in a thread.
 
         Raises:
-            OSError: No port can be had.
-            RuntimeError: It runs already.
+            OSError: No port is available.
+            RuntimeError: It is running already.
         """
         if self._thread is not None:
-            raise RuntimeError("the session server runs already")
+            raise RuntimeError("the session server is running already")
         loop = asyncio.new_event_loop()
         self._loop = loop
         self._thread = threading.Thread(target=loop.run_forever, name="ssm-sessions", daemon=True)
@@ -85,7 +79,7 @@ class SessionServer:
         self._port = int(self._server.sockets[0].getsockname()[1])
 
     def stop(self) -> None:
-        """End all sessions, their shells too, and stop listening; no error if it does not run."""
+        """End all sessions and their shells, and stop listening; no error if it is not running."""
         if self._thread is None:
             return
         try:
@@ -101,48 +95,46 @@ class SessionServer:
         *,
         owner: str = "local",
     ) -> dict[str, str]:
-        """Make a session; its shell starts when a client has connected.
+        """Create a session; its shell starts when a client has connected.
 
         Args:
             instance_id: Target.
             document_name: None or ``SSM-SessionManagerRunShell``.
-            parameters: Those of the document; the shell document takes none, and AWS ignores what it does not know.
+            parameters: Parameters of the document; ignored, as the shell document has none.
             owner: Name of the principal, the first part of the session id.
 
         Returns:
-            ``SessionId``, ``TokenValue`` and ``StreamUrl``, as the API.
+            ``SessionId``, ``TokenValue`` and ``StreamUrl``, as in the API.
 
         Raises:
-            UnsupportedDocument: Another document is asked for.
+            UnsupportedDocument: Another document.
             OSError: The system has no pty left.
         """
         if document_name not in (None, SHELL_DOCUMENT):
-            raise UnsupportedDocument(f"session document {document_name} is not emulated; {SHELL_DOCUMENT} is")
+            raise UnsupportedDocument(f"session document: expected {SHELL_DOCUMENT}, got {document_name}")
         name = re.sub(r"[^\w+=,.@-]", "-", owner, flags=re.ASCII) or "local"
         return self._call(self._create(f"{name}-{secrets.token_hex(9)[:17]}", instance_id, owner))
 
     def resume_session(self, session_id: str) -> dict[str, str]:
-        """Give a session a new token; the former one is void.
+        """Replace the token of a session.
 
         Raises:
-            UnknownSession: It never was, or is over.
+            UnknownSession: It does not exist or has ended.
         """
         return self._call(self._renew(session_id))
 
     def terminate_session(self, session_id: str) -> dict[str, str]:
-        """End a session and kill its shell; as in AWS no error if it is over."""
+        """End a session and kill its shell; as on AWS no error if it has ended."""
         self._call(self._terminate(lambda session: session.id == session_id, ""))
         return {"SessionId": session_id}
 
     def close_instance(self, instance_id: str) -> None:
-        """End all sessions of an instance that is gone."""
-        chosen = self._terminate(
-            lambda session: session.instance_id == instance_id, f"{instance_id} is gone", machine_gone=True
-        )
-        self._call(chosen)
+        """End all sessions of a terminated instance."""
+        found = (lambda session: session.instance_id == instance_id), f"{instance_id} is gone"
+        self._call(self._terminate(*found, machine_gone=True))
 
     def isolate(self, instance_id: str) -> None:
-        """Let no frame of an instance's sessions pass any more; their sockets stay open."""
+        """Stop all frames of an instance's sessions; their sockets stay open."""
 
         async def isolate() -> None:
             for session in self._of(instance_id):
@@ -151,12 +143,7 @@ class SessionServer:
         self._call(isolate())
 
     def isolate_in_mid_line(self, instance_id: str, on_isolated: Callable[[], None]) -> None:
-        """Isolate an instance when half of the next long piece of output of one of its sessions has passed.
-
-        Args:
-            instance_id: The instance.
-            on_isolated: Called when that is done, in the server's thread.
-        """
+        """Isolate an instance in the next long output of a session; then call ``on_isolated``, in a thread."""
 
         def torn() -> None:
             if self._mid_line.pop(instance_id, None) is not None:
@@ -172,7 +159,7 @@ class SessionServer:
         self._call(prepare())
 
     def cut(self, target: str) -> int:
-        """Drop the sockets of an instance or of a session without notice; return how many there were."""
+        """Drop the sockets of an instance or a session without notice; return their number."""
 
         async def cut() -> int:
             chosen = [item for item in self._sessions.values() if target in (item.id, item.instance_id)]
@@ -189,7 +176,7 @@ class SessionServer:
         return self._call(listing()) if self._thread is not None else []
 
     async def _listen(self) -> Server:
-        # No keep-alive pings: on loopback a dead peer shows by itself, and a stopped one (Ctrl-Z) shall not be dropped.
+        # No keep-alive pings: loopback reports a dead peer anyway, and a stopped one (Ctrl-Z) must not be dropped.
         return await serve(
             self._handle,
             self._host,
@@ -218,7 +205,7 @@ class SessionServer:
     async def _renew(self, session_id: str) -> dict[str, str]:
         session = self._sessions.get(session_id)
         if session is None:
-            raise UnknownSession(f"there is no session {session_id}, or it is over")
+            raise UnknownSession(f"session {session_id} does not exist or has ended")
         session.token = new_token()
         return self._answer(session)
 
@@ -238,7 +225,6 @@ class SessionServer:
         await asyncio.gather(*ending)
 
     async def _handle(self, connection: ServerConnection) -> None:
-        """Check a client's token and hand its connection to the session."""
         path = urlsplit(connection.request.path).path if connection.request is not None else ""
         try:
             opening = await asyncio.wait_for(connection.recv(), OPEN_PATIENCE)
@@ -247,7 +233,7 @@ class SessionServer:
         session_id = unquote(path.removeprefix(CHANNEL_PATH)) if path.startswith(CHANNEL_PATH) else ""
         session = self._sessions.get(session_id)
         if session is None or not hmac.compare_digest(_token(opening), session.token.encode()):
-            log.warning("a client with a wrong token, or for no session, was turned away from %s", path)
+            log.warning("rejected a client with a wrong token or an unknown session on %s", path)
             await connection.close(POLICY_VIOLATION, "the session is unknown or the token is not valid")
             return
         await session.serve(connection)
@@ -269,12 +255,11 @@ class SessionServer:
         """Run a coroutine on the loop, from another thread, and wait for its result."""
         if self._loop is None:
             work.close()
-            raise RuntimeError("the session server does not run")
+            raise RuntimeError("the session server is not running")
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(CALL_PATIENCE)
 
 
 def _token(opening: str | bytes) -> bytes:
-    """The token in a client's first message; empty if there is none."""
     with contextlib.suppress(ValueError):
         content = json.loads(opening)
         if isinstance(content, dict):

@@ -1,9 +1,9 @@
-"""An ordered, reliable stream over frames that may be lost, doubled or reordered.
+"""An ordered, reliable stream over frames that may be lost, duplicated or reordered.
 
-Both ends of a data channel use it: each has one SendStream and one ReceiveStream. Nothing here does I/O or reads
-a clock: the caller passes the time, so that a test can run hours of loss in a moment.
+Each end of a data channel has a SendStream and a ReceiveStream. They do no I/O and read no clock: the caller passes the
+time.
 
-Time-outs follow the public AWS client (and RFC 6298): ``rtt += (sample - rtt) / 8``, ``deviation += (|rtt - sample| -
+Timeouts follow the public AWS client (and RFC 6298): ``rtt += (sample - rtt) / 8``, ``deviation += (|rtt - sample| -
 deviation) / 4``, ``timeout = rtt + 4 * deviation``, within [0.2 s, 1 s], doubled with every resend of one message.
 """
 
@@ -11,17 +11,15 @@ from __future__ import annotations
 
 from local_aws.sessions.frames import Frame, MessageType
 
-WINDOW = 256  # messages sent beyond the highest acknowledged one
+WINDOW = 256  # messages in flight beyond the highest acknowledged one
 REORDER_CAPACITY = 10_000  # as AWS's client
 MIN_TIMEOUT = 0.2
 MAX_TIMEOUT = 1.0
 MAX_BACKOFF = 5.0
-RESEND_BATCH = 32  # a peer that only paused must not be flooded with the whole window at once
+RESEND_BATCH = 32  # so that a paused peer does not get the whole window at once
 
 
 class _Sent:
-    """A message that waits for its acknowledgement."""
-
     __slots__ = ("attempts", "due", "frame", "sent")
 
     def __init__(self, frame: Frame, sent: float, due: float) -> None:
@@ -35,12 +33,7 @@ class SendStream:
     """Numbers outgoing messages and keeps each until it is acknowledged."""
 
     def __init__(self, message_type: MessageType, window: int = WINDOW) -> None:
-        """Start at sequence number 0.
-
-        Args:
-            message_type: INPUT on the client, OUTPUT on the agent.
-            window: Messages that may be on their way beyond the highest acknowledged one.
-        """
+        """Start at sequence number 0; ``window`` is the number of messages beyond the highest acknowledged one."""
         self._type = message_type
         self._window = window
         self._next = 0
@@ -52,51 +45,51 @@ class SendStream:
 
     @property
     def has_room(self) -> bool:
-        """Whether the window lets another message out.
+        """Whether the window allows another message.
 
-        It is counted from the *highest* acknowledged message, not from the oldest missing one: AWS's client never
-        acknowledges a second copy, so an acknowledgement lost with its socket would close the window for ever.
+        The window starts at the *highest* acknowledged message, not the oldest missing one: AWS's client never
+        acknowledges a second copy, so an acknowledgement lost with its socket would close the window for good.
         """
         return self._next - 1 - self._highest < self._window
 
     @property
     def pending(self) -> int:
-        """How many messages are not acknowledged yet."""
+        """Number of unacknowledged messages."""
         return len(self._unacknowledged)
 
     def send(self, payload_type: int, payload: bytes, now: float) -> Frame:
-        """Number a message; the caller transmits it. ``has_room`` is advice: small control messages may pass it."""
+        """Number a message for the caller to transmit; small control messages may ignore ``has_room``."""
         frame = Frame(self._type, payload, payload_type=payload_type, sequence=self._next)
         self._unacknowledged[self._next] = _Sent(frame, now, now + self.timeout)
         self._next += 1
         return frame
 
     def acknowledge(self, sequence: int, now: float) -> bool:
-        """Note that a message arrived; return False if that was known (or it was never sent)."""
+        """Register an acknowledgement; return False if it is a repetition or for an unsent message."""
         sent = self._unacknowledged.pop(sequence, None)
         if sent is None:
             return False
         self._highest = max(self._highest, sequence)
-        if sent.attempts == 1:  # Karn: the round trip of a message sent twice is not known
+        if sent.attempts == 1:  # Karn's algorithm: the round trip of a resent message is ambiguous
             self._sample(now - sent.sent)
         return True
 
     def due(self, now: float) -> list[Frame]:
-        """The messages whose time is up, oldest first, at most RESEND_BATCH; the caller transmits them again."""
+        """At most RESEND_BATCH messages to resend now, oldest first."""
         late = [sent for sent in self._unacknowledged.values() if sent.due <= now][:RESEND_BATCH]
         for sent in late:
             self._count_resend(sent, now)
         return [sent.frame for sent in late]
 
     def replay(self, now: float) -> list[Frame]:
-        """Everything unacknowledged, in order: what a fresh connection must carry first."""
+        """All unacknowledged messages in order, for a new connection to send first."""
         for sent in self._unacknowledged.values():
             sent.attempts = 1
             self._count_resend(sent, now)
         return [sent.frame for sent in self._unacknowledged.values()]
 
     def deadline(self) -> float | None:
-        """When ``due`` has to be asked next; None if nothing is on its way."""
+        """When to call ``due`` next; None if nothing is in flight."""
         return min((sent.due for sent in self._unacknowledged.values()), default=None)
 
     def _count_resend(self, sent: _Sent, now: float) -> None:
@@ -110,14 +103,10 @@ class SendStream:
 
 
 class ReceiveStream:
-    """Puts incoming messages in order, each exactly once."""
+    """Delivers incoming messages in order, each exactly once."""
 
     def __init__(self, capacity: int = REORDER_CAPACITY) -> None:
-        """Expect sequence number 0 next.
-
-        Args:
-            capacity: Messages kept that came too early; one more is refused, and its sender tries again.
-        """
+        """Expect sequence number 0; keep up to ``capacity`` early messages (the sender resends any others)."""
         self._capacity = capacity
         self._expected = 0
         self._early: dict[int, Frame] = {}
@@ -126,8 +115,8 @@ class ReceiveStream:
         """Take a stream message.
 
         Returns:
-            Whether to acknowledge it (a duplicate is acknowledged again, for the first acknowledgement may be what got
-            lost), and the messages that are now next in order.
+            Whether to acknowledge it (duplicates too: the first acknowledgement may have been lost), and the messages
+            that are next in order.
         """
         if frame.sequence < self._expected or frame.sequence in self._early:
             return True, []

@@ -9,21 +9,14 @@ from collections.abc import Callable, Iterator
 
 READ_SIZE = 65536
 DEFAULT_ROWS, DEFAULT_COLUMNS = 24, 80
-LEFTOVER_LIMIT = 1024 * 1024  # a background process may write for ever after its shell's end
+LEFTOVER_LIMIT = 1024 * 1024  # a background process may keep writing after its shell has ended
 
 
 class Terminal:
-    """A pty. The shell has the slave, this the master; all methods run on the loop's thread."""
+    """The master of a pty whose slave a shell has; all methods run on the loop's thread."""
 
     def __init__(self, on_output: Callable[[bytes], None]) -> None:
-        """Open a pty of 24 by 80 characters; nothing is read before ``set_reading(True)``.
-
-        Args:
-            on_output: Called with what the slave's side wrote, up to 64 KiB at a time.
-
-        Raises:
-            OSError: The system has no pty left.
-        """
+        """Open a pty of 24 by 80 characters, or raise OSError; ``on_output`` gets up to 64 KiB at a time."""
         self._on_output = on_output
         self._loop = asyncio.get_running_loop()
         self._input = bytearray()
@@ -35,16 +28,16 @@ class Terminal:
 
     @property
     def slave(self) -> int:
-        """The file descriptor for the shell; ``close_slave`` once the shell has its own copy."""
+        """The descriptor for the shell; call ``close_slave`` once the shell has its own copy."""
         return self._slave
 
     @property
     def backlog(self) -> int:
-        """Bytes of input that the slave's side has not taken yet."""
+        """Bytes of input that the pty has not taken yet."""
         return len(self._input)
 
     def close_slave(self) -> None:
-        """Close our copy of the slave; only without it does the end of the shell show as end of file."""
+        """Close our copy of the slave, so that the end of the shell shows as end of file."""
         if self._slave >= 0:
             os.close(self._slave)
             self._slave = -1
@@ -55,12 +48,12 @@ class Terminal:
             termios.tcsetwinsize(self._master, (rows, columns))
 
     def write(self, data: bytes) -> None:
-        """Type ``data``; what the pty does not take now follows as soon as it does."""
+        """Type ``data``; the rest follows when the pty takes more."""
         self._input += data
         self._flush()
 
     def set_reading(self, wanted: bool) -> None:
-        """Read output, or leave it in the pty so that its writer has to wait."""
+        """Start or stop reading; a full pty blocks its writer."""
         if wanted == self._reading or self._master < 0:
             return
         self._reading = wanted
@@ -70,14 +63,14 @@ class Terminal:
             self._loop.remove_reader(self._master)
 
     def leftover(self) -> Iterator[bytes]:
-        """What is still in the pty after the shell's end."""
+        """Output left in the pty after the shell has ended."""
         total = 0
         while total < LEFTOVER_LIMIT and (data := self._read()):
             total += len(data)
             yield data
 
     def close(self) -> None:
-        """Close the pty: what is left in the foreground gets SIGHUP. May be called twice."""
+        """Close the pty; its foreground processes get SIGHUP. Idempotent."""
         self.close_slave()
         self.set_reading(False)
         if self._master >= 0:
@@ -87,7 +80,6 @@ class Terminal:
             self._master = -1
 
     def _read(self) -> bytes:
-        """Read what is there; empty if that is nothing, or the end."""
         try:
             return os.read(self._master, READ_SIZE) if self._master >= 0 else b""
         except BlockingIOError:
@@ -106,9 +98,9 @@ class Terminal:
             while self._input and self._master >= 0:
                 del self._input[: os.write(self._master, self._input)]
         except BlockingIOError:
-            pass  # the line discipline is full until a process reads
+            pass  # the terminal is full until a process reads
         except OSError:
-            self._input.clear()  # EIO: nobody is left who could read it
+            self._input.clear()  # EIO: no process is left to read it
         waiting = bool(self._input) and self._master >= 0
         if waiting != self._writing:
             self._writing = waiting

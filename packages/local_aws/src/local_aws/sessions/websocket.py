@@ -1,7 +1,7 @@
-"""The client's end of a WebSocket (RFC 6455), as much of it as a data channel needs.
+"""A WebSocket client (RFC 6455), as far as a data channel needs it.
 
-The `websockets` package has all of it, and the agent's end uses that; but importing it takes longer than a whole
-session does, and ``session-manager-plugin`` starts once for every Ansible task.
+The agent's end uses the package `websockets`; importing that takes longer than a whole session, and
+``session-manager-plugin`` starts once per Ansible task.
 """
 
 from __future__ import annotations
@@ -18,14 +18,13 @@ READ_SIZE = 256 * 1024
 
 
 class Disconnected(Exception):
-    """The socket is gone, or could not be had; the text says why."""
+    """The connection failed or was lost; the text says why."""
 
 
 class MessageParser:
-    """Takes bytes as they come, gives whole messages; server frames are not masked."""
+    """Parses chunks of bytes into messages; server frames are not masked."""
 
     def __init__(self) -> None:
-        """Expect the start of a frame."""
         self._buffer = bytearray()
         self._fragments = bytearray()
         self._opcode = CONTINUATION
@@ -34,13 +33,13 @@ class MessageParser:
         """Return the messages that ``data`` completes, as (opcode, payload).
 
         Raises:
-            Disconnected: The peer breaks the protocol; the connection is of no further use.
+            Disconnected: The peer violates the protocol.
         """
         self._buffer += data
         messages: list[tuple[int, bytes]] = []
         while (frame := self._next_frame()) is not None:
             final, opcode, payload = frame
-            if opcode >= CLOSE:  # control frames may come between the fragments of a message
+            if opcode >= CLOSE:  # control frames may stand between fragments
                 messages.append((opcode, payload))
                 continue
             if (opcode == CONTINUATION) == (self._opcode == CONTINUATION):
@@ -91,10 +90,10 @@ def client_frame(opcode: int, payload: bytes) -> bytes:
 
 
 class WebSocket:
-    """A connected socket that never blocks: ``send`` queues, ``flush`` and ``receive`` do what is possible now."""
+    """A connected, non-blocking socket: ``send`` queues, ``flush`` and ``receive`` do what is possible now."""
 
     def __init__(self, connection: socket.socket, early: bytes = b"") -> None:
-        """Take over a socket whose handshake is done; ``early`` is what came behind the handshake."""
+        """Wrap a socket after the handshake; ``early`` is data that followed the handshake."""
         self._socket = connection
         self._socket.setblocking(False)
         self._parser = MessageParser()
@@ -103,10 +102,10 @@ class WebSocket:
 
     @classmethod
     def connect(cls, url: str, timeout: float) -> WebSocket:
-        """Open a connection to a ``ws://host[:port]/path`` address (there is no TLS here).
+        """Connect to ``ws://host[:port]/path``, without TLS.
 
         Raises:
-            Disconnected: Nobody answers there within ``timeout`` seconds, or the answer is no WebSocket.
+            Disconnected: No answer within ``timeout`` seconds, or not a WebSocket.
         """
         authority, slash, path = url.removeprefix("ws://").partition("/")
         host, _, port = authority.rpartition(":") if ":" in authority else (authority, "", "80")
@@ -130,7 +129,7 @@ class WebSocket:
         return bool(self._outbox)
 
     def fileno(self) -> int:
-        """The file descriptor, for ``poll``."""
+        """The descriptor, for ``poll``."""
         return self._socket.fileno()
 
     def send(self, opcode: int, payload: bytes) -> None:
@@ -141,7 +140,7 @@ class WebSocket:
         """Write what the socket takes now.
 
         Raises:
-            Disconnected: The connection is gone.
+            Disconnected: The connection is lost.
         """
         try:
             while self._outbox:
@@ -152,10 +151,10 @@ class WebSocket:
             raise Disconnected(f"the connection broke: {error.strerror}") from error
 
     def receive(self) -> list[bytes]:
-        """The binary messages that are here; pings are answered, text is left out.
+        """The binary messages received so far; pings are answered, texts ignored.
 
         Raises:
-            Disconnected: The connection is gone, and no message came before its end.
+            Disconnected: The connection is lost, and no message is left.
         """
         data, self._early = self._early, b""
         ended = None
@@ -176,25 +175,25 @@ class WebSocket:
             elif opcode == CLOSE:
                 ended = f"the server closed the connection{_close_reason(payload)}"
                 self.send(CLOSE, payload[:2])
-        if ended and not messages:  # else the next call finds the end again
+        if ended and not messages:  # otherwise the next call reports the end
             raise Disconnected(ended)
         return messages
 
     def close(self) -> None:
-        """Say goodbye if the socket takes it, and close."""
+        """Send a close frame if the socket takes it, and close."""
         if self._socket.fileno() < 0:
             return
         self.send(CLOSE, (1000).to_bytes(2, "big"))
         try:
             self._socket.send(self._outbox)
         except OSError:
-            pass  # the peer is gone already, or does not read: closing says it too
+            pass  # the peer is gone or does not read
         finally:
             self._socket.close()
 
 
 def _shake_hands(connection: socket.socket, authority: str, path: str) -> bytes:
-    """Do the opening handshake (RFC 6455, section 4); return the bytes that came behind the answer."""
+    """Do the opening handshake (RFC 6455, section 4); return the bytes that followed the answer."""
     key = binascii.b2a_base64(os.urandom(16), newline=False)
     request = (
         f"GET {path} HTTP/1.1\r\nHost: {authority}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -214,12 +213,11 @@ def _shake_hands(connection: socket.socket, authority: str, path: str) -> bytes:
     headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     expected = binascii.b2a_base64(hashlib.sha1(key + ACCEPT_GUID).digest(), newline=False)
     if headers.get("sec-websocket-accept", "").encode("latin-1") != expected:
-        raise Disconnected("the server's answer does not fit the handshake")
+        raise Disconnected("the server's answer does not match the handshake")
     return rest
 
 
 def _close_reason(payload: bytes) -> str:
-    """The reason in a close frame as `` (code, text)``; empty if there is none."""
     if len(payload) < 2:
         return ""
     text = payload[2:].decode("utf-8", "replace")

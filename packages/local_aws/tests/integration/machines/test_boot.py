@@ -47,7 +47,7 @@ def test_stopped_machine_keeps_disk_and_skips_user_data(driver: Driver) -> None:
 def test_non_script_user_data_is_skipped_and_reported(driver: Driver, data: bytes) -> None:
     box = driver.machine(user_data=data)
     assert box.state("booted", limit=0)["code"] is None
-    assert "user data is no script and was not run" in box.state()["console"]
+    assert "user data: expected a script (#!), got" in box.state()["console"]
 
 
 def test_missing_interpreter_fails_user_data_only(driver: Driver) -> None:
@@ -180,9 +180,7 @@ def test_every_user_has_python_and_its_library(driver: Driver) -> None:
 def test_boot_failure_is_one_line_and_leaves_nothing(driver: Driver) -> None:
     folder = str(driver.folder / "broken")
     answer = driver.ask("start", name="broken", folder=folder, level=driver.level, boot_failure=True)
-    assert (
-        answer["failure"] == "BootError" and "boot failure asked for" in answer["text"] and "\n" not in answer["text"]
-    )
+    assert answer["failure"] == "BootError" and "fault boot_failure" in answer["text"] and "\n" not in answer["text"]
     driver.gone(folder)
     state = driver.ask("destroy", name="broken")
     assert not state["alive"] and not state["folder"]

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 import local_aws
-from local_aws.sessions import SessionServer, UnknownSession
+from local_aws.sessions.server import SessionServer, UnknownSession
 
 PATIENCE = 30.0
 OURS = [sys.executable, "-m", "local_aws.sessions.plugin"]

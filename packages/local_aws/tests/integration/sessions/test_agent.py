@@ -11,8 +11,9 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from local_aws.sessions import MachineGone, SessionServer, ShellProcess, UnknownSession, UnsupportedDocument
+from local_aws.sessions.agent import MachineGone, ShellProcess
 from local_aws.sessions.frames import Flag, Frame, MessageType, PayloadType, acknowledged_sequence, acknowledgement
+from local_aws.sessions.server import SessionServer, UnknownSession, UnsupportedDocument
 
 Eventually = Callable[[Callable[[], object]], None]
 
@@ -288,7 +289,7 @@ def test_shell_start_failure_ends_session_with_reason(error: Exception) -> None:
     try:
         talker = Talker(server.start_session("i-1")).shake_hands()
         output = talker.receive(MessageType.CHANNEL_CLOSED).json()["Output"]
-        assert output == f"no shell could be started on i-1: {error}"
+        assert output == f"cannot start a shell on i-1: {error}"
         talker.close()
     finally:
         server.stop()
@@ -331,7 +332,7 @@ def test_terminating_is_idempotent(sessions: Any, talk: Callable[..., Talker]) -
 
 
 def test_another_document_is_refused(sessions: Any) -> None:
-    with pytest.raises(UnsupportedDocument, match="AWS-StartPortForwardingSession is not emulated"):
+    with pytest.raises(UnsupportedDocument, match="got AWS-StartPortForwardingSession"):
         sessions.server.start_session("i-1", "AWS-StartPortForwardingSession")
 
 

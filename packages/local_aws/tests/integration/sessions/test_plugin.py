@@ -181,7 +181,7 @@ def test_unresumable_session_ends_in_one_line(sessions: Any, connect: Connect, e
     assert lost.finish() == 1
     assert lost.stderr.count(b"\n") == 1
     assert lost.stderr.startswith(b"session-manager-plugin: session local-0 was cut and cannot be resumed: ")
-    assert b"there is no session local-0" in lost.stderr
+    assert b"session local-0 does not exist" in lost.stderr
 
 
 def test_cut_session_without_boto3_ends_in_one_line(
@@ -345,8 +345,8 @@ def test_version_and_usage(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["{}", "us-east-1"], "expected <StartSession response>"),
         (["{}", "us-east-1", "StopSession"], "expected <StartSession response>"),
-        (["no json", "us-east-1", "StartSession"], "cannot be read"),
-        (["[]", "us-east-1", "StartSession"], "cannot be read"),
+        (["no json", "us-east-1", "StartSession"], "expected JSON with SessionId"),
+        (["[]", "us-east-1", "StartSession"], "expected JSON with SessionId"),
         (['{"SessionId": "a"}', "us-east-1", "StartSession"], "KeyError('StreamUrl')"),
         (
             ['{"SessionId": "a", "StreamUrl": "wss://ssmmessages", "TokenValue": "t"}', "us-east-1", "StartSession"],

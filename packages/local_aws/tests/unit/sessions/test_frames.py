@@ -78,11 +78,11 @@ def test_arbitrary_bytes_raise_frame_error(data: bytes) -> None:
 def test_frame_errors_name_the_problem() -> None:
     wire = Frame(MessageType.OUTPUT, b"x").pack()
     for position, value, complaint in (
-        (0, struct.pack(">I", 99), "header length 99"),
+        (0, struct.pack(">I", 99), "header length: expected 116, got 99"),
         (4, b"gossip".ljust(32), "unknown message type"),
         (4, b"\xff" * 32, "unknown message type"),
-        (36, struct.pack(">I", 2), "schema version 2"),
-        (116, struct.pack(">I", 9), "payload length 9"),
+        (36, struct.pack(">I", 2), "schema version: expected 1, got 2"),
+        (116, struct.pack(">I", 9), "payload length: expected 1, got 9"),
     ):
         with pytest.raises(FrameError, match=complaint):
             Frame.unpack(wire[:position] + value + wire[position + len(value) :])
