@@ -1,8 +1,8 @@
 """Inventory of the embedded AWS: reserves its endpoint and points this Ansible process at it.
 
-The stock ``amazon.aws.aws_ssm`` connection plugin takes the endpoint of Systems Manager from the environment of
-the ansible process and from nowhere else, and an inventory plugin is the one place that runs in that process
-before any worker is forked. Nothing is started here: the playbook starts the embedded AWS once the input is good.
+The stock ``amazon.aws.aws_ssm`` connection plugin reads the endpoint of Systems Manager only from the environment of
+the ansible process, and only an inventory plugin runs in that process before it forks workers. It starts nothing: the
+playbook starts the embedded AWS after it has checked the inputs.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ name: local_aws
 short_description: The embedded AWS as an inventory
 description:
   - Adds C(localhost) to the group C(local), makes C(trainers) a child of it, and sets the environment of this
-    process so that every AWS module and connection plugin talks to the embedded AWS, with its own keys.
-  - No configuration file, profile or key of the user's is read by an AWS client after that.
+    process so that every AWS module and connection plugin uses the embedded AWS and its keys.
+  - AWS clients then ignore the user's configuration files, profiles and keys.
 options:
   plugin:
-    description: Marks the file as one for this plugin.
+    description: Name of this plugin.
     required: true
     choices: [spot_train.core.local_aws]
   home:
@@ -32,12 +32,12 @@ options:
     type: str
     default: ../../.local_aws
   account:
-    description: Description of the account to make in it, relative to the inventory file.
+    description: Description of the account to create, relative to the inventory file.
     type: str
     default: account.yml
 """
 
-# A user's own settings that would win over, or mix with, the keys of the embedded account.
+# The user's settings that would override, or mix with, the keys of the embedded account.
 FOREIGN = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN", "AWS_ROLE_ARN",
            "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CA_BUNDLE")  # fmt: skip
 SOURCE = Path(__file__).resolve().parents[2] / "packages" / "local_aws" / "src"
@@ -49,7 +49,7 @@ class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]
     NAME = "spot_train.core.local_aws"
 
     def verify_file(self, path: str) -> bool:
-        """Take files named ``local_aws.yml`` only."""
+        """Accept only files named ``local_aws.yml``."""
         return bool(super().verify_file(path)) and path.endswith(("local_aws.yml", "local_aws.yaml"))
 
     def parse(self, inventory: Any, loader: Any, path: str, cache: bool = True) -> None:
@@ -57,7 +57,7 @@ class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]
         super().parse(inventory, loader, path, cache)
         self._read_config_data(path)
         if str(SOURCE) not in sys.path:
-            sys.path.append(str(SOURCE))  # an Ansible that does not live in the project's environment
+            sys.path.append(str(SOURCE))  # for an Ansible outside the project's environment
         from local_aws.state import HOME_VARIABLE, LocalAwsError, reserve
 
         base = Path(path).resolve().parent

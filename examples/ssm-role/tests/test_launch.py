@@ -1,4 +1,4 @@
-"""What a launch asks of AWS, and what becomes of it where AWS says no."""
+"""Launches that AWS refuses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DESCRIPTION = Path(__file__).resolve().parents[1] / "account.yml"
 
 @pytest.fixture(scope="session")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reservation]:
-    """An AWS for these tests alone, with the account of account.yml."""
+    """An AWS of its own for these tests, with the account of account.yml."""
     home = tmp_path_factory.mktemp("aws")
     reservation = control.start(home, boot_delay=0)
     account.seed(reservation, DESCRIPTION)
@@ -27,7 +27,7 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reservation]:
 
 @pytest.fixture
 def ec2(aws: Reservation) -> Iterator[Any]:
-    """EC2 as the control node, who may do what control_node.json says; no fault outlives the test."""
+    """EC2 with the permissions of control_node.json; faults end with the test."""
     yield boto3.client(
         "ec2",
         endpoint_url=aws.endpoint,
@@ -38,15 +38,15 @@ def ec2(aws: Reservation) -> Iterator[Any]:
     control.call(aws, "fault", {"kind": "clear", "parameters": {}})
 
 
-def test_a_zone_without_capacity_refuses(aws: Reservation, ec2: Any) -> None:
-    """The error is EC2's own, so that what handles it can be tested."""
+def test_zone_without_capacity_refuses_a_launch(aws: Reservation, ec2: Any) -> None:
+    """The client sees EC2's own error code."""
     control.call(aws, "fault", {"kind": "capacity", "parameters": {"type": "c5.large"}})
     with pytest.raises(ClientError, match="InsufficientInstanceCapacity"):
         ec2.run_instances(ImageId="ami-12c6146b", InstanceType="c5.large", MinCount=1, MaxCount=1)
 
 
-def test_the_control_node_may_end_only_what_is_tagged(ec2: Any) -> None:
-    """The policy is enforced, its conditions too."""
+def test_control_node_may_terminate_only_tagged_instances(ec2: Any) -> None:
+    """The condition of the policy is enforced."""
     untagged = ec2.run_instances(ImageId="ami-12c6146b", InstanceType="c5.large", MinCount=1, MaxCount=1)
     with pytest.raises(ClientError, match="UnauthorizedOperation"):
         ec2.terminate_instances(InstanceIds=[untagged["Instances"][0]["InstanceId"]])

@@ -1,4 +1,4 @@
-"""docs/embedded-aws.md: every command in it, in order, in one shell, as a reader types them."""
+"""Runs every command of docs/embedded-aws.md, in order, in one shell."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 GUIDE = ROOT / "docs" / "embedded-aws.md"
 PROJECT = ROOT / "examples" / "ssm-role"
-# What a person's own shell could bring in.
+# Variables of a developer's shell.
 FOREIGN = ("ANSIBLE_", "AWS_", "LOCAL_AWS_", "MOLECULE_", "PYTHONPATH", "VIRTUAL_ENV")
 SECONDS = 600
 FAULT = "python -m local_aws fault error service=s3 action=PutObject status=503 every=2 count=2"
@@ -25,17 +25,17 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", GUIDE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
-def test_what_the_guide_shows_of_the_example_is_what_the_example_is() -> None:
+def test_guide_quotes_the_example_verbatim() -> None:
     sources = [path.read_text(encoding="utf-8") for path in PROJECT.rglob("*") if path.suffix in (".yml", ".py")]
     shown = blocks("yaml") + blocks("python")
     assert len(shown) == 4
     assert [block for block in shown if not any(block.rstrip() in source for source in sources)] == []
 
 
-def test_every_command_of_the_guide_works_and_leaves_nothing(tmp_path: Path) -> None:
+def test_commands_of_the_guide_work(tmp_path: Path) -> None:
     commands = blocks("sh")
     assert len(commands) > 10
-    # What follows each block says where its output begins.
+    # Marks the end of each block's output.
     script = "".join(f"{block}printf 'END OF BLOCK {number}\\n'\n" for number, block in enumerate(commands))
     kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
     cache = ROOT / ".cache" / "packages"
