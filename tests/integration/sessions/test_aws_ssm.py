@@ -1,4 +1,4 @@
-"""The stock connection plugin, unchanged, on our server, with both session-manager-plugins."""
+"""The stock connection plugin on our session server, with both session-manager-plugins."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ansible.plugins.loader import connection_loader
 
 
 class Client:
-    """As much of boto3's SSM client as the connection plugin uses."""
+    """The part of boto3's SSM client that the connection plugin uses."""
 
     def __init__(self, sessions: Any) -> None:
         self._server = sessions.server
@@ -33,7 +33,7 @@ class Client:
 
 @pytest.fixture
 def executable(plugin: list[str], environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """One file to execute, as the connection plugin wants it; it inherits this process's environment."""
+    """An executable file for the connection plugin; it inherits the environment of this process."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     script = tmp_path / "session-manager-plugin"
@@ -47,7 +47,7 @@ def connection(sessions: Any, executable: str, monkeypatch: pytest.MonkeyPatch) 
     connection = connection_loader.get("amazon.aws.aws_ssm", PlayContext())
     options = {"instance_id": "i-1", "bucket_name": "none", "region": "us-east-1", "plugin": executable}
     connection.set_options(direct={**options, "reconnection_retries": 0})
-    # Only the clients are ours: files, which go through S3, are not what is tested here.
+    # Only the clients are ours: file transfer, through S3, is not tested here.
     connection._client = Client(sessions)
     monkeypatch.setattr(connection, "_init_clients", lambda: None)
     yield connection
@@ -55,7 +55,7 @@ def connection(sessions: Any, executable: str, monkeypatch: pytest.MonkeyPatch) 
 
 
 def run(connection: Any, command: str) -> tuple[int, str]:
-    """Exit code and output, without its last newline: the collections differ on that, and on text or bytes."""
+    """Exit code and output without the last newline, as text: versions of the collection differ on both."""
     code, output, _ = connection.exec_command(command)
     return code, to_text(output).replace("\r", "").rstrip("\n")
 
@@ -103,7 +103,7 @@ def test_cut_during_command_runs_it_once(sessions: Any, connection: Any) -> None
 def test_partition_in_mid_line_blocks_until_the_plugin_ends(
     sessions: Any, connection: Any, eventually: Callable[[Callable[[], object]], None]
 ) -> None:
-    """Why the watchdog of a run ends sessions: the limit of the stock connection does not hold there."""
+    """Why a run's watchdog ends sessions: the timeout of the stock connection does not apply here."""
     isolated = threading.Event()
     outcome: list[tuple[int, str]] = []
 
@@ -113,9 +113,9 @@ def test_partition_in_mid_line_blocks_until_the_plugin_ends(
     waiting = threading.Thread(target=lambda: outcome.append(run(connection, f"echo {'x' * 3000}")), daemon=True)
     waiting.start()
     assert isolated.wait(30)
-    waiting.join(13)  # the limit in whole seconds, and one look of a second more
-    assert outcome == [], "the connection plugin reads with a limit now: the watchdog need not end sessions"
+    waiting.join(13)  # the timeout in whole seconds, and one poll of a second
+    assert outcome == [], "the connection plugin reads with a timeout now: the watchdog need not end sessions"
     connection.session_manager.session.terminate()
-    eventually(lambda: outcome)  # of its second attempt, in a session of its own
+    eventually(lambda: outcome)  # of its second attempt, in a new session
     assert outcome == [(0, "x" * 3000)]
     assert len(sessions.shells) == 2

@@ -115,7 +115,7 @@ def may_assume(role_arn: str, service: str, source_arn: str) -> bool:
 
 
 def _names_no_bucket(request: AwsRequest) -> bool:
-    """Whether a request names a bucket that does not exist: S3 says so whatever the caller may do."""
+    """Whether a request names a bucket that does not exist: S3 reports that to every caller."""
     if request.bucket is None or request.action == "CreateBucket":
         return False
     return request.bucket not in s3_backends[ACCOUNT_ID]["aws"].buckets

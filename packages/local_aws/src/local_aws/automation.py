@@ -65,7 +65,7 @@ class Automation:
     def _get(self, request: AwsRequest, _: Principal) -> dict[str, Any]:
         found = self._executions.get(str(request.parameters.get("AutomationExecutionId", "")))
         if found is None:
-            raise AwsError("AutomationExecutionNotFoundException", "There is no such automation execution.", 400)
+            raise AwsError("AutomationExecutionNotFoundException", "The automation execution does not exist.", 400)
         return {"AutomationExecution": found}
 
     def _run(self, execution: dict[str, Any], asked: dict[str, Any], caller: Principal) -> None:

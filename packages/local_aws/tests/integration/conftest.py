@@ -1,4 +1,4 @@
-"""A real embedded AWS, as ``python -m local_aws start`` runs it, and what a test needs to use it."""
+"""A running embedded AWS, and what tests need to use it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Server:
         )
 
     def out(self, *arguments: str) -> str:
-        """Output of a command that succeeds, run in this process (an interpreter takes long to start)."""
+        """Output of a successful command, run in this process, as an interpreter starts slowly."""
         output = io.StringIO()
         with contextlib.redirect_stdout(output):
             code = main(["--home", str(self.home), *arguments])
@@ -61,7 +61,7 @@ class Server:
         assert done.returncode == 0, done
 
     def stop(self) -> None:
-        """Stop it, however it is; no process of it is left."""
+        """Stop it, with SIGKILL if necessary."""
         pid = self.pid()
         done = self.cli("stop")
         if pid is not None and done.returncode:
@@ -81,7 +81,7 @@ class Server:
         return dict(json.loads(self.out("fault", *arguments)))
 
     def client(self, service: str, key: AccessKey | None = None, **options: Any) -> Any:
-        """A boto3 client, the operator's unless told otherwise, that never tries twice."""
+        """A boto3 client without retries, by default the operator's."""
         wanted = (service, key, *sorted(options))
         if wanted not in self._clients:
             own = key or self.reservation.operator
@@ -138,7 +138,7 @@ class Server:
         return self.out("console", instance)
 
     def session(self, instance: str, command: str) -> str:
-        """What a command prints in a session on ``instance``, typed into our own session-manager-plugin."""
+        """Output of a command in a session on ``instance``, through our session-manager-plugin."""
         answer = self.client("ssm").start_session(Target=instance)
         answer.pop("ResponseMetadata")
         argv = [sys.executable, "-m", "local_aws.sessions.plugin", json.dumps(answer), "us-east-1", "StartSession"]
@@ -149,7 +149,7 @@ class Server:
 
 
 def eventually(condition: Callable[[], object], what: str) -> None:
-    """Wait until something is true; fail with ``what`` if it never is."""
+    """Wait until ``condition`` holds; fail with ``what`` after a timeout."""
     deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline, what
@@ -157,7 +157,7 @@ def eventually(condition: Callable[[], object], what: str) -> None:
 
 
 def processes_with(text: str) -> list[int]:
-    """Live processes of this host whose command line holds ``text``."""
+    """Live processes of this host whose command line contains ``text``."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
@@ -171,7 +171,7 @@ def processes_with(text: str) -> list[int]:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One embedded AWS for all tests that leave it as they found it."""
+    """One embedded AWS for all tests that leave no trace in it."""
     made = Server(tmp_path_factory.mktemp("local-aws"))
     try:
         made.start()
@@ -182,7 +182,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def new_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """Makes embedded AWSs of a test's own, not started yet; stopped when the test ends."""
+    """Creates embedded AWSs for one test, without starting them; it stops them afterwards."""
     made: list[Server] = []
 
     def make(name: str = "home") -> Server:
@@ -196,7 +196,7 @@ def new_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
 
 @pytest.fixture
 def launch(server: Server) -> Iterator[Callable[..., str]]:
-    """Launches instances on the shared server; they are terminated when the test ends."""
+    """Launches instances on the shared server; it terminates them afterwards."""
     instances: list[str] = []
 
     def start(script: str | None = None, **options: Any) -> str:
@@ -210,14 +210,14 @@ def launch(server: Server) -> Iterator[Callable[..., str]]:
 
 @pytest.fixture
 def faults(server: Server) -> Iterator[Callable[..., dict[str, Any]]]:
-    """Makes faults on the shared server; all are cleared when the test ends."""
+    """Injects faults on the shared server; it clears them afterwards."""
     yield server.fault
     server.fault("clear")
 
 
 @pytest.fixture
 def iam_user(server: Server, request: pytest.FixtureRequest) -> Iterator[Callable[..., Callable[[str], Any]]]:
-    """Makes IAM users with a policy of some statements; returns a maker of clients for each."""
+    """Creates IAM users with policy statements; returns a factory of clients for each."""
     iam = server.client("iam")
     made: list[tuple[str, str]] = []
 

@@ -1,4 +1,4 @@
-"""The account that a description makes: all of it, once, or one clear line."""
+"""Seeding an account from a description."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def policy(*statements: dict[str, Any]) -> str:
 
 @pytest.fixture
 def described(tmp_path: Path) -> Path:
-    """A description with its policies beside it."""
+    """A description and its policies."""
     put = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::${bucket}/${aws:username}/*"}
     (tmp_path / "role.json").write_text(policy(put))
     look = {"Effect": "Allow", "Action": "ec2:DescribeInstances", "Resource": "*"}
@@ -60,7 +60,7 @@ def test_seeding_creates_the_account_once(server: Any, described: Path) -> None:
     ]
     iam, s3, ec2, ssm = (server.client(name) for name in ("iam", "s3", "ec2", "ssm"))
     document = iam.get_role_policy(RoleName="seeded-role", PolicyName="role")["PolicyDocument"]
-    # The description's substitutions are made, IAM's own variables are left alone.
+    # Substitutions are filled in; IAM's own variables stay.
     assert document["Statement"][0]["Resource"] == "arn:aws:s3:::seeded-data/${aws:username}/*"
     attached = iam.list_attached_role_policies(RoleName="seeded-role")["AttachedPolicies"]
     assert [each["PolicyName"] for each in attached] == ["AmazonSSMManagedInstanceCore"]
@@ -82,7 +82,7 @@ def test_seeding_creates_the_account_once(server: Any, described: Path) -> None:
     assert server.out("seed", str(described)) == "the account exists already\n"
     assert len(server.ledger()) == before
 
-    # A description that changed is made again, and what is there is left as it is.
+    # A changed description is applied again; existing resources are kept.
     s3.put_object(Bucket="seeded-plain", Key="kept", Body=b"1")
     described.write_text(DESCRIPTION.replace("topics: [seeded-topic]", "topics: [seeded-topic, seeded-more]"))
     assert "topic seeded-more" in server.out("seed", str(described))
@@ -123,7 +123,7 @@ def test_control_node_is_limited_to_its_policy(server: Any, described: Path) -> 
     server.client("ec2", control_node).describe_instances()
     with pytest.raises(ClientError, match="UnauthorizedOperation"):
         server.client("ec2", control_node).describe_volumes()
-    # The policy is part of what was seeded: another text of it makes the account again.
+    # The policy is part of the description: a change applies the account again.
     (described.parent / "control_node.json").write_text(policy({"Effect": "Deny", "Action": "*", "Resource": "*"}))
     assert "user control-node" in server.out("seed", str(described))
     with pytest.raises(ClientError, match="UnauthorizedOperation"):

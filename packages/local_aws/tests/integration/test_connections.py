@@ -1,4 +1,4 @@
-"""Connections: kept unless a large body came, and each request on one is judged by itself."""
+"""Connections are kept, except after a large body, and every request on one is authorised."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KEY = "some/key"
 
 @pytest.fixture
 def connection(server: Any) -> Iterator[http.client.HTTPConnection]:
-    """A connection that is never opened again by itself."""
+    """A connection that does not reopen."""
     made = http.client.HTTPConnection("127.0.0.1", server.reservation.port, timeout=30)
     made.connect()
     made.auto_open = 0
@@ -41,7 +41,7 @@ def ask(
     body: bytes = b"",
     **headers: str,
 ) -> tuple[int, bytes]:
-    """One signed request on the connection as it is: status and body."""
+    """Status and body of a signed request on the connection."""
     operator = server.reservation.operator
     request = AWSRequest(method, f"{server.reservation.endpoint}{path}", data=body, headers=headers)
     credentials = Credentials(operator.access_key_id, operator.secret_access_key)
@@ -52,7 +52,7 @@ def ask(
 
 
 def closed(connection: http.client.HTTPConnection) -> bool:
-    """Whether the other end has closed it."""
+    """Whether the server has closed it."""
     if connection.sock is None:
         return True
     connection.sock.settimeout(0.2)
@@ -109,7 +109,7 @@ def test_writes_share_a_connection_too(server: Any, filled: str, connection: htt
     path = f"/{filled}/{KEY}"
     assert ask(connection, server, path, "PUT", b"new")[0] == 200
     assert ask(connection, server, path) == (200, b"new")
-    assert ask(connection, server, path, "GET", b"a body that nobody asked for") == (200, b"new")
+    assert ask(connection, server, path, "GET", b"an unexpected body") == (200, b"new")
     assert ask(connection, server, path, "PUT", b"")[0] == 200
     assert ask(connection, server, path) == (200, b"")
     assert ask(connection, server, path, "DELETE") == (204, b"")

@@ -1,4 +1,4 @@
-"""The process: started, found, asked, stopped, killed, and started again."""
+"""Starting, stopping, killing and restarting the server."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_stale_process_id_is_not_the_server(new_server: NewServer) -> None:
 
 
 def test_stale_server_file_is_ignored_at_start(new_server: NewServer) -> None:
-    """Its process id may be another program's by now, and the port answers before the new one has written its own."""
+    """Another process may have its id, and the port answers before the new server has written its own."""
     made = new_server()
     made.home.mkdir()
     (made.home / "server.json").write_text(json.dumps({"pid": os.getpid()}))
@@ -193,7 +193,6 @@ def test_concurrent_starts_share_one_server(
     made = new_server()
     with concurrent.futures.ThreadPoolExecutor() as threads:
         starts = [threads.submit(made.cli, "start", "--boot-delay", "0") for _ in range(2)]
-    # Two that start at once both succeed, with one server.
     assert {each.result().stdout for each in starts} == {f"{made.reservation.endpoint}\n"}
     pid, instance = made.pid(), made.launch()
     made.await_online(instance)
@@ -206,7 +205,7 @@ def test_concurrent_starts_share_one_server(
 def test_idle_server_stops(new_server: NewServer, wait_until: WaitUntil) -> None:
     made = new_server()
     made.out("start", "--idle-minutes", "0.2")
-    wait_until(lambda: not (made.home / "server.json").exists(), "it does not stop")
+    wait_until(lambda: not (made.home / "server.json").exists(), "the server does not stop")
     assert "stopping" in (made.home / "server.log").read_text()
 
 

@@ -1,4 +1,4 @@
-"""Instances: what a launch template asks for takes effect, states take time, and nothing is left at the end."""
+"""Instances: launch templates, states, and clean-up."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def tags(kind: str, **values: str) -> dict[str, Any]:
 
 @pytest.fixture
 def template(server: Any) -> Iterator[Template]:
-    """Makes launch templates; they are deleted when the test ends."""
+    """Creates launch templates; it deletes them afterwards."""
     ec2, made = server.client("ec2"), []
 
     def make(**data: Any) -> dict[str, str]:
@@ -44,7 +44,7 @@ def template(server: Any) -> Iterator[Template]:
 
 @pytest.fixture
 def launch_from(server: Any) -> Iterator[Callable[..., str]]:
-    """Launches instances of templates; they are terminated when the test ends."""
+    """Launches instances of templates; it terminates them afterwards."""
     ec2, made = server.client("ec2"), []
 
     def start(template: dict[str, str], **request: Any) -> str:
@@ -68,7 +68,7 @@ def spot_request(server: Any, instance: str) -> dict[str, Any]:
 
 
 def plain(listing: list[dict[str, str]]) -> dict[str, str]:
-    """Tags but those that EC2 itself adds (which template it was)."""
+    """Tags without EC2's own, which name the template."""
     return {tag["Key"]: tag["Value"] for tag in listing if not tag["Key"].startswith("aws:")}
 
 
@@ -204,7 +204,7 @@ def test_instances_terminated_while_booting_leave_no_machine(
     server.client("ec2").terminate_instances(InstanceIds=instances)
     for instance in instances:
         server.await_state(instance, "terminated")
-    # Boots that are under way take well below a second.
+    # Boots in progress take well below a second.
     later = launch()
     server.await_online(later)
     assert [server.state(each) for each in instances] == ["terminated"] * 3
@@ -357,8 +357,8 @@ done
         server.await_online(instance)
     finally:
         server.fault("clear")
-    told = [line.partition("keys ")[2] for line in server.console(instance).splitlines() if "keys {" in line]
-    first, second, third = (json.loads(each) for each in told)
+    printed = [line.partition("keys ")[2] for line in server.console(instance).splitlines() if "keys {" in line]
+    first, second, third = (json.loads(each) for each in printed)
     assert first == second
     assert third["AccessKeyId"] != first["AccessKeyId"]
     left = [_seconds(each["LastUpdated"], each["Expiration"]) for each in (first, third)]

@@ -1,4 +1,4 @@
-"""What can be broken on purpose: each kind of fault, and each mistake in asking for one."""
+"""The effect of each kind of fault."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def refusal(call: Callable[[], Any]) -> tuple[str, int]:
 
 @contextlib.contextmanager
 def open_channel(answer: dict[str, str]) -> Iterator[ClientConnection]:
-    """A data channel, opened as a client opens it."""
+    """An open data channel."""
     with connect(answer["StreamUrl"], proxy=None) as socket:
         opening = {"MessageSchemaVersion": "1.0", "RequestId": "r", "TokenValue": answer["TokenValue"]}
         socket.send(json.dumps({**opening, "ClientId": "c", "ClientVersion": "1.2.0.0"}))
@@ -41,7 +41,7 @@ def send_input(socket: ClientConnection, sequence: int, payload: bytes, kind: in
 
 
 def shake_hands(socket: ClientConnection) -> None:
-    """Answer the handshake and wait for the shell's first words."""
+    """Answer the handshake and wait for the first output of the shell."""
     send_input(socket, 0, b'{"ClientVersion": "1.2.0.0", "Errors": null}', PayloadType.HANDSHAKE_RESPONSE)
     while True:
         frame = Frame.unpack(socket.recv(timeout=30, decode=False))
@@ -97,7 +97,7 @@ def test_s3_error_fault_writes_nothing(server: Any, faults: Faults, bucket: str)
 
 def test_late_error_hides_a_request_that_took_effect(server: Any, faults: Faults, bucket: str) -> None:
     s3 = server.client("s3")
-    # Of more than is read before it is answered, and of less.
+    # Larger and smaller than a body that is read at once.
     for body in (bytes(1 << 20), b"small"):
         faults("error", "service=s3", "action=PutObject", "status=503", "code=SlowDown", "late=true", "count=1")
         assert refusal(functools.partial(s3.put_object, Bucket=bucket, Key="k", Body=body)) == ("SlowDown", 503)
@@ -175,7 +175,7 @@ def test_error_with_seconds_expires(server: Any, faults: Faults, wait_until: Wai
             return False
         return True
 
-    wait_until(answered, "it does not end")
+    wait_until(answered, "the fault does not expire")
     assert time.monotonic() - started >= 6
     (fault,) = server.status()["faults"]
     assert fault["count"] == 0 and fault["hits"] >= 1
@@ -254,11 +254,11 @@ done
 echo "notice: $notice"
 """
     instance = launch(script, InstanceMarketOptions={"MarketType": "spot"})
-    wait_until(lambda: "no notice yet" in server.console(instance), "the instance does not look for notices")
+    wait_until(lambda: "no notice yet" in server.console(instance), "the instance does not poll for notices")
     assert faults("interrupt", f"instance={instance}", "seconds=20") == {"interrupted": instance}
     (request,) = [each for each in server.status()["spot_requests"] if each["instance"] == instance]
     assert (request["state"], request["status"]) == ("active", "marked-for-termination")
-    seen: list[str] = []  # the console goes with the machine
+    seen: list[str] = []  # the console is deleted with the machine
 
     def noticed() -> bool:
         seen.append(server.console(instance))
@@ -309,7 +309,7 @@ def test_unreachable_instance_keeps_running_silently(
     with open_channel(answer) as socket:
         shake_hands(socket)
         assert faults("unreachable", f"instance={instance}") == {"unreachable": instance}
-        while True:  # what was on its way
+        while True:  # drain what is in flight
             try:
                 socket.recv(timeout=1)
             except TimeoutError:
@@ -317,7 +317,7 @@ def test_unreachable_instance_keeps_running_silently(
         send_input(socket, 1, b"echo still here\n")
         with pytest.raises(TimeoutError):
             socket.recv(timeout=2)
-        socket.ping().wait(10)  # the socket itself is open: it is the service's, not the instance's
+        socket.ping().wait(10)  # the socket stays open: it is the service's
         assert refusal(lambda: ssm.start_session(Target=instance))[0] == "TargetNotConnected"
         (shown,) = ssm.describe_instance_information(Filters=[{"Key": "InstanceIds", "Values": [instance]}])[
             "InstanceInformationList"
@@ -328,11 +328,11 @@ def test_unreachable_instance_keeps_running_silently(
         with pytest.raises(ConnectionClosed):
             socket.recv(timeout=30)
     ticks = server.console(instance).count("tick")
-    wait_until(lambda: server.console(instance).count("tick") > ticks + 2, "the machine does not run on")
+    wait_until(lambda: server.console(instance).count("tick") > ticks + 2, "the machine does not keep running")
 
 
 def test_unreachable_instance_can_still_shut_down(server: Any, faults: Faults, launch: Launch) -> None:
-    # What it waits for comes by the metadata service, which is no part of the network.
+    # It waits for the metadata service, which does not use the network.
     script = """
 service=$AWS_EC2_METADATA_SERVICE_ENDPOINT/latest
 token=$(curl -sf -X PUT "$service/api/token" -H 'X-aws-ec2-metadata-token-ttl-seconds: 600')

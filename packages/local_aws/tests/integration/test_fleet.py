@@ -1,4 +1,4 @@
-"""The fleet, where a test must hold time still."""
+"""Races between boot and termination."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_instance_terminated_during_boot_leaves_no_machine(tmp_path: Path, monke
     assert booting.wait(30)
     end = threading.Thread(target=kept.halt, args=(instance,), kwargs={"destroy": True})
     end.start()
-    end.join(0.5)  # as far as it comes while the boot is under way
+    end.join(0.5)  # as far as it gets during the boot
     go_on.set()
     end.join(60)
     boots = [thread for thread in threading.enumerate() if thread.name == "boot-i-1"]

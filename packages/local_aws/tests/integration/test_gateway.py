@@ -1,4 +1,4 @@
-"""The front door: who may come in, and what is said to those who may not, in every wire protocol."""
+"""Authentication and errors of the gateway, in every wire protocol."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
 
 
 def refusal(call: Callable[[], Any]) -> tuple[str, int]:
-    """Code and HTTP status of a call that is refused."""
+    """Code and HTTP status of a refused call."""
     with pytest.raises(ClientError) as caught:
         call()
     return caught.value.response["Error"]["Code"], caught.value.response["ResponseMetadata"]["HTTPStatusCode"]
@@ -105,7 +105,7 @@ def test_every_answer_has_one_date(server: Any, bucket: str) -> None:
     s3, found = server.client("s3"), []
     answers = [CALLS[service](server.client(service)) for service in CALLS]
     answers.append(s3.put_object(Bucket=bucket, Key="small", Body=b"1"))
-    answers.append(s3.put_object(Bucket=bucket, Key="large", Body=bytes(1 << 20)))  # answered another way
+    answers.append(s3.put_object(Bucket=bucket, Key="large", Body=bytes(1 << 20)))  # on another code path
     answers.append(s3.get_object(Bucket=bucket, Key="large"))
     for service in ("ec2", "ssm", "s3"):
         client = server.client_of(service, "AKIAUNKNOWN00EXAMPLE", "whatever")
@@ -114,7 +114,7 @@ def test_every_answer_has_one_date(server: Any, bucket: str) -> None:
         answers.append(caught.value.response)
     for answer in answers:
         date = answer["ResponseMetadata"]["HTTPHeaders"]["date"]
-        found.append(parsedate_to_datetime(date))  # two headers of the name would come as one text that is no date
+        found.append(parsedate_to_datetime(date))  # two Date headers would be joined to an invalid date
     assert all(abs((moment - datetime.now(UTC)).total_seconds()) < 60 for moment in found)
 
 
@@ -178,7 +178,7 @@ def test_presigned_url_expires(server: Any, bucket: str, wait_until: Callable[..
     s3 = server.client("s3")
     s3.put_object(Bucket=bucket, Key="brief", Body=b"now")
     url = s3.generate_presigned_url("get_object", {"Bucket": bucket, "Key": "brief"}, ExpiresIn=1)
-    wait_until(lambda: http(url)[0] == 403, "the URL is good for ever")
+    wait_until(lambda: http(url)[0] == 403, "the URL does not expire")
     assert b"Request has expired" in http(url)[1]
 
 

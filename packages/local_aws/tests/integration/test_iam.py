@@ -1,4 +1,4 @@
-"""Policies are enforced: denied by default, explicit deny, resources, conditions, roles."""
+"""Policies are enforced: default deny, explicit deny, resources, conditions, roles."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def deny(action: str, resource: str = "*", **condition: Any) -> dict[str, Any]:
 
 
 def denied(call: Callable[[], Any]) -> str:
-    """Message of a call that is denied."""
+    """Message of a denied call."""
     with pytest.raises(ClientError) as caught:
         call()
     error = caught.value.response["Error"]
@@ -35,7 +35,7 @@ def denied(call: Callable[[], Any]) -> str:
 
 @pytest.fixture
 def role(server: Any) -> Any:
-    """Makes roles; they are removed when the test ends."""
+    """Creates roles; it deletes them afterwards."""
     iam = server.client("iam")
     made: list[str] = []
 
@@ -105,7 +105,7 @@ def test_termination_is_limited_by_tag(server: Any, launch: Callable[..., str], 
     condition = {"StringEquals": {"aws:ResourceTag/project": "mine"}}
     ec2 = iam_user(allow("ec2:TerminateInstances", f"arn:aws:ec2:*:{ACCOUNT}:instance/*", **condition))("ec2")
     denied(lambda: ec2.terminate_instances(InstanceIds=[other]))
-    # Each instance is judged by its own tags: one that fits opens no door for another.
+    # Each instance is authorised by its own tags.
     denied(lambda: ec2.terminate_instances(InstanceIds=[mine, other]))
     assert server.state(mine) in ("pending", "running")
     ec2.terminate_instances(InstanceIds=[mine])
@@ -172,7 +172,7 @@ def test_launch_tags_are_conditions_and_need_create_tags(server: Any, iam_user: 
     without = iam_user(*launch)("ec2")
     message = denied(lambda: without.run_instances(**request, TagSpecifications=tags))
     assert f"ec2:CreateTags on resource: arn:aws:ec2:us-east-1:{ACCOUNT}:instance/*" in message
-    # At any other time the same tag is not allowed.
+    # CreateTags of its own with the same tag is denied.
     denied(lambda: ec2.create_tags(Resources=["i-00000000000000001"], Tags=tags[0]["Tags"]))
 
 
@@ -260,7 +260,7 @@ def test_trust_by_name_suffices_unless_denied(server: Any, iam_user: User, role:
     by_root = role("by-root", trust={"Principal": root, "Condition": session})
     keys = named("sts").assume_role(RoleArn=by_name, RoleSessionName="me")["Credentials"]
     denied(lambda: forbidden("sts").assume_role(RoleArn=by_name, RoleSessionName="me"))
-    # The account trusted, and of it one role, which needs the right as well.
+    # A trusted account with a condition on one role, which needs a permission as well.
     denied(lambda: named("sts").assume_role(RoleArn=by_root, RoleSessionName="me"))
     denied(lambda: server.client("sts").assume_role(RoleArn=by_root, RoleSessionName="me"))
     chained = server.client_of("sts", keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])

@@ -1,4 +1,4 @@
-"""What a launch asks of IAM: each resource with its own condition keys, from the request and from the template."""
+"""Resources and condition keys of a launch, from the request and the template."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EVERYTHING = {"Effect": "Allow", "Action": ["ec2:RunInstances", "ec2:CreateTags"
 
 
 def never(kind: str, **condition: Any) -> dict[str, Any]:
-    """A statement that forbids a launch that has a resource of this kind, on a condition."""
+    """A statement that denies a launch with a resource of this type, on a condition."""
     account = "" if kind == "image" else ACCOUNT
     arn = f"arn:aws:ec2:us-east-1:{account}:{kind}/*"
     return {"Effect": "Deny", "Action": "ec2:RunInstances", "Resource": arn, "Condition": condition}
@@ -24,7 +24,7 @@ def never(kind: str, **condition: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def template(server: Any) -> Iterator[str]:
-    """A launch template with nearly all that a launch can take from one."""
+    """A launch template with most of its options."""
     ec2 = server.client("ec2")
     group = ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"]
     made = ec2.create_launch_template(
@@ -45,7 +45,7 @@ def template(server: Any) -> Iterator[str]:
 
 @pytest.fixture
 def allowed(template: str, iam_user: User) -> Callable[..., bool]:
-    """Whether a launch from the template is allowed to who may everything but what some statements forbid."""
+    """Whether a launch from the template is allowed with full permissions and some deny statements."""
 
     def ask(*forbidden: dict[str, Any], **more: Any) -> bool:
         ec2 = iam_user(EVERYTHING, *forbidden)("ec2")

@@ -1,4 +1,4 @@
-"""Seeding, into ArcticDB on a local file: what is written is what the packages hold, and nothing more."""
+"""Seeding prices, into ArcticDB on a local file."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_seeding_needs_no_writable_home_and_no_network(uri: str, tmp_path: Path)
         "from local_aws.prices import load_real_prices\n"
         "print(len(load_real_prices(sys.argv[1]).written))\n"
     )
-    # No user, root included, can make a file in /proc.
+    # Nobody, not even root, can create a file in /proc.
     environment = {"PATH": os.environ["PATH"], "HOME": "/proc/none", "TMPDIR": str(tmp_path)}
 
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Quotas of virtual CPUs: told, and held against a launch where a fault sets one."""
+"""Quotas of vCPUs, and launches above a quota that a fault sets."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_fault_lowers_the_quota_of_its_code_only(server: Any, faults: Faults) ->
 
 
 def test_launch_over_a_lowered_quota_is_refused(server: Any, faults: Faults, launch: Launch) -> None:
-    faults("quota")  # none left, of both
+    faults("quota")  # both are 0
     with pytest.raises(ClientError, match="MaxSpotInstanceCountExceeded"):
         launch(**SPOT_MARKET)
     with pytest.raises(ClientError, match="VcpuLimitExceeded"):

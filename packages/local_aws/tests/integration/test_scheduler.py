@@ -1,4 +1,4 @@
-"""Schedules are carried out when they are due, as their role and no more."""
+"""Schedules run when they are due, with the permissions of their role."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WaitUntil = Callable[[Callable[[], object], str], None]
 
 
 def error(call: Callable[[], Any]) -> tuple[str, str]:
-    """Code and message of a call that is refused."""
+    """Code and message of a refused call."""
     with pytest.raises(ClientError) as caught:
         call()
     found = caught.value.response["Error"]
@@ -47,7 +47,7 @@ def trust(*services: str) -> str:
 
 
 def runbook(run: str, **more: Any) -> dict[str, Any]:
-    """What starts the runbook for the instances of a run."""
+    """Arguments that start the runbook for the instances of a run."""
     return {
         "DocumentName": "AWS-TerminateEC2Instance",
         "TargetParameterName": "InstanceId",
@@ -82,7 +82,7 @@ def role(server: Any) -> Iterator[None]:
 
 @pytest.fixture
 def schedule(server: Any, run: str) -> Iterator[Schedule]:
-    """Makes a schedule; it is deleted when the test ends, if it is still there."""
+    """Creates schedules; it deletes the remaining ones afterwards."""
     client = server.client("scheduler")
     made: list[str] = []
 
@@ -112,7 +112,7 @@ def exists(server: Any, name: str) -> bool:
 
 
 def calls(server: Any, source: str, since: int) -> list[tuple[Any, ...]]:
-    """What a service did by itself since a ledger line: permission, allowed, error."""
+    """Calls of a service since a ledger line: permission, allowed, error."""
     lines = [line for line in server.ledger("--source", source) if line["id"] > since]
     return [(line["permission"], line["allowed"], line["error"]) for line in lines]
 
@@ -133,8 +133,8 @@ def test_schedule_terminates_its_run_and_is_deleted(
         server.await_state(instance, "terminated")
     assert datetime.now(UTC) >= due.replace(microsecond=0)
     assert server.state(others) in ("pending", "running")
-    wait_until(lambda: not exists(server, name), "the schedule stays")
-    wait_until(lambda: len(calls(server, "ssm", since)) >= 3, "not all is written down")
+    wait_until(lambda: not exists(server, name), "the schedule is not deleted")
+    wait_until(lambda: len(calls(server, "ssm", since)) >= 3, "not all calls are logged")
     assert calls(server, "scheduler", since) == [("ssm:StartAutomationExecution", True, None)]
     assert calls(server, "ssm", since) == [
         ("ec2:DescribeInstances", True, None),
@@ -154,12 +154,12 @@ def test_schedule_honours_time_zone_and_updates(server: Any, launch: Launch, run
     local = datetime.now(ZoneInfo(zone))
     name = schedule(at(local + timedelta(hours=1)), ScheduleExpressionTimezone=zone)
     found = server.client("scheduler").get_schedule(Name=name)
-    time.sleep(1.5)  # twice as long as the server looks again
+    time.sleep(1.5)  # longer than the server's polling interval
     assert server.state(instance) in ("pending", "running") and exists(server, name)
     kept = {key: found[key] for key in ("Name", "FlexibleTimeWindow", "Target", "ScheduleExpressionTimezone")}
     server.client("scheduler").update_schedule(**kept, ScheduleExpression=at(local))
     server.await_state(instance, "terminated")
-    assert exists(server, name)  # an update that does not say what comes after leaves it there
+    assert exists(server, name)  # an update without ActionAfterCompletion resets it to NONE
     assert server.client("scheduler").get_schedule(Name=name)["ActionAfterCompletion"] == "NONE"
 
 
@@ -167,7 +167,7 @@ def test_kept_schedule_runs_once(server: Any, run: str, schedule: Schedule, wait
     since = now_in(server)
     name = schedule(soon(0), ActionAfterCompletion="NONE")
     disabled = schedule(soon(0), State="DISABLED")
-    wait_until(lambda: calls(server, "scheduler", since), "the schedule is not carried out")
+    wait_until(lambda: calls(server, "scheduler", since), "the schedule does not run")
     time.sleep(1.5)
     assert len(calls(server, "scheduler", since)) == 1
     assert exists(server, name) and exists(server, disabled)
@@ -179,10 +179,10 @@ def test_instance_of_another_project_is_refused_and_logged(
     other = launch(TagSpecifications=tagged(run, project="other"))
     since = now_in(server)
     name = schedule(soon(0))
-    wait_until(lambda: len(calls(server, "ssm", since)) == 2, "nothing is tried")
+    wait_until(lambda: len(calls(server, "ssm", since)) == 2, "no call is made")
     assert calls(server, "ssm", since)[1] == ("ec2:TerminateInstances", False, "UnauthorizedOperation")
     assert server.state(other) in ("pending", "running")
-    wait_until(lambda: not exists(server, name), "the schedule stays")
+    wait_until(lambda: not exists(server, name), "the schedule is not deleted")
 
 
 def test_schedule_whose_role_lost_trust_is_refused(
@@ -192,7 +192,7 @@ def test_schedule_whose_role_lost_trust_is_refused(
     since = now_in(server)
     schedule(soon(10))
     server.client("iam").update_assume_role_policy(RoleName=ROLE, PolicyDocument=trust("ssm.amazonaws.com"))
-    wait_until(lambda: calls(server, "scheduler", since), "the refusal is not written down")
+    wait_until(lambda: calls(server, "scheduler", since), "the refusal is not logged")
     refused = ("ssm:StartAutomationExecution", False, "AccessDeniedException")
     assert calls(server, "scheduler", since) == [refused]
     assert server.state(instance) in ("pending", "running")
@@ -204,10 +204,10 @@ def test_ec2_target_is_limited_by_tags(
     mine, other = launch(TagSpecifications=tagged(run)), launch(TagSpecifications=tagged(run, project="other"))
     since = now_in(server)
     schedule(soon(0), TERMINATE, {"InstanceIds": [mine, other]})
-    wait_until(lambda: calls(server, "scheduler", since), "nothing is tried")
+    wait_until(lambda: calls(server, "scheduler", since), "no call is made")
     schedule(soon(0), TERMINATE, {"InstanceIds": [mine]})
     server.await_state(mine, "terminated")
-    wait_until(lambda: len(calls(server, "scheduler", since)) >= 2, "not all is written down")
+    wait_until(lambda: len(calls(server, "scheduler", since)) >= 2, "not all calls are logged")
     assert [allowed for _, allowed, _ in calls(server, "scheduler", since)] == [False, True]
     assert server.state(other) in ("pending", "running")
 
@@ -228,11 +228,11 @@ def test_unsupported_target_is_logged_as_error(
 ) -> None:
     since = now_in(server)
     name = schedule(soon(0), arn, asked)
-    wait_until(lambda: calls(server, "scheduler", since), "it is silent")
+    wait_until(lambda: calls(server, "scheduler", since), "the error is not in the ledger")
     ((_, allowed, said),) = calls(server, "scheduler", since)
     assert (allowed, said) == (False, code)
     log = server.home / "server.log"
-    wait_until(lambda: f"schedule {name}: {code}" in log.read_text(), "the log does not say it")
+    wait_until(lambda: f"schedule {name}: {code}" in log.read_text(), "the error is not in the log")
 
 
 def test_impossible_schedule_is_refused(server: Any, schedule: Schedule) -> None:
@@ -288,7 +288,7 @@ def test_runbook_works_when_it_is_called_directly(server: Any, launch: Launch, r
     def execution() -> dict[str, Any]:
         return dict(ssm.get_automation_execution(AutomationExecutionId=identifier)["AutomationExecution"])
 
-    wait_until(lambda: execution()["AutomationExecutionStatus"] == "Success", "it does not succeed")
+    wait_until(lambda: execution()["AutomationExecutionStatus"] == "Success", "the execution does not succeed")
     server.await_state(instance, "terminated")
     (line,) = [line for line in server.ledger("--source", "ssm") if line["principal"].endswith(identifier)]
     assert line["principal"] == f"arn:aws:sts::{ACCOUNT}:assumed-role/{ROLE}/Automation-{identifier}"
@@ -304,7 +304,7 @@ def test_failure_ends_the_runbook_and_says_why(server: Any, launch: Launch, run:
         def execution(identifier: str = identifier) -> dict[str, Any]:
             return dict(ssm.get_automation_execution(AutomationExecutionId=identifier)["AutomationExecution"])
 
-        wait_until(lambda: execution()["AutomationExecutionStatus"] == "Failed", "it does not fail")
+        wait_until(lambda: execution()["AutomationExecutionStatus"] == "Failed", "the execution does not fail")
         assert execution()["FailureMessage"].count("UnauthorizedOperation") == failures
 
 

@@ -1,4 +1,4 @@
-"""The policy simulator: it decides as requests are decided, and answers as IAM does."""
+"""The policy simulator."""
 
 from __future__ import annotations
 

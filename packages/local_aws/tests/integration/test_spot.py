@@ -1,4 +1,4 @@
-"""Spot requests: open while capacity lacks, granted when it is there, cancelled, tagged, and found by filters."""
+"""Spot requests: open, fulfilled, cancelled, tagged, and found by filters."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def run() -> str:
 
 @pytest.fixture
 def ask(server: Any, run: str) -> Iterator[Ask]:
-    """Requests one spot instance; cancelled and terminated when the test ends."""
+    """Requests spot instances; it cancels and terminates them afterwards."""
     ec2, made = server.client("ec2"), list[str]()
 
     def request(specification: dict[str, Any] | None = None, **options: Any) -> str:
@@ -61,7 +61,7 @@ def shown(server: Any, request: str) -> dict[str, Any]:
 
 
 def found(server: Any, tag: str = "", **filters: str) -> list[str]:
-    """Ids of the requests that have a tag run_id and fit filters; underscores stand for hyphens."""
+    """Ids of the requests with a tag run_id that match filters; underscores stand for hyphens."""
     wanted = [{"Name": name.replace("_", "-"), "Values": [value]} for name, value in filters.items()]
     wanted += [{"Name": "tag:run_id", "Values": [tag]}] if tag else []
     answer = server.client("ec2").describe_spot_instance_requests(Filters=wanted)
@@ -91,7 +91,7 @@ def test_open_request_can_be_cancelled(server: Any, faults: Faults, ask: Ask, ru
     now = shown(server, request)
     assert (now["State"], now["Status"]["Code"]) == ("cancelled", "canceled-before-fulfillment")
     server.fault("clear")
-    time.sleep(2.5)  # longer than an open request waits
+    time.sleep(2.5)  # longer than the interval between attempts
     assert shown(server, request)["State"] == "cancelled"
 
 
@@ -103,7 +103,7 @@ def test_open_request_is_granted_when_capacity_returns(
     time.sleep(2.5)
     assert shown(server, request)["State"] == "open"
     server.fault("clear")
-    wait_until(lambda: shown(server, request)["State"] == "active", "it is not granted")
+    wait_until(lambda: shown(server, request)["State"] == "active", "the request is not fulfilled")
     now = shown(server, request)
     assert now["Status"]["Code"] == "fulfilled"
     instance = server.describe(now["InstanceId"])
@@ -190,7 +190,7 @@ def test_launch_template_is_found_by_its_own_tags(server: Any, run: str) -> None
         assert plain(template["Tags"]) == {"run_id": run, "project": "spot-train", "later": "yes"}
         listed = [each for each in server.status()["launch_templates"] if each["name"].startswith(run)]
         assert listed == [{"name": run, "tags": plain(template["Tags"])}, {"name": other, "tags": {}}]
-        # The instance does not get them.
+        # The instance does not get the tags.
         (version,) = ec2.describe_launch_template_versions(LaunchTemplateName=run)["LaunchTemplateVersions"]
         assert version["LaunchTemplateData"] == {"ImageId": image}
     finally:

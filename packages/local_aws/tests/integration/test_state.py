@@ -1,4 +1,4 @@
-"""The port that an embedded AWS reserves before it listens."""
+"""The reserved port."""
 
 from __future__ import annotations
 

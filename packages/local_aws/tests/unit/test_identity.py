@@ -1,4 +1,4 @@
-"""Who signed a request."""
+"""Authentication of requests."""
 
 from __future__ import annotations
 

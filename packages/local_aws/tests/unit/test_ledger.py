@@ -1,4 +1,4 @@
-"""The ledger: what a line holds, what the filters leave, what the counts count."""
+"""Filters and counts of the ledger, and torn lines."""
 
 from __future__ import annotations
 

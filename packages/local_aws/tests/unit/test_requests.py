@@ -1,4 +1,4 @@
-"""What one HTTP request is understood to ask: operation, permission, resources, tags."""
+"""Parsing of requests: operation, permission, resources, tags."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ I1 = "i-00000000000000001"
 
 
 def environ(method: str, url: str, body: bytes = b"", **headers: str) -> dict[str, Any]:
-    """A WSGI environment as werkzeug makes it."""
+    """A WSGI environment like werkzeug's."""
     parts = urlsplit(url)
     made: dict[str, Any] = {
         "REQUEST_METHOD": method,
@@ -34,7 +34,7 @@ def environ(method: str, url: str, body: bytes = b"", **headers: str) -> dict[st
 
 
 class Sent(Exception):
-    """Holds the request that boto3 was about to send."""
+    """Stops boto3 before it sends a request."""
 
 
 def understood(service: str, operation: str, **parameters: Any) -> AwsRequest:
@@ -281,4 +281,4 @@ def test_unsigned_request_has_no_key() -> None:
     credential = "AWS4-HMAC-SHA256 Credential=AKIA/20260101/eu-west-1/ec2/aws4_request, SignedHeaders=host"
     request = parse(environ("POST", "/", form, authorization=credential))
     assert (request.access_key_id, request.region, request.action) == ("AKIA", "eu-west-1", "DescribeInstances")
-    assert request.resources == ["*"]  # DescribeInstances knows no resources, whatever ids it is given
+    assert request.resources == ["*"]  # DescribeInstances has no resource types

@@ -1,4 +1,4 @@
-"""Signature Version 4: what botocore signs, we verify; whatever is changed afterwards, we refuse."""
+"""Verification of signatures that botocore makes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HOST = "http://127.0.0.1:4566"
 
 
 def signed(method: str, path: str, signer: Any, service: str, body: bytes = b"", **headers: Any) -> dict[str, Any]:
-    """The WSGI environment of a request that botocore has signed."""
+    """The WSGI environment of a request signed by botocore."""
     request = AWSRequest(method, HOST + path, headers={**headers, "Host": "127.0.0.1:4566"}, data=body)
     signer(Credentials("AKIAEXAMPLE", SECRET, "a/token+"), service, "us-east-1").add_auth(request)
     prepared = request.prepare()

@@ -1,4 +1,4 @@
-"""Filling the policies in."""
+"""Filling in policy templates."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def receive(sock: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
         The message and the descriptors (close-on-exec, now the caller's to close), or None at the end of the stream.
 
     Raises:
-        FrameError: The stream ended inside a frame, or what came is no frame; no descriptor is left open.
+        FrameError: The stream ended inside a frame, or is invalid; no descriptor stays open.
     """
     descriptors: list[int] = []
     try:

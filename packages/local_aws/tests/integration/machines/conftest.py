@@ -1,7 +1,7 @@
-"""Machines as they are used, once for every isolation this host has, each set owned by a process of its own.
+"""Machines at every level of isolation that this host has, owned by a driver process.
 
-Run as root, the two levels of an ordinary user are run by one: user id 61234, in folders of its own, with an
-interpreter it can reach. Run as an ordinary user, the overlay is left out.
+As root, the two levels of an ordinary user run as user id 61234, in its own folders, with an interpreter that it can
+read. As an ordinary user, the overlay is skipped.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from local_aws.machines import Isolation
 PACKAGE = Path(local_aws.machines.__file__).parent
 DRIVER = Path(__file__).parent / "driver.py"
 ORDINARY = 61234
-# Deeper than a unix socket's path may be, with what ends an option of mount.
+# Longer than the path of a unix socket may be, with characters that end a mount option.
 DEEP = f"a, folder {'with-a-long-name-' * 8}"
 
 
 def processes_with(text: str) -> list[int]:
-    """Live processes of this host whose command line or mounts hold ``text``."""
+    """Live processes of this host whose command line or mounts contain ``text``."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
@@ -50,7 +50,7 @@ def processes_with(text: str) -> list[int]:
 
 
 def gone(text: str, limit: float = 10.0) -> None:
-    """Assert that processes and mounts named ``text`` disappear."""
+    """Assert that processes and mounts with ``text`` disappear."""
     eventually(lambda: not processes_with(text), f"processes or mounts of {text} are left", limit)
 
 
@@ -63,7 +63,7 @@ def eventually(condition: Callable[[], bool], what: str, limit: float = 10.0) ->
 
 @functools.cache
 def ordinary_python() -> str | None:
-    """An interpreter that the ordinary user can run; ours may lie in root's home."""
+    """An interpreter that the ordinary user can run; ours may be in root's home."""
     for python in (os.path.realpath(sys.executable), "/usr/bin/python3", "/usr/local/bin/python3"):
         if os.path.exists(python):
             ids: dict[str, Any] = {"user": ORDINARY, "group": ORDINARY, "extra_groups": [], "cwd": "/"}
@@ -78,7 +78,7 @@ def ordinary_python() -> str | None:
 
 @functools.cache
 def library() -> Path:
-    """A copy of what is tested that every user can read (this project may lie in root's home)."""
+    """A copy of the tested code that every user can read; the project may be in root's home."""
     top = Path(tempfile.mkdtemp(prefix="machines-lib-"))
     atexit.register(shutil.rmtree, top)
     top.chmod(0o755)
@@ -89,7 +89,7 @@ def library() -> Path:
 
 
 class Driver:
-    """The process that owns the machines, and a folder for them that it may write."""
+    """The process that owns the machines, and a folder that it may write."""
 
     def __init__(self, level: Isolation, wrap: tuple[str, ...] = (), as_root: bool = False) -> None:
         self.level = level
@@ -121,7 +121,7 @@ class Driver:
         self.process.stdin.write(json.dumps({"do": do, **request}) + "\n")
         self.process.stdin.flush()
         line = self.process.stdout.readline()
-        assert line, "the driver ended"
+        assert line, "the driver died"
         return dict(json.loads(line))
 
     @property
@@ -131,7 +131,7 @@ class Driver:
 
     @staticmethod
     def mark() -> str:
-        """A number of seconds to sleep by which a process can be told from every other."""
+        """A unique number of seconds, as the argument of ``sleep`` of a process to find."""
         return f"{uuid.uuid4().int % 10**6 + 10**6}.5"
 
     processes_with = staticmethod(processes_with)
@@ -139,7 +139,7 @@ class Driver:
     eventually = staticmethod(eventually)
 
     def machine(self, name: str = "one", **options: Any) -> Box:
-        """Boot a machine; its user data has ended."""
+        """Boot a machine and wait for the end of its user data."""
         data = options.pop("user_data", None)
         text = None if data is None else base64.b64encode(data).decode()
         folder = str(self.folder / options.pop("at", name))
@@ -175,7 +175,7 @@ class Box:
         return self.driver.ask("run", name=self.name, argv=argv, user=user, stdin=stdin, tty=tty, limit=30, **options)
 
     def out(self, command: str | list[str], user: str = "ssm-user", **options: Any) -> str:
-        """Output of a command that succeeds."""
+        """Output of a successful command."""
         answer = self.run(command, user, **options)
         assert answer.get("code") == 0, answer
         return str(answer["out"]).strip()
@@ -189,7 +189,7 @@ class Box:
 
 @functools.cache
 def available(level: Isolation) -> bool:
-    """Whether this host has the level, found as the emulator finds it."""
+    """Whether this host has the level, detected as the emulator does."""
     if not sys.platform.startswith("linux"):
         return False
     if level == Isolation.PROCESS_GROUP:
@@ -205,7 +205,7 @@ def available(level: Isolation) -> bool:
 
 @pytest.fixture
 def make_driver() -> Iterator[Callable[..., Driver]]:
-    """Makes drivers; a test whose level this host does not have is skipped."""
+    """Creates drivers; it skips a test whose level this host lacks."""
     made: list[Driver] = []
 
     def make(level: Isolation, **options: Any) -> Driver:
@@ -221,5 +221,5 @@ def make_driver() -> Iterator[Callable[..., Driver]]:
 
 @pytest.fixture(params=list(Isolation), ids=str)
 def driver(request: pytest.FixtureRequest, make_driver: Callable[..., Driver]) -> Driver:
-    """A driver of every level."""
+    """A driver for each level."""
     return make_driver(request.param)

@@ -1,7 +1,7 @@
-"""A process that owns machines for a test: JSON lines in, JSON lines out, only the standard library.
+"""A process that owns machines for a test: JSON lines in and out, standard library only.
 
-Machines live in a process of their own so that the same test can run as root or as an ordinary user, and so that
-their owner can be killed. The first argument is the folder that holds the ``local_aws`` package.
+The machines are in a separate process, so that a test can run them as an ordinary user and kill their owner. The first
+argument is the folder with the package ``local_aws``.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def start(name: str, folder: str, level: str, user_data: str | None = None, **op
 
 
 def run(name: str, argv: list[str], user: User, stdin: str, tty: bool, limit: float, **options: Any) -> dict[str, Any]:
-    """Run a command to its end; with ``tty`` on a terminal, whose output is everything."""
+    """Run a command to its end; with ``tty`` on a terminal, whose output includes the errors."""
     if tty:
         ours, theirs = pty.openpty()
         into, out_of = ours, ours
@@ -60,7 +60,7 @@ def run(name: str, argv: list[str], user: User, stdin: str, tty: bool, limit: fl
     output = b""
     deadline = time.monotonic() + limit
     while time.monotonic() < deadline:
-        # A daemon may keep the pipe open: its end is then not the end of the command.
+        # A daemon may keep the pipe open after the end of the command.
         if not select.select([out_of], [], [], 0.1)[0]:
             if process.wait(0) is not None:
                 break
@@ -120,7 +120,7 @@ def main() -> None:
     for line in sys.stdin:
         try:
             answer = ask(json.loads(line))
-        except Exception as error:  # whatever it is, the test is told
+        except Exception as error:  # reported to the test
             answer = {"failure": type(error).__name__, "text": str(error), "errno": getattr(error, "errno", None)}
         print(json.dumps(answer), flush=True)
 

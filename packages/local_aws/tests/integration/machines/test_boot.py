@@ -1,4 +1,4 @@
-"""Boot, disk, and what of the host a machine sees and does not."""
+"""Boot, disk, and the parts of the host that a machine sees."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_writes_of_machine_root_stay_off_the_host(driver: Driver) -> None:
     for place in places:
         assert not os.path.lexists(f"{place}/{mark}"), place
     if driver.level == Isolation.OVERLAY:
-        # Deleting and changing what the host has, too: whiteouts and copies stay on the machine's disk.
+        # Deletions and changes of the host's files stay on the machine's disk, too.
         host = Path("/etc/passwd").read_text()
         box.out("rm /usr/bin/env && echo x >>/etc/passwd && ! test -e /usr/bin/env", "root")
         assert os.path.exists("/usr/bin/env") and Path("/etc/passwd").read_text() == host
@@ -124,7 +124,7 @@ def test_machines_are_isolated_from_each_other(driver: Driver) -> None:
     mark = driver.mark()
     one.spawn(f"sleep {mark}")
     two.spawn(f"sleep {mark}")
-    driver.eventually(lambda: len(driver.processes_with(f"\0{mark}\0")) >= 2, "both run")
+    driver.eventually(lambda: len(driver.processes_with(f"\0{mark}\0")) >= 2, "sleep does not run in both")
     one.out("echo mine >~/note", "root")
     assert two.run("test -e ~/note", "root")["code"] == 1
     if driver.level != Isolation.PROCESS_GROUP:
@@ -161,7 +161,7 @@ def test_visible_paths_are_readable_and_read_only(driver: Driver) -> None:
     (kept / "file").write_text("kept")
     (driver.top / "link").symlink_to(kept / "file")
     visible = [str(kept), str(driver.top / "link")]
-    for name in ("one", "two"):  # two is the same disk, started again
+    for name in ("one", "two"):  # the second boots on the same disk
         box = driver.machine(name, at="disk", visible=visible)
         for user in ("root", "ssm-user"):
             assert box.out(["cat", str(kept / "file"), str(driver.top / "link")], user) == "keptkept"
@@ -188,13 +188,13 @@ def test_boot_failure_is_one_line_and_leaves_nothing(driver: Driver) -> None:
 
 @pytest.mark.parametrize("kind", ["tmpfs", "overlay"])
 def test_machine_sees_every_host_file_system(kind: str, tmp_path: Path, make_driver: Callable[..., Driver]) -> None:
-    """A host like a container: more than one file system, and the state folder on one that may be no upper side."""
+    """A container-like host: several file systems, and a state folder on one that cannot be an upper side."""
     if shutil.which("unshare") is None:
         pytest.skip("needs util-linux")
     top = tmp_path / "host"
     top.mkdir()
     lower = f"-t overlay none -o lowerdir=/usr/share,upperdir={top}/t/u,workdir={top}/t/w"
-    # In a mount namespace of the driver's own: this host sees none of it.
+    # In the driver's mount namespace, invisible to this host.
     script = f"""set -e
         mount --make-rprivate /
         mount -t tmpfs none /media; echo host >/media/file; mkdir /media/locked; mount -t tmpfs -o ro none /media/locked
@@ -208,7 +208,7 @@ def test_machine_sees_every_host_file_system(kind: str, tmp_path: Path, make_dri
     assert box.out("cat /media/file") == "host"
     assert box.out("echo mine >/media/file && echo x >/opt/mine && cat /media/file /opt/mine", "root") == "mine\nx"
     assert box.run("touch /media/locked/x", "root")["code"] != 0
-    # An image has a python3 even where the host has none there.
+    # An image has python3 even if the host does not.
     assert box.out("command -v python3 && python3 -c 'print(6 * 7)'") == "/usr/bin/python3\n42"
     assert driver.machine("two").out("cat /media/file") == "host"
     assert not Path("/opt/mine").exists()
@@ -227,7 +227,7 @@ def test_root_without_mount_permission_gets_the_next_level(
     assert box.run("shutdown now")["code"] == 1
     assert box.out("sudo sh -c 'echo $USER' && sudo shutdown --show; true").startswith("root")
     if level == Isolation.USER_NAMESPACE:
-        # Every file of the host is root's own, and still out of reach.
+        # Every file of the host belongs to root, and is still read-only.
         for place in ("/usr/bin", "/var/lib", "/boot"):
             assert "Read-only" in box.run(f"touch {place}/mine", "root")["out"]
         assert box.out("touch /opt/mine /etc/mine && echo ok", "root") == "ok"

@@ -1,4 +1,4 @@
-"""The metadata service, asked by what asks it: plain HTTP, curl and botocore."""
+"""The metadata service, with plain HTTP, curl and botocore."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ FACTS = InstanceFacts(
 
 
 class Instance:
-    """A provider whose answers a test sets."""
+    """A provider with answers that a test sets."""
 
     def __init__(self) -> None:
-        self.told = FACTS
+        self.current = FACTS
         self.keys: Credentials | None = Credentials(
             "ASIA1", "secret", "token", WHEN, dt.datetime.now(dt.UTC) + dt.timedelta(hours=6)
         )
@@ -47,7 +47,7 @@ class Instance:
         self.asked_for_keys = 0
 
     def facts(self) -> InstanceFacts:
-        return self.told
+        return self.current
 
     def credentials(self) -> Credentials | None:
         self.asked_for_keys += 1
@@ -91,7 +91,7 @@ def test_metadata_needs_a_token(server: MetadataServer) -> None:
 
 
 def test_imdsv1_works_where_tokens_are_optional(server: MetadataServer, instance: Instance) -> None:
-    instance.told = dataclasses.replace(FACTS, http_tokens="optional")
+    instance.current = dataclasses.replace(FACTS, http_tokens="optional")
     assert ask(server, "/latest/meta-data/instance-id") == (200, FACTS.instance_id)
     assert ask(server, "/latest/meta-data/instance-id", X_aws_ec2_metadata_token="made-up")[0] == 401
 
@@ -107,7 +107,7 @@ def test_forwarded_request_gets_no_token(server: MetadataServer) -> None:
 
 
 def test_disabled_endpoint_answers_403(server: MetadataServer, instance: Instance) -> None:
-    instance.told = dataclasses.replace(FACTS, http_endpoint="disabled", http_tokens="optional")
+    instance.current = dataclasses.replace(FACTS, http_endpoint="disabled", http_tokens="optional")
     assert ask(server, "/latest/meta-data/instance-id")[0] == 403
     assert ask(server, "/latest/api/token", "PUT", X_aws_ec2_metadata_token_ttl_seconds="60")[0] == 403
 
@@ -180,7 +180,7 @@ def test_role_keys_are_created_on_demand(server: MetadataServer, instance: Insta
 
 
 def test_instance_without_a_profile_has_no_keys(server: MetadataServer, instance: Instance) -> None:
-    instance.told = dataclasses.replace(FACTS, role=None)
+    instance.current = dataclasses.replace(FACTS, role=None)
     assert get(server, "/latest/meta-data/iam/security-credentials/")[0] == 404
     assert "iam" not in get(server, "/latest/meta-data/")[1]
 
@@ -202,13 +202,13 @@ def test_user_data_is_returned_byte_for_byte(server: MetadataServer, instance: I
     connection.request("GET", "/latest/user-data", headers={"X-aws-ec2-metadata-token": server.issue_token(60)})
     assert connection.getresponse().read() == FACTS.user_data
     connection.close()
-    instance.told = dataclasses.replace(FACTS, user_data=None)
+    instance.current = dataclasses.replace(FACTS, user_data=None)
     assert get(server, "/latest/user-data")[0] == 404
 
 
 def test_instance_tags_need_to_be_enabled(server: MetadataServer, instance: Instance) -> None:
     assert get(server, "/latest/meta-data/tags/instance/")[0] == 404
-    instance.told = dataclasses.replace(FACTS, tags={"Name": "train", "run_id": "r1"})
+    instance.current = dataclasses.replace(FACTS, tags={"Name": "train", "run_id": "r1"})
     assert get(server, "/latest/meta-data/tags/instance/") == (200, "Name\nrun_id")
     assert get(server, "/latest/meta-data/tags/instance/run_id") == (200, "r1")
 

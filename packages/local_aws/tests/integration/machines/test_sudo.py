@@ -65,8 +65,8 @@ def test_sudo_passes_exit_codes_and_signals(driver: Driver) -> None:
     assert box.run("sudo --no-such-option true")["code"] == 1
     assert box.run("sudo")["code"] == 1
     loop = "trap 'echo got it; exit 5' TERM; echo up; while :; do sleep 0.1; done"
-    # The signal is sent to the client, which passes it on.
-    told = box.out(
+    # The client forwards the signal.
+    output = box.out(
         [
             "bash",
             "-c",
@@ -74,7 +74,7 @@ def test_sudo_passes_exit_codes_and_signals(driver: Driver) -> None:
             "wait $COPROC_PID; echo code $?",
         ]
     )
-    assert told.splitlines()[-1] == "code 5"  # bash may note the end of its job before
+    assert output.splitlines()[-1] == "code 5"  # bash may report the end of its job first
 
 
 def test_sudo_understands_what_ansible_sends(driver: Driver) -> None:
@@ -119,7 +119,7 @@ def test_killing_the_sudo_client_kills_the_command(driver: Driver) -> None:
     box = driver.machine()
     mark = driver.mark()
     number = box.spawn(f"sudo sleep {mark}")
-    driver.eventually(lambda: len(driver.processes_with(f"\0{mark}\0")) >= 2, "sudo and sleep run")
+    driver.eventually(lambda: len(driver.processes_with(f"\0{mark}\0")) >= 2, "sudo and sleep do not run")
     driver.ask("kill-command", number=number, limit=10)
     driver.gone(f"\0{mark}\0")
     assert box.out("echo alive") == "alive"

@@ -1,4 +1,4 @@
-"""A real session server whose machines are shells of this computer, and the plugins that talk to it."""
+"""A session server whose machines are shells on this host, and the plugins that connect to it."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from local_aws.sessions.server import SessionServer, UnknownSession
 
 PATIENCE = 30.0
 OURS = [sys.executable, "-m", "local_aws.sessions.plugin"]
-THEIRS = os.environ.get("SESSION_MANAGER_PLUGIN")  # AWS's own binary; there is none in the repository
+THEIRS = os.environ.get("SESSION_MANAGER_PLUGIN")  # AWS's own binary, not in the repository
 
 
 class LocalShell:
-    """A shell of this computer on a pty, in place of a machine's."""
+    """A shell on this host, instead of a machine's."""
 
     def __init__(self, instance_id: str, terminal: int, home: Path) -> None:
         self.instance_id = instance_id
@@ -46,7 +46,7 @@ class LocalShell:
     @staticmethod
     def _prepare() -> None:
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-        # What a login does. Tests started in the background (nohup, some CI) ignore it, and that would be inherited.
+        # As a login does: tests in the background (nohup, some CI) ignore it, and children inherit that.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     def wait(self, timeout: float | None) -> int | None:
@@ -109,7 +109,7 @@ class Endpoint(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def start_sessions(tmp_path: Path) -> Iterator[Callable[..., Sessions]]:
-    """Starts session servers; all are stopped when the test ends, and no shell is left."""
+    """Starts session servers; it stops them and their shells afterwards."""
     with contextlib.ExitStack() as stack:
 
         def start(grace: float = 60.0) -> Sessions:
@@ -134,7 +134,7 @@ def sessions(start_sessions: Callable[..., Sessions]) -> Sessions:
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """What a plugin's process gets: keys, and nothing of the user's AWS configuration."""
+    """The environment of a plugin: keys, without the user's AWS configuration."""
     return {
         "PATH": os.environ["PATH"],
         "HOME": str(tmp_path),
@@ -146,7 +146,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 class Client:
-    """A plugin with its standard streams in hand."""
+    """A plugin and its standard streams."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdin is not None
@@ -161,7 +161,7 @@ class Client:
         self.stdin.flush()
 
     def wait_for(self, text: bytes) -> bytes:
-        """Read until ``text`` has been printed; return all output so far."""
+        """Read until ``text`` appears; return all output so far."""
         deadline = time.monotonic() + PATIENCE
         while text not in self.output:
             ready, _, _ = select.select([self.stdout], [], [], max(0.0, deadline - time.monotonic()))
@@ -171,7 +171,7 @@ class Client:
         return self.output
 
     def errors(self) -> bytes:
-        """Standard error of a plugin that has ended, or is ended here."""
+        """Standard error of the plugin, which this kills."""
         self.process.kill()
         assert self.process.stderr is not None
         return self.process.stderr.read()
@@ -179,8 +179,8 @@ class Client:
     def wait_for_prompt(self) -> None:
         """Wait until it is safe to type.
 
-        AWS's plugin sends the window size from a goroutine of its own, with a sequence number that its keyboard
-        goroutine may use at the same moment; then one of the two messages is lost, as it is on AWS.
+        AWS's plugin sends the window size in a separate goroutine, with a sequence number that its keyboard goroutine
+        may use at the same time; then one of the messages is lost, as on AWS.
         """
         self.wait_for(b"$ ")
 
@@ -194,7 +194,7 @@ class Client:
 
 @pytest.fixture
 def connect(sessions: Sessions, environment: dict[str, str]) -> Iterator[Callable[..., Client]]:
-    """Starts plugins, ours unless told otherwise; they are killed when the test ends."""
+    """Starts plugins, by default ours; it kills them afterwards."""
     clients: list[Client] = []
 
     def start(session: dict[str, str] | None = None, plugin: list[str] = OURS, server: Sessions = sessions) -> Client:
@@ -212,7 +212,7 @@ def connect(sessions: Sessions, environment: dict[str, str]) -> Iterator[Callabl
 
 @pytest.fixture(params=["ours", "aws"])
 def plugin(request: pytest.FixtureRequest) -> list[str]:
-    """Both plugins, one after the other; AWS's where SESSION_MANAGER_PLUGIN names its binary."""
+    """Each plugin; AWS's if SESSION_MANAGER_PLUGIN names its binary."""
     if request.param == "ours":
         return OURS
     if not THEIRS:
@@ -222,12 +222,12 @@ def plugin(request: pytest.FixtureRequest) -> list[str]:
 
 @pytest.fixture
 def eventually() -> Callable[[Callable[[], object]], None]:
-    """Waits until something is true."""
+    """Waits until a condition holds."""
 
     def wait(condition: Callable[[], object]) -> None:
         deadline = time.monotonic() + PATIENCE
         while not condition():
-            assert time.monotonic() < deadline, "it did not come true"
+            assert time.monotonic() < deadline, "the condition never holds"
             time.sleep(0.01)
 
     return wait

@@ -1,4 +1,4 @@
-"""The agent's end, spoken to frame by frame over a real socket."""
+"""The agent's end, driven frame by frame over a socket."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Eventually = Callable[[Callable[[], object]], None]
 
 
 class Talker:
-    """A client that does exactly what a test says; it acknowledges only when told to."""
+    """A client that a test drives frame by frame."""
 
     def __init__(self, session: dict[str, str], token: str | None = None) -> None:
         self.stack = contextlib.ExitStack()
@@ -32,19 +32,19 @@ class Talker:
         self.stack.close()
 
     def receive(self, wanted: MessageType, acknowledge: bool = True) -> Frame:
-        """The next message of a type; the others are dropped, and acknowledged all the same."""
+        """The next message of a type; others are acknowledged and dropped."""
         while True:
             data = self.socket.recv(timeout=20)
             assert isinstance(data, bytes)
             frame = Frame.unpack(data)
             if acknowledge and frame.message_type is MessageType.OUTPUT:
-                with contextlib.suppress(ConnectionClosed):  # the last messages are read after the agent's goodbye
+                with contextlib.suppress(ConnectionClosed):  # the last messages are read after the agent has closed
                     self.socket.send(acknowledgement(frame).pack())
             if frame.message_type is wanted:
                 return frame
 
     def output(self) -> Frame:
-        """The next message of output that is no second copy: the agent sends again what is acknowledged late."""
+        """The next new output message; the agent resends what is acknowledged late."""
         while True:
             frame = self.receive(MessageType.OUTPUT)
             if frame.sequence >= self.expected:
@@ -79,7 +79,7 @@ class Talker:
 
 @pytest.fixture
 def talk(sessions: Any) -> Iterator[Callable[..., Talker]]:
-    """Starts hand-driven clients, of a new session unless told which."""
+    """Starts hand-driven clients, by default in a new session."""
     talkers: list[Talker] = []
 
     def start(session: dict[str, str] | None = None, **options: str) -> Talker:

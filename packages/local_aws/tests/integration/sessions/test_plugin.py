@@ -30,7 +30,7 @@ def test_command_runs_and_its_output_comes_back(sessions: Any, connect: Connect,
     client.type("echo $((6 * 7)) in $PWD\n")
     client.wait_for(f"42 in {sessions.home}\r\n".encode())
     client.type("exit 3\n")
-    # AWS's plugin ends when its input does; so ours is left open until both have ended by themselves.
+    # AWS's plugin ends with its input, so the input stays open until the plugin has ended.
     client.process.wait(timeout=30)
     assert client.finish() == 0
     assert client.output.startswith(f"\nStarting session with SessionId: {session['SessionId']}\n".encode())
@@ -120,7 +120,7 @@ def test_closed_instance_is_reported(sessions: Any, connect: Connect, plugin: li
 
 
 def test_session_cut_during_output_resumes_without_loss(sessions: Any, connect: Connect) -> None:
-    # Not with AWS's plugin: when the acknowledgement of a message cannot be sent it prints that message again later.
+    # Not with AWS's plugin: if it cannot acknowledge a message, it prints that message again later.
     client = connect()
     client.type("stty -echo -onlcr; PS1=\n")
     client.type("echo ran >> record; echo be''gin; seq 1 700000; echo e''nd\n")
@@ -144,7 +144,7 @@ def test_cut_session_resumes_with_signed_request(
     for _ in range(2):
         sessions.signatures.clear()
         assert sessions.server.cut("i-1") == 1
-        # AWS's plugin gives up if it is typed at before it is back.
+        # AWS's plugin gives up on input before it has reconnected.
         eventually(lambda: len(sessions.signatures) == 1)
         eventually(lambda: sessions.server.sessions()[0]["state"] == "connected")
         assert sessions.signatures[0].startswith("AWS4-HMAC-SHA256 Credential=AKIAEXAMPLE")
@@ -174,7 +174,7 @@ def test_unresumable_session_ends_in_one_line(sessions: Any, connect: Connect, e
     sessions.server.stop()
     sessions.server.start()
     client.process.wait(timeout=30)
-    # The old server closed its channels properly, so that was a normal end; a cut session it knows nothing of is not.
+    # The old server closed its channels, which is a normal end; a cut session that the new one does not know is not.
     assert client.finish() == 0
     session = {"SessionId": "local-0", "TokenValue": "x", "StreamUrl": f"ws://127.0.0.1:{sessions.server.port}/"}
     lost = connect(session)
@@ -219,7 +219,7 @@ def test_missing_agent_is_reported(sessions: Any, connect: Connect) -> None:
 def test_unread_output_does_not_block_input(sessions: Any, connect: Connect, eventually: Eventually) -> None:
     client = connect()
     client.type("stty -echo; PS1=; seq 1 900000\n")
-    # More than any pipe holds: a plugin that waited for its output would never take it.
+    # More than a pipe holds: a plugin that waits for its output would never read it.
     for number in range(3000):
         client.type(f"echo {'y' * 60} {number} >> record\n")
     client.wait_for(b"\n899999\r\n900000\r\n")
@@ -237,7 +237,7 @@ def test_output_that_breaks_ends_the_session(sessions: Any, connect: Connect, ev
 
 
 class TerminalClient:
-    """A plugin that has a terminal of its own, as a person would."""
+    """A plugin on its own terminal, as for a user."""
 
     def __init__(self, argv: list[str], environment: dict[str, str]) -> None:
         self.master, terminal = os.openpty()
@@ -255,7 +255,7 @@ class TerminalClient:
         self.position = 0
 
     def wait_for(self, text: bytes) -> None:
-        """Read until ``text`` has been printed behind what was waited for before."""
+        """Read until ``text`` appears after the text of the previous call."""
         deadline = time.monotonic() + 30
         while text not in self.output[self.position :]:
             assert select.select([self.master], [], [], max(0.0, deadline - time.monotonic()))[0], self.output
@@ -263,7 +263,7 @@ class TerminalClient:
         self.position = self.output.index(text, self.position) + len(text)
 
     def end(self) -> None:
-        """Kill the plugin and take its terminal away."""
+        """Kill the plugin and close its terminal."""
         self.process.kill()
         self.process.wait()
         os.close(self.master)
@@ -280,7 +280,7 @@ def test_terminal_gets_keys_size_and_interrupts(terminal_client: Any) -> None:
     client = terminal_client
     client.wait_for(b"$ ")
     termios.tcsetwinsize(client.master, (33, 111))
-    # AWS's plugin looks at the size twice a second, so it is asked for until it is right.
+    # AWS's plugin checks the size twice a second, so this polls.
     os.write(client.master, b"until stty size | grep '33 111'; do sleep 0.1; done; cat\n")
     client.wait_for(b"33 111\r")
     os.write(client.master, b"hello\n")
@@ -290,11 +290,11 @@ def test_terminal_gets_keys_size_and_interrupts(terminal_client: Any) -> None:
     client.wait_for(b"$ ")
     os.write(client.master, b"echo st''ill here\n")
     client.wait_for(b"still here")
-    assert client.output.count(b"echo st''ill here") == 1, "what is typed is echoed once, by the far end"
+    assert client.output.count(b"echo st''ill here") == 1, "input is not echoed exactly once, by the far end"
 
 
-# The kernel may give a signal to any thread, and then nothing interrupts the one that waits. As rare, and the same to
-# the plugin: a signal just before it begins to wait.
+# The kernel may deliver a signal to any thread, which does not interrupt a waiting main thread; a signal just before
+# the wait has the same effect.
 ANOTHER_THREAD_TAKES_SIGNALS = """
 import signal, sys, threading
 threading.Thread(target=threading.Event().wait, daemon=True).start()
@@ -312,7 +312,7 @@ def test_interrupt_taken_by_another_thread_is_forwarded(sessions: Any, environme
         os.write(client.master, b"cat\nhello\n")
         for _ in ("the echo", "the answer"):
             client.wait_for(b"hello")
-        time.sleep(1)  # nothing is on its way any more that would end the wait
+        time.sleep(1)  # let everything else that would end the wait arrive
         os.write(client.master, b"\x03")
         client.wait_for(b"$ ")
     finally:

@@ -28,7 +28,7 @@ def serve_with() -> Iterator[Callable[[Callable[[ServerConnection], None]], str]
 
 
 def receive(connection: WebSocket, count: int) -> list[bytes]:
-    messages = connection.receive()  # what came right behind the handshake wakes no select
+    messages = connection.receive()  # select does not report data that came with the handshake
     while len(messages) < count:
         connection.flush()
         select.select([connection], [connection] if connection.wants_write else [], [], 10)

@@ -1,4 +1,4 @@
-"""The pure parts of machines: command lines, users, mount tables, frames."""
+"""Pure parts of machines: command lines, users, mount tables, frames."""
 
 from __future__ import annotations
 

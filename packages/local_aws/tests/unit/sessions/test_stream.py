@@ -11,7 +11,7 @@ from local_aws.sessions.stream import MAX_BACKOFF, MAX_TIMEOUT, MIN_TIMEOUT, RES
 
 
 class End:
-    """One end: sends its messages as the window allows, collects the other's."""
+    """An end that sends its messages as the window allows, and collects the other's."""
 
     def __init__(self, message_type: MessageType, messages: int) -> None:
         self.sending = SendStream(message_type, window=16)
@@ -21,7 +21,7 @@ class End:
 
 
 class LossyLink:
-    """Carries frames and acknowledgements between two ends; loses, doubles and delays each, from a seed."""
+    """Carries frames and acknowledgements; it loses, duplicates and delays them by a seed."""
 
     def __init__(self, seed: int, loss: float) -> None:
         self._random = random.Random(seed)
@@ -53,7 +53,7 @@ def test_lossy_link_delivers_everything_once_and_in_order(seed: int, loss: float
     now = 0.0
     while client.sending.pending or agent.sending.pending or client.to_send or agent.to_send:
         now += 0.01
-        assert now < 5000, "the stream does not get through"
+        assert now < 5000, "the stream makes no progress"
         for end in (client, agent):
             while end.to_send and end.sending.has_room:
                 link.carry(now, other[id(end)], end.sending.send(PayloadType.OUTPUT, end.to_send.pop(0), now))
@@ -152,8 +152,8 @@ def test_window_opens_with_the_highest_acknowledged_message() -> None:
     assert not stream.has_room
     assert stream.acknowledge(1, 0.1)
     assert stream.has_room
-    assert not stream.acknowledge(1, 0.2), "a second acknowledgement is news to nobody"
-    assert not stream.acknowledge(77, 0.2), "nor is one of a message never sent"
+    assert not stream.acknowledge(1, 0.2), "a repeated acknowledgement counts"
+    assert not stream.acknowledge(77, 0.2), "an acknowledgement of an unsent message counts"
     assert stream.pending == 2
 
 
@@ -163,7 +163,7 @@ def test_new_connection_replays_unacknowledged_messages_first() -> None:
         stream.send(PayloadType.OUTPUT, b"x", now=0.0)
     stream.acknowledge(1, 0.1)
     assert [item.sequence for item in stream.replay(10.0)] == [0, 2, 3]
-    assert stream.due(10.1) == [], "what was just replayed is not late"
+    assert stream.due(10.1) == [], "a replayed message is due"
 
 
 def test_peer_that_paused_is_not_flooded() -> None:
