@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ KEYS: dict[str, Any] = {
     "control_node_policy": str,
     "topics": list,
 }
+_PRICES_NEED = ("arch", "arcticdb", "numpy", "pandas", "skfolio")
 EC2_TRUST = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}],
@@ -46,11 +48,9 @@ def seed(reservation: Reservation, description: Path) -> list[str]:
         digest.update(path.read_bytes())
     if control.call(reservation, "seeded", {})["digest"] == digest.hexdigest():
         return ["the account exists already"]
-    if "prices" in wanted:
-        try:
-            import local_aws.prices  # noqa: F401  # before anything is created
-        except ImportError as error:
-            raise LocalAwsError(f"{description}: prices: install the extra local-aws[prices] ({error})") from error
+    missing = [name for name in _PRICES_NEED if "prices" in wanted and find_spec(name) is None]
+    if missing:
+        raise LocalAwsError(f"{description}: prices: expected local-aws[prices], but {', '.join(missing)} is missing")
     try:
         lines = list(_Seeder(reservation, wanted, description.parent).run())
     except (BotoCoreError, ClientError) as error:

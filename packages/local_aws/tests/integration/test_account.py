@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from local_aws import account
+from local_aws.__main__ import main
+
 DESCRIPTION = """\
 substitutions: {bucket: seeded-data}
 control_node_policy: control_node.json
@@ -163,3 +166,16 @@ def test_missing_description_is_a_one_line_error(server: Any, tmp_path: Path) ->
     done = server.cli("seed", str(tmp_path / "none.yml"))
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
     assert "cannot read the account description" in done.stderr
+
+
+def test_missing_extra_is_a_one_line_error(
+    server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(account, "find_spec", lambda name: None)
+    path = tmp_path / "account.yml"
+    path.write_text("buckets: {never-created:}\nprices: {bucket: never-created}\n")
+    assert main(["--home", str(server.home), "seed", str(path)]) == 1
+    error = capsys.readouterr().err
+    assert "prices: expected local-aws[prices], but arch, arcticdb, numpy, pandas, skfolio is missing" in error
+    assert error.count("\n") == 1
+    assert "never-created" not in [each["Name"] for each in server.client("s3").list_buckets()["Buckets"]]
