@@ -42,6 +42,7 @@ RUN = """
     - ansible.builtin.import_role: {name: run_open}
     - block:
         - ansible.builtin.import_role: {name: preflight}
+          vars: {run_step: preflight}
       rescue:
         - ansible.builtin.debug: {msg: terminating}
       always:

@@ -34,6 +34,7 @@ PLAY = """
     - name: Work
       block:
         - ansible.builtin.import_role: {name: preflight}
+          vars: {run_step: preflight}
       rescue:
         - ansible.builtin.debug: {msg: terminating}
       always:
