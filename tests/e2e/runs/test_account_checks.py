@@ -195,8 +195,8 @@ def test_a_quota_of_zero_says_to_ask_for_more(account: Account) -> None:
         account.local_aws("fault", "clear")
 
     assert failed(found) == ["quota"]
-    assert found["quota"]["detail"] == "spot: the quota L-34B43A08 is 0, nothing can be launched"
-    assert "ask AWS to raise the quota L-34B43A08" in found["quota"]["remedy"]
+    assert found["quota"]["detail"] == "spot: the quota L-34B43A08 is 0: nothing can be launched"
+    assert "request an increase of the quota L-34B43A08" in found["quota"]["remedy"]
 
 
 def test_a_quota_that_some_types_fit_is_a_warning(account: Account) -> None:
@@ -231,7 +231,7 @@ def test_a_versioned_transport_bucket_is_a_warning_that_says_why(account: Accoun
         s3.put_bucket_versioning(Bucket=TRANSPORT, VersioningConfiguration={"Status": "Suspended"})
 
     assert run.code == 0, run.output
-    assert "stay in it as old versions, for ever, and cost and keep what was sent" in run.output
+    assert "old versions stay, cost money and keep their content" in run.output
 
 
 AT_ONCE: tuple[Broken, ...] = (
@@ -308,7 +308,7 @@ def test_keys_that_aws_does_not_know_fail_every_check_and_each_says_so(account: 
     # A refusal tells the time as well.
     assert failed(found) == [name for name in NAMES if name != "controller_clock"]
     assert "InvalidClientTokenId" in found["identity"]["detail"]
-    assert "keys that are valid" in found["identity"]["remedy"]
+    assert "valid credentials" in found["identity"]["remedy"]
 
 
 def check_directly(
