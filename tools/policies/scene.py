@@ -79,7 +79,9 @@ class Scene:
         path = self.folder / "account.yml"
         path.write_text(yaml.safe_dump(account), encoding="utf-8")
         inventory = self.folder / "local_aws.yml"
-        inventory.write_text(yaml.safe_dump({"plugin": "local_aws", "home": "aws", "account": path.name}))
+        inventory.write_text(
+            yaml.safe_dump({"plugin": "spot_train.core.local_aws", "home": "aws", "account": path.name})
+        )
         self.inventory = ["-i", str(inventory)]
         return path
 

@@ -37,7 +37,7 @@ def digest(account: Account, tmp_path: Path) -> Callable[..., dict[str, Any]]:
         controller = Account(account.folder, environment={**environment, "ANSIBLE_LOAD_CALLBACK_PLUGINS": "1"})
         answer = controller.command(
             "ansible", "localhost", "--connection=local", "--one-line",
-            f"--module-path={ROOT / 'roles/run_report/library'}", "-m", "s3_digest", "-a", json.dumps(arguments),
+            "-m", "spot_train.core.s3_digest", "-a", json.dumps(arguments),
             check=False,
         )  # fmt: skip
         result: dict[str, Any] = json.loads(answer.stdout.partition("=>")[2] or "{}")

@@ -146,7 +146,7 @@ def inventory(account: Account, repository: Repository) -> list[str]:
     folder = account.folder / "inventory"
     (folder / "group_vars").mkdir(parents=True)
     shutil.copy(account.folder / "account.yml", folder / "account.yml")
-    (folder / "local_aws.yml").write_text(yaml.safe_dump({"plugin": "local_aws", "account": "account.yml"}))
+    (folder / "local_aws.yml").write_text(yaml.safe_dump({"plugin": "spot_train.core.local_aws", "account": "account.yml"}))
     variables = yaml.safe_load((GUEST / "source.yml").read_text())
     variables["training_source"]["git"] = repository.url
     (folder / "group_vars" / "local.yml").write_text(yaml.safe_dump(variables))
