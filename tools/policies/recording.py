@@ -249,7 +249,7 @@ def record(scene: Scene) -> Recording:
     asked = [Asked(line, recorder.where(line["time"])) for line in scene.decisions() if line["source"] != "operator"]
     in_force = {role: [policy] for policy, role in ROLES.items()}
     in_force |= {
-        "control_node": ["control_node", "control_node_notifications"],
+        "control-node": ["control_node", "control_node_notifications"],
         CI_ROLE: ["control_node"],
         CARELESS: ["preflight_instance"],
     }
