@@ -25,7 +25,7 @@ run_pytest() {
 # The longest first, so that no worker is left alone with one of them at the end.
 main_tests=
 for path in tests/e2e/molecule tests/integration/account_setup tests/integration/policies tests/e2e/runs tests/e2e/runner \
-    tests/integration/termination tests/e2e tests/integration packages/local_aws/tests tests/unit; do
+    tests/integration/termination tests/e2e tests/integration packages/local_aws/tests tests/unit tests/*/ tests/test_*.py; do
     path=${path%/}
     case " $main_tests " in
         *" $path "*) ;;

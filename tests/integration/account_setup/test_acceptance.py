@@ -189,7 +189,7 @@ def test_the_example_of_the_role_would_mend_what_somebody_has_taken_away_and_not
     owner.client("ec2").revoke_security_group_egress(**way_out)
     played = owner.play("roles/aws_account/examples/minimal.yml", "--check", aws_account_subnets=owner.subnets)
     owner.client("ec2").authorize_security_group_egress(**way_out)
-    changes = [("network | Make the security group without inbound rules", "")]
+    changes = [("network | Create the security group without inbound rules", "")]
     assert (played.code, played.changes) == (0, changes), played.output
 
 

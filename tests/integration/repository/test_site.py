@@ -35,7 +35,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]
 def test_the_site_is_built_without_a_warning(built: tuple[Path, str]) -> None:
     site, said = built
     assert "WARNING" not in said
-    for page in ("index", "quick-start", "security-model", "roles/spot_instance", "local_aws", "contributing"):
+    for page in ("index", "quick-start", "security-model", "roles/spot_instance", "packages/local_aws", "contributing"):
         assert (site / f"{page}.html").is_file(), page
     assert f"{site}/index.html" in said
 
