@@ -18,5 +18,5 @@ lock() {
 predictor=files/predictor/requirements
 lock "$predictor.lock" "$predictor.in" "$@"
 lock requirements.lock pyproject.toml packages/local_aws/pyproject.toml "$predictor.in" --constraints "$predictor.lock" \
-    --extra prices --group collections --group dev --group docs --group execution-environment "$@"
+    --extra prices --group collections --group dev --group docs "$@"
 lock requirements-controller.lock pyproject.toml --group execution-environment --constraints requirements.lock "$@"

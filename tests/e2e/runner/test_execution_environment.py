@@ -31,7 +31,7 @@ LOCK = ROOT / "requirements-controller.lock"
 BINARIES = Path(sys.executable).parent
 COLLECTIONS = Path(sysconfig.get_path("purelib")) / "ansible_collections"
 #: Folders that a controller of a real account has no use for.
-NOT_NEEDED = ("awx_check", "benchmarks", "drills", "local_aws", "molecule", "tests")
+NOT_NEEDED = ("molecule", "packages", "tests", "tools")
 #: Collections of playbooks that somebody plays once, at a terminal: aws_setup.yml and awx.yml.
 FOR_SETTING_UP = {"awx.awx", "community.aws"}
 NOT_FOR_JOBS = {"aws_setup.yml", "aws_teardown.yml", "awx.yml"}

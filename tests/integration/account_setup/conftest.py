@@ -44,7 +44,7 @@ class Played:
         """Each thing that was changed: the task, and the item of its loop."""
         found, task = [], ""
         for line in self.output.splitlines():
-            if heading := re.match(r"TASK \[aws_account : (.*)\] \*", line):
+            if heading := re.match(r"TASK \[spot_train\.core\.aws_account : (.*)\] \*", line):
                 task = heading[1]
             elif change := re.match(r"changed: \[localhost\](?: => \(item=(.*)\))?", line):
                 found.append((task, change[1] or ""))
