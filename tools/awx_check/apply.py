@@ -58,7 +58,7 @@ class Ansible:
 
     Attributes:
         binaries: `bin` of its environment; that of this Python by default.
-        home: Its home, where it looks for collections; that of `ansible.cfg` by default.
+        home: Its home, with further collections in `collections`; that of `ansible.cfg` by default.
     """
 
     binaries: Path = Path(sys.executable).parent
@@ -89,6 +89,8 @@ def apply(
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "ANSIBLE_", "CONTROLLER_"))
     }
+    if ansible.home:
+        kept["ANSIBLE_COLLECTIONS_PATH"] = f"{project / 'collections'}:{ansible.home / 'collections'}"
     answer = subprocess.run(
         [ansible.binaries / "ansible-playbook", playbook, "-e", json.dumps(dict(given)), *options],
         cwd=project,
