@@ -87,7 +87,7 @@ _JOB = dict.fromkeys(
     "",
 )
 CONTEXT: Mapping[str, Any] = {
-    "job": {**_JOB, "artifacts": {}, "host_status_counts": {}, "summary_fields": {}},
+    "job": {**_JOB, "job_type": "run", "artifacts": {}, "host_status_counts": {}, "summary_fields": {}},
     "job_friendly_name": "Job",
     "url": "https://awx.invalid/#/jobs/playbook/1",
     "job_metadata": "{}",

@@ -203,6 +203,7 @@ RUN: Data = published(
     "receipt.json",
     "report.html",
 )
+PASSED: Data = {**RUN, "outcome": "passed", "error": None}
 LEFT = {"instances": 0, "volumes": 2}
 ENDED: Data = {"run_id": RUN["run_id"], "ended": {"instances": ["i-1"]}, "left": LEFT, "error": None}
 REAPED: Data = {"ended": {}, "left": {}, "error": "5 instances would be ended"}
@@ -235,20 +236,27 @@ def test_the_artefacts_of_these_tests_are_those_that_the_playbooks_publish() -> 
 MESSAGES: dict[str, tuple[str, Data, str, list[str]]] = {
     "a run passed": (
         "success",
-        {"artifacts": {"spot_train_run": {**RUN, "folds": 57, "median_ic": 0.03, "promoted": True}}},
+        {"artifacts": {"spot_train_run": {**PASSED, "folds": 57, "median_ic": 0.03, "promoted": True}}},
         f"passed, run {RUN['run_id']}, ",
         [f"Run {RUN['run_id']}: full", "Median IC 0.03, promoted: True", "Left over: {'instances': 0"],
     ),
     "a preflight passed": (
         "success",
-        {"artifacts": {"spot_train_run": {**RUN, "mode": "preflight"}}},
+        {"artifacts": {"spot_train_run": {**PASSED, "mode": "preflight"}}},
         f"passed, run {RUN['run_id']}, ",
         [f"Run {RUN['run_id']}: preflight", "Left over: {'instances': 0"],
     ),
-    "a job whose gate was skipped": (
+    "a job that published nothing": ("success", {}, "ended without a result, ", ["ended without a result after"]),
+    "a run without an outcome": (
         "success",
-        {"job_type": "run", "artifacts": {}},
-        "ended without a result, ",
+        {"artifacts": {"spot_train_run": {**RUN, "outcome": None}}},
+        f"ended without a result, run {RUN['run_id']}, ",
+        ["ended without a result after"],
+    ),
+    "a rollback whose set is not live": (
+        "success",
+        {"artifacts": {"spot_train_rollback": ROLLED}},
+        "ended without a result, run rollback-1, nothing is archived for 2025-12-20, ",
         ["ended without a result after"],
     ),
     "a check passed": ("success", {"job_type": "check", "artifacts": {}}, "passed (check only), ", ["was a check"]),
@@ -258,7 +266,12 @@ MESSAGES: dict[str, tuple[str, Data, str, list[str]]] = {
         "passed, run rollback-1, live again, ",
         ["Rollback rollback-1 to 2025-12-20: live again"],
     ),
-    "a workflow, which publishes nothing": ("success", {"artifacts": None, "job_type": None}, "passed, ", ["passed"]),
+    "a workflow, which publishes nothing": (
+        "success",
+        {"artifacts": None, "job_type": None},
+        "ended without a result, ",
+        ["ended without a result after"],
+    ),
     "a run failed": (
         "error",
         {"status": "failed", "artifacts": {"spot_train_run": RUN}},
