@@ -7,6 +7,7 @@ project/ (the checkout without its .git).
 
 from __future__ import annotations
 
+import configparser
 import json
 import os
 import re
@@ -48,7 +49,15 @@ SEARCH_PATHS = (
         "requirements_collections",
         "~/.ansible/collections:/usr/share/ansible/collections",
     ),
+    (
+        "ANSIBLE_CALLBACK_PLUGINS",
+        "callback_plugins",
+        "plugins_path",
+        "~/.ansible/plugins:/plugins/callback:/usr/share/ansible/plugins/callback",
+    ),
 )
+#: The callback that AWX enables in every job since 2025, ahead of `callbacks_enabled` in the project's `ansible.cfg`.
+COUNTING_CALLBACK = Path(__file__).parent / "plugins" / "indirect_instance_count.py"
 #: What AWX answers when ansible-playbook seems to ask for something.
 PROMPTS = {
     r"Enter passphrase for .*:\s*?$": "",
@@ -132,6 +141,8 @@ def write(job: Job, folder: Path, execution: Path, revision: str) -> None:
     (folder / "inventory").mkdir(mode=0o700, exist_ok=True)
     script = f"#! /usr/bin/env python3\n# -*- coding: utf-8 -*-\nprint({json.dumps(listed)!r})\n"
     _write_private(folder / "inventory" / "hosts", script, 0o700)
+    (folder / "plugins_path").mkdir(exist_ok=True)
+    shutil.copy(COUNTING_CALLBACK, folder / "plugins_path")
 
 
 def extra_variables(job: Job, revision: str) -> str:
@@ -191,7 +202,7 @@ def parameters(job: Job, folder: Path, execution: Path, revision: str) -> dict[s
 
 def environment(job: Job, project: Path, execution: Path, revision: str) -> dict[str, str]:
     """The environment of ``ansible-playbook``, beside what the execution environment has itself."""
-    configured = _search_paths(project / "ansible.cfg")
+    configured = _configured(project / "ansible.cfg")
     paths = {
         variable: ":".join([str(execution / folder), *filter(None, [configured.get(setting)]), default])
         for variable, setting, folder, default in SEARCH_PATHS
@@ -199,6 +210,9 @@ def environment(job: Job, project: Path, execution: Path, revision: str) -> dict
     return {
         **ALWAYS,
         **paths,
+        "ANSIBLE_CALLBACKS_ENABLED": ",".join(
+            filter(None, [COUNTING_CALLBACK.stem, configured.get("callbacks_enabled")])
+        ),
         "JOB_ID": str(job.id),
         "PROJECT_REVISION": revision,
         "AWX_PRIVATE_DATA_DIR": str(execution),
@@ -268,15 +282,12 @@ def meta_variables(job: Job, revision: str) -> Mapping[str, Any]:
     return {f"{prefix}_{name}": value for prefix in ("awx", "tower") for name, value in known.items()}
 
 
-def _search_paths(config: Path) -> dict[str, str]:
-    """The search paths in an ``ansible.cfg``, as AWX reads them: line by line, from ``[defaults]``."""
-    wanted = {setting for _, setting, _, _ in SEARCH_PATHS}
-    found = {}
-    for line in config.read_text(encoding="utf-8").splitlines() if config.exists() else []:
-        name, equals, value = line.partition("=")
-        if equals and name.strip() in wanted:
-            found[name.strip()] = value.strip()
-    return found
+def _configured(config: Path) -> Mapping[str, str]:
+    """Section ``[defaults]`` of an ``ansible.cfg``, read with the parser that AWX uses."""
+    parser = configparser.ConfigParser()
+    parser.read_string("[defaults]")
+    parser.read(config, encoding="utf-8")
+    return parser["defaults"]
 
 
 def _write_private(path: Path, content: str, mode: int = 0o600) -> None:
