@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 TIERS = {
-    "The controller tier": ("plugins/module_utils/checks", "a"),
+    "The control node tier": ("plugins/module_utils/checks", "a"),
     "The instance tier": ("files/predictor/src/predictor/checks", "c"),
 }
 
@@ -38,7 +38,7 @@ def test_the_page_lists_the_checks_that_there_are_in_their_order(root: Path, hea
 @pytest.mark.parametrize("heading", TIERS)
 def test_each_section_says_what_why_and_what_to_do(root: Path, heading: str) -> None:
     for name, text in sections(root, heading).items():
-        for word in ("Looks at: ", "Why: ", "Do: "):
+        for word in ("Checks: ", "Why: ", "Remedy: "):
             assert re.search(rf"^{word}\S", text, flags=re.MULTILINE), f"{name} lacks {word!r}"
 
 
