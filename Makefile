@@ -86,7 +86,9 @@ lint: ## ansible-lint, yamllint, ruff, mypy, ShellCheck
 
 .PHONY: docs
 docs: setup ## Build the documentation as a site, check its links
-	@.venv/bin/python -m tools.documentation $(ARGS)
+	@rm -rf .cache/site
+	@.venv/bin/sphinx-build -q -W -E -c docs -d .cache/doctrees $(ARGS) . .cache/site
+	@echo .cache/site/index.html
 
 .PHONY: docs-roles
 docs-roles: setup ## Write inputs and examples into each role's README

@@ -69,8 +69,8 @@ EXAMPLES
       Some of the drills; ARGS=--list names them all.
   make test TESTS=tests/integration/repository ARGS="-k help"
       Some of the tests.
-  make docs ARGS=--external
-      The site, and the list of links that lead out of it.
+  make docs ARGS="-b linkcheck"
+      Check the links to other sites; needs the network.
 
 FILES
   runs/latest/        receipt.json, report.html and logs of the newest run

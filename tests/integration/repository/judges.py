@@ -23,13 +23,12 @@ WITH_PARSER = {
     "local_aws",
     "tools.benchmarks.preflight_scan",
     "tools.benchmarks.train_scale",
-    "tools.documentation",
     "tools.drills",
     "tools.drills.soak",
     "tools.drills.training_kills",
 }
 #: Those of them that are started by their `__main__`.
-PACKAGES = {"tools.drills", "local_aws", "tools.documentation"}
+PACKAGES = {"tools.drills", "local_aws"}
 #: What else takes the options that are listed, and no other.
 OPTIONS = {
     "tools/clean.sh": set[str](),

@@ -1,4 +1,4 @@
-"""The documentation is true where that can be checked: links, targets of make, inputs, fields of the receipt."""
+"""The documentation is true where that can be checked: targets of make, inputs, fields of the receipt."""
 
 from __future__ import annotations
 
@@ -21,19 +21,6 @@ argument_specs:
 HISTORY = re.compile(r"CHANGELOG\.md|changelog\.d/(?!README\.md)")
 # Names that the pages use to show what is refused.
 WRONG_ON_PURPOSE = {"preflight_onyl"}
-
-
-def test_every_relative_link_leads_somewhere(root: Path, pages: list[Path]) -> None:
-    broken = []
-    for page in pages:
-        for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
-            if re.match(r"[a-z]+:", target):
-                continue
-            path, _, anchor = target.partition("#")
-            to = (page.parent / path).resolve() if path else page
-            if not to.exists() or (anchor and anchor not in anchors(to)):
-                broken.append(f"{page.relative_to(root)}: {target}")
-    assert broken == []
 
 
 def test_every_make_target_in_the_pages_exists(root: Path, pages: list[Path]) -> None:
@@ -155,23 +142,11 @@ def write(root: Path, name: str, text: str) -> None:
     (root / name).write_text(text, encoding="utf-8")
 
 
-def prose(page: Path) -> str:
-    """A page without its code."""
-    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
-    return re.sub(r"`[^`\n]*`", "", text)
-
-
 def code_of(page: Path) -> list[str]:
     """Each block of code in a page, and each piece of code in its lines."""
     text = page.read_text(encoding="utf-8")
     blocks = re.findall(r"^```\w*\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
     return blocks + re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
-
-
-def anchors(page: Path) -> set[str]:
-    """The anchors that GitHub gives a page's headings."""
-    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
 
 
 def names_in(cell: str) -> list[str]:
