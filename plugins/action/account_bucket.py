@@ -1,4 +1,4 @@
-"""Make, correct or remove one bucket with the stock modules, and tell what changes before they do."""
+"""Create, correct or delete one bucket with check mode and diff."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from ansible.plugins.action import ActionBase
 
 DOCUMENTATION = r"""
 module: account_bucket
-short_description: Make, correct or remove a bucket
+short_description: Create, correct or delete a bucket
 description:
-  - M(amazon.aws.s3_bucket) and M(community.aws.s3_lifecycle) do the work. Neither knows check mode nor shows a
-    difference, so that a bucket that is to be made would be nothing to C(--check). This looks first, says what differs,
-    and calls them for that alone.
-  - A bucket that is there keeps its objects, its other tags, its other rules, its versioning (unless O(versioned) is
-    given) and its encryption, if it has any.
-  - M(amazon.aws.s3_bucket) cannot empty every bucket. M(account_bucket_empty) does, before it is removed.
+  - M(amazon.aws.s3_bucket) and M(community.aws.s3_lifecycle) do the work. Neither supports check mode or diff, so
+    this action compares first and calls them only for the differences.
+  - An existing bucket keeps its objects, its other tags and rules, its versioning (unless O(versioned) is given) and
+    its encryption, if it has any.
+  - M(amazon.aws.s3_bucket) cannot empty every bucket. M(account_bucket_empty) does, before the bucket is deleted.
 options:
   name:
     description: The bucket.
@@ -28,30 +27,30 @@ options:
     type: str
     required: true
   state:
-    description: Whether there is to be one.
+    description: Whether the bucket should exist.
     type: str
     choices: [present, absent]
     default: present
   tags:
-    description: Tags that it has to carry. One without them is not removed.
+    description: Its tags. A bucket without them is not deleted.
     type: dict
     required: true
   made_tags:
-    description: Tags that it gets as well if it is made here. One that was there does not get them.
+    description: Additional tags of a bucket that is created here.
     type: dict
     default: {}
   versioned:
-    description: Whether it keeps old versions. Left as it is if not given.
+    description: Whether it keeps old versions. Unchanged if omitted.
     type: bool
   rules:
     description:
-      - Rules of its lifecycle, each with C(id), C(prefix) and the C(days) after which objects, old versions and
+      - Its lifecycle rules, each with C(id), C(prefix) and the C(days) after which objects, old versions and
         unfinished uploads are deleted.
     type: list
     elements: dict
     default: []
   force:
-    description: Whether one that holds something may be removed.
+    description: Whether to delete a bucket that is not empty.
     type: bool
     default: false
 """
@@ -60,31 +59,31 @@ BLOCKS = ("block_public_acls", "ignore_public_acls", "block_public_policy", "res
 
 
 def settings(bucket: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """Of what a bucket is like, that which is wanted of it; empty where there is none."""
+    """The settings of a bucket that ``wanted`` determines; empty if it does not exist."""
     if not bucket["exists"]:
         return {}
-    told = {
+    found = {
         "encryption": bucket["encryption"],
         "public_access_blocked": bucket["public_access_blocked"],
         "tags": {name: bucket["tags"].get(name) for name in wanted["tags"]},
-        "rules": {rule["id"]: _told(bucket["rules"], rule["id"]) for rule in wanted["rules"]},
+        "rules": {rule["id"]: _rule(bucket["rules"], rule["id"]) for rule in wanted["rules"]},
     }
-    return told if wanted["versioned"] is None else {**told, "versioned": bucket["versioning"] == "Enabled"}
+    return found if wanted["versioned"] is None else {**found, "versioned": bucket["versioning"] == "Enabled"}
 
 
 def target(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """What ``settings`` gives once the bucket is as it is wanted."""
-    told = {
+    """What ``settings`` returns once the bucket is as wanted."""
+    found = {
         "encryption": before.get("encryption") or "AES256",
         "public_access_blocked": True,
         "tags": {**wanted["tags"], **({} if before else wanted["made_tags"])},
         "rules": {rule["id"]: _sentence(rule["prefix"], rule["days"]) for rule in wanted["rules"]},
     }
-    return told if wanted["versioned"] is None else {**told, "versioned": wanted["versioned"]}
+    return found if wanted["versioned"] is None else {**found, "versioned": wanted["versioned"]}
 
 
-def _told(rules: list[Mapping[str, Any]], identifier: str) -> str | None:
-    """What the rule of that id does; None where there is none, or where it is switched off."""
+def _rule(rules: list[Mapping[str, Any]], identifier: str) -> str | None:
+    """What a lifecycle rule does; None if it is missing or disabled."""
     for rule in rules:
         if rule.get("ID") == identifier and rule.get("Status") == "Enabled":
             prefix = rule.get("Filter", {}).get("Prefix", rule.get("Prefix", ""))
@@ -112,7 +111,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     _VALID_ARGS = frozenset(("name", "region", "state", "tags", "made_tags", "versioned", "rules", "force"))
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Look, compare, change what differs."""
+        """Compare the bucket with what is wanted, and change the differences."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         self._variables = task_vars or {}
         arguments = self._task.args
@@ -134,7 +133,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return {**result, **self._changed(before, after)}
 
     def _make(self, before: Mapping[str, Any], after: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-        """Have the stock modules do what differs."""
+        """Change the differences."""
         if {**before, "rules": None} != {**after, "rules": None}:
             encryption = {} if before.get("encryption") else {"encryption": after["encryption"]}
             versioning = {} if wanted["versioned"] is None else {"versioning": wanted["versioned"]}
@@ -164,7 +163,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if not bucket["exists"] or not arguments["tags"].items() <= bucket["tags"].items():
             return self._changed({}, {})
         if not bucket["empty"] and not force:
-            raise AnsibleActionFail(f"bucket {name} holds something, and nobody said that it may go")
+            raise AnsibleActionFail(f"bucket {name} is not empty: set force to delete it with its objects")
         if not self._task.check_mode:
             if not bucket["empty"]:
                 self._module("account_bucket_empty", **self._where)
@@ -176,10 +175,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return {"changed": before != after, "diff": {"before": dict(before), "after": dict(after), **header}}
 
     def _module(self, module: str, **arguments: Any) -> dict[str, Any]:
-        """The result of a module.
+        """Run a module.
 
         Raises:
-            AnsibleActionFail: It failed; in its own words.
+            AnsibleActionFail: It failed.
         """
         answer: dict[str, Any] = self._execute_module(
             module_name=module, module_args=arguments, task_vars=self._variables

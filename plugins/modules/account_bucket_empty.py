@@ -1,40 +1,37 @@
 #!/usr/bin/python
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Module that deletes all that a bucket holds."""
+"""Module that empties a bucket."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: account_bucket_empty
-short_description: Delete all that a bucket holds
+short_description: Empty a bucket
 description:
-  - Objects, old versions, delete markers and unfinished uploads.
+  - Deletes objects, old versions, delete markers and unfinished uploads.
   - M(amazon.aws.s3_bucket) with C(force) deletes the version C(null) without naming it. In a bucket whose versioning
-    is suspended, or was enabled late, that leaves the version and adds a delete marker, so that the bucket stays.
+    is suspended, or was enabled late, that keeps the version and adds a delete marker, so that the bucket stays.
 options:
   name:
     description: The bucket.
     type: str
     required: true
-extends_documentation_fragment:
-  - amazon.aws.common.modules
-  - amazon.aws.region.modules
-  - amazon.aws.boto3
+extends_documentation_fragment: [amazon.aws.common.modules, amazon.aws.region.modules, amazon.aws.boto3]
 attributes:
   check_mode:
     support: none
 """
 
 EXAMPLES = r"""
-- name: Delete all that a bucket holds
+- name: Empty a bucket
   spot_train.core.account_bucket_empty:
     name: my-data
 """
 
 RETURN = r"""
 deleted:
-  description: How many versions and delete markers there were.
+  description: Number of versions and delete markers deleted.
   returned: always
   type: int
 """
@@ -50,15 +47,15 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 
 
 class KeptError(Exception):
-    """S3 does not delete everything."""
+    """S3 did not delete everything."""
 
 
 def empty(s3: Any, name: str) -> int:
-    """Delete all that a bucket holds; return how many versions and delete markers there were.
+    """Empty a bucket; return the number of versions and delete markers deleted.
 
     Raises:
-        KeptError: Something stays; with the first of it and why.
-        ClientError: S3 refuses to be asked.
+        KeptError: Some versions cannot be deleted.
+        ClientError: S3 refuses a request.
     """
     for page in s3.get_paginator("list_multipart_uploads").paginate(Bucket=name):
         for upload in page.get("Uploads", []):
@@ -68,15 +65,16 @@ def empty(s3: Any, name: str) -> int:
         kept = s3.delete_objects(Bucket=name, Delete={"Objects": versions, "Quiet": True}).get("Errors", [])
         if kept:
             first = kept[0]
-            told = f"{first.get('Key')} (version {first.get('VersionId')}): {first.get('Code')} {first.get('Message')}"
-            raise KeptError(f"{len(kept)} versions cannot be deleted, the first of them {told}")
+            version = f"{first.get('Key')} (version {first.get('VersionId')})"
+            why = f"{first.get('Code')} {first.get('Message')}"
+            raise KeptError(f"{len(kept)} versions cannot be deleted, the first of them {version}: {why}")
         deleted += len(versions)
     return deleted
 
 
 def _pages(s3: Any, name: str) -> Iterator[list[dict[str, str]]]:
-    """What there is, at most 1,000 at once, as DeleteObjects takes it."""
-    # Always with its version: without one, S3 does not delete the version "null" but hides it.
+    """Versions and delete markers in pages of at most 1,000, as DeleteObjects accepts them."""
+    # Always with a version id: without one, S3 only hides the version "null".
     for page in s3.get_paginator("list_object_versions").paginate(Bucket=name):
         there = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
         if there:

@@ -1,16 +1,16 @@
 #!/usr/bin/python
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Module that tells what a bucket is like, whether it is there or not."""
+"""Module that reads the settings of buckets."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: account_bucket_info
-short_description: Tell what buckets are like
+short_description: Read the settings of buckets
 description:
-  - Looks at each bucket by its name, and needs no right to list the others. A bucket that is not there is no error.
-  - Fails where a bucket is there and not for the caller.
+  - Reads each bucket by name; does not need the right to list buckets. A missing bucket is not an error.
+  - Fails if a bucket exists and the caller has no access to it.
 options:
   names:
     description: The buckets.
@@ -18,21 +18,18 @@ options:
     elements: str
     required: true
   prefixes:
-    description: Prefixes of keys under which to look for objects.
+    description: Key prefixes under which to look for objects.
     type: list
     elements: str
     default: []
-extends_documentation_fragment:
-  - amazon.aws.common.modules
-  - amazon.aws.region.modules
-  - amazon.aws.boto3
+extends_documentation_fragment: [amazon.aws.common.modules, amazon.aws.region.modules, amazon.aws.boto3]
 attributes:
   check_mode:
     support: full
 """
 
 EXAMPLES = r"""
-- name: Look at two buckets
+- name: Read two buckets
   spot_train.core.account_bucket_info:
     names: [my-data, my-transport]
 """
@@ -40,11 +37,11 @@ EXAMPLES = r"""
 RETURN = r"""
 buckets:
   description:
-    - By name, what each is like. C(exists) alone where there is none, else C(region), C(tags), C(encryption) (the
-      algorithm, or null), C(key) (the key of a customer that it is encrypted with by default, or null),
+    - The settings by bucket. Only C(exists) if the bucket is missing; else C(region), C(tags), C(encryption) (the
+      algorithm, or null), C(key) (the customer managed key of its default encryption, or null),
       C(public_access_blocked), C(versioning) (C(Enabled), C(Suspended) or null), C(rules) of its lifecycle, C(empty),
-      and C(holds), those of O(prefixes) under which there is something.
-    - Old versions, delete markers and unfinished uploads are something as well.
+      and C(holds), those of O(prefixes) that are not empty.
+    - Old versions, delete markers and unfinished uploads count as objects.
   returned: always
   type: dict
 """
@@ -62,24 +59,24 @@ BLOCKS = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictP
 
 
 class NotOursError(Exception):
-    """The bucket is there, and not for the caller."""
+    """The bucket exists and the caller has no access to it."""
 
 
-#: S3's own key at KMS, which whoever may use the bucket may use. Any other asks for a right of its own.
+#: The AWS managed key, which needs no permission of its own. Any other does.
 OWN_KEY = "alias/aws/s3"
 
 
 def look(s3: Any, name: str, prefixes: Sequence[str] = ()) -> dict[str, Any]:
-    """What one bucket is like.
+    """Read one bucket.
 
     Args:
         s3: The client; boto3 follows a bucket into its region.
         name: The bucket.
-        prefixes: Prefixes of keys under which to look.
+        prefixes: Key prefixes under which to look.
 
     Raises:
-        NotOursError: It is there, and the caller may not even ask whether.
-        ClientError: Something about it cannot be asked.
+        NotOursError: It exists and the caller has no access to it.
+        ClientError: A setting cannot be read.
     """
     try:
         region = s3.head_bucket(Bucket=name).get("BucketRegion")
@@ -89,8 +86,8 @@ def look(s3: Any, name: str, prefixes: Sequence[str] = ()) -> dict[str, Any]:
             return {"exists": False}
         if code in ("403", "AccessDenied", "301", "PermanentRedirect"):
             raise NotOursError(
-                f"bucket {name} is there and not for you ({code}): the name is another account's or in another region, "
-                "or your rights do not reach it. Choose another, as these names are unique among all accounts"
+                f"bucket {name} exists and you have no access to it ({code}): it belongs to another account or region, "
+                "or your policies exclude it. Choose another name; bucket names are unique among all accounts"
             ) from error
         raise
     blocks = _or_none(s3.get_public_access_block, name, "PublicAccessBlockConfiguration") or {}
@@ -113,7 +110,7 @@ def look(s3: Any, name: str, prefixes: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def _holds(s3: Any, name: str, prefix: str) -> bool:
-    """Whether there is something under a prefix: an object, an old version, a delete marker, an unfinished upload."""
+    """Whether a prefix has an object, an old version, a delete marker or an unfinished upload."""
     versions = s3.list_object_versions(Bucket=name, Prefix=prefix, MaxKeys=1)
     if versions.get("Versions") or versions.get("DeleteMarkers"):
         return True
@@ -121,7 +118,7 @@ def _holds(s3: Any, name: str, prefix: str) -> bool:
 
 
 def _or_none(ask: Any, name: str, field: str) -> Any:
-    """A setting of a bucket; None where it has none, which S3 answers with an error."""
+    """A setting of a bucket; None if it is not set, which S3 reports as an error."""
     try:
         return ask(Bucket=name)[field]
     except ClientError as error:
@@ -147,7 +144,7 @@ def main() -> None:
         except NotOursError as error:
             module.fail_json(msg=str(error))
         except (BotoCoreError, ClientError) as error:
-            module.fail_json_aws(error, msg=f"Bucket {name} cannot be looked at")
+            module.fail_json_aws(error, msg=f"Cannot read bucket {name}")
     module.exit_json(changed=False, buckets=found)
 
 

@@ -1,15 +1,15 @@
 #!/usr/bin/python
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Module that tells which roles, instance profiles and topics are there, and what tags they carry."""
+"""Module that reads the tags of roles, instance profiles and topics."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: account_marks_info
-short_description: Tell the tags of roles, instance profiles and topics
+short_description: Read the tags of roles, instance profiles and topics
 description:
-  - An account has one of each name, and whose it is only its tags tell. What is not there is no error.
+  - An account has one of each name; its tags show who owns it. A missing one is not an error.
 options:
   roles:
     description: Names of roles.
@@ -26,25 +26,22 @@ options:
     type: list
     elements: str
     default: []
-extends_documentation_fragment:
-  - amazon.aws.common.modules
-  - amazon.aws.region.modules
-  - amazon.aws.boto3
+extends_documentation_fragment: [amazon.aws.common.modules, amazon.aws.region.modules, amazon.aws.boto3]
 attributes:
   check_mode:
     support: full
 """
 
 EXAMPLES = r"""
-- name: Look whose role it is
+- name: Read the tags of a role
   spot_train.core.account_marks_info:
     roles: [spot-train-control-node]
 """
 
 RETURN = r"""
 marks:
-  description: What is there, each with its C(kind) (C(role), C(profile) or C(topic)), C(name), C(told) (both)
-    and C(tags).
+  description: Those that exist, each with C(kind) (C(role), C(profile) or C(topic)), C(name), C(label) (both) and
+    C(tags).
   returned: always
   type: list
   elements: dict
@@ -63,7 +60,7 @@ NOT_THERE = ("NoSuchEntity", "NotFound", "NotFoundException", "ResourceNotFound"
 
 def tags_of_role(iam: Any, name: str) -> list[dict[str, str]]:
     """The tags of a role."""
-    # GetRole tells them as well; ListRoleTags is where they are told in full.
+    # GetRole may omit some.
     return list(iam.list_role_tags(RoleName=name)["Tags"])
 
 
@@ -77,7 +74,7 @@ def tags_of_topic(sns: Any, arn: str) -> list[dict[str, str]]:
     return list(sns.list_tags_for_resource(ResourceArn=arn)["Tags"])
 
 
-#: By kind: the option with its names, the service that knows it, and how to ask.
+#: By kind: the option with its names, the service, and the function that reads its tags.
 KINDS = {
     "role": ("roles", "iam", tags_of_role),
     "profile": ("profiles", "iam", tags_of_profile),
@@ -86,10 +83,10 @@ KINDS = {
 
 
 def look(client: Any, kind: str, name: str) -> dict[str, Any] | None:
-    """One thing that may be there, None where it is not.
+    """Read one; None if it does not exist.
 
     Raises:
-        ClientError: It cannot be asked.
+        ClientError: AWS refuses the request.
     """
     try:
         tags = KINDS[kind][2](client, name)
@@ -99,7 +96,7 @@ def look(client: Any, kind: str, name: str) -> dict[str, Any] | None:
         raise
     name = name.rpartition(":")[2]
     marks = {tag["Key"]: tag["Value"] for tag in tags}
-    return {"kind": kind, "name": name, "told": f"{kind} {name}", "tags": marks}
+    return {"kind": kind, "name": name, "label": f"{kind} {name}", "tags": marks}
 
 
 def main() -> None:
@@ -115,7 +112,7 @@ def main() -> None:
                 client = module.client(service)
                 found += [look(client, kind, name) for name in module.params[option]]
     except (BotoCoreError, ClientError) as error:
-        module.fail_json_aws(error, msg="Roles, instance profiles and topics cannot be looked at")
+        module.fail_json_aws(error, msg="Cannot read roles, instance profiles and topics")
     module.exit_json(changed=False, marks=[each for each in found if each])
 
 

@@ -1,39 +1,36 @@
 #!/usr/bin/python
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Module that tells what runs have left in a region beside instances."""
+"""Module that finds the leftovers of runs in a region, except for instances."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: account_runs_info
-short_description: Tell what runs have left in a region
+short_description: Find the leftovers of runs in a region
 description:
-  - Volumes, spot requests and launch templates by the tag C(project), schedules by their names. Instances are
-    M(amazon.aws.ec2_instance_info)'s.
+  - Finds volumes, spot requests and launch templates by the tag C(project), and schedules by name. For instances use
+    M(amazon.aws.ec2_instance_info).
 options:
   project:
     description: Value of the tag, and prefix of the schedules' names.
     type: str
     required: true
-extends_documentation_fragment:
-  - amazon.aws.common.modules
-  - amazon.aws.region.modules
-  - amazon.aws.boto3
+extends_documentation_fragment: [amazon.aws.common.modules, amazon.aws.region.modules, amazon.aws.boto3]
 attributes:
   check_mode:
     support: full
 """
 
 EXAMPLES = r"""
-- name: Look what runs have left
+- name: Find the leftovers of runs
   spot_train.core.account_runs_info:
     project: spot-train
 """
 
 RETURN = r"""
 left:
-  description: What there is, each as a text such as C(volume vol-0123456789abcdef0).
+  description: Kind and name of each, for example C(volume vol-0123456789abcdef0).
   returned: always
   type: list
   elements: str
@@ -48,20 +45,20 @@ with contextlib.suppress(ImportError):  # AnsibleAWSModule says so
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
-#: What follows a project's name in the name of a schedule: the id of a run. Another project's name may begin alike.
+#: A schedule's name is the project and a run id. The name of another project may start with this one's.
 RUN_ID = r"\d{8}T\d{6}Z-[0-9a-f]+"
-#: By kind: the operation, the part of its answer, and what names one.
+#: By kind: the operation, the part of its response, and the field with the name.
 OF_EC2 = {
     "volume": ("describe_volumes", "Volumes", "VolumeId"),
     "spot request": ("describe_spot_instance_requests", "SpotInstanceRequests", "SpotInstanceRequestId"),
     "launch template": ("describe_launch_templates", "LaunchTemplates", "LaunchTemplateName"),
 }
-#: A spot request stays visible for some time after its end.
+#: EC2 lists a spot request for some time after its end.
 OVER = ("closed", "cancelled", "failed")
 
 
 def left(ec2: Any, scheduler: Any, project: str) -> list[str]:
-    """What runs have left: the kind and the name of each."""
+    """Return kind and name of each leftover."""
     filters = [{"Name": "tag:project", "Values": [project]}]
     found = []
     for kind, (operation, part, name) in OF_EC2.items():
@@ -79,7 +76,7 @@ def main() -> None:
     try:
         found = left(module.client("ec2"), module.client("scheduler"), module.params["project"])
     except (BotoCoreError, ClientError) as error:
-        module.fail_json_aws(error, msg="What runs have left cannot be looked for")
+        module.fail_json_aws(error, msg="Cannot look for the leftovers of runs")
     module.exit_json(changed=False, left=found)
 
 

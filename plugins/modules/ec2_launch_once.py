@@ -56,10 +56,7 @@ options:
     description: How long to look for an instance after a lost response, or one without an instance.
     type: int
     default: 20
-extends_documentation_fragment:
-  - amazon.aws.common.modules
-  - amazon.aws.region.modules
-  - amazon.aws.boto3
+extends_documentation_fragment: [amazon.aws.common.modules, amazon.aws.region.modules, amazon.aws.boto3]
 """
 
 EXAMPLES = r"""

@@ -1,36 +1,33 @@
 #!/usr/bin/python
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Module that makes the role as which EC2 itself handles spot requests, or removes the one that it has made."""
+"""Module that creates or deletes the service-linked role for spot."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: spot_service_role
-short_description: Make or remove the service-linked role for spot
+short_description: Create or delete the service-linked role for spot
 description:
-  - An account has one such role, C(AWSServiceRoleForEC2Spot), made when somebody asks for a spot instance at the
-    console for the first time. Without it, requests for spot instances by the API are refused.
-  - A role that is made here gets the tags. Only one with the tags is removed; whoever else has made it may need it.
-  - EC2 refuses to give it up while a spot instance lives; the role then stays, and a warning says why.
+  - An account has one such role, C(AWSServiceRoleForEC2Spot), which the console creates at the first spot request.
+    Without it, EC2 refuses spot requests by the API.
+  - A role created here gets the tags. Only a role with the tags is deleted; others may depend on any other.
+  - AWS refuses to delete it while a spot instance exists; the role then stays, and a warning gives the reason.
 options:
   state:
-    description: Whether there is to be one.
+    description: Whether the role should exist.
     type: str
     choices: [present, absent]
     default: present
   tags:
-    description: Tags of a role that is made here.
+    description: Tags of a role created here.
     type: dict
     required: true
   wait_seconds:
-    description: How long to wait until it is removed.
+    description: How long to wait for its deletion.
     type: int
     default: 120
-extends_documentation_fragment:
-  - amazon.aws.common.modules
-  - amazon.aws.region.modules
-  - amazon.aws.boto3
+extends_documentation_fragment: [amazon.aws.common.modules, amazon.aws.region.modules, amazon.aws.boto3]
 attributes:
   check_mode:
     support: full
@@ -39,18 +36,18 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Make the service-linked role
+- name: Create the service-linked role
   spot_train.core.spot_service_role:
     tags: {project: spot-train}
 """
 
 RETURN = r"""
 exists:
-  description: Whether there is one now, or would be.
+  description: Whether the role exists now, or would exist.
   returned: always
   type: bool
 kept:
-  description: Why one that was made here could not be removed; empty otherwise.
+  description: Why a role created here was not deleted; empty otherwise.
   returned: always
   type: str
 """
@@ -75,26 +72,26 @@ class KeptError(Exception):
 
 
 def tags_of_role(iam: Any) -> dict[str, str] | None:
-    """The role's tags; None where there is no role."""
+    """The role's tags; None if it does not exist."""
     try:
         iam.get_role(RoleName=ROLE)
-        # GetRole tells the tags as well; ListRoleTags is where they are told in full.
+        # GetRole may omit tags.
         return {tag["Key"]: tag["Value"] for tag in iam.list_role_tags(RoleName=ROLE)["Tags"]}
     except iam.exceptions.NoSuchEntityException:
         return None
 
 
 def make(iam: Any, tags: Mapping[str, str]) -> None:
-    """Make the role and mark it as made here."""
+    """Create the role with its tags."""
     iam.create_service_linked_role(AWSServiceName=SERVICE)
     iam.tag_role(RoleName=ROLE, Tags=[{"Key": key, "Value": value} for key, value in tags.items()])
 
 
 def remove(iam: Any, seconds: float) -> None:
-    """Remove the role and wait until it is gone.
+    """Delete the role and wait until it is gone.
 
     Raises:
-        KeptError: It is in use, or not gone in that time.
+        KeptError: It is in use, or still exists after that time.
     """
     task = iam.delete_service_linked_role(RoleName=ROLE)["DeletionTaskId"]
     deadline = time.monotonic() + seconds
@@ -105,7 +102,7 @@ def remove(iam: Any, seconds: float) -> None:
         if answer["Status"] == "FAILED":
             raise KeptError(str(answer.get("Reason", {}).get("Reason", "AWS gives no reason")))
         if time.monotonic() > deadline:
-            raise KeptError(f"AWS has not removed it within {seconds:.0f} s")
+            raise KeptError(f"AWS did not delete it within {seconds:.0f} s")
         time.sleep(LOOK_SECONDS)
 
 
@@ -136,7 +133,7 @@ def main() -> None:
         module.warn(kept)
         module.exit_json(changed=False, exists=True, kept=kept)
     except (BotoCoreError, ClientError) as error:
-        module.fail_json_aws(error, msg=f"The service-linked role {ROLE} cannot be {'made' if wanted else 'removed'}")
+        module.fail_json_aws(error, msg=f"Cannot {'create' if wanted else 'delete'} the service-linked role {ROLE}")
     exists = wanted or (found is not None and not ours)
     before, after = (f"{ROLE}\n" if there else "" for there in (found is not None, exists))
     module.exit_json(changed=changed, exists=exists, kept="", diff={"before": before, "after": after})

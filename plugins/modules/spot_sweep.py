@@ -50,10 +50,7 @@ options:
       - Do not fail if only the expiry schedule could not be removed. It is in RV(left) and RV(failures) nevertheless.
     type: bool
     default: false
-extends_documentation_fragment:
-  - amazon.aws.common.modules
-  - amazon.aws.region.modules
-  - amazon.aws.boto3
+extends_documentation_fragment: [amazon.aws.common.modules, amazon.aws.region.modules, amazon.aws.boto3]
 attributes:
   check_mode:
     support: none

@@ -51,7 +51,7 @@ class Played:
         return found
 
     @property
-    def told(self) -> str:
+    def text(self) -> str:
         """The output without Ansible's line breaks."""
         return " ".join(self.output.split())
 

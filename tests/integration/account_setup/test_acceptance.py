@@ -47,7 +47,7 @@ Inventory = dict[str, list[str]]
 
 @pytest.fixture(scope="module")
 def others(owner: Owner) -> Inventory:
-    """What others have in the account, as like ours as can be."""
+    """Resources of others in the account, with names like ours."""
     owner.client("s3").create_bucket(Bucket=OTHERS)
     owner.client("s3").put_object(Bucket=OTHERS, Key="prices", Body=b"dear")
     trust = {"Version": "2012-10-17", "Statement": [
@@ -64,13 +64,13 @@ def others(owner: Owner) -> Inventory:
 
 @pytest.fixture(scope="module")
 def refused(owner: Owner, others: Inventory) -> Played:
-    """A set-up that is given somebody's bucket for transport."""
+    """A set-up with another owner's bucket for transport."""
     return owner.set_up(core=NEWEST, transport_bucket=OTHERS)
 
 
 @pytest.fixture(scope="module")
 def looked(owner: Owner, others: Inventory) -> Played:
-    """A look at the account before there is anything, which must leave it so."""
+    """Check mode on the empty account, which must stay empty."""
     played = owner.set_up("--check", "--diff", core=NEWEST, aws_account_endpoints=True)
     assert played.code == 0, played.output
     assert owner.inventory() == others
@@ -87,7 +87,7 @@ def made(owner: Owner, looked: Played) -> Played:
 
 @pytest.fixture(scope="module")
 def run(owner: Owner, made: Played, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run by a control node that has taken its role as a user who may do nothing else: the role trusts it by name."""
+    """A run by a control node that assumed its role as a user with no other rights."""
     prices = owner.account.folder / "prices.yml"
     prices.write_text(yaml.safe_dump({"prices": {"bucket": DATA, "prefix": "arcticdb"}}))
     owner.account.local_aws("seed", str(prices))
@@ -99,7 +99,7 @@ def run(owner: Owner, made: Played, tmp_path_factory: pytest.TempPathFactory) ->
         "run_report_sns_topic_arn": TOPIC,
         "training_source": writing_source(tmp_path_factory.mktemp("practice") / "practice"),
         "training_mode": "full",
-        # What is only so in the embedded AWS.
+        # Specific to the embedded AWS.
         "run_date": "2022-12-29",
         "spot_instance_types": ["c5.large"],
         "bootstrap_python": str(python.resolve()),
@@ -110,11 +110,11 @@ def run(owner: Owner, made: Played, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def take_the_role(owner: Owner) -> dict[str, str]:
-    """The environment of whoever has taken the control node's role."""
+    """The environment after the control node's role was assumed."""
     iam, user = owner.client("iam"), TAKER.rpartition("/")[2]
     made = iam.create_access_key(UserName=user)["AccessKey"]
     sts = owner.client_of("sts", AccessKey(user, made["AccessKeyId"], made["SecretAccessKey"]))
-    # As long as a session may last that set-up allows.
+    # The maximum that the set-up allows.
     session = sts.assume_role(RoleArn=CONTROL_NODE, RoleSessionName="test", DurationSeconds=8 * 3600)["Credentials"]
     key = AccessKey("", session["AccessKeyId"], session["SecretAccessKey"])
     return {**owner.reservation.client_environment(key), "AWS_SESSION_TOKEN": session["SessionToken"]}
@@ -133,7 +133,7 @@ def writing_source(folder: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def living(owner: Owner, run: Run) -> Iterator[str]:
-    """An instance of another run that lives while it is looked at."""
+    """An instance of another run."""
     cloud = owner.cloud
     instance = cloud.launch(tags_of_run())
     yield instance
@@ -154,11 +154,9 @@ def removed(owner: Owner, run: Run) -> Played:
     return played
 
 
-def test_a_bucket_that_holds_something_does_not_become_one_of_transport(
-    owner: Owner, others: Inventory, refused: Played
-) -> None:
+def test_bucket_with_objects_does_not_become_transport_bucket(owner: Owner, others: Inventory, refused: Played) -> None:
     assert refused.code != 0
-    assert f"transport_bucket={OTHERS} holds something and was not set up for transport" in refused.told
+    assert f"transport_bucket={OTHERS} is not empty and was not set up for transport" in refused.text
     assert owner.inventory() == others
     s3 = owner.client("s3")
     with pytest.raises(ClientError, match="NoSuchLifecycleConfiguration"):
@@ -167,23 +165,21 @@ def test_a_bucket_that_holds_something_does_not_become_one_of_transport(
         s3.get_bucket_tagging(Bucket=OTHERS)
 
 
-def test_a_look_at_an_empty_account_tells_each_thing_that_set_up_then_makes(looked: Played, made: Played) -> None:
+def test_check_mode_shows_what_set_up_then_creates(looked: Played, made: Played) -> None:
     assert len(made.changes) > 20
     assert looked.changes == made.changes
     assert "+    encryption: AES256" in looked.output
     assert "+        spot-train-transport: delete everything after 1 days" in looked.output
 
 
-def test_a_second_set_up_changes_nothing(owner: Owner, made: Played) -> None:
+def test_second_set_up_changes_nothing(owner: Owner, made: Played) -> None:
     before = owner.inventory()
     played = owner.set_up(core=NEWEST, aws_account_endpoints=True)
     assert (played.code, played.changed, played.changes) == (0, 0, []), played.output
     assert owner.inventory() == before
 
 
-def test_the_example_of_the_role_would_mend_what_somebody_has_taken_away_and_nothing_else(
-    owner: Owner, made: Played
-) -> None:
+def test_example_restores_only_what_was_removed(owner: Owner, made: Played) -> None:
     there = group(owner, "spot-train")
     way_out = {"GroupId": there["GroupId"], "IpPermissions": there["IpPermissionsEgress"]}
     owner.client("ec2").revoke_security_group_egress(**way_out)
@@ -193,13 +189,13 @@ def test_the_example_of_the_role_would_mend_what_somebody_has_taken_away_and_not
     assert (played.code, played.changes) == (0, changes), played.output
 
 
-def test_set_up_ends_with_the_lines_to_set(made: Played) -> None:
+def test_set_up_ends_with_the_settings_of_a_run(made: Played) -> None:
     for line in (f"data_bucket: {DATA}", f"transport_bucket: {TRANSPORT}", f"run_report_sns_topic_arn: {TOPIC}"):
         assert f"- '{line}'" in made.output
-    assert f"Take the role {CONTROL_NODE} for a run, and set in group_vars/aws.yml:" in made.told
+    assert f"For a run assume the role {CONTROL_NODE}, and set in group_vars/aws.yml:" in made.text
 
 
-def test_set_up_makes_the_account_that_the_local_inventory_describes(owner: Owner, made: Played) -> None:
+def test_set_up_creates_the_account_of_the_local_inventory(owner: Owner, made: Played) -> None:
     iam = owner.client("iam")
     buckets = {"data_bucket": DATA, "transport_bucket": TRANSPORT}
     values = {**LOCAL["substitutions"], **buckets, "control_node_arn": CONTROL_NODE}
@@ -246,7 +242,7 @@ def trust(principal: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def test_the_buckets_are_encrypted_never_public_and_forget_what_nobody_needs(owner: Owner, made: Played) -> None:
+def test_buckets_are_encrypted_private_and_expire_objects(owner: Owner, made: Played) -> None:
     s3, rules = owner.client("s3"), {}
     for bucket in (DATA, TRANSPORT):
         (encryption,) = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
@@ -261,7 +257,7 @@ def test_the_buckets_are_encrypted_never_public_and_forget_what_nobody_needs(own
     assert rules == {DATA: ("Enabled", "runs/", 14), TRANSPORT: ("Enabled", "", 1)}
 
 
-def test_everything_that_takes_tags_is_tagged(owner: Owner, made: Played) -> None:
+def test_everything_taggable_is_tagged(owner: Owner, made: Played) -> None:
     iam, ec2, s3 = (owner.client(name) for name in ("iam", "ec2", "s3"))
     tags = {f"role {name}": iam.list_role_tags(RoleName=f"spot-train-{name}")["Tags"] for name in ROLES}
     tags["role for spot"] = iam.list_role_tags(RoleName="AWSServiceRoleForEC2Spot")["Tags"]
@@ -275,7 +271,7 @@ def test_everything_that_takes_tags_is_tagged(owner: Owner, made: Played) -> Non
     tags["topic"] = owner.client("sns").list_tags_for_resource(ResourceArn=TOPIC)["Tags"]
     assert len(tags) == 18
     assert [name for name, each in tags.items() if TAG not in each] == []
-    # What was there before has the tag, and not the mark by which teardown goes.
+    # Existing resources get the tag, but not the mark that teardown requires.
     assert [name for name, each in tags.items() if MARK not in each] == owner.subnets
     note = [{"Key": "region", "Value": "us-east-1"}, {"Key": "data_bucket", "Value": DATA},
             {"Key": "transport_bucket", "Value": TRANSPORT}]  # fmt: skip
@@ -296,7 +292,7 @@ def test_only_the_vpc_reaches_the_endpoints(owner: Owner, made: Played) -> None:
     assert [each["CidrIp"] for each in rule["IpRanges"]] == [vpc["CidrBlock"]]
 
 
-def test_a_run_under_the_supplied_roles_alone_passes(owner: Owner, run: Run) -> None:
+def test_run_with_only_the_supplied_roles_passes(owner: Owner, run: Run) -> None:
     assert run.code == 0, run.output
     receipt = run.receipt
     assert (receipt["mode"], receipt["outcome"]) == ("full", "passed")
@@ -307,7 +303,7 @@ def test_a_run_under_the_supplied_roles_alone_passes(owner: Owner, run: Run) -> 
     assert owner.client("s3").get_object(Bucket=DATA, Key=WRITTEN)["Body"].read() == b"{}"
 
 
-def test_nobody_but_the_supplied_roles_took_part_in_it_and_nothing_was_denied(owner: Owner, run: Run) -> None:
+def test_run_used_only_the_supplied_roles_without_denials(owner: Owner, run: Run) -> None:
     entries = owner.account.ledger("--since", run.receipt["started_at"], "--without-operator")
     assert len(entries) > 100
     assert [entry for entry in entries if not entry["allowed"]] == []
@@ -316,13 +312,13 @@ def test_nobody_but_the_supplied_roles_took_part_in_it_and_nothing_was_denied(ow
     assert roles == {"spot-train-control-node", "spot-train-training"}
     (write,) = [entry for entry in entries if entry["write"] and entry["source"].startswith("i-")]
     assert write["resource"] == f"arn:aws:s3:::{DATA}/{WRITTEN}"
-    # Whoever has taken the role has used its own keys for that alone.
+    # The user used its own keys only to assume the role.
     taken = [entry["action"] for entry in owner.account.ledger() if entry["principal"] == TAKER]
     assert taken == ["AssumeRole"]
 
 
 @pytest.mark.parametrize("core", ["", NEWEST])
-def test_the_live_inventory_shows_what_lives_by_run_and_mode(owner: Owner, living: str, core: str) -> None:
+def test_live_inventory_groups_instances_by_run_and_mode(owner: Owner, living: str, core: str) -> None:
     listed = inventory(owner, core, "inventory/aws/live.aws_ec2.yml")
     run_group = f"run_{RUN.replace('-', '_')}"
     assert listed["live"]["hosts"] == [living]
@@ -335,7 +331,7 @@ def test_the_live_inventory_shows_what_lives_by_run_and_mode(owner: Owner, livin
     assert datetime.fromisoformat(shown["lease_expires"]) > datetime.now(UTC)
 
 
-def test_the_inventory_of_a_run_asks_for_no_instance_and_finds_none(owner: Owner, living: str) -> None:
+def test_inventory_of_a_run_does_not_query_instances(owner: Owner, living: str) -> None:
     before = len(owner.account.ledger())
     listed = inventory(owner, NEWEST, "inventory/aws")
     assert listed["aws"]["hosts"] == ["localhost"]
@@ -344,7 +340,7 @@ def test_the_inventory_of_a_run_asks_for_no_instance_and_finds_none(owner: Owner
 
 
 def inventory(owner: Owner, core: str, path: str) -> dict[str, Any]:
-    """What `ansible-inventory --list` tells, as plain texts."""
+    """Output of `ansible-inventory --list`, as plain texts."""
     program = str(ROOT / f".venv{core}" / "bin" / "ansible-inventory")
     listed = json.loads(owner.account.command(program, "-i", path, "--list").stdout)
     return dict(_plain(listed))
@@ -356,37 +352,35 @@ def _plain(value: Any) -> Any:
     return [_plain(each) for each in value] if isinstance(value, list) else value
 
 
-def test_teardown_refuses_while_a_run_lives(owner: Owner, living: str) -> None:
+def test_teardown_refuses_while_an_instance_runs(owner: Owner, living: str) -> None:
     before = owner.inventory()
     played = owner.tear_down(aws_account_delete_data=DATA)
     assert played.code != 0
-    assert f"1 of the project's instances live ({living} of run {RUN}): wait for the run" in played.told
+    assert f"The project still has 1 instances ({living} of run {RUN}): wait for the run" in played.text
     assert owner.inventory() == before
 
 
-def test_teardown_refuses_to_delete_data_that_nobody_named(owner: Owner, run: Run) -> None:
+def test_teardown_requires_confirmation_to_delete_data(owner: Owner, run: Run) -> None:
     for instance in owner.cloud.instances():
         owner.client("ec2").terminate_instances(InstanceIds=[instance.id])
     owner.cloud.wait_for(lambda: not owner.cloud.instances())
     before = owner.inventory()
     played = owner.tear_down(aws_account_delete_data=TRANSPORT)
     assert played.code != 0
-    assert f"The data bucket {DATA} is not empty. To delete it with all that it holds, say so by" in played.told
+    assert f"The data bucket {DATA} is not empty. To delete it with all its objects, confirm" in played.text
     assert owner.inventory() == before
 
 
-def test_teardown_leaves_what_was_there_before_and_nothing_else(
-    owner: Owner, others: Inventory, removed: Played
-) -> None:
+def test_teardown_leaves_only_what_was_there_before(owner: Owner, others: Inventory, removed: Played) -> None:
     assert owner.inventory() == others
-    assert f"Nothing of the project is left in account {ACCOUNT_ID}, us-east-1." in removed.told
+    assert f"No resources of the project are left in account {ACCOUNT_ID}, us-east-1." in removed.text
 
 
-def test_a_second_teardown_changes_nothing_and_names_what_set_up_has_not_made(owner: Owner, removed: Played) -> None:
+def test_second_teardown_lists_what_set_up_did_not_create(owner: Owner, removed: Played) -> None:
     s3, iam = owner.client("s3"), owner.client("iam")
     s3.create_bucket(Bucket=DATA)
     s3.put_object(Bucket=DATA, Key="prices", Body=b"dear")
-    # As set-up tags what it finds.
+    # As the set-up tags existing resources.
     s3.put_bucket_tagging(Bucket=DATA, Tagging={"TagSet": [TAG]})
     document = json.dumps(trust({"Service": "ec2.amazonaws.com"}))
     iam.create_role(RoleName="spot-train-training", AssumeRolePolicyDocument=document, Tags=[TAG])
@@ -397,4 +391,4 @@ def test_a_second_teardown_changes_nothing_and_names_what_set_up_has_not_made(ow
     assert owner.inventory() == before
     assert s3.get_object(Bucket=DATA, Key="prices")["Body"].read() == b"dear"
     for name in (f"bucket {DATA}", "role spot-train-training", "topic spot-train-runs"):
-        assert f"{name} was not made by aws_setup.yml: it was left as it is." in played.told
+        assert f"{name} was not created by aws_setup.yml and is kept." in played.text

@@ -36,13 +36,13 @@ fill_policy = load("filter.fill_policy").fill_policy
 
 @pytest.mark.parametrize("policy", POLICIES, ids=lambda path: path.stem)
 @pytest.mark.parametrize("prefixes", [["a/"], ["a/", "b/", "c/"], []], ids=len)
-def test_policies_are_filled_in_as_the_embedded_aws_does_it(policy: Path, prefixes: list[str]) -> None:
+def test_policies_are_filled_in_as_by_the_embedded_aws(policy: Path, prefixes: list[str]) -> None:
     document = json.loads(policy.read_text())
     values = {**LOCAL["substitutions"], "artefact_prefixes": prefixes}
     assert fill_policy(document, values) == substitutions.fill(document, values)
 
 
-def test_iam_s_own_variables_stay() -> None:
+def test_iam_variables_stay() -> None:
     document = {"Resource": ["arn:aws:s3:::${bucket}/${aws:username}/*"]}
     assert fill_policy(document, {"bucket": "b"}) == {"Resource": ["arn:aws:s3:::b/${aws:username}/*"]}
 
@@ -54,17 +54,17 @@ def test_iam_s_own_variables_stay() -> None:
         ({"Resource": "${bucket}/${prefixes}"}, r"\$\{prefixes\} is a list"),
     ],
 )
-def test_a_placeholder_that_cannot_be_filled_is_an_error(document: Any, says: str) -> None:
+def test_placeholder_without_value_is_an_error(document: Any, says: str) -> None:
     with pytest.raises(AnsibleFilterError, match=says):
         fill_policy(document, {"bucket": "b", "prefixes": ["a/"]})
 
 
-def test_the_role_has_a_value_for_every_placeholder_of_the_local_account() -> None:
+def test_role_has_a_value_for_every_placeholder() -> None:
     values = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())["__aws_account_substitutions"]
     assert set(LOCAL["substitutions"]) <= set(values)
 
 
-def test_the_names_that_set_up_makes_are_those_that_a_run_uses() -> None:
+def test_set_up_creates_the_names_that_a_run_uses() -> None:
     defaults = {
         **yaml.safe_load((ROOT / "roles" / "spot_instance" / "defaults" / "main.yml").read_text()),
         **yaml.safe_load((ROOT / "roles" / "rollback" / "defaults" / "main.yml").read_text()),
@@ -80,17 +80,19 @@ def test_the_names_that_set_up_makes_are_those_that_a_run_uses() -> None:
 
 
 @pytest.mark.parametrize(("code", "status"), [("403", 403), ("301", 301)])
-def test_a_bucket_of_another_account_is_one_clear_line(code: str, status: int) -> None:
+def test_bucket_of_another_account_is_one_clear_line(code: str, status: int) -> None:
     module = load("modules.account_bucket_info")
     s3 = client("s3")
     with Stubber(s3) as stub, pytest.raises(module.NotOursError) as caught:
         stub.add_client_error("head_bucket", code, http_status_code=status)
         module.look(s3, "taken")
-    assert str(caught.value).startswith(f"bucket taken is there and not for you ({code}): the name is another")
+    assert str(caught.value).startswith(
+        f"bucket taken exists and you have no access to it ({code}): it belongs to another"
+    )
     assert "\n" not in str(caught.value)
 
 
-def test_old_versions_alone_make_a_bucket_one_that_holds_something() -> None:
+def test_bucket_with_old_versions_is_not_empty() -> None:
     module = load("modules.account_bucket_info")
     s3 = client("s3")
     with Stubber(s3) as stub:
@@ -110,7 +112,7 @@ def test_old_versions_alone_make_a_bucket_one_that_holds_something() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "told"),
+    ("key", "reported"),
     [
         (None, None),
         ("alias/aws/s3", None),
@@ -118,7 +120,7 @@ def test_old_versions_alone_make_a_bucket_one_that_holds_something() -> None:
         ("arn:aws:kms:us-east-1:123456789012:key/k", "arn:aws:kms:us-east-1:123456789012:key/k"),
     ],
 )
-def test_a_key_of_a_customer_is_told_from_s3_s_own(key: str | None, told: str | None) -> None:
+def test_customer_managed_key_is_recognised(key: str | None, reported: str | None) -> None:
     module = load("modules.account_bucket_info")
     s3 = client("s3")
     default = {"SSEAlgorithm": "aws:kms", **({"KMSMasterKeyID": key} if key else {})}
@@ -133,10 +135,10 @@ def test_a_key_of_a_customer_is_told_from_s3_s_own(key: str | None, told: str | 
         stub.add_response("list_object_versions", {})
         stub.add_response("list_multipart_uploads", {})
         found = module.look(s3, "b")
-    assert (found["encryption"], found["key"], found["empty"]) == ("aws:kms", told, True)
+    assert (found["encryption"], found["key"], found["empty"]) == ("aws:kms", reported, True)
 
 
-def test_a_bucket_is_emptied_of_every_version_by_its_name_of_markers_and_of_uploads() -> None:
+def test_bucket_is_emptied_of_versions_markers_and_uploads() -> None:
     module = load("modules.account_bucket_empty")
     s3 = client("s3")
     first = {"IsTruncated": True, "NextKeyMarker": "a", "NextVersionIdMarker": "null",
@@ -156,7 +158,7 @@ def test_a_bucket_is_emptied_of_every_version_by_its_name_of_markers_and_of_uplo
         stub.assert_no_pending_responses()
 
 
-def test_a_version_that_s3_keeps_is_an_error() -> None:
+def test_version_that_s3_keeps_is_an_error() -> None:
     module = load("modules.account_bucket_empty")
     s3 = client("s3")
     kept = {"Key": "a", "VersionId": "1", "Code": "AccessDenied", "Message": "it is locked"}
@@ -171,12 +173,12 @@ def test_a_version_that_s3_keeps_is_an_error() -> None:
 
 
 def deletion(versions: list[tuple[str, str]]) -> dict[str, Any]:
-    """What DeleteObjects is to be asked."""
+    """The expected parameters of DeleteObjects."""
     objects = [{"Key": key, "VersionId": version} for key, version in versions]
     return {"Bucket": "old", "Delete": {"Objects": objects, "Quiet": True}}
 
 
-def test_what_is_not_there_has_no_marks_and_what_is_tells_them() -> None:
+def test_existing_resources_have_marks() -> None:
     module = load("modules.account_marks_info")
     iam, sns, arn = client("iam"), client("sns"), "arn:aws:sns:us-east-1:123456789012:runs"
     with Stubber(iam) as stub, Stubber(sns) as topics:
@@ -187,13 +189,13 @@ def test_what_is_not_there_has_no_marks_and_what_is_tells_them() -> None:
         topics.add_client_error("list_tags_for_resource", "ResourceNotFound", http_status_code=404)
         assert module.look(sns, "topic", arn) is None
         topics.add_response("list_tags_for_resource", {"Tags": []})
-        assert module.look(sns, "topic", arn) == {"kind": "topic", "name": "runs", "told": "topic runs", "tags": {}}
+        assert module.look(sns, "topic", arn) == {"kind": "topic", "name": "runs", "label": "topic runs", "tags": {}}
         stub.add_client_error("get_instance_profile", "AccessDenied", http_status_code=403)
         with pytest.raises(ClientError):
             module.look(iam, "profile", "p")
 
 
-def test_what_runs_have_left_is_told_and_what_has_ended_or_is_another_project_s_is_not() -> None:
+def test_leftovers_exclude_ended_and_other_projects() -> None:
     module = load("modules.account_runs_info")
     ec2, scheduler = client("ec2"), client("scheduler")
     run = "spot-train-20260105T090000Z-0a1b2c"
@@ -215,7 +217,7 @@ def test_what_runs_have_left_is_told_and_what_has_ended_or_is_another_project_s_
         ]  # fmt: skip
 
 
-def test_a_bucket_that_is_there_keeps_its_key_and_gets_what_it_lacks() -> None:
+def test_existing_bucket_keeps_its_key_and_gets_the_rest() -> None:
     action = load("action.account_bucket")
     there = {"exists": True, "encryption": "aws:kms", "public_access_blocked": False, "tags": {"team": "a"},
              "versioning": "Enabled", "rules": [{"ID": "other", "Status": "Enabled"}]}  # fmt: skip
@@ -230,7 +232,7 @@ def test_a_bucket_that_is_there_keeps_its_key_and_gets_what_it_lacks() -> None:
     assert action.settings(there, {**wanted, "versioned": False})["versioned"] is True
 
 
-def test_only_a_bucket_that_is_made_here_is_marked_as_made_here() -> None:
+def test_only_a_created_bucket_gets_the_mark() -> None:
     action = load("action.account_bucket")
     wanted = {"tags": TAGS, "made_tags": MADE, "versioned": None, "rules": [RULE]}
     assert action.target(action.settings({"exists": False}, wanted), wanted)["tags"] == {**TAGS, **MADE}
@@ -248,7 +250,7 @@ def test_only_a_bucket_that_is_made_here_is_marked_as_made_here() -> None:
         ({"Status": "Enabled", "Filter": {"Prefix": "runs/"}, "NoncurrentVersionExpiration": {}}, False),
     ],
 )
-def test_a_rule_counts_only_if_it_does_what_is_wanted(rule: dict[str, Any], equal: bool) -> None:
+def test_rule_counts_only_if_it_does_what_is_wanted(rule: dict[str, Any], equal: bool) -> None:
     action = load("action.account_bucket")
     days = {"Expiration": {"Days": 14}, "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 14},
             "NoncurrentVersionExpiration": {"NoncurrentDays": 14}}  # fmt: skip
@@ -265,20 +267,18 @@ def test_a_rule_counts_only_if_it_does_what_is_wanted(rule: dict[str, Any], equa
         (["SUCCEEDED"], ""),
         (["IN_PROGRESS", "SUCCEEDED"], ""),
         (["FAILED"], "a spot instance lives"),
-        (["IN_PROGRESS"], "AWS has not removed it within 0 s"),
+        (["IN_PROGRESS"], "AWS did not delete it within 0 s"),
     ],
 )
-def test_the_role_for_spot_stays_where_it_is_in_use(
-    answers: list[str], why: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_service_linked_role_in_use_stays(answers: list[str], why: str, monkeypatch: pytest.MonkeyPatch) -> None:
     module = load("modules.spot_service_role")
     monkeypatch.setattr(module, "LOOK_SECONDS", 0)
     iam = client("iam")
     with Stubber(iam) as stub:
         stub.add_response("delete_service_linked_role", {"DeletionTaskId": "task"}, {"RoleName": module.ROLE})
         for answer in answers:
-            told = {"Reason": {"Reason": "a spot instance lives"}} if answer == "FAILED" else {}
-            stub.add_response("get_service_linked_role_deletion_status", {"Status": answer, **told})
+            reason = {"Reason": {"Reason": "a spot instance lives"}} if answer == "FAILED" else {}
+            stub.add_response("get_service_linked_role_deletion_status", {"Status": answer, **reason})
         if not why:
             module.remove(iam, 60.0)
         else:
@@ -288,5 +288,5 @@ def test_the_role_for_spot_stays_where_it_is_in_use(
 
 
 def client(service: str) -> Any:
-    """A client that asks nobody."""
+    """A client without a connection."""
     return boto3.client(service, region_name="us-east-1", aws_access_key_id="id", aws_secret_access_key="secret")

@@ -1,4 +1,4 @@
-"""What set-up and teardown refuse, each with one line, before anything is made or removed."""
+"""Set-up and teardown refuse an unusable account with one line, before they change anything."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ GROUP = {"group_id": "sg-1", "group_name": "spot-train", "vpc_id": "vpc-1", "tag
 ACCOUNT = "arn:aws:iam::123456789012"
 SESSION = "arn:aws:sts::123456789012:assumed-role/owner/me"
 ME = {"arn": f"{ACCOUNT}:user/me", "account": "123456789012"}
-NOBODY = (
-    "aws_account_principals is empty: name the users and roles that may take the control node's role, for example -e "
+NO_PRINCIPALS = (
+    "aws_account_principals is empty: list the users and roles that may assume the control node's role, for example -e "
     '\'{"aws_account_principals": ["'
 )
 BUCKET: dict[str, Any] = {
@@ -35,56 +35,56 @@ NOTE = {"region": "us-east-1", "data_bucket": "some-data", "transport_bucket": "
 ROLE: dict[str, Any] = {
     "kind": "role",
     "name": "spot-train-expiry",
-    "told": "role spot-train-expiry",
+    "label": "role spot-train-expiry",
     "tags": {**OURS, **NOTE},
 }
 
 
 def data(**different: Any) -> dict[str, Any]:
-    """What is found where the data bucket is there."""
+    """What the role finds if the data bucket exists."""
     return {"buckets": {"some-data": {**BUCKET, **different}}}
 
 
 def transport(**different: Any) -> dict[str, Any]:
-    """What is found where the transport bucket is there, and holds something."""
+    """What the role finds if the transport bucket exists and is not empty."""
     return {"buckets": {"some-transport": {**BUCKET, "empty": False, **different}}}
 
 
 def role(**tags: str) -> dict[str, Any]:
-    """What is found where one of the roles is there."""
+    """What the role finds if one of the IAM roles exists."""
     return {"marks": [{**ROLE, "tags": {**ROLE["tags"], **tags}}]}
 
 
-#: What is different from an account that can be set up: inputs, what was found, and what is said of it.
+#: Stage, differences from a usable account (inputs, what the role finds), and the start of the message.
 REFUSED: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
-    (INPUTS, {"data_bucket": ""}, {}, "data_bucket and transport_bucket are not both set"),
+    (INPUTS, {"data_bucket": ""}, {}, "data_bucket and transport_bucket must both be set"),
     (INPUTS, {"transport_bucket": "some-data"}, {}, 'transport_bucket and data_bucket are both "some-data"'),
     (
         "check_inputs",
         {"project": "other"},
         {},
-        "project=other: this is for the account of the project spot-train alone",
+        'project: expected spot-train, got "other"',
     ),
-    (INPUTS, {}, {"local_aws_home": "home"}, "This is for a real account, and the embedded AWS makes its own"),
+    (INPUTS, {}, {"local_aws_home": "home"}, "This playbook is for a real account"),
     (INPUTS, {}, {}, ""),
     (
         "preconditions",
         {},
         transport(),
-        "transport_bucket=some-transport holds something and was not set up for transport",
+        "transport_bucket=some-transport is not empty and was not set up for transport",
     ),
-    # With the names of an account that is set up the other way round, the bucket of the data has the tag.
+    # With the two names swapped, the data bucket has the tag.
     (
         "preconditions",
         {},
         transport(tags=OURS),
-        "transport_bucket=some-transport holds something and was not set up for",
+        "transport_bucket=some-transport is not empty and was not set up for",
     ),
     (
         "preconditions",
         {},
         transport(rules=[TRANSPORT_RULE]),
-        "transport_bucket=some-transport holds something and was not",
+        "transport_bucket=some-transport is not empty and was not",
     ),
     (
         "preconditions",
@@ -98,7 +98,7 @@ REFUSED: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
         "preconditions",
         {},
         data(empty=False, holds=["runs/"]),
-        "data_bucket=some-data holds something under runs/ that is not",
+        "data_bucket=some-data has objects under runs/ that are not",
     ),
     (SETUP, {}, data(empty=False, holds=["runs/"], tags=OURS), ""),
     (SETUP, {}, data(empty=False), ""),
@@ -106,126 +106,126 @@ REFUSED: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
         "preconditions",
         {},
         data(region="eu-west-1"),
-        "Bucket some-data is in eu-west-1, and aws_region is us-east-1: give",
+        "Bucket some-data is in eu-west-1, but aws_region is us-east-1: choose",
     ),
     (
         "preconditions",
         {},
         data(key="arn:aws:kms:key/k"),
-        "Bucket some-data is encrypted with a key of your own (arn:aws:kms:",
+        "Bucket some-data is encrypted with a customer managed key (arn:aws:kms:",
     ),
     (
         "preconditions",
         {},
         role(region="eu-west-1"),
-        "The project's roles are for region=eu-west-1, as their tags say, and an",
+        "The project's roles are tagged for region=eu-west-1, and an",
     ),
     (
         "preconditions",
         {},
         role(data_bucket="a", transport_bucket="b"),
-        "The project's roles are for data_bucket=a and transp",
+        "The project's roles are tagged for data_bucket=a and transp",
     ),
     (SETUP, {}, role(), ""),
     (
         "preconditions",
         {},
         role(project="x"),
-        "There is already the role spot-train-expiry, without the tag project=spot-trai",
+        "The role spot-train-expiry already exists without the tag project=spot-trai",
     ),
     (
         "preconditions",
         {},
         {"groups": [{**GROUP, "tags": {}}]},
-        "There is already the security group spot-train, without the",
+        "The security group spot-train already exists without the",
     ),
     (SETUP, {}, {"groups": [GROUP]}, ""),
     (
         "preconditions",
         {"principals": []},
         {},
-        "aws_account_principals is empty: name the users and roles that may take",
+        "aws_account_principals is empty: list the users and roles that may assume",
     ),
-    (SETUP, {"principals": []}, {"caller": {**ME, "arn": SESSION}}, f"{NOBODY}{ACCOUNT}:role/owner\"]}}'"),
+    (SETUP, {"principals": []}, {"caller": {**ME, "arn": SESSION}}, f"{NO_PRINCIPALS}{ACCOUNT}:role/owner\"]}}'"),
     (
         "preconditions",
         {"principals": []},
         {"caller": {**ME, "arn": f"{ACCOUNT}:root"}},
-        f"{NOBODY}{ACCOUNT}:user/NAME\"]}}'",
+        f"{NO_PRINCIPALS}{ACCOUNT}:user/NAME\"]}}'",
     ),
     (
         "preconditions",
         {"principals": ["*"]},
         {},
-        "aws_account_principals: * is no ARN of one user or one role, such as",
+        f"aws_account_principals: expected ARNs of one user or role each ({ME['arn']}), got *; for a session",
     ),
     (
         "preconditions",
         {"principals": [ME["arn"], f"{ACCOUNT}:root"]},
         {},
-        f"aws_account_principals: {ACCOUNT}:root is no",
+        f"aws_account_principals: expected ARNs of one user or role each ({ME['arn']}), got {ACCOUNT}:root;",
     ),
     (
         "preconditions",
         {"principals": [f"{ACCOUNT}:role/*"]},
         {},
-        f"aws_account_principals: {ACCOUNT}:role/* is no ARN of",
+        f"aws_account_principals: expected ARNs of one user or role each ({ME['arn']}), got {ACCOUNT}:role/*;",
     ),
     (
         "preconditions",
         {"principals": [SESSION]},
         {},
-        f"aws_account_principals: {SESSION} is no ARN of one user or one role",
+        f"aws_account_principals: expected ARNs of one user or role each ({ME['arn']}), got {SESSION};",
     ),
     (SETUP, {"principals": [f"{ACCOUNT}:role/a/path/r"]}, {}, ""),
-    (SETUP, {"session_hours": "13"}, {}, "aws_account_session_hours=13 is not 1 to 12"),
-    (SETUP, {"runs_days": "0"}, {}, "aws_account_runs_days=0 is not 1 to 3650"),
+    (SETUP, {"session_hours": 13}, {}, "aws_account_session_hours: expected 1 to 12, got 13"),
+    (SETUP, {"runs_days": 0}, {}, "aws_account_runs_days: expected 1 to 3650, got 0"),
     (
         "preconditions",
         {"endpoints": True},
         {"vpcs": [{**VPC, "enable_dns_hostnames": False}]},
-        "vpc-1 has no DNS support or",
+        "vpc-1 does not have both DNS support and DNS host names",
     ),
     (SETUP, {"endpoints": True}, {}, ""),
     (
         "preconditions",
         {},
         {"vpcs": []},
-        "us-east-1 has no default VPC: name the one to launch in, -e aws_account_vpc=vpc-…",
+        "us-east-1 has no default VPC: choose the one to launch in, -e aws_account_vpc=vpc-…",
     ),
-    (SETUP, {"vpc": "vpc-2"}, {"vpcs": []}, "There is no VPC vpc-2 in us-east-1"),
+    (SETUP, {"vpc": "vpc-2"}, {"vpcs": []}, "VPC vpc-2 does not exist in us-east-1"),
     (
         "preconditions",
         {"subnets": ["subnet-1", "subnet-2"]},
         {},
-        "subnet-2 (aws_account_subnets) is no subnet of the VPC",
+        "aws_account_subnets: expected subnets of the VPC vpc-1, got subnet-2",
     ),
     (SETUP, {}, {"subnets": [{**SUBNET, "vpc_id": "vpc-2"}]}, "The VPC has no subnet"),
     (
         "preconditions",
         {},
         {"subnets": [{**SUBNET, "tags": {"project": "x"}}]},
-        "subnet-1 carries project=x and is another",
+        "subnet-1 has the tag project=x of another project",
     ),
-    (SETUP, {}, {"groups": [{**GROUP, "vpc_id": "vpc-2"}]}, "vpc-2 has a security group spot-train already"),
+    (SETUP, {}, {"groups": [{**GROUP, "vpc_id": "vpc-2"}]}, "vpc-2 already has a security group spot-train"),
     (SETUP, {}, {}, ""),
     (
         TEARDOWN,
         {},
         role(region="eu-west-1"),
-        "The project's roles are for region=eu-west-1, as their tags sa",
+        "The project's roles are tagged for region=eu-west-1: repeat",
     ),
     (
         TEARDOWN,
         {},
         {"living": [INSTANCE]},
-        "1 of the project's instances live (i-1 of run r-1): wait for the",
+        "The project still has 1 instances (i-1 of run r-1): wait for the",
     ),
     (
         TEARDOWN,
         {},
         {"left": ["volume vol-1", "schedule s"]},
-        "Runs have left volume vol-1, schedule s: playb",
+        "Runs left over volume vol-1, schedule s: remove",
     ),
     (
         TEARDOWN,
@@ -234,36 +234,36 @@ REFUSED: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
         "The data bucket some-data is not empty. To delete it with",
     ),
     (TEARDOWN, {"delete_data": "some-data"}, data(empty=False, tags=MADE), ""),
-    # It was there before set-up, and stays.
+    # It existed before the set-up, and stays.
     (TEARDOWN, {}, data(empty=False, tags=OURS), ""),
-    # The two names exchanged: nobody asks for what lies in a bucket of transport.
+    # With the two names swapped: no confirmation protects objects in a transport bucket.
     (
         TEARDOWN,
         {},
         transport(tags=MADE),
-        "transport_bucket=some-transport holds something and was not set up",
+        "transport_bucket=some-transport is not empty and was not set up",
     ),
     (TEARDOWN, {}, transport(tags=MADE, rules=[TRANSPORT_RULE]), ""),
     (TEARDOWN, {}, role(), ""),
 ]
 
 
-def test_an_account_that_cannot_work_is_refused_with_one_line(tmp_path: Path) -> None:
-    keep = {"content": "{{ told | to_json }}", "dest": str(tmp_path / "told.json"), "mode": "0600"}
+def test_unusable_account_is_refused_with_one_line(tmp_path: Path) -> None:
+    keep = {"content": "{{ messages | to_json }}", "dest": str(tmp_path / "messages.json"), "mode": "0600"}
     tasks = [*(case(*each[:3]) for each in REFUSED), {"ansible.builtin.copy": keep}]
     path = tmp_path / "refusals.yml"
     path.write_text(yaml.safe_dump([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]))
     EmbeddedAccount(tmp_path).command("ansible-playbook", "-i", "inventory/aws", str(path))
-    told = json.loads((tmp_path / "told.json").read_text())
-    assert len(told) == len(REFUSED)
-    for message, (stage, _, _, says) in zip(told, REFUSED, strict=True):
-        done = "removed" if stage == TEARDOWN else "changed"
+    messages = json.loads((tmp_path / "messages.json").read_text())
+    assert len(messages) == len(REFUSED)
+    for message, (stage, _, _, says) in zip(messages, REFUSED, strict=True):
+        done = "deleted" if stage == TEARDOWN else "changed"
         assert message.startswith(says) and "\n" not in message
         assert message.endswith(f". Nothing was {done}.") if says else message == "", message
 
 
 def case(stage: str, inputs: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
-    """Tasks that ask one stage of the role about an account, and keep what it says."""
+    """Tasks that run one stage of the role on an account, and keep its message."""
     there = {"vpcs": [VPC], "subnets": [SUBNET], "groups": [GROUP], "marks": [], "caller": ME, **found}
     buckets = {**{name: {"exists": False} for name in NAMES.values()}, **found.get("buckets", {})}
     wanted = {"project": "spot-train", "region": "us-east-1", "principals": [ME["arn"]], **NAMES, **inputs}
@@ -284,7 +284,7 @@ def case(stage: str, inputs: dict[str, Any], found: dict[str, Any]) -> dict[str,
     }
     begin = {"ansible.builtin.set_fact": {"refusal": ""}}
     note = {"ansible.builtin.set_fact": {"refusal": "{{ ansible_failed_result.msg }}"}}
-    keep = {"ansible.builtin.set_fact": {"told": "{{ told | default([]) + [refusal] }}"}}
+    keep = {"ansible.builtin.set_fact": {"messages": "{{ messages | default([]) + [refusal] }}"}}
     return {"block": [begin, include], "rescue": [note], "always": [keep]}
 
 
@@ -296,12 +296,12 @@ def case(stage: str, inputs: dict[str, Any], found: dict[str, Any]) -> dict[str,
         ("aws_teardown", {"aws_account_delete": "x"}, "unknown input 'aws_account_delete' (did you mean"),
     ],
 )
-def test_what_nobody_knows_is_refused_with_one_line(
+def test_wrong_inputs_and_credentials_are_refused_with_one_line(
     playbook: str, variables: dict[str, Any], says: str, tmp_path: Path
 ) -> None:
-    nobody = {"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
-              "AWS_EC2_METADATA_DISABLED": "true"}  # fmt: skip
-    answer = EmbeddedAccount(tmp_path, environment=nobody).command(
+    no_credentials = {"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+                      "AWS_EC2_METADATA_DISABLED": "true"}  # fmt: skip
+    answer = EmbeddedAccount(tmp_path, environment=no_credentials).command(
         "ansible-playbook", "-i", "inventory/aws", f"playbooks/{playbook}.yml",
         "-e", json.dumps({**NAMES, **variables}), check=False,
     )  # fmt: skip

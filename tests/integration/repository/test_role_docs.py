@@ -120,32 +120,32 @@ def test_a_readme_shows_the_examples_as_they_are(cat: Path, capsys: pytest.Captu
     assert role_docs.main(["--check"], cat.parents[1]) == 1
 
 
-def test_every_readme_says_what_a_user_of_the_role_has_to_know(root: Path) -> None:
-    wanted = ["## What it needs before it", "## Example", "## Inputs", "## What it returns", "## When it fails"]
+def test_every_readme_has_the_sections_of_a_role(root: Path) -> None:
+    wanted = ["## Requirements", "## Example", "## Inputs", "## Results", "## Errors"]
     for role in role_docs.roles(root):
         headings = re.findall(r"^## .*", (role / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
         assert [heading for heading in headings if heading in wanted] == wanted, role.name
 
 
-def test_every_message_in_a_readme_is_one_that_the_role_has(root: Path) -> None:
+def test_every_message_in_a_readme_exists_in_the_role(root: Path) -> None:
     shared = [root / "plugins", root / "files/predictor/src", root / "packages/local_aws/src"]
-    strange = []
+    unknown = []
     for role in role_docs.roles(root):
         sources = [path for folder in (role, *shared) for path in folder.rglob("*") if path.suffix in (".py", ".yml")]
         code = " ".join(" ".join(path.read_text(encoding="utf-8").split()) for path in sources)
-        # A text that goes on in the next line of Python.
+        # Join string literals that continue on the next line.
         code = re.sub(r'" f?"', "", code)
-        table = (role / "README.md").read_text(encoding="utf-8").partition("## When it fails")[2]
-        told = [
+        table = (role / "README.md").read_text(encoding="utf-8").partition("## Errors")[2]
+        messages = [
             text for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for text in re.findall(r"`([^`]+)`", row)
         ]
-        assert len(told) > 2, role.name
-        for text in told:
+        assert len(messages) > 2, role.name
+        for text in messages:
             parts = [part.strip(" :;.,()") for part in re.split("…|: ", text)]
             known = [part in code for part in parts if len(part) > 3]
             if not all(known) and text not in ANSIBLES:
-                strange.append(f"{role.name}: {text}")
-    assert strange == []
+                unknown.append(f"{role.name}: {text}")
+    assert unknown == []
 
 
 @pytest.fixture
