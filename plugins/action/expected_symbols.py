@@ -1,4 +1,4 @@
-"""The symbols that the universe is expected to hold: out of a file, or of the receipt of the last run that passed."""
+"""Find the symbols that the universe must hold, in a file or in the receipt of an earlier run."""
 
 from __future__ import annotations
 
@@ -12,62 +12,62 @@ from ansible.plugins.action import ActionBase
 
 DOCUMENTATION = r"""
 module: expected_symbols
-short_description: Say which symbols the universe is expected to hold
+short_description: Find the symbols that the universe must hold
 description:
-  - Runs on the controller. Returns RV(symbols), sorted, or an empty list where nothing is expected.
+  - Runs on the control node.
 options:
   source:
     description:
-      - V(last) for the symbols of the newest receipt in O(runs_dir) of a run that passed and asked the same, V(none) to
-        expect nothing, else a file with one symbol a line; C(#) begins a comment.
+      - V(last) for the symbols in the newest receipt in O(runs_dir) of a run that passed and matches O(same), V(none)
+        for no expectation, else a file with one symbol a line; C(#) starts a comment.
     type: str
     required: true
   runs_dir:
-    description: Folder with a folder for each run.
+    description: Folder that has a folder for each run.
     type: path
     required: true
   same:
     description:
-      - What the receipt's C(run) must say for its symbols to be those to expect, for example C(data_bucket). In a
-        dictionary in it, likewise. What the receipt does not say is no difference.
+      - Values that the receipt's C(run) must have, for example C(data_bucket). Nested dictionaries are compared in the
+        same way. Values that the receipt does not have match.
     type: dict
     required: true
 """
 
 RETURN = r"""
 symbols:
-  description: The symbols, sorted.
+  description: The symbols, sorted; empty for no expectation.
   returned: always
   type: list
   elements: str
 origin:
-  description: Where they come from, in words.
+  description: Their source, for people.
   returned: always
   type: str
 """
 
 
 def from_file(path: Path) -> list[str]:
-    """The symbols in a file.
+    """Read the symbols in a file.
 
     Raises:
-        AnsibleActionFail: It cannot be read, or names none.
+        AnsibleActionFail: It cannot be read, or has no symbols.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise AnsibleActionFail(f"preflight_expected_symbols: {path} cannot be read: {error}") from error
+        raise AnsibleActionFail(f"preflight_expected_symbols: cannot read {path}: {error}") from error
     symbols = sorted({symbol for line in lines if (symbol := line.partition("#")[0].strip())})
     if not symbols:
-        raise AnsibleActionFail(f"preflight_expected_symbols: {path} names no symbol; say none to expect nothing")
+        raise AnsibleActionFail(f"preflight_expected_symbols: {path} has no symbols; use none for no expectation")
     return symbols
 
 
 def from_receipts(runs: Path, same: Mapping[str, Any]) -> tuple[list[str], str]:
-    """The symbols that the newest run saw that passed and asked the same: the same data, by the same preflight.
+    """Read the symbols in the newest receipt of a run that passed and matches.
 
     Returns:
-        The symbols and the run's id; both empty where there is no such run.
+        The symbols and the run's id; both empty if there is no such run.
     """
     for receipt in _receipts(runs):
         ages = (receipt.get("preflight") or {}).get("ages") or {}
@@ -77,22 +77,22 @@ def from_receipts(runs: Path, same: Mapping[str, Any]) -> tuple[list[str], str]:
     return [], ""
 
 
-def _agrees(said: Any, wanted: Any) -> bool:
-    """Whether a part of a receipt says what is wanted of it, or nothing."""
-    if isinstance(wanted, Mapping) and isinstance(said, Mapping):
-        return all(_agrees(said.get(name), value) for name, value in wanted.items())
-    return said in (wanted, None)
+def _agrees(found: Any, wanted: Any) -> bool:
+    """Whether a part of a receipt has the wanted value, or none."""
+    if isinstance(wanted, Mapping) and isinstance(found, Mapping):
+        return all(_agrees(found.get(name), value) for name, value in wanted.items())
+    return found in (wanted, None)
 
 
 def _receipts(runs: Path) -> Iterator[dict[str, Any]]:
-    """Receipts, newest first: the id of a run begins with its time. What is none is passed over."""
+    """The readable receipts, newest first: the id of a run starts with its time."""
     for path in sorted(runs.glob("*/receipt.json"), reverse=True):
         if path.parent.is_symlink():
             continue  # runs/latest
         try:
             receipt = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            continue  # cut short by a full disk, or somebody else's: it says nothing of the symbols
+            continue  # truncated or foreign
         if isinstance(receipt, dict):
             yield receipt
 
@@ -104,14 +104,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     _VALID_ARGS = frozenset(("source", "runs_dir", "same"))
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Look the symbols up."""
+        """Return the symbols."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         source, runs = str(self._task.args["source"]), Path(str(self._task.args["runs_dir"]))
         symbols: list[str] = []
-        origin = "nothing is expected"
+        origin = "no expectation"
         if source == "last":
             symbols, run_id = from_receipts(runs, dict(self._task.args["same"]))
-            origin = f"the receipt of run {run_id}" if run_id else "no earlier run that asked the same has passed"
+            origin = f"the receipt of run {run_id}" if run_id else "no matching run has passed"
         elif source != "none":
             symbols, origin = from_file(Path(source).expanduser()), source
         return {**result, "changed": False, "symbols": symbols, "origin": origin}

@@ -1,4 +1,4 @@
-"""Follow a detached training: show its progress at each look, bring its result, bind its time limit."""
+"""Follow a detached training: show its progress, copy its result, enforce its time limit."""
 
 from __future__ import annotations
 
@@ -20,15 +20,14 @@ DOCUMENTATION = r"""
 module: follow_training
 short_description: Follow a detached training and show its progress
 description:
-  - Polls an asynchronous job over short sessions, so that neither the time-out of a command nor that of a connection
-    bears on the training, and shows how far it is at each look at which it is further, and every 30 s in any case. An
-    IC is shown until there is a newer one.
-  - Shows what C(spot_watch.py) has noticed of EC2, and returns it as C(interruption). A training that then ends with
+  - Polls an asynchronous job over short sessions, so that timeouts of commands and connections do not affect the
+    training. Shows its progress when it advances, and at least every 30 s, with the last known IC.
+  - Shows EC2's announcement from C(spot_watch.py), and returns it as C(interruption). A training that then ends with
     exit code 75 was interrupted.
-  - Brings the result file to the controller, that of a failed training too where there is one.
+  - Copies the result file to the control node, also that of a failed training.
 options:
   jid:
-    description: Job id of the task that was started with C(async) and C(poll) 0.
+    description: Job id of the task started with C(async) and C(poll) 0.
     type: str
     required: true
   progress:
@@ -44,46 +43,46 @@ options:
     type: path
     required: true
   dest:
-    description: File on the controller that gets the result.
+    description: File on the control node that gets the result.
     type: path
     required: true
   limit:
-    description: Seconds that the job may take. C(spot_watch.py) ends it then; this says so.
+    description: Time limit of the job in seconds, which C(spot_watch.py) enforces; for the message.
     type: int
     required: true
   every:
-    description: Seconds between two looks.
+    description: Seconds between two checks.
     type: int
     default: 5
 """
 
-# What the instance gets beyond the limit to end the job and write that down.
+# Time beyond the limit for the instance to stop the job and write its result.
 GRACE_SECONDS = 120
-# As spot_watch.py says it.
+# Exit codes of spot_watch.py.
 INTERRUPTED, OVER_LIMIT = 75, 124
 NOTICE_FIELDS = ("kind", "noticed_at", "reclaim_at")
 SPOT = "spot"
 MARK = "notice:"
 # A terminal that is silent for longer looks dead.
 SILENT_SECONDS = 30
-# So many lines of progress are read at a look: more than are written between two, unless folds take milliseconds.
+# Lines of progress to read at a check; more than a training writes between two checks.
 LINES = 40
-# What holds until something newer is said.
+# Fields that stay valid until a newer value.
 LASTING = ("fold", "folds", "ic", "saved")
-# What a beat, a line that says no more than that the training goes on, has of its own.
+# Fields of a beat, a line that only shows that the training is alive.
 PASSING = ("time", "beat", "elapsed", "remaining", "rss_mb")
 
 
 @dataclass
 class Look:
-    """What the instance's files said last: the last line of progress, what lasts of those before it, and the notice."""
+    """The state in the instance's files: the last line of progress, lasting fields of earlier lines, and the notice."""
 
     progress: dict[str, Any] = field(default_factory=dict)
     lasting: dict[str, Any] = field(default_factory=dict)
     notice: dict[str, Any] | None = None
 
     def read(self, text: str) -> None:
-        """Take in lines of progress and, below a line ``MARK``, the notice; what is missing changes nothing."""
+        """Update the state from lines of progress and, below a line ``MARK``, the notice."""
         lines = [line.strip() for line in text.splitlines()]
         mark = lines.index(MARK) if MARK in lines else len(lines)
         for facts in _objects(lines[:mark]):
@@ -94,17 +93,17 @@ class Look:
 
     @property
     def step(self) -> dict[str, Any]:
-        """The last line without what changes as time goes by: a new one means that the training is further."""
+        """The last line without passing fields; it differs when the training has advanced."""
         return {name: value for name, value in self.progress.items() if name not in PASSING}
 
     @property
     def end(self) -> dict[str, Any] | None:
-        """The notice, if EC2 has said that it takes the instance back."""
+        """The notice, if EC2 takes the instance back."""
         return self.notice if self.notice is not None and self.notice["kind"] == SPOT else None
 
 
 def _objects(lines: list[str]) -> Iterator[dict[str, Any]]:
-    """The JSON objects in lines; a line that has none, as one that is half written, is passed over."""
+    """The JSON objects in lines; skips other lines, for example truncated ones."""
     for line in lines:
         try:
             facts = json.loads(line)
@@ -115,11 +114,11 @@ def _objects(lines: list[str]) -> Iterator[dict[str, Any]]:
 
 
 def describe(facts: dict[str, Any], lasting: dict[str, Any] | None = None) -> str:
-    """One progress line as a person reads it.
+    """Format a progress line for people.
 
     Args:
-        facts: The line. What is no number where there should be one is left out: any project may have written it.
-        lasting: What earlier lines said that still holds.
+        facts: The line. Omits fields that should be numbers and are not, as any project may have written it.
+        lasting: Lasting fields of earlier lines.
     """
     known = {**(lasting or {}), **{name: value for name, value in facts.items() if value is not None}}
     parts = [str(facts.get("stage") or "")]
@@ -144,14 +143,14 @@ def _is_number(value: Any) -> bool:
 
 
 def announce(notice: dict[str, Any]) -> str:
-    """A notice as a person reads it."""
+    """Format a notice for people."""
     if notice["kind"] == SPOT:
         return f"EC2 takes the instance back at {notice['reclaim_at'] or 'an unknown time'}{_ahead(notice)}"
-    return f"EC2 recommends rebalancing (noticed at {notice['noticed_at']}): an interruption is likelier; going on"
+    return f"EC2 recommends rebalancing (noticed at {notice['noticed_at']}): an interruption is more likely; continuing"
 
 
 def _ahead(notice: dict[str, Any]) -> str:
-    """How long before the end the notice was seen, where that can be told."""
+    """How long before the end the notice was seen; empty if unknown."""
     try:
         reclaim, noticed = (datetime.fromisoformat(notice[name]) for name in ("reclaim_at", "noticed_at"))
     except (TypeError, ValueError):
@@ -160,7 +159,7 @@ def _ahead(notice: dict[str, Any]) -> str:
 
 
 def interrupted(notice: dict[str, Any], progress: dict[str, Any]) -> str:
-    """Why the training was cut off, and how many folds need not be computed again, where it tells."""
+    """Say why the training was interrupted, and how many folds are saved, if known."""
     kept = progress.get("saved")
     saved = f"; {kept} of {progress.get('folds', '?')} folds are saved" if isinstance(kept, int) else ""
     return f"interrupted: {announce(notice)}{saved}"
@@ -172,14 +171,14 @@ def _clock(seconds: float) -> str:
 
 
 class Terminal:
-    """What a person sees of the looks: each step of the training, a notice once, and never a long silence."""
+    """Shows each step of the training, each notice once, and a line at least every SILENT_SECONDS."""
 
     def __init__(self, display: Callable[[str], None], every: float) -> None:
-        """Nothing is shown yet.
+        """Start without output.
 
         Args:
             display: Shows a line.
-            every: Seconds between two looks.
+            every: Seconds between two checks.
         """
         self._display = display
         self._every = every
@@ -189,14 +188,14 @@ class Terminal:
         self._notice: dict[str, Any] | None = None
 
     def show(self, look: Look) -> None:
-        """Show what is worth it of a look."""
+        """Show what is new."""
         now = time.monotonic()
-        # Before the silence is too long, not at the look after.
+        # Before the silence is too long, not at the next check.
         silent = now - self._shown_at + self._every > SILENT_SECONDS
         if look.step != self._step or (silent and look.progress != self._progress):
             self._line(describe(look.progress, look.lasting), now)
         elif silent:
-            # It tells nothing new by itself: then the time is all there is to tell.
+            # Nothing new but the time.
             step = look.step or {"stage": "training"}
             self._line(describe({**step, "elapsed": now - self._began}, look.lasting), now)
         self._step, self._progress = look.step, look.progress
@@ -222,10 +221,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         try:
             job = self._follow(look, task_vars or {})
             brought = self._bring(task_vars or {})
-        except Exception as error:  # what a connection raises when its other end is gone depends on the connection
+        except Exception as error:  # depends on the connection plugin
             if look.end is None:
                 raise
-            gone = f"; it does not answer any more ({error})"
+            gone = f"; the instance no longer answers ({error})"
             message = interrupted(look.end, look.lasting) + gone
             return {**result, "failed": True, "msg": message, "interruption": look.end}
         output = {"stdout": job.get("stdout", ""), "stderr": job.get("stderr", ""), "rc": job.get("rc")}
@@ -236,13 +235,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             result.update(failed=True, msg=f"the training was ended at its limit of {self._task.args['limit']} s")
         elif job.get("rc") != 0:
             words = str(job.get("stderr") or job.get("msg") or job.get("stdout") or "").strip().splitlines()
-            result.update(failed=True, msg=f"the training failed: {words[-1] if words else 'it did not say why'}")
+            result.update(failed=True, msg=f"the training failed: {words[-1] if words else 'no output'}")
         elif not brought:
             result.update(failed=True, msg=f"the training left no result: {self._task.args['result']} cannot be read")
         return result
 
     def _follow(self, look: Look, task_vars: dict[str, Any]) -> dict[str, Any]:
-        """Show what is new at each look until the job has ended; the job as it ended."""
+        """Show progress until the job has ended; return its result."""
         limit, every = int(self._task.args["limit"]), int(self._task.args.get("every", 5))
         terminal = Terminal(self._display.display, every)
         deadline = time.monotonic() + limit + GRACE_SECONDS
@@ -257,7 +256,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             time.sleep(every)
 
     def _look(self, look: Look, terminal: Terminal) -> None:
-        """Look, and show what is worth it."""
+        """Read the files of the instance, and show what is new."""
         progress, notice = (shlex.quote(str(self._task.args[name])) for name in ("progress", "notice"))
         answer = self._low_level_execute_command(
             f"tail -n {LINES} {progress} 2>/dev/null; echo; echo {MARK}; cat {notice} 2>/dev/null || true"
@@ -266,7 +265,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         terminal.show(look)
 
     def _bring(self, task_vars: dict[str, Any]) -> bool:
-        """Bring the result file to the controller; whether there is one."""
+        """Copy the result file to the control node; return whether it exists."""
         answer = self._execute_module(
             module_name="ansible.legacy.slurp", module_args={"src": self._task.args["result"]}, task_vars=task_vars
         )
@@ -285,5 +284,5 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             task_vars=task_vars,
         )
         if answer.get("failed") and "rc" not in answer and "finished" not in answer:
-            raise AnsibleActionFail(f"cannot ask for the training: {answer.get('msg', 'no answer')}")
+            raise AnsibleActionFail(f"cannot read the status of the training: {answer.get('msg', 'no response')}")
         return answer

@@ -1,4 +1,4 @@
-"""Bring a folder of the controller to the instance as one archive, only if it differs from what is there."""
+"""Copy a folder to the instance as one archive, if it differs from the last one."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from ansible.plugins.action import ActionBase
 
 DOCUMENTATION = r"""
 module: source_folder
-short_description: Bring a folder to the instance as one archive
+short_description: Copy a folder to the instance as one archive
 description:
-  - Over SSM every file costs seconds, so the folder travels as one archive, and not at all if its digest is the
-    one that the last transfer left behind.
+  - Over SSM every file costs seconds, so the folder is copied as one archive, and only if its digest differs from
+    that of the last transfer.
 options:
   path:
-    description: Folder on the controller. Version control, caches and environments in it are left out.
+    description: Folder on the control node. Version control, caches and environments in it are excluded.
     type: path
     required: true
   dest:
-    description: Folder on the instance; its digest is kept beside it in C(<dest>.digest).
+    description: Folder on the instance. Its digest is in C(<dest>.digest).
     type: path
     required: true
 """
 
-# 1980-01-02: wheels are zip files, which know no time before 1980.
+# 1980-01-02: wheels are zip files, which cannot hold earlier times.
 ZIP_EPOCH = 315619200
 LEFT_OUT = {
     ".git",
@@ -81,7 +81,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         result: dict[str, Any] = super().run(tmp, task_vars)
         folder, dest = Path(self._task.args["path"]), str(self._task.args["dest"])
         if not folder.is_dir():
-            raise AnsibleActionFail(f"the training source {folder} is no folder")
+            raise AnsibleActionFail(f"the training source {folder} is not a folder")
         data, digest = pack(folder)
         quoted = shlex.quote(dest)
         there = self._low_level_execute_command(f"cat {quoted}.digest 2>/dev/null || true")

@@ -1,29 +1,29 @@
 #!/usr/bin/python
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Module that makes a folder hold one commit of a git repository, and no trace of how it was got."""
+"""Module that checks out one commit of a git repository and leaves no URL behind."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: git_commit
-short_description: Check one commit of a git repository out
+short_description: Check out one commit of a git repository
 description:
-  - Fetches the commit alone; where the server gives no single commits, everything that its branches and tags reach.
-    (M(ansible.builtin.git) takes all of a repository for a commit, and leaves the URL, with what it takes to read it,
-    in the folder.)
-  - The URL is written nowhere on the machine. User and password are in no message.
+  - Fetches only the commit; if the server does not serve single commits, all branches and tags.
+    (M(ansible.builtin.git) fetches the whole repository for a commit, and leaves the URL with its password in the
+    folder.)
+  - Does not store the URL on the instance. Messages do not contain user or password.
 options:
   url:
-    description: Of the repository.
+    description: URL of the repository.
     type: str
     required: true
   commit:
-    description: All digits of the commit.
+    description: The commit, all digits.
     type: str
     required: true
   dest:
-    description: Folder that is to hold it. What else is there goes.
+    description: The folder. Other content is deleted.
     type: path
     required: true
 """
@@ -39,11 +39,11 @@ _CREDENTIALS = re.compile(r"(\w+://)[^/\s]*@")
 
 
 class GitError(Exception):
-    """A git command failed; the text is the line that says why."""
+    """A git command failed; the text is the line with the reason."""
 
 
 def git(folder: str, *arguments: str) -> str:
-    """What a git command prints in a folder; raise GitError with the line that says why if it fails."""
+    """Run a git command in a folder and return its output; raise GitError with the reason if it fails."""
     answer = subprocess.run(
         ["git", "-C", folder, *arguments],
         env=dict(os.environ, GIT_TERMINAL_PROMPT="0", LC_ALL="C"),
@@ -55,14 +55,14 @@ def git(folder: str, *arguments: str) -> str:
     )
     if answer.returncode != 0:
         lines = answer.stderr.strip().splitlines() or [f"exit code {answer.returncode}"]
-        # The first of these says what is wrong, and what follows it is advice.
+        # Later lines are advice.
         why = next((line for line in lines if line.startswith(("fatal: ", "error: "))), lines[-1])
         raise GitError(_CREDENTIALS.sub(r"\1", why))
     return answer.stdout.strip()
 
 
 def holds(folder: str, commit: str) -> bool:
-    """Whether a folder is a work tree of this commit, as it is there."""
+    """Whether a folder is an unmodified work tree of this commit."""
     try:
         return git(folder, "rev-parse", "HEAD") == commit and not git(folder, "status", "--porcelain")
     except GitError:
@@ -70,7 +70,7 @@ def holds(folder: str, commit: str) -> bool:
 
 
 def check_out(url: str, commit: str, folder: str) -> None:
-    """Make a folder from nothing; raise GitError if that cannot be."""
+    """Replace a folder by a work tree of the commit; raise GitError if that fails."""
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(folder)
     git(folder, "init", "--quiet")
@@ -88,14 +88,14 @@ def check_out(url: str, commit: str, folder: str) -> None:
             "+refs/tags/*:refs/tags/*",
         )
     git(folder, "-c", "advice.detachedHead=false", "checkout", "--quiet", "--detach", commit)
-    os.unlink(os.path.join(folder, ".git", "FETCH_HEAD"))  # it has the URL
+    os.unlink(os.path.join(folder, ".git", "FETCH_HEAD"))  # contains the URL
 
 
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            # no_log: Ansible takes it out of whatever is said of the call.
+            # no_log: Ansible removes it from all output.
             "url": {"type": "str", "required": True, "no_log": True},
             "commit": {"type": "str", "required": True},
             "dest": {"type": "path", "required": True},
@@ -108,7 +108,7 @@ def main() -> None:
         try:
             check_out(url, commit, dest)
         except (GitError, OSError) as error:
-            module.fail_json(msg=f"cannot check {commit} out: {error}")
+            module.fail_json(msg=f"cannot check out {commit}: {error}")
     module.exit_json(changed=changed, commit=commit)
 
 

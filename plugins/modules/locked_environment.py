@@ -1,18 +1,18 @@
 #!/usr/bin/python
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Module that makes a virtual environment hold exactly what a lock file names, and one project."""
+"""Module that installs exactly the packages in a lock file, and one project, into a virtual environment."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: locked_environment
-short_description: Make a virtual environment from a lock file with hashes
+short_description: Create a virtual environment from a lock file with hashes
 description:
-  - Installs C(uv) into an environment of its own, then the lock file's packages, hashes required, then the project
-    without its dependencies and without fetching anything more.
-  - A stamp of Python, lock file and source decides whether there is anything to do. An environment that was left
-    half made has no stamp and is made anew.
+  - Installs C(uv) into a separate environment, then the packages in the lock file, with hashes required, then the
+    project offline and without its dependencies.
+  - Does nothing if the stamp of Python, lock file and source matches. An incomplete environment has no stamp and is
+    recreated.
 options:
   python:
     description: Python of the environment, a command or a path.
@@ -27,22 +27,22 @@ options:
     type: str
     required: true
   environment:
-    description: Where the environment is made.
+    description: Folder of the environment.
     type: path
     required: true
   tools:
-    description: Where the environment that holds C(uv) is made.
+    description: Folder of the environment with C(uv).
     type: path
     required: true
   tools_lock:
-    description: Content of a lock file with hashes that names C(uv).
+    description: Content of a lock file with hashes for C(uv).
     type: str
     required: true
 """
 
 RETURN = r"""
 packages:
-  description: Number of packages installed.
+  description: Number of packages in the lock file.
   returned: success
   type: int
 lock_sha256:
@@ -66,7 +66,7 @@ STAMP = ".spot-train-stamp"
 
 
 class InstallError(Exception):
-    """A command failed; the text is its last words."""
+    """A command failed; the text has its last lines."""
 
 
 def run(command: list[str], **environment: str) -> str:
@@ -87,7 +87,7 @@ def run(command: list[str], **environment: str) -> str:
 
 
 def digest_of(folder: str) -> str:
-    """SHA-256 over names and contents of a folder's files; caches and version control left out."""
+    """SHA-256 over names and contents of a folder's files, without caches and version control."""
     total = hashlib.sha256()
     for place, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if name not in (".git", "__pycache__", "build", "dist"))
@@ -100,10 +100,10 @@ def digest_of(folder: str) -> str:
 
 
 def make_tools(python: str, tools: str) -> list[str]:
-    """Make an environment for uv and return the pip that installs there.
+    """Create an environment for uv and return the pip that installs there.
 
-    Where Python has a pip that can install elsewhere (22.3 or newer), it does: giving the environment one of its own
-    takes twice as long as all the rest, and on Debian needs a package more.
+    Uses Python's own pip if it can install elsewhere (22.3 or newer): installing pip into the environment takes
+    twice as long as everything else, and needs another package on Debian.
     """
     tools_python = os.path.join(tools, "bin", "python")
     asked = subprocess.run(
@@ -121,10 +121,10 @@ def make_tools(python: str, tools: str) -> list[str]:
 
 
 def pip_index(pip: list[str]) -> dict[str, str]:
-    """The package index that pip is configured for on this machine, as uv's variable; empty for the default."""
+    """The package index in this machine's pip configuration, as uv's variable; empty for the default."""
     url = os.environ.get("PIP_INDEX_URL", "")
     if not url:
-        # Its configuration is the machine's: without --python, for which pip starts itself a second time.
+        # Without --python, which starts pip a second time: the configuration is the machine's.
         command = [*pip[:3], "config", "get", "global.index-url"]
         answer = subprocess.run(command, capture_output=True, text=True, check=False)
         url = answer.stdout.strip() if answer.returncode == 0 else ""
@@ -132,7 +132,7 @@ def pip_index(pip: list[str]) -> dict[str, str]:
 
 
 def install(python: str, source: str, lock: str, environment: str, tools: str, tools_lock: str) -> None:
-    """Make the environment from nothing."""
+    """Recreate the environment."""
     for folder in (environment, tools):
         shutil.rmtree(folder, ignore_errors=True)
     pip = make_tools(python, tools)
@@ -140,7 +140,7 @@ def install(python: str, source: str, lock: str, environment: str, tools: str, t
     with open(names, "w") as handle:
         handle.write(tools_lock)
     run([*pip, "install", "--quiet", "--disable-pip-version-check", "--require-hashes", "-r", names])
-    # The machine's own certificate store, and never an interpreter from the network.
+    # The machine's certificate store, and no interpreter from the network.
     settings = dict(pip_index(pip), UV_SYSTEM_CERTS="1", UV_PYTHON_DOWNLOADS="never", UV_NO_PROGRESS="1")
     uv = os.path.join(tools, "bin", "uv")
     run([uv, "venv", "--quiet", "--python", python, environment], **settings)
@@ -161,11 +161,9 @@ def main() -> None:
     lock = os.path.join(parameters["source"], parameters["lock"])
     python = shutil.which(parameters["python"])
     if not python:
-        module.fail_json(
-            msg="no Python {!r} on this machine: the role bootstrap brings it".format(parameters["python"])
-        )
+        module.fail_json(msg="Python {!r} is not installed: run the role bootstrap first".format(parameters["python"]))
     if not os.path.isfile(lock):
-        module.fail_json(msg=f"the lock file {lock} is not there")
+        module.fail_json(msg=f"the lock file {lock} does not exist")
     version = run([python, "-c", "import sys; print(sys.version)"]).strip()
     with open(lock, "rb") as handle:
         lock_digest = hashlib.sha256(handle.read()).hexdigest()

@@ -1,15 +1,15 @@
 #!/usr/bin/python
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Module that tells what a training needs and the machine lacks, in one call over a slow connection."""
+"""Module that finds out what a training lacks on this machine, in one call over a slow connection."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: machine_probe
-short_description: Tell what a training needs and this machine lacks
+short_description: Find out what a training lacks on this machine
 description:
-  - Looks for a Python with C(venv), for commands, for shared libraries and for the dead-man switch; changes nothing.
+  - Looks for a Python with C(venv), commands, shared libraries and the dead-man switch. Changes nothing.
 options:
   python:
     description: Python for the training, a command or a path.
@@ -17,17 +17,16 @@ options:
     required: true
   version:
     description:
-      - The version that it must have, as in C(3.12). If O(python) is another, C(python<version>) is looked for. Empty
-        for any.
+      - Its required version, for example C(3.12). If O(python) is another, looks for C(python<version>). Empty for any.
     type: str
     default: ""
   commands:
-    description: Commands that must be there.
+    description: Required commands.
     type: list
     elements: str
     default: []
   libraries:
-    description: Shared libraries that must be there, for example C(libgomp.so.1).
+    description: Required shared libraries, for example C(libgomp.so.1).
     type: list
     elements: str
     default: []
@@ -35,7 +34,7 @@ options:
 
 RETURN = r"""
 missing:
-  description: What is missing, one text each.
+  description: What is missing, one text for each.
   returned: always
   type: list
   elements: str
@@ -80,11 +79,11 @@ VERSION = "import sys, venv, ensurepip; print('%d.%d.%d' % sys.version_info[:3])
 
 
 def find_python(name: str, wanted: str) -> tuple[str, str]:
-    """Path and version of a Python that can make environments; empty texts where there is none.
+    """Return path and version of a Python that can create environments; empty texts if there is none.
 
     Args:
         name: Its command or path.
-        wanted: The version that it must have, as in ``3.12``; then ``python3.12`` will do, too. Empty for any.
+        wanted: The required version, for example ``3.12``; ``python3.12`` is accepted, too. Empty for any.
     """
     for command in (name, "python" + wanted) if wanted else (name,):
         path = shutil.which(command) or ""
@@ -119,7 +118,7 @@ def os_family(path: str = "/etc/os-release") -> str:
 
 
 def shutdown_is_scheduled() -> bool:
-    """Whether ``shutdown --show`` knows of a scheduled shutdown (systemd 250 and later; exit 1 where there is none)."""
+    """Whether ``shutdown --show`` lists a scheduled shutdown (systemd 250 and later; exit 1 if not)."""
     program = shutil.which("shutdown") or "/usr/sbin/shutdown"
     if not os.path.exists(program):
         return False

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: preflight_probe
-short_description: Import a project's modules, run its preflight, return what they found
+short_description: Import a project's modules, run its preflight, return the report
 description:
-  - Imports each module of O(imports) in a process of its own. If one cannot be imported, the preflight is not run.
-  - Runs the preflight. What it leaves at O(output) is its report, C({checks, …}). Where it leaves none, its exit code
-    and its last line are one, with a check C(probe).
-  - The report is left at O(output), whoever made it.
-  - A check that fails is no failure of this module.
+  - Imports each module of O(imports) in a separate process. If one cannot be imported, does not run the preflight.
+  - Runs the preflight, which may write its report to O(output), C({checks, …}). Otherwise makes a report of its exit
+    code and its last line, with one check C(probe).
+  - Writes the final report to O(output).
+  - Does not fail if a check fails.
 options:
   python:
     description: Python of the project's environment.
@@ -30,7 +30,7 @@ options:
     elements: str
     required: true
   folder:
-    description: Folder that it is started in.
+    description: Its working directory.
     type: path
     required: true
   input:
@@ -38,7 +38,7 @@ options:
     type: str
     default: ""
   output:
-    description: File that gets its report.
+    description: File for its report.
     type: path
     required: true
 """
@@ -53,11 +53,11 @@ exit_code:
   returned: success
   type: int
 stdout:
-  description: What it printed.
+  description: Its standard output.
   returned: success
   type: str
 stderr:
-  description: What it printed on standard error.
+  description: Its standard error.
   returned: success
   type: str
 """
@@ -72,7 +72,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 IMPORT = "import importlib, sys; importlib.import_module(sys.argv[1])"
 IMPORTS_REMEDY = "Correct the lock file, the project's package or training_source.imports."
-PROBE_REMEDY = "Read what the command said in logs/preflight.log; start it by hand where it can be mended."
+PROBE_REMEDY = "Read the output of the command in logs/preflight.log, and run it by hand to debug it."
 
 
 def check(name: str, passed: bool, detail: str, remedy: str, seconds: float, **more: object) -> dict[str, object]:
@@ -90,13 +90,13 @@ def check(name: str, passed: bool, detail: str, remedy: str, seconds: float, **m
 
 
 def last_line(*texts: str) -> str:
-    """The last line with something in it of the first text that has one."""
+    """The last non-empty line of the first text that has one."""
     return next((line.strip() for text in texts for line in reversed(text.splitlines()) if line.strip()), "")
 
 
 def import_failure(python: str, name: str) -> str:
-    """Why a module cannot be imported; empty if it can."""
-    # Isolated: neither the folder it is started in nor a variable may help.
+    """Return why a module cannot be imported; empty if it can."""
+    # Isolated from the working directory and environment variables.
     answer = subprocess.run(
         [python, "-I", "-c", IMPORT, name],
         stdin=subprocess.DEVNULL,
@@ -123,33 +123,33 @@ def try_imports(python: str, names: list[str]) -> dict[str, object]:
 
 
 def read_report(path: str) -> tuple[dict[str, object] | None, str]:
-    """What the preflight left; None where it left none, with the reason where what it left is none."""
+    """Read the report of the preflight; None without a report, with the reason if it is malformed."""
     try:
         with open(path, encoding="utf-8") as handle:
             report = json.load(handle)
     except FileNotFoundError:
         return None, ""
     except (OSError, ValueError) as error:
-        return None, f"what it left at {path} cannot be read: {error}"
+        return None, f"cannot read its report {path}: {error}"
     if not isinstance(report, dict) or not isinstance(report.get("checks"), list):
-        return None, f"what it left at {path} is no JSON object with checks"
+        return None, f"its report {path} is not a JSON object with checks"
     return report, ""
 
 
 def judge(
     report: dict[str, object] | None, damage: str, answer: subprocess.CompletedProcess[str], seconds: float
 ) -> dict[str, object]:
-    """The report to go by: the preflight's own, or one made of how it ended.
+    """Return the report of the preflight, or one made of its exit code.
 
     Args:
-        report: Its own, if it left one.
-        damage: What is wrong with what it left instead.
-        answer: How it ended.
-        seconds: How long it took.
+        report: Its report, if it wrote one.
+        damage: Why its report is malformed; else empty.
+        answer: The finished process.
+        seconds: Its duration.
     """
     code = answer.returncode
     said = last_line(answer.stdout, answer.stderr) if code == 0 else last_line(answer.stderr, answer.stdout)
-    ended = said or "it said nothing" if code == 0 else ": ".join(filter(None, [f"exit code {code}", said]))
+    ended = said or "no output" if code == 0 else ": ".join(filter(None, [f"exit code {code}", said]))
     if report is None:
         detail = "; ".join(filter(None, [ended, damage]))
         return {"checks": [check("probe", code == 0 and not damage, detail, PROBE_REMEDY, seconds)], "seconds": seconds}
@@ -157,7 +157,7 @@ def judge(
     assert isinstance(checks, list)
     failed = any(isinstance(entry, dict) and entry.get("status") == "fail" for entry in checks)
     if code != 0 and not failed:
-        # Its checks say nothing of what went wrong.
+        # Its checks do not explain the failure.
         return {**report, "checks": [*checks, check("probe", False, ended, PROBE_REMEDY, seconds)]}
     return report
 
@@ -196,7 +196,7 @@ def main() -> None:
                 check=False,
             )
         except OSError as error:
-            answer = subprocess.CompletedProcess(command, 127, "", f"{command[0]} cannot be started: {error.strerror}")
+            answer = subprocess.CompletedProcess(command, 127, "", f"cannot start {command[0]}: {error.strerror}")
         code = answer.returncode
         report = judge(*read_report(output), answer, round(time.monotonic() - started, 3))
         checks = report["checks"]

@@ -1,7 +1,4 @@
-"""The molecule scenarios, as one types them, over SSM into an embedded machine.
-
-All of them on one instance, under each ansible-core; and one alone, which brings what it stands on by itself.
-"""
+"""The molecule scenarios: all on one instance, with each ansible-core, and one alone."""
 
 from __future__ import annotations
 
@@ -18,12 +15,12 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-# What --shared-state takes create and destroy from; it tests no role.
+# Its create and destroy are those of --shared-state; it tests no role.
 SHARED = "default"
 SCENARIOS = sorted({path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml")} - {SHARED})
 CONTROL_NODE_ROLES = {"aws_account", "awx", "rollback", "run_open", "run_report"}
 NEWER = ROOT / ".venv-2.21" / "bin"
-# What a person's own shell could bring in and change the scenario with.
+# Prefixes of variables in the user's shell that could affect a scenario.
 FOREIGN = ("ANSIBLE_", "AWS_", "LOCAL_AWS_", "MOLECULE_", "PYTHONPATH")
 MOLECULE_SECONDS = 1200
 
@@ -32,11 +29,10 @@ pytestmark = pytest.mark.molecule
 
 
 @dataclass(frozen=True)
-class Controller:
-    """One environment's ansible and molecule, with an embedded AWS of its own.
+class ControlNode:
+    """One environment's ansible and molecule, with a separate embedded AWS.
 
-    Not one AWS for all: its machines have the Python of the process that made them, and the roles ask for the
-    controller's.
+    Its machines have the Python of the process that created them, and the roles require the control node's.
     """
 
     programs: Path
@@ -44,7 +40,7 @@ class Controller:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables of every command; packages are kept from one run of the tests to the next."""
+        """The variables of every command; packages are cached between test runs."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
         return {
             **kept,
@@ -85,7 +81,7 @@ class Controller:
         return output
 
     def instances(self, scenario: str) -> dict[str, str]:
-        """State of each instance that a scenario ever had here, by id; none where no AWS was started yet."""
+        """State of each instance that a scenario ever had here, by id."""
         if not (self.home / "reservation.json").exists():
             return {}
         status: dict[str, Any] = json.loads(self.local_aws("status", "--json"))
@@ -106,24 +102,24 @@ class Controller:
         assert json.loads(self.local_aws("status", "--json"))["volumes"] == []
 
 
-def controller_in(programs: Path, home: Path) -> Iterator[Controller]:
-    controller = Controller(programs, home)
-    yield controller
-    controller.local_aws("stop")
+def control_node_in(programs: Path, home: Path) -> Iterator[ControlNode]:
+    control_node = ControlNode(programs, home)
+    yield control_node
+    control_node.local_aws("stop")
 
 
 @pytest.fixture(scope="module")
-def controller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controller]:
-    """The controller of the environment that runs the tests."""
-    yield from controller_in(Path(sys.executable).parent, tmp_path_factory.mktemp("aws"))
+def control_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlNode]:
+    """The control node of the environment that runs the tests."""
+    yield from control_node_in(Path(sys.executable).parent, tmp_path_factory.mktemp("aws"))
 
 
 @pytest.fixture(scope="module")
-def newer_controller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controller]:
-    """The controller with ansible-core 2.21."""
+def newer_control_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlNode]:
+    """The control node with ansible-core 2.21."""
     if not (NEWER / "molecule").exists():
         pytest.skip("set-up found no Python for ansible-core 2.21")
-    yield from controller_in(NEWER, tmp_path_factory.mktemp("aws"))
+    yield from control_node_in(NEWER, tmp_path_factory.mktemp("aws"))
 
 
 def test_every_role_of_the_instance_has_a_scenario() -> None:
@@ -131,20 +127,18 @@ def test_every_role_of_the_instance_has_a_scenario() -> None:
     assert set(SCENARIOS) == roles - CONTROL_NODE_ROLES
 
 
-def test_all_scenarios_pass_on_one_instance_and_leave_none(controller: Controller, tmp_path: Path) -> None:
-    controller.check_all(tmp_path / "molecule")
+def test_all_scenarios_pass_on_one_instance_and_leave_none(control_node: ControlNode, tmp_path: Path) -> None:
+    control_node.check_all(tmp_path / "molecule")
 
 
-def test_they_pass_under_ansible_core_2_21(newer_controller: Controller, tmp_path: Path) -> None:
-    newer_controller.check_all(tmp_path / "molecule")
+def test_scenarios_pass_with_ansible_core_2_21(newer_control_node: ControlNode, tmp_path: Path) -> None:
+    newer_control_node.check_all(tmp_path / "molecule")
 
 
-def test_a_scenario_alone_brings_what_it_stands_on_and_its_instance_lives_until_destroy(
-    controller: Controller, tmp_path: Path
-) -> None:
-    before = controller.instances("deps")
-    controller.molecule(tmp_path / "molecule", "converge", "-s", "deps")
-    made = [name for name in controller.instances("deps") if name not in before]
-    assert [controller.instances("deps")[name] for name in made] == ["running"]
-    controller.molecule(tmp_path / "molecule", "destroy", "-s", "deps")
-    assert [controller.instances("deps")[name] for name in made] == ["terminated"]
+def test_single_scenario_prepares_itself_and_keeps_its_instance(control_node: ControlNode, tmp_path: Path) -> None:
+    before = control_node.instances("deps")
+    control_node.molecule(tmp_path / "molecule", "converge", "-s", "deps")
+    made = [name for name in control_node.instances("deps") if name not in before]
+    assert [control_node.instances("deps")[name] for name in made] == ["running"]
+    control_node.molecule(tmp_path / "molecule", "destroy", "-s", "deps")
+    assert [control_node.instances("deps")[name] for name in made] == ["terminated"]

@@ -115,7 +115,7 @@ RUN_BY: dict[str, tuple[str, tuple[str, ...]]] = {
         ("tools", "runs"),
     ),
     "molecule destroy": (
-        "tests/e2e/molecule/test_scenarios.py::test_a_scenario_alone_brings_what_it_stands_on_and_its_instance_lives_until_destroy",
+        "tests/e2e/molecule/test_scenarios.py::test_single_scenario_prepares_itself_and_keeps_its_instance",
         ("molecule", '"destroy"'),
     ),
     "molecule test": ("tests/e2e/molecule/test_scenarios.py", ('"molecule"', '"test"')),

@@ -1,4 +1,4 @@
-"""The module that checks one commit out on the instance."""
+"""The module that checks out one commit on the instance."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ def test_exactly_that_commit_is_checked_out(module: ModuleType, repository: Repo
     assert [path.name for path in dest.iterdir() if path.name != ".git"] == ["a.txt"]
     assert (dest / "a.txt").read_text() == "wanted"
     assert module.holds(str(dest), wanted)
-    # It alone was fetched, neither what is before it nor what is after.
+    # Neither its parent nor its child was fetched.
     assert module.git(str(dest), "rev-list", "--all", "--count") == "1"
     (dest / "a.txt").write_text("changed")
     assert not module.holds(str(dest), wanted)
 
 
-def test_a_server_that_gives_no_single_commits_will_do(
+def test_server_without_single_commits_is_supported(
     module: ModuleType, repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = repository.git("rev-parse", "HEAD")
     repository.commit(text="later")
-    # Version 0 of the protocol is older than the permission to ask for any commit.
+    # Version 0 of the protocol does not serve arbitrary commits.
     monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
     monkeypatch.setenv("GIT_CONFIG_KEY_0", "protocol.version")
     monkeypatch.setenv("GIT_CONFIG_VALUE_0", "0")
@@ -49,7 +49,7 @@ def test_a_server_that_gives_no_single_commits_will_do(
     assert (tmp_path / "source" / "a.txt").read_text() == "a"
 
 
-def test_where_it_came_from_is_written_nowhere(module: ModuleType, repository: Repository, tmp_path: Path) -> None:
+def test_url_is_not_stored(module: ModuleType, repository: Repository, tmp_path: Path) -> None:
     module.check_out(repository.url, repository.git("rev-parse", "HEAD"), str(tmp_path / "source"))
 
     written = [path for path in (tmp_path / "source").rglob("*") if path.is_file()]
@@ -57,12 +57,12 @@ def test_where_it_came_from_is_written_nowhere(module: ModuleType, repository: R
     assert [path for path in written if repository.url.encode() in path.read_bytes()] == []
 
 
-def test_a_commit_that_is_not_there_is_one_line(module: ModuleType, repository: Repository, tmp_path: Path) -> None:
+def test_missing_commit_is_one_line(module: ModuleType, repository: Repository, tmp_path: Path) -> None:
     with pytest.raises(module.GitError) as caught:
         module.check_out(repository.url, "0" * 40, str(tmp_path / "source"))
     assert "\n" not in str(caught.value)
 
 
-def test_what_is_no_repository_is_said_and_not_the_advice_that_git_adds(module: ModuleType, tmp_path: Path) -> None:
+def test_error_omits_the_advice_of_git(module: ModuleType, tmp_path: Path) -> None:
     with pytest.raises(module.GitError, match="does not appear to be a git repository"):
         module.check_out(str(tmp_path / "nothing"), "0" * 40, str(tmp_path / "source"))

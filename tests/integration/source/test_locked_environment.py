@@ -18,7 +18,7 @@ def module() -> ModuleType:
 
 
 def wheel(folder: Path) -> Path:
-    """The smallest wheel there is: one empty module."""
+    """The smallest wheel: one empty module."""
     path = folder / "placed-1-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("placed.py", "")
@@ -29,10 +29,8 @@ def wheel(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("with_pip", [True, False], ids=["its own pip", "no pip"])
-def test_a_python_with_and_without_pip_makes_an_environment_that_one_can_install_into(
-    module: ModuleType, tmp_path: Path, with_pip: bool
-) -> None:
-    # An environment of its own, as what this Python has is not known.
+def test_environment_is_created_with_and_without_pip(module: ModuleType, tmp_path: Path, with_pip: bool) -> None:
+    # A separate environment, because this Python may or may not have pip.
     options = [] if with_pip else ["--without-pip"]
     subprocess.run([sys.executable, "-m", "venv", *options, str(tmp_path / "python")], check=True)
     python, tools = str(tmp_path / "python" / "bin" / "python"), tmp_path / "tools"

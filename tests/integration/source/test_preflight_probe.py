@@ -1,4 +1,4 @@
-"""What the role preflight makes of a project's preflight, be it one of exit code alone."""
+"""The report that the role preflight makes of a project's preflight."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ def facts(report: dict[str, Any]) -> list[tuple[str, str, str]]:
     ("program", "found"),
     [
         ("print('first'); print('12 rows are fresh')", ("probe", "pass", "12 rows are fresh")),
-        ("", ("probe", "pass", "it said nothing")),
+        ("", ("probe", "pass", "no output")),
         ("print('some output'); sys.exit('no rows')", ("probe", "fail", "exit code 1: no rows")),
         ("print('usage'); sys.exit(2)", ("probe", "fail", "exit code 2: usage")),
-        ("open(output, 'w').write('[1]')", ("probe", "fail", "is no JSON object with checks")),
-        ("open(output, 'w').write('{\"checks\"')", ("probe", "fail", "cannot be read")),
+        ("open(output, 'w').write('[1]')", ("probe", "fail", "is not a JSON object with checks")),
+        ("open(output, 'w').write('{\"checks\"')", ("probe", "fail", "cannot read its report")),
     ],
 )
-def test_without_a_report_the_exit_code_and_the_last_line_are_one(
+def test_exit_code_and_last_line_replace_a_missing_report(
     program: str, found: tuple[str, str, str], probe: Callable[..., dict[str, Any]]
 ) -> None:
     ((name, status, detail),) = facts(probe(program))
@@ -73,7 +73,7 @@ def test_without_a_report_the_exit_code_and_the_last_line_are_one(
     assert found[2] in detail
 
 
-def test_a_report_of_its_own_is_kept_as_it_is(probe: Callable[..., dict[str, Any]]) -> None:
+def test_report_of_the_preflight_is_kept(probe: Callable[..., dict[str, Any]]) -> None:
     own = {"checks": [PASSED], "symbols": 3, "mine": {"a": None}}
 
     assert probe(f"json.dump({own!r}, open(output, 'w'))") == {**own, "exit_code": 0}
@@ -82,9 +82,7 @@ def test_a_report_of_its_own_is_kept_as_it_is(probe: Callable[..., dict[str, Any
 @pytest.mark.parametrize(
     ("status", "names"), [("pass", ["mine", "probe"]), ("fail", ["mine"]), ("warn", ["mine", "probe"])]
 )
-def test_a_failure_that_no_check_explains_is_one_more_check(
-    status: str, names: list[str], probe: Callable[..., dict[str, Any]]
-) -> None:
+def test_unexplained_failure_adds_a_check(status: str, names: list[str], probe: Callable[..., dict[str, Any]]) -> None:
     own = {"checks": [{"name": "mine", "status": status}]}
 
     report = probe(f"json.dump({own!r}, open(output, 'w')); sys.exit(1)")
@@ -92,16 +90,14 @@ def test_a_failure_that_no_check_explains_is_one_more_check(
     assert [check["name"] for check in report["checks"]] == names
 
 
-def test_modules_are_imported_first_each_by_itself(probe: Callable[..., dict[str, Any]]) -> None:
+def test_modules_are_imported_first(probe: Callable[..., dict[str, Any]]) -> None:
     report = probe("print('done')", ["json", "email.message"])
 
     assert facts(report) == [("imports", "pass", "json, email.message"), ("probe", "pass", "done")]
 
 
-def test_a_module_that_does_not_import_is_named_with_the_reason_and_nothing_else_is_tried(
-    probe: Callable[..., dict[str, Any]], tmp_path: Path
-) -> None:
-    # It lies in the folder that the preflight is started in, and must not be found there.
+def test_import_error_is_explained_and_ends_the_probe(probe: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    # In the working directory of the preflight, which must not be searched.
     (tmp_path / "shop_model.py").write_text("")
 
     report = probe("open(output, 'w').write('it ran')", ["json", "shop_model", "no_such_library"])

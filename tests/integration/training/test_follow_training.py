@@ -193,7 +193,7 @@ def test_an_instance_that_is_gone_after_its_notice_was_interrupted(follow: Any) 
     assert (result["failed"], result["interruption"]) == (True, NOTICE)
     assert result["msg"] == (
         "interrupted: EC2 takes the instance back at 2026-11-24T15:00:00Z (noticed 118 s before); 1 of 60 folds are "
-        "saved; it does not answer any more (TargetNotConnected: i-1 is not connected)"
+        "saved; the instance no longer answers (TargetNotConnected: i-1 is not connected)"
     )
 
 

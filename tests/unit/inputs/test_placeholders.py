@@ -42,7 +42,7 @@ def test_program_without_folder_is_from_environment(program: str, started: str) 
 
 
 def test_unknown_placeholder_is_an_error() -> None:
-    with pytest.raises(ValueError, match=r"\{bucket\} stands for nothing here; there is data_bucket, revision"):
+    with pytest.raises(ValueError, match=r"unknown placeholder \{bucket\} \(expected one of data_bucket, revision"):
         fill(["trainer", "{bucket}"], VALUES)
     with pytest.raises(ValueError, match="the command is empty"):
         fill([], VALUES)
