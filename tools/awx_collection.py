@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Put the collection awx.awx where Ansible finds it, if the Ansible that is running has none.
+"""Install the collection awx.awx for the project, unless this Python's Ansible already has it.
 
-Usage: `awx_collection.py`. The `ansible` package brings awx.awx up to its version 12, which needs Python 3.11; later
-ones do not. It is taken out of the wheel of that version, which requirements.lock pins with its hash, into
-`.ansible/collections`, where `ansible.cfg` has Ansible look. No Galaxy is asked.
+Usage: `awx_collection.py`. The `ansible` package contains awx.awx up to version 12, which runs on Python 3.11; later
+versions do not. The script extracts it from that version's wheel, which requirements.lock pins with its hash, into
+`.ansible/collections`, which `ansible.cfg` lists. It does not contact Galaxy.
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-#: The last line of the `ansible` package that has the collection, and the Python whose wheel it is.
+#: The last major version of the `ansible` package that has the collection, and the Python of its wheel.
 LINE = "12"
 PYTHON = "3.11"
 FOLDER = "ansible_collections/awx/awx/"
 
 
 class CollectionError(Exception):
-    """The collection cannot be had; the text is the one line that the user reads."""
+    """The collection cannot be installed; the text is one line for the user."""
 
 
 def main(arguments: Sequence[str] | None = None, root: Path | None = None) -> int:
-    """Make sure that there is a collection.
+    """Install the collection if it is missing.
 
     Args:
         arguments: The command line without the program's name.
-        root: The project's folder; this script's own by default.
+        root: The project's folder; by default this script's.
 
     Returns:
-        The exit code: 0 it is there, 1 with one line on standard error.
+        The exit code: 0 if the collection is installed, else 1 with one line on standard error.
     """
     argparse.ArgumentParser(
-        description="Put the collection awx.awx where Ansible finds it.", allow_abbrev=False
+        description="Install the collection awx.awx for the project.", allow_abbrev=False
     ).parse_args(arguments)
     root = root or Path(__file__).resolve().parent.parent
     try:
         place(root).mkdir(parents=True, exist_ok=True)
         with (place(root) / "awx.lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # two of these may come at once
+            fcntl.flock(lock, fcntl.LOCK_EX)  # another process may install it now
             if not present(root):
                 fetch(root)
     except CollectionError as error:
@@ -57,12 +57,12 @@ def main(arguments: Sequence[str] | None = None, root: Path | None = None) -> in
 
 
 def place(root: Path) -> Path:
-    """Where the collection is put: below the home that `ansible.cfg` gives Ansible."""
+    """Folder of the collections: below the home that `ansible.cfg` sets."""
     return root / ".ansible" / "collections"
 
 
 def present(root: Path) -> bool:
-    """Whether this Python's Ansible, or the place, has the collection."""
+    """Whether this Python's Ansible or the project has the collection."""
     if (place(root) / FOLDER / "MANIFEST.json").exists():
         return True
     package = importlib.util.find_spec("ansible_collections")
@@ -71,10 +71,10 @@ def present(root: Path) -> bool:
 
 
 def fetch(root: Path) -> None:
-    """Take the collection out of the pinned wheel.
+    """Download the pinned wheel and extract the collection.
 
     Raises:
-        CollectionError: It cannot be downloaded, or is not in the wheel.
+        CollectionError: The download fails, or the wheel lacks the collection.
     """
     requirement = pin((root / "requirements.lock").read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory() as name:
@@ -96,22 +96,22 @@ def fetch(root: Path) -> None:
 
 
 def pin(lock: str) -> str:
-    """The pin of the `ansible` package that has the collection, with its hashes and without its marker.
+    """The pin of the `ansible` package, with its hashes but without its marker.
 
     Raises:
-        CollectionError: The lock file has none.
+        CollectionError: The lock file lacks the pin.
     """
     found = re.search(rf"^(ansible=={LINE}\.\S+)[^\n]*\\\n((?:    --hash=\S+(?: \\)?\n?)+)", lock, re.MULTILINE)
     if not found:
-        raise CollectionError(f"requirements.lock pins no ansible {LINE}")
+        raise CollectionError(f"requirements.lock does not pin ansible {LINE}: run make lock")
     return f"{found[1]} \\\n{found[2]}"
 
 
 def unpack(wheel: Path, target: Path) -> None:
-    """Put the collection of a wheel into a folder, whole or not at all.
+    """Extract a wheel's collection into a folder, completely or not at all.
 
     Raises:
-        CollectionError: The wheel has no such collection.
+        CollectionError: The wheel lacks the collection.
     """
     (target / FOLDER).parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(wheel) as archive, tempfile.TemporaryDirectory(dir=target.parent) as partial:

@@ -1,1 +1,1 @@
-"""AWX without AWX: jobs as its engine runs them, and what they have to do with a controller."""
+"""A stand-in for AWX: its API, and jobs run as its engine runs them."""

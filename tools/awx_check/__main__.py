@@ -1,4 +1,4 @@
-"""`python -m tools.awx_check`: applies awx/ twice to a stand-in for AWX, then runs what the schedules start."""
+"""`python -m tools.awx_check`: apply awx/ twice to a stand-in for AWX, then run what the schedules start."""
 
 from __future__ import annotations
 
@@ -18,19 +18,17 @@ FOLDER = ROOT / ".cache" / "awx-check"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Check, and say so.
+    """Run the check.
 
     Args:
         arguments: The command line without the program's name.
 
     Returns:
-        The exit code: 0 all is well, 1 with the reason on standard error.
+        The exit code: 0 if the check passed, else 1 with the reason on standard error.
     """
     parser = argparse.ArgumentParser(prog="make awx-check", description=__doc__, allow_abbrev=False)
-    parser.add_argument("--no-jobs", action="store_true", help="apply twice, and run nothing")
-    parser.add_argument(
-        "--practice", action="store_true", help="train the practice project, which does nothing but wait"
-    )
+    parser.add_argument("--no-jobs", action="store_true", help="apply twice, run no jobs")
+    parser.add_argument("--practice", action="store_true", help="train the practice project, which only waits")
     options = parser.parse_args(arguments)
     if code := awx_collection.main([]):
         return code
@@ -42,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (CheckFailed, LaunchError) as error:
         print(f"awx-check: {error}", file=sys.stderr)
         return 1
-    print(f"awx-check: all is well; the jobs' folders are in {FOLDER.relative_to(ROOT)}")
+    print(f"awx-check: passed; the jobs' folders are in {FOLDER.relative_to(ROOT)}")
     return 0
 
 

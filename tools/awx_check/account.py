@@ -1,4 +1,4 @@
-"""The embedded AWS with what AWX needs in a real account: a user that may only take a role, and that role."""
+"""What AWX needs in an account, created in the embedded AWS: a role, and a user that may only assume it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from local_aws.state import HOME_VARIABLE, reserve
 
 ROLE = "spot-train-awx"
 USER = "awx"
-EXTERNAL_ID = "example"
 
 
 @dataclass(frozen=True)
@@ -21,10 +20,10 @@ class AwxIdentity:
     """What the credential in AWX holds.
 
     Attributes:
-        role_arn: The role that jobs take.
-        access_key_id: Key of the user that may take it.
+        role_arn: The role that jobs assume.
+        access_key_id: Access key of the user that may assume it.
         secret_access_key: Its secret.
-        environment: What leads a job to the embedded AWS instead of the real one, without a key.
+        environment: Directs a job to the embedded AWS; contains no key.
     """
 
     role_arn: str
@@ -34,11 +33,11 @@ class AwxIdentity:
 
 
 def prepare(home: Path, project: Path) -> AwxIdentity:
-    """Make user and role in an embedded AWS that runs; what is there already is left.
+    """Create the user and the role in a running embedded AWS.
 
     Args:
         home: Its state folder.
-        project: The project's folder, for the policy of the controller.
+        project: The project's folder, which holds the role's policy.
     """
     import boto3
 
@@ -54,17 +53,13 @@ def prepare(home: Path, project: Path) -> AwxIdentity:
     account = described["substitutions"]["account_id"]
     role_arn, user_arn = f"arn:aws:iam::{account}:role/{ROLE}", f"arn:aws:iam::{account}:user/{USER}"
     iam.create_user(UserName=USER)
-    may_take = {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": role_arn}
-    iam.put_user_policy(UserName=USER, PolicyName="take-the-role", PolicyDocument=_document(may_take))
-    trust = {
-        "Effect": "Allow",
-        "Principal": {"AWS": user_arn},
-        "Action": "sts:AssumeRole",
-    }
+    may_assume = {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": role_arn}
+    iam.put_user_policy(UserName=USER, PolicyName="assume-role", PolicyDocument=_document(may_assume))
+    trust = {"Effect": "Allow", "Principal": {"AWS": user_arn}, "Action": "sts:AssumeRole"}
     iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=_document(trust))
     policy = json.loads((project / "files/iam/control_node.json").read_text(encoding="utf-8"))
     filled = substitutions.fill(policy, {**described["substitutions"], "control_node_arn": role_arn})
-    iam.put_role_policy(RoleName=ROLE, PolicyName="controller", PolicyDocument=json.dumps(filled))
+    iam.put_role_policy(RoleName=ROLE, PolicyName="control-node", PolicyDocument=json.dumps(filled))
     key = iam.create_access_key(UserName=USER)["AccessKey"]
     return AwxIdentity(
         role_arn,
@@ -72,7 +67,7 @@ def prepare(home: Path, project: Path) -> AwxIdentity:
         key["SecretAccessKey"],
         {
             "AWS_ENDPOINT_URL": reservation.endpoint,
-            # Nobody's own keys are found, whatever the credential does.
+            # Without the credential a job must not find the keys of the machine.
             "AWS_EC2_METADATA_DISABLED": "true",
             HOME_VARIABLE: str(home),
         },

@@ -1,4 +1,4 @@
-"""The data of awx/, applied with the playbook itself."""
+"""Apply the data of awx/ with the project's own playbook."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 LONGEST_SECONDS = 600
 _RECAP = re.compile(r"^localhost\s*:.*\bchanged=(\d+)\s.*\bfailed=(\d+)", re.MULTILINE)
 
-#: An organisation that there is not, with all that it can give. The addresses are those that are reserved for examples.
+#: Every input of `playbooks/awx.yml`, for an organisation with addresses that are reserved for examples.
 EXAMPLE: Mapping[str, Any] = {
     "awx_organization": "Example",
     "awx_scm_url": "https://git.example.com/example/spot-train.git",
@@ -39,12 +39,12 @@ EXAMPLE: Mapping[str, Any] = {
 
 @dataclass(frozen=True)
 class Applied:
-    """How applying went.
+    """Result of one application.
 
     Attributes:
         code: Exit code of `ansible-playbook`.
         output: What it printed.
-        changed: How many tasks changed something; None where it did not get that far.
+        changed: Number of changed tasks; None if no recap was printed.
     """
 
     code: int
@@ -54,11 +54,11 @@ class Applied:
 
 @dataclass(frozen=True)
 class Ansible:
-    """Which Ansible applies.
+    """An installation of Ansible.
 
     Attributes:
-        binaries: `bin` of its environment; that of this Python by default.
-        home: Its home, with further collections in `collections`; that of `ansible.cfg` by default.
+        binaries: `bin` of its environment; by default this Python's.
+        home: Its `ANSIBLE_HOME`, with more collections in `collections`; by default the one in `ansible.cfg`.
     """
 
     binaries: Path = Path(sys.executable).parent
@@ -74,16 +74,16 @@ def apply(
     ansible: Ansible | None = None,
     playbook: str = "playbooks/awx.yml",
 ) -> Applied:
-    """Run the playbook that applies it.
+    """Run the playbook that applies the data.
 
     Args:
         project: The project's folder.
-        url: The controller's address; empty for none.
-        token: Its token; empty for none.
-        given: What the organisation gives.
-        options: Further options of `ansible-playbook`.
-        ansible: Which Ansible does it; this Python's by default.
-        playbook: Another one that does the same.
+        url: The controller's address; may be empty.
+        token: Its token; may be empty.
+        given: The organisation's inputs.
+        options: More options of `ansible-playbook`.
+        ansible: The Ansible to use; by default this Python's.
+        playbook: The playbook to run.
     """
     ansible = ansible or Ansible()
     kept = {

@@ -1,4 +1,4 @@
-"""`make awx-check`: the data applied twice, and what the schedules start, run as AWX would run it."""
+"""`make awx-check`: apply the data twice, then run what the schedules start as AWX runs it."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from tools.awx_check.jobs import Job, Result, describe, run_job
 from tools.awx_check.launch import Ended, Launcher, LaunchError, walk
 from tools.awx_check.server import Controller
 
-#: An inventory source of the project -> the one that stands for it here.
+#: Inventory source of the project -> its replacement in the check.
 INVENTORIES = {"inventory/aws/hosts.yml": "inventory/local/local_aws.yml"}
-#: The workflows' schedules. That of the reaper runs what Saturday's workflow ends with.
+#: The schedules of workflows. The reaper's schedule is left out: Saturday's workflow ends with the same job.
 SCHEDULES = ("Friday preflight", "Saturday training")
 Say = Callable[[str], None]
 
 
 class CheckFailed(Exception):
-    """Something is not as it should be; the text says what."""
+    """The check failed; the text says why."""
 
 
 @dataclass
 class Checked:
-    """What was found.
+    """Result of a check that passed.
 
     Attributes:
-        first: How applying went.
-        second: How applying again went.
-        results: What became of each job, in order: template and result.
+        first: The first application.
+        second: The second application.
+        results: Template and result of each job, in order.
         receipts: The receipts of the runs, in order.
     """
 
@@ -46,18 +46,18 @@ class Checked:
 
 
 class Check:
-    """One check, in a folder of its own."""
+    """One check in its own folder."""
 
     def __init__(self, project: Path, folder: Path, say: Say = print) -> None:
-        """Nothing is done yet.
+        """Prepare a check.
 
         Args:
             project: The project's folder.
-            folder: Gets everything that is made; must be empty or not there.
-            say: Gets a line for each thing that was done.
+            folder: Receives all files of the check; must be empty or missing.
+            say: Receives one line for each step.
         """
         self._project, self._folder, self._say = project, folder, say
-        # Its machines have the Python of who starts it, which must be that of the jobs.
+        # The embedded machines use the Python that starts the account: it must be the jobs' Python.
         binaries = Path(sys.executable).parent
         self._account = EmbeddedAccount(folder / "account", project=project, binaries=binaries)
         self._runs = folder / "runs"
@@ -67,15 +67,15 @@ class Check:
     def run(
         self, variables: Mapping[str, Any] | None = None, jobs: bool = True, again: Ansible | None = None
     ) -> Checked:
-        """Check.
+        """Run the check.
 
         Args:
-            variables: Further inputs of the runs, for `awx_variables`.
+            variables: More inputs of the runs, for `awx_variables`.
             jobs: Whether to run what the schedules start.
-            again: Which Ansible applies the second time; this Python's by default.
+            again: The Ansible of the second application; by default this Python's.
 
         Raises:
-            CheckFailed: Something is not as it should be.
+            CheckFailed: The check failed.
         """
         self._runs.mkdir(parents=True)
         with Controller(self._project) as controller:
@@ -93,7 +93,7 @@ class Check:
             finally:
                 self._account.local_aws("stop")
         if left := self._account.lingering():
-            raise CheckFailed(f"processes are left: {left}")
+            raise CheckFailed(f"processes still run: {left}")
         return Checked(first, second, self._results, self._receipts())
 
     def _given(self, identity: awx_account.AwxIdentity, variables: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,13 +134,13 @@ class Check:
                     raise CheckFailed(f"{workflow['name']}: {step.identifier} did not pass")
 
     def _run_node(self, job: Job, template: str, identity: awx_account.AwxIdentity) -> Ended:
-        """Run a job; one that is the same in everything as one that was run is not run again."""
+        """Run a job, unless an identical one has already run."""
         key = json.dumps({**asdict(job), "id": None}, sort_keys=True)
         if key in self._ran:
             self._say(f"  {template:15} the same job as above")
             return self._ran[key]
         if job.inventory not in INVENTORIES:
-            raise LaunchError(f"nothing stands for {job.inventory} here")
+            raise LaunchError(f"no replacement for the inventory {job.inventory}: add it to INVENTORIES")
         number = len(self._results) + 1
         here = replace(
             job,
@@ -158,7 +158,7 @@ class Check:
         return end
 
     def _outcome(self, template: str) -> str:
-        """What the newest receipt says, for the jobs that leave one."""
+        """Summary of the newest receipt, for jobs that write one."""
         receipts = self._receipts() if template in ("spot-train", "spot-preflight") else []
         if not receipts:
             return ""
@@ -166,7 +166,7 @@ class Check:
         training = receipt.get("training")
         live = f", {'promoted' if training['promoted'] else 'not promoted'}" if training else ""
         left = sum(receipt["leaks"].values())
-        return f": {receipt['mode']} {receipt['outcome']}{live}, {left} things left"
+        return f": {receipt['mode']} {receipt['outcome']}{live}, {left} resources left"
 
     def _receipts(self) -> list[dict[str, Any]]:
         return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(self._runs.glob("2*/receipt.json"))]
@@ -180,7 +180,7 @@ class Check:
             "sessions": status["sessions"],
         }
         if any(left.values()):
-            raise CheckFailed(f"something is left in the account: {left}")
+            raise CheckFailed(f"resources are left in the account: {left}")
         for receipt in self._receipts():
             if receipt["outcome"] != "passed" or any(receipt["leaks"].values()):
                 raise CheckFailed(f"{receipt['run_id']}: {receipt['outcome']}, left: {receipt['leaks']}")

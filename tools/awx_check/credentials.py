@@ -1,7 +1,7 @@
-"""Credential types and credentials: what AWX takes, and what a job gets of them.
+"""Credential types and credentials: what AWX accepts, and what a job gets from them.
 
-A type of one's own has inputs (fields of a form) and injectors: templates, in AWX's Jinja, of environment variables,
-files and extra variables.
+A custom type has inputs (fields of a form) and injectors: Jinja templates of environment variables, files and extra
+variables.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import jinja2
 from jinja2 import sandbox
 from jsonschema import Draft4Validator
 
-#: What stands for a secret in every answer of the API.
+#: Replaces a secret in the API's responses.
 ENCRYPTED = "$encrypted$"
 
-#: Environment variables that no credential may set, beside everything that begins with ANSIBLE_.
+#: Environment variables that no credential may set, in addition to all ANSIBLE_*.
 BLOCKED = frozenset(
     [
         "VIRTUAL_ENV",
@@ -42,7 +42,7 @@ BLOCKED = frozenset(
         "SUPERVISOR_CONFIG_PATH",
     ]
 )
-#: Types that AWX brings, beside many others: namespace -> name, kind and inputs.
+#: Some of AWX's built-in types: namespace -> name, kind and inputs.
 MANAGED: Mapping[str, Mapping[str, Any]] = {
     "scm": {"name": "Source Control", "kind": "scm", "fields": {"username": False, "password": True}},
     "registry": {
@@ -111,7 +111,7 @@ _INJECTORS = {
 
 @dataclass(frozen=True)
 class Injected:
-    """What a credential gives a job; `{{ tower.filename.NAME }}` stands for the path of the file NAME."""
+    """What a credential gives a job; `{{ tower.filename.NAME }}` is a placeholder for the path of the file NAME."""
 
     environment: dict[str, str] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
@@ -119,7 +119,7 @@ class Injected:
 
 
 def problem_of_inputs(inputs: Mapping[str, Any]) -> str:
-    """What AWX has against the inputs of a type; empty where it takes them. A field without a type becomes a text."""
+    """Why AWX refuses the inputs of a type, or an empty string. A field without a type becomes a string."""
     for error in Draft4Validator(_INPUTS).iter_errors(inputs):
         return str(error.message)
     seen = set()
@@ -139,13 +139,13 @@ def problem_of_inputs(inputs: Mapping[str, Any]) -> str:
             if key in one and one["type"] != "string":
                 return f"{key} not allowed for {one['type']} type ({name})"
     if unknown := set(inputs.get("required", [])) - seen:
-        # AWX keeps such a type, and then no credential of it can be made complete.
-        return f"'{min(unknown)}' is required and is no field"
+        # AWX accepts such a type, but no credential of it is ever complete.
+        return f"'{min(unknown)}' is required but is not a field"
     return ""
 
 
 def problem_of_injectors(injectors: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
-    """What AWX has against the injectors of a type; empty where it takes them."""
+    """Why AWX refuses the injectors of a type, or an empty string."""
     for error in Draft4Validator(_INJECTORS).iter_errors(injectors):
         return str(error.message)
     for name in injectors.get("env", {}):
@@ -173,12 +173,12 @@ def problem_of_injectors(injectors: Mapping[str, Any], inputs: Mapping[str, Any]
 def problems_of_credential(
     inputs: Mapping[str, Any], type_inputs: Mapping[str, Any], new: bool
 ) -> dict[str, list[str]]:
-    """What AWX has against a credential's inputs, by field.
+    """Why AWX refuses a credential's inputs, by field.
 
     Args:
         inputs: The values.
         type_inputs: The inputs of its type.
-        new: Whether it is not there yet: then nothing can be kept.
+        new: Whether the credential does not exist yet, so that it has no secret to keep.
     """
     known = {one["id"]: one for one in type_inputs.get("fields", [])}
     found = {}
@@ -194,25 +194,25 @@ def problems_of_credential(
             found[name] = [f"{value!r} is not one of {one['choices']}"]
     for name in type_inputs.get("required", []):
         if not inputs.get(name):
-            # AWX keeps an incomplete credential, and refuses the job that uses it.
+            # AWX accepts an incomplete credential but refuses the job that uses it.
             found[name] = ["This field is required."]
     return found
 
 
 def secret_inputs(type_inputs: Mapping[str, Any]) -> set[str]:
-    """The names of the inputs that are kept encrypted."""
+    """Names of the inputs that are stored encrypted."""
     return {one["id"] for one in type_inputs.get("fields", []) if one.get("secret")}
 
 
 def inject(injectors: Mapping[str, Any], type_inputs: Mapping[str, Any], inputs: Mapping[str, Any]) -> Injected:
-    """What a job gets of a credential.
+    """What a job gets from a credential.
 
-    An input that is empty is not defined in a template, and a boolean that is not given is false: as AWX does it.
+    As in AWX, an empty input is undefined in a template, and a missing boolean is false.
 
     Args:
         injectors: The injectors of its type.
         type_inputs: The inputs of its type.
-        inputs: The credential's own, secrets in the clear.
+        inputs: The credential's values, with secrets in clear text.
     """
     values: dict[str, Any] = {one["id"]: False for one in type_inputs.get("fields", []) if one["type"] == "boolean"}
     values |= {name: value for name, value in inputs.items() if isinstance(value, bool) or value}
@@ -232,7 +232,7 @@ def _file_name(label: str) -> str:
 
 
 def _tower(labels: list[str], placeholders: bool = False) -> Mapping[str, Any]:
-    """The names that a template knows as `tower`: the paths of the files."""
+    """The variable `tower` of a template: the paths of the files."""
 
     def path(name: str) -> str:
         return f"{{{{ tower.filename.{name} }}}}" if placeholders else "EXAMPLE_FILENAME"

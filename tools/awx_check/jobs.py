@@ -1,8 +1,8 @@
-"""One job, run by ansible-runner as AWX runs it.
+"""Run one job with ansible-runner as AWX does.
 
-AWX does it in three parts (``transmit``, ``worker``, ``process``): it packs a private data directory, a worker in the
-execution environment unpacks and plays it, and AWX reads the events that the worker prints. So it is here: the worker
-is a process of its own, in a folder of its own, and gets nothing but what was packed and an environment without a key.
+AWX runs a job in three parts (``transmit``, ``worker``, ``process``): it packs a private data directory, a worker in
+the execution environment unpacks and plays it, and AWX reads the events that the worker prints. Here the worker is a
+separate process in a separate folder. It gets only what was packed and an environment without keys.
 """
 
 from __future__ import annotations
@@ -23,33 +23,33 @@ import ansible_runner
 
 from tools.awx_check import private_data
 
-#: AWX looks this often whether a job was cancelled (here faster), and lets the worker go on so long after the signal.
+#: How often to check for cancellation (AWX checks less often), and how long the worker may run on after the signal.
 LOOK_SECONDS = 0.2
 GRACE_SECONDS = 10.0
-#: A PID namespace is what a container ends by: with its first process every other one in it is killed, by the kernel.
+#: A PID namespace, as in a container: when its first process ends, the kernel kills all others in it.
 CONTAINER = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child=SIGKILL")
 
 
 @dataclass(frozen=True)
 class Job:
-    """What AWX knows of a job when it starts it.
+    """What AWX knows about a job when it starts it.
 
     Attributes:
         playbook: Relative to the project.
-        inventory: An inventory source of the project, relative to it; taken up as an inventory update does.
-        extra_vars: What the survey and whoever launches give, with the types that they have there. AWX marks every
-            text in them as unsafe, which ansible-core 2.19 then reads as YAML does: `true` is no text any more.
-        template_vars: The variables of the job template itself, which AWX hands on as they are. `extra_vars` win.
+        inventory: An inventory source of the project, relative to it; read as an inventory update reads it.
+        extra_vars: From the survey and the launch, with their types. AWX marks every string in them as unsafe, and
+            ansible-core 2.19 parses such a string as YAML: `true` becomes a boolean.
+        template_vars: The variables of the job template, which AWX passes unchanged. `extra_vars` win.
         limit: Pattern of hosts.
         job_tags: Tags to play, separated by commas.
         skip_tags: Tags to skip.
         verbosity: 0 to 5.
-        forks: 0 is Ansible's own default.
+        forks: 0 is Ansible's default.
         timeout: Seconds after which the job is killed; 0 is never.
-        environment: What the credentials put into the environment. ``{{ tower.filename.NAME }}`` is the path of a file.
-        files: What the credentials put into files: name -> content.
-        check: Whether the template is of the type ``check``.
-        id: AWX's number of the job.
+        environment: Environment variables from the credentials. ``{{ tower.filename.NAME }}`` is the path of a file.
+        files: Files from the credentials: name -> content.
+        check: Whether the job type is ``check``.
+        id: The job's number in AWX.
     """
 
     playbook: str
@@ -70,16 +70,16 @@ class Job:
 
 @dataclass(frozen=True)
 class Result:
-    """What AWX knows of a job that has ended.
+    """What AWX knows about a job that has ended.
 
     Attributes:
         status: ``successful``, ``failed``, ``canceled``, ``timeout`` (AWX shows it as failed) or ``error``.
-        rc: Exit code of ``ansible-playbook``, 254 for one that was killed; None where the worker could not tell.
+        rc: Exit code of ``ansible-playbook``, 254 if it was killed; None if the worker did not send it.
         stdout: What the job's page shows.
         events: Every event, in order.
         artefacts: Folder with what the worker sent back.
         stats: What ``set_stats`` published.
-        explanation: Why there is an error, in AWX's words; empty where there is none.
+        explanation: AWX's explanation of an error; may be empty.
     """
 
     status: str
@@ -104,30 +104,30 @@ def run_job(
 
     Args:
         job: The job.
-        folder: Gets everything of it; made if it is not there.
-        project: What AWX has checked out.
-        cancel: Says whether somebody has pressed "cancel". Then the worker gets SIGTERM, and SIGKILL 10 s later.
-        contained: Whether what the job starts dies with its worker, as in a container. Then "cancel" kills all of it at
-            once, as `podman kill` does. Needs the right to make a PID namespace.
+        folder: Receives all files of the job; created if missing.
+        project: The project's checkout.
+        cancel: Returns whether to cancel the job. The worker then gets SIGTERM, and SIGKILL 10 s later.
+        contained: Whether all processes of the job die with the worker, as in a container. To cancel then kills all of
+            them at once, as `podman kill` does. Requires permission to create a PID namespace.
         on_event: Called with each event as it arrives.
 
     Returns:
-        What came of it.
+        The job's result.
 
     Raises:
-        FileNotFoundError: The playbook or the inventory is not in the project.
+        FileNotFoundError: The project lacks the playbook or the inventory.
         subprocess.CalledProcessError: The inventory cannot be read.
     """
     for name in (job.playbook, job.inventory):
         if not (project / name).exists():
-            raise FileNotFoundError(f"{name} is not in the project {project}")
+            raise FileNotFoundError(f"{name}: not found in the project {project}")
     controller, execution = folder.absolute() / "controller", folder.absolute() / "worker"
     revision = private_data.copy_project(project, controller / "project")
     private_data.write(job, controller, execution, revision)
     payload = folder / "payload"
     parameters = private_data.parameters(job, controller, execution, revision)
     with payload.open("wb") as packed:
-        # Without a callback, ansible-runner would put its own in the place of this process's signal handlers.
+        # Without a cancel callback ansible-runner replaces this process's signal handlers.
         ansible_runner.run(streamer="transmit", _output=packed, cancel_callback=lambda: False, **parameters)
     collector = _Collector(on_event)
     with payload.open("rb") as packed, (folder / "worker.log").open("wb") as log:
@@ -160,31 +160,30 @@ def run_job(
 
 
 class _Collector:
-    """Takes what the worker tells, as AWX's callback receiver does."""
+    """Collects the worker's events and status, as AWX's callback receiver does."""
 
     def __init__(self, on_event: Callable[[dict[str, Any]], None] | None) -> None:
-        """Nothing has been told yet."""
         self._on_event = on_event
         self._events: list[dict[str, Any]] = []
         self._status, self._explanation = "error", ""
 
     def take_event(self, event: dict[str, Any]) -> bool:
-        """Keep an event; True has it written to the artefacts."""
+        """Keep an event; True makes ansible-runner write it to the artefacts."""
         self._events.append(event)
         if self._on_event is not None:
             self._on_event(event)
         return True
 
     def take_status(self, status: Mapping[str, Any], runner_config: Any) -> None:
-        """Keep a status and the reason for it."""
+        """Keep a status and its explanation."""
         self._status = str(status["status"])
         self._explanation = str(status.get("job_explanation") or "")
 
     def result(self, artefacts: Path, cancelled: bool) -> Result:
-        """What came of the job."""
+        """The job's result."""
         stats: dict[str, Any] = {}
         for event in self._events:
-            # AWX: the last event that has any wins.
+            # As in AWX, the last event with artifact data wins.
             stats = (event.get("event_data") or {}).get("artifact_data") or stats
         rc = None
         with contextlib.suppress(OSError, ValueError):  # the worker was killed before it could send it
@@ -196,21 +195,19 @@ class _Collector:
 
 
 class _Canceller:
-    """Ends a worker when somebody asks for it."""
+    """Terminates a worker once its job is cancelled."""
 
     def __init__(self, worker: subprocess.Popen[bytes], cancel: Callable[[], bool] | None, contained: bool) -> None:
-        """Nobody has asked yet."""
         self.cancelled = False
         self._worker, self._cancel, self._contained = worker, cancel, contained
         self._thread = threading.Thread(target=self._watch)
 
     def __enter__(self) -> _Canceller:
-        """Begin to look."""
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Whatever went wrong here, leave no worker behind."""
+        """Kill a worker that still runs."""
         if self._worker.poll() is None:
             self._kill()
             self._worker.wait()
@@ -233,13 +230,13 @@ class _Canceller:
         self._kill()
 
     def _kill(self) -> None:
-        """SIGKILL to the worker's process group; in a container that is the end of everything in it."""
-        with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+        """Send SIGKILL to the worker's process group; in a container this ends all of the job's processes."""
+        with contextlib.suppress(ProcessLookupError):  # already ended
             os.killpg(self._worker.pid, signal.SIGKILL)
 
 
 def describe(result: Result) -> str:
-    """A job in one line of JSON, without its events: for people and for the messages of assertions."""
+    """A job as one line of JSON, without its events."""
     return json.dumps(
         {"status": result.status, "rc": result.rc, "explanation": result.explanation, "stats": result.stats}
     )

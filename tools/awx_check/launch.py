@@ -1,4 +1,4 @@
-"""From what a controller keeps to the jobs that it would start: templates, workflows, schedules."""
+"""Derive the jobs that a controller would start from its templates, workflows and schedules."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Object = Mapping[str, Any]
 
 
 class LaunchError(Exception):
-    """AWX would not start it; the text says why."""
+    """AWX would not start the job; the text says why."""
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How the job of a node ended.
+    """Result of a node's job.
 
     Attributes:
         passed: Whether it passed.
@@ -35,12 +35,12 @@ class Ended:
 
 @dataclass(frozen=True)
 class Step:
-    """A node of a workflow that had its turn.
+    """A node of a workflow that was run.
 
     Attributes:
         identifier: The node's name in its workflow.
-        template: The name of what it started.
-        passed: How that ended.
+        template: Name of the template that it started.
+        passed: Whether the job passed.
     """
 
     identifier: str
@@ -49,17 +49,17 @@ class Step:
 
 
 class Launcher:
-    """Reads templates back from the API and says what their jobs are."""
+    """Reads templates from the API and builds their jobs."""
 
     def __init__(self, controller: Controller) -> None:
-        """Nothing is read yet."""
+        """Read from a controller."""
         self._controller = controller
 
     def get(self, target: str) -> dict[str, Any]:
-        """Read one address of the API.
+        """GET one path of the API.
 
         Raises:
-            LaunchError: It is not there.
+            LaunchError: The status is not 200.
         """
         status, body = self._controller.answer("GET", target, None, self._controller.token)
         if status != 200:
@@ -67,25 +67,25 @@ class Launcher:
         return dict(body)
 
     def named(self, resource: str, name: str) -> dict[str, Any]:
-        """One object by its name.
+        """Look up one object by name.
 
         Raises:
-            LaunchError: There is none.
+            LaunchError: Not exactly one object has the name.
         """
         found = list(pages(self._controller, resource, name=name))
         if len(found) != 1:
-            raise LaunchError(f"{len(found)} of {resource} are called {name}")
+            raise LaunchError(f"{resource}: expected one named {name}, got {len(found)}")
         return found[0]
 
     def scheduled(self, name: str) -> dict[str, Any]:
-        """What a schedule starts.
+        """The template that a schedule starts.
 
         Raises:
-            LaunchError: There is no such schedule, or it is switched off.
+            LaunchError: The schedule does not exist or is disabled.
         """
         schedule = self.named("schedules", name)
         if not schedule["enabled"]:
-            raise LaunchError(f"the schedule {name} is switched off")
+            raise LaunchError(f"the schedule {name} is disabled")
         return self.get(str(schedule["related"]["unified_job_template"]))
 
     def job(
@@ -97,22 +97,22 @@ class Launcher:
     ) -> Job:
         """The job of a template.
 
-        Variables in AWX's order: those of the template, the defaults of its survey, those of the node, what the jobs
-        before it published; then what its credentials inject.
+        Variables take AWX's order: the template's, the survey's defaults, the node's, those that earlier jobs
+        published, then those that the credentials inject.
 
         Args:
             template: As the API shows it.
-            prompts: What a node says instead of its template, likewise.
-            published: What the jobs that led to the node have published.
+            prompts: The node's overrides of its template, as the API shows them.
+            published: What the jobs that led to the node published.
             number: The job's number.
 
         Raises:
-            LaunchError: A variable does not fit the survey, or the template's inventory has not one source or was never
-                read.
+            LaunchError: A variable does not fit the survey, or the template's inventory does not have exactly one
+                source, or was never updated.
         """
-        said = prompts or {}
+        overrides = prompts or {}
         survey = self.get(str(template["related"]["survey_spec"])) if template["survey_enabled"] else {}
-        answers = dict(said.get("extra_data") or {})
+        answers = dict(overrides.get("extra_data") or {})
         if found := surveys.answer_problems(survey, answers, complete=True):
             raise LaunchError(f"{template['name']}: {' '.join(found)}")
         own = variables_of(template["extra_vars"])
@@ -120,13 +120,13 @@ class Launcher:
         injected = self._injected(template)
 
         def of(name: str) -> Any:
-            value = said.get(name)
+            value = overrides.get(name)
             return template[name] if value in (None, "") else value
 
         return Job(
             playbook=template["playbook"],
             inventory=self._source_path(template),
-            # Through JSON, as AWX keeps them.
+            # AWX stores variables as JSON.
             extra_vars=json.loads(json.dumps({**variables, **injected.extra_vars})),
             template_vars=json.loads(json.dumps(own)),
             limit=of("limit"),
@@ -144,7 +144,7 @@ class Launcher:
     def _injected(self, template: Object) -> credentials.Injected:
         merged = credentials.Injected()
         for shown in self.get(str(template["related"]["credentials"]))["results"]:
-            # The API shows no secret, so this one thing is not read from it.
+            # The API hides secrets, so read the credential from the store.
             kept = self._controller.store.secret("credentials", shown["id"])
             kind = self.get(f"{ROOT}/credential_types/{kept['credential_type']}/")
             one = credentials.inject(kind["injectors"], kind["inputs"], kept["inputs"])
@@ -156,34 +156,34 @@ class Launcher:
     def _source_path(self, template: Object) -> str:
         sources = list(pages(self._controller, "inventory_sources", inventory=str(template["inventory"])))
         if len(sources) != 1:
-            raise LaunchError(f"the inventory of {template['name']} has {len(sources)} sources")
+            raise LaunchError(f"the inventory of {template['name']}: expected one source, got {len(sources)}")
         if not sources[0]["update_on_launch"] and sources[0]["status"] != "successful":
-            raise LaunchError(f"the inventory of {template['name']} was never read, and has no hosts")
+            raise LaunchError(f"the inventory of {template['name']} was never updated and has no hosts")
         return str(sources[0]["source_path"])
 
 
 def walk(
     launcher: Launcher, workflow: Object, run: Callable[[Object, Object, Mapping[str, Any]], Ended]
 ) -> Iterator[Step]:
-    """Run a workflow as AWX does: a node when one that leads to it has ended so that its link holds.
+    """Run a workflow as AWX does.
 
-    A node to which no link held is left out. One that must converge waits for all of its parents. A node gets what
-    those that lead to it have published, and what was published before them.
+    A node runs if the link from one of its parents holds, or from all of them if it must converge; else it is skipped.
+    It gets what its ancestors published.
 
     Args:
         launcher: Reads the templates of the nodes.
         workflow: As the API shows it.
-        run: Runs the template of a node with what the node says and what was published, and tells how it ended.
+        run: Runs a node, given its template, the node itself and the published variables.
 
     Yields:
-        What was run, in order.
+        The nodes that were run, in order.
     """
     nodes = {one["id"]: one for one in launcher.get(str(workflow["related"]["workflow_nodes"]))["results"]}
     parents = {number: _parents(nodes, number) for number in nodes}
     ended: dict[int, bool | None] = {}
     published: dict[int, dict[str, Any]] = {}
     while waiting := [number for number in nodes if number not in ended]:
-        # AWX decides on a node once all that lead to it are decided on.
+        # AWX decides on a node once it has decided on all of its parents.
         ready = next(number for number in waiting if all(parent in ended for parent, _ in parents[number]))
         held = [_holds(link, ended[parent]) for parent, link in parents[ready]]
         published[ready] = {name: value for parent, _ in parents[ready] for name, value in published[parent].items()}
@@ -204,7 +204,7 @@ def _parents(nodes: Mapping[int, Object], number: int) -> list[tuple[int, str]]:
 
 
 def _holds(link: str, passed: bool | None) -> bool:
-    """Whether a link leads on from a node that passed, failed, or was left out."""
+    """Whether a link holds after a node that passed, failed or was skipped (None)."""
     if passed is None:
         return False
     return link == "always_nodes" or passed is (link == "success_nodes")

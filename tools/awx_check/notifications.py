@@ -1,4 +1,4 @@
-"""Notification templates: what AWX takes as the configuration of each kind, and as messages."""
+"""Notification templates: AWX's validation of configurations and messages, and its rendering."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TYPES: Mapping[str, type] = {"string": str, "int": int, "bool": bool, "list": li
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting of a kind of notification."""
+    """One setting of a notification type."""
 
     type: str
     default: Any = None
@@ -27,7 +27,7 @@ def _with_default(kind: str, default: Any) -> Setting:
     return Setting(kind, default, has_default=True)
 
 
-#: The kinds that awx/ offers. The others of AWX are not described here, and are refused.
+#: The notification types that awx/ uses; the stand-in refuses AWX's other types.
 KINDS: Mapping[str, Mapping[str, Setting]] = {
     "email": {
         "host": Setting("string"),
@@ -42,10 +42,10 @@ KINDS: Mapping[str, Mapping[str, Setting]] = {
     },
     "slack": {"token": Setting("password"), "channels": Setting("list")},
 }
-#: Beside its settings a Slack notification may have a colour.
+#: Optional settings that AWX does not describe.
 MORE = {"slack": {"hex_color"}}
 
-#: What a message may name of a job, and beside it.
+#: The fields of a job that a message may use.
 _JOB = dict.fromkeys(
     [
         "allow_simultaneous",
@@ -98,7 +98,7 @@ CONTEXT: Mapping[str, Any] = {
 
 
 def problems(kind: str, configuration: Mapping[str, Any]) -> list[str]:
-    """What AWX has against a configuration; empty where it takes it. What has a default and is left out is put in."""
+    """Why AWX refuses a configuration; empty if it accepts it."""
     if kind not in KINDS:
         return [f"The stand-in does not know the notification type {kind}, only {', '.join(KINDS)}."]
     settings = KINDS[kind]
@@ -121,18 +121,18 @@ def problems(kind: str, configuration: Mapping[str, Any]) -> list[str]:
 
 
 def completed(kind: str, configuration: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration with the defaults of its kind."""
+    """A configuration with the defaults of its type."""
     given = {name: setting.default for name, setting in KINDS[kind].items() if setting.has_default}
     return {**given, **configuration}
 
 
 def password_settings(kind: str) -> set[str]:
-    """The settings that are kept encrypted."""
+    """Names of the settings that are stored encrypted."""
     return {name for name, setting in KINDS[kind].items() if setting.type == "password"}
 
 
 def message_problems(messages: Any) -> list[str]:
-    """What AWX has against messages; empty where it takes them."""
+    """Why AWX refuses messages; empty if it accepts them."""
     if messages is None:
         return []
     found = []
@@ -175,8 +175,7 @@ def render(text: str, **job: Any) -> str:
 
     Args:
         text: The template.
-        job: Fields of the job that are other than in `CONTEXT`. One that is None is not there at all, as `artifacts` is
-            not of a workflow.
+        job: Fields of the job that differ from `CONTEXT`. None removes a field: a workflow has no `artifacts`.
     """
     fields = {name: value for name, value in {**CONTEXT["job"], **job}.items() if value is not None}
     environment = sandbox.ImmutableSandboxedEnvironment(undefined=jinja2.ChainableUndefined)
@@ -184,7 +183,7 @@ def render(text: str, **job: Any) -> str:
 
 
 def merged(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """The messages after a change: an event that is left empty keeps its old text, and every event is there."""
+    """The messages after a change: an omitted event keeps its text, and every event is present."""
     if old is None or new is None:
         return copy.deepcopy(dict(new)) if new is not None else None
     kept = copy.deepcopy(dict(new))

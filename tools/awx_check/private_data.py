@@ -1,7 +1,7 @@
-"""The private data directory of a job, and the parameters that ansible-runner gets beside it.
+"""The private data directory of a job, and the other parameters of ansible-runner.
 
-What AWX 24 puts where: env/extravars (texts marked as unsafe, so that no survey answer is ever a template),
-env/cmdline, env/settings, the files of credentials in env/, inventory/hosts (a script that prints the inventory), and
+AWX writes env/extravars (strings marked as unsafe, so that no survey answer is a template), env/cmdline, env/settings,
+the credentials' files in env/, inventory/hosts (a script that prints the inventory), plugins_path/ (AWX's callback) and
 project/ (the checkout without its .git).
 """
 
@@ -24,7 +24,7 @@ import yaml
 if TYPE_CHECKING:
     from tools.awx_check.jobs import Job
 
-#: AWX's settings ANSIBLE_*, and what it sets for every job.
+#: Environment of every job: AWX's settings ANSIBLE_* and what it adds itself.
 ALWAYS = {
     "ANSIBLE_FORCE_COLOR": "True",
     "ANSIBLE_HOST_KEY_CHECKING": "False",
@@ -35,7 +35,7 @@ ALWAYS = {
     "INVENTORY_ID": "1",
     "MAX_EVENT_RES": "700000",
 }
-#: variable, setting of ansible.cfg, folder beside the project, Ansible's default.
+#: Environment variable, setting in ansible.cfg, folder next to the project, Ansible's default.
 SEARCH_PATHS = (
     (
         "ANSIBLE_ROLES_PATH",
@@ -58,7 +58,7 @@ SEARCH_PATHS = (
 )
 #: The callback that AWX enables in every job since 2025, ahead of `callbacks_enabled` in the project's `ansible.cfg`.
 COUNTING_CALLBACK = Path(__file__).parent / "plugins" / "indirect_instance_count.py"
-#: What AWX answers when ansible-playbook seems to ask for something.
+#: AWX's answers to the prompts of ansible-playbook.
 PROMPTS = {
     r"Enter passphrase for .*:\s*?$": "",
     r"BECOME password.*:\s*?$": "",
@@ -66,26 +66,26 @@ PROMPTS = {
     r"Password:\s*?$": "",
     r"Vault password:\s*?$": "",
 }
-#: No key, no setting and no job of whoever calls reaches an execution environment.
+#: Variables of the caller that must not reach an execution environment.
 FOREIGN = ("AWS_", "ANSIBLE_", "AWX_", "RUNNER_", "LOCAL_AWS_")
 _FILE = re.compile(r"\{\{\s*tower\.filename\.(\w+)\s*\}\}")
 
 
 class UnsafeDumper(yaml.SafeDumper):
-    """Marks every text as unsafe."""
+    """Marks every string as unsafe."""
 
     def represent_data(self, data: Any) -> yaml.Node:
-        """Represent a value."""
+        """Tag strings with `!unsafe`."""
         if isinstance(data, str):
             return self.represent_scalar("!unsafe", data)
         return super().represent_data(data)
 
 
 def project_files(source: Path) -> list[str]:
-    """What AWX has of a project: the files that git has there or would take, relative to it.
+    """The files of a project that git tracks or does not ignore, relative to it.
 
     Raises:
-        subprocess.CalledProcessError: It is no git repository.
+        subprocess.CalledProcessError: It is not a git repository.
     """
     listed = subprocess.run(
         ["git", "-C", str(source), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -97,17 +97,17 @@ def project_files(source: Path) -> list[str]:
 
 
 def copy_project(source: Path, target: Path) -> str:
-    """Copy what AWX would have of a project, which is not its .git.
+    """Copy a project as AWX does, without its .git.
 
     Returns:
         The commit that is checked out.
 
     Raises:
-        subprocess.CalledProcessError: It is no git repository, or has no commit.
+        subprocess.CalledProcessError: It is not a git repository, or has no commit.
     """
     for name in project_files(source):
         path = source / name
-        if path.is_symlink() or path.exists():  # one that was removed and not yet committed is not copied
+        if path.is_symlink() or path.exists():  # a tracked file may have been deleted
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(path, target / name, follow_symlinks=False)
     head = ["git", "-C", str(source), "rev-parse", "HEAD"]
@@ -115,12 +115,12 @@ def copy_project(source: Path, target: Path) -> str:
 
 
 def write(job: Job, folder: Path, execution: Path, revision: str) -> None:
-    """Write everything but the project.
+    """Write the private data directory except for the project.
 
     Args:
         job: The job.
-        folder: AWX's private data directory.
-        execution: The worker's.
+        folder: The directory.
+        execution: The worker's copy of it.
         revision: Commit of the project.
 
     Raises:
@@ -146,7 +146,7 @@ def write(job: Job, folder: Path, execution: Path, revision: str) -> None:
 
 
 def extra_variables(job: Job, revision: str) -> str:
-    """The file of extra variables: what the template has itself is trusted, and everything else is marked."""
+    """The file of extra variables: all but the template's own variables are marked as unsafe."""
     dumped = []
     for name, value in {**job.template_vars, **job.extra_vars, **meta_variables(job, revision)}.items():
         trusted = name in job.template_vars and job.template_vars[name] == value
@@ -156,7 +156,7 @@ def extra_variables(job: Job, revision: str) -> str:
 
 
 def read_inventory(job: Job, project: Path, execution: Path) -> dict[str, Any]:
-    """What an inventory update takes up of an inventory source: groups, hosts and their variables, and nothing else.
+    """Groups, hosts and variables that an inventory update reads from an inventory source.
 
     Raises:
         subprocess.CalledProcessError: It cannot be read.
@@ -178,7 +178,7 @@ def read_inventory(job: Job, project: Path, execution: Path) -> dict[str, Any]:
 
 
 def without_marks(value: Any) -> Any:
-    """Take the marks off that ansible-core 2.19 puts on each text that is no template."""
+    """Remove the marks that ansible-core 2.19 puts on strings that are not templates."""
     if isinstance(value, dict):
         if value.keys() == {"__ansible_unsafe"}:
             return value["__ansible_unsafe"]
@@ -187,7 +187,7 @@ def without_marks(value: Any) -> Any:
 
 
 def parameters(job: Job, folder: Path, execution: Path, revision: str) -> dict[str, Any]:
-    """What AWX calls ansible-runner with."""
+    """The parameters that AWX passes to ansible-runner."""
     return {
         "ident": str(job.id),
         "private_data_dir": str(folder),
@@ -201,7 +201,7 @@ def parameters(job: Job, folder: Path, execution: Path, revision: str) -> dict[s
 
 
 def environment(job: Job, project: Path, execution: Path, revision: str) -> dict[str, str]:
-    """The environment of ``ansible-playbook``, beside what the execution environment has itself."""
+    """The variables that AWX adds to the execution environment's own."""
     configured = _configured(project / "ansible.cfg")
     paths = {
         variable: ":".join([str(execution / folder), *filter(None, [configured.get(setting)]), default])
@@ -222,34 +222,34 @@ def environment(job: Job, project: Path, execution: Path, revision: str) -> dict
 
 
 def credentials(job: Job, execution: Path) -> dict[str, str]:
-    """What the credentials put into the environment, with the paths of their files as the worker sees them.
+    """Environment variables from the credentials, with the paths of their files as the worker sees them.
 
     Raises:
-        KeyError: A value names a file that there is not.
+        KeyError: A value names an unknown file.
     """
 
     def path_of(match: re.Match[str]) -> str:
         if match[1] not in job.files:
-            raise KeyError(f"{match[0]}: the credentials have no such file, only {', '.join(job.files) or 'none'}")
+            raise KeyError(f"{match[0]}: unknown file; the credentials have: {', '.join(job.files) or 'none'}")
         return str(execution / "env" / credential_file(match[1]))
 
     return {name: _FILE.sub(path_of, value) for name, value in job.environment.items()}
 
 
 def credential_file(name: str) -> str:
-    """Name of the file of a credential in ``env``, apart from ansible-runner's own."""
+    """Name of a credential's file in ``env``; differs from ansible-runner's own files."""
     return f"credential_{name}"
 
 
 def execution_environment() -> dict[str, str]:
-    """The environment that an execution environment has before a job begins: this Python's, and nothing of AWS."""
+    """The variables of an execution environment before a job: this Python's, without AWS settings."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
     binaries = Path(sys.executable).parent
     return {**kept, "PATH": f"{binaries}:{os.environ['PATH']}", "VIRTUAL_ENV": str(binaries.parent)}
 
 
 def arguments(job: Job) -> list[str]:
-    """Options of ``ansible-playbook``; AWX gives it a remote user always."""
+    """Options of ``ansible-playbook``; AWX always sets a remote user."""
     options = {
         "--check": job.check,
         f"--forks={job.forks}": job.forks,
@@ -259,13 +259,13 @@ def arguments(job: Job) -> list[str]:
     pairs = {"-l": job.limit, "-t": job.job_tags}
     return [
         *("-u", "root"),
-        *(option for option, wanted in options.items() if wanted),
+        *(option for option, value in options.items() if value),
         *(part for option, value in pairs.items() if value for part in (option, value)),
     ]
 
 
 def meta_variables(job: Job, revision: str) -> Mapping[str, Any]:
-    """What AWX adds to the extra variables of every job, under both of its names."""
+    """What AWX adds to the extra variables of every job, with both of its prefixes."""
     known = {
         "job_id": job.id,
         "job_launch_type": "manual",

@@ -1,7 +1,7 @@
-"""Recurrence rules as AWX takes them: iCalendar, with restrictions of its own, and when they are due.
+"""Recurrence rules as AWX accepts them: iCalendar with restrictions, and their due times.
 
-AWX reads a rule with dateutil, and so is it done here: one DTSTART with a time zone (`DTSTART;TZID=America/New_York:…`)
-or in UTC (`DTSTART:…Z`), a blank, one or more `RRULE:…`.
+A rule has one DTSTART with a time zone (`DTSTART;TZID=America/New_York:…`) or in UTC (`DTSTART:…Z`), a blank, and one
+or more `RRULE:…`. As in AWX, dateutil parses it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _UTC = {name: dateutil.tz.UTC for name in dateutil.parser.parserinfo().UTCZONE}
 
 
 def problems(rule: str) -> list[str]:
-    """What AWX has against a rule; empty where it takes it."""
+    """Why AWX refuses a rule; empty if it accepts the rule."""
     found = []
     starts = _START.findall(rule)
     if not starts:
@@ -60,10 +60,10 @@ def _problems_of_part(part: str) -> list[str]:
 
 
 def parse(rule: str) -> dateutil.rrule.rruleset:
-    """Read a rule.
+    """Parse a rule.
 
     Raises:
-        ValueError: dateutil cannot, or it names no time zone that is known here.
+        ValueError: dateutil cannot parse it, or it has no known time zone.
     """
     read = dateutil.rrule.rrulestr(rule, tzinfos=_UTC, forceset=True)
     if any(one._dtstart.tzinfo is None for one in read._rrule):
@@ -72,15 +72,15 @@ def parse(rule: str) -> dateutil.rrule.rruleset:
 
 
 def next_runs(rule: str, after: datetime, count: int = 1) -> list[datetime]:
-    """When a schedule is due next, as AWX works it out.
+    """When a schedule is due next, as AWX computes it.
 
     Args:
         rule: The rule.
-        after: A moment with its time zone.
-        count: How many.
+        after: A time with a time zone.
+        count: How many to return.
 
     Returns:
-        The moments in UTC; fewer where the rule ends. A time that the clock skips in spring is left out.
+        Times in UTC; fewer than `count` if the rule ends. Times that the clock skips in spring are left out.
     """
     read = parse(rule)
     found: list[datetime] = []
@@ -93,9 +93,9 @@ def next_runs(rule: str, after: datetime, count: int = 1) -> list[datetime]:
 
 
 def forwarded(rule: str, now: datetime) -> str:
-    """The rule with a DTSTART of a week ago, where it is of minutes or hours and began earlier.
+    """Move the DTSTART of a minutely or hourly rule to a week ago, if it is earlier; keep the time of day.
 
-    AWX does so as well: without it the occurrences of years are gone through. The time of day stays.
+    AWX does the same, to avoid iterating over years of occurrences.
     """
     read = parse(rule)
     first = read[0]
@@ -108,6 +108,6 @@ def forwarded(rule: str, now: datetime) -> str:
 
 
 def time_zone(rule: str) -> str:
-    """The name of the time zone that a rule is in."""
+    """Name of a rule's time zone."""
     named = re.search(r"DTSTART;TZID=([^:;\s]+)", rule)
     return named[1] if named else "UTC"

@@ -1,4 +1,4 @@
-"""What AWX holds a request against beyond its shape: rules that look at other objects, or into a value."""
+"""AWX's validation beyond the shape of a request: rules that depend on other objects or on a value's content."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 Object = Mapping[str, Any]
 
-#: What a schedule or a node may say instead of its template -> what the template must ask for.
+#: Field that a schedule or a node may override -> the template's field that must allow it.
 ASKED = {
     "inventory": "ask_inventory_on_launch",
     "execution_environment": "ask_execution_environment_on_launch",
@@ -32,16 +32,16 @@ LINKS = ("success_nodes", "failure_nodes", "always_nodes")
 
 
 def check(store: Store, resource: str, wanted: dict[str, Any], present: Object | None) -> None:
-    """Hold an object against the rules of its resource; may put in what AWX would.
+    """Validate an object by the rules of its resource; completes it as AWX does.
 
     Args:
-        store: What else there is.
-        resource: Its name in the URL.
-        wanted: The object as it would be kept.
-        present: What is there already.
+        store: All other objects.
+        resource: The resource's name in the URL.
+        wanted: The object to be stored; may be changed.
+        present: The stored object, if any.
 
     Raises:
-        Refused: A rule is broken.
+        Refused: A rule is violated.
     """
     rule = _RULES.get(resource)
     errors = rule(store, wanted, present) if rule else {}
@@ -50,7 +50,7 @@ def check(store: Store, resource: str, wanted: dict[str, Any], present: Object |
 
 
 def _not_of(store: Store, number: int | None, namespace: str) -> bool:
-    """Whether there is a credential and it is of another type than AWX's own of this namespace."""
+    """Whether a credential is given and its type is not the built-in one of a namespace."""
     if number is None:
         return False
     kind = store.need("credential_types", store.need("credentials", number)["credential_type"])
@@ -127,7 +127,7 @@ def _inventory_source(store: Store, wanted: dict[str, Any], present: Object | No
     if wanted["scm_branch"] and not project["allow_override"]:
         return {"scm_branch": ["Project does not allow overriding branch."]}
     if wanted["source_path"] not in store.files:
-        # AWX keeps it, and the update of the source fails.
+        # AWX accepts it, and the update of the source fails.
         return {"source_path": [f"{wanted['source_path']} is not in the project."]}
     return {}
 
@@ -142,7 +142,7 @@ def _notification(store: Store, wanted: dict[str, Any], present: Object | None) 
     for name in notifications.password_settings(kind):
         if configuration[name] == credentials.ENCRYPTED:
             if present is None:
-                return {"notification_configuration": [f"{credentials.ENCRYPTED} is kept for what is there already."]}
+                return {"notification_configuration": [f"{credentials.ENCRYPTED} is only for existing notifications."]}
             configuration[name] = present["notification_configuration"][name]
     wanted["notification_configuration"] = configuration
     if present is not None:
@@ -182,12 +182,12 @@ def _node(store: Store, wanted: dict[str, Any], present: Object | None) -> Error
     if wanted["unified_job_template"] is None:
         return {}
     template = store.template(wanted["unified_job_template"])
-    # What is required may come from the workflow or from whoever launches it.
+    # Required answers may come from the workflow or its launch.
     return _prompt_errors(store, template, wanted, complete=False)
 
 
 def _prompt_errors(store: Store, template: Object, wanted: Object, complete: bool) -> Errors:
-    """What a saved launch says and its template does not ask for."""
+    """Refuse overrides for which the template does not prompt."""
     errors: Errors = {}
     for name, ask in ASKED.items():
         if wanted[name] in (None, "") or wanted[name] == template.get(name):
@@ -216,10 +216,10 @@ def _variable_errors(survey: Object, template: Object, extra: Object, complete: 
 
 
 def check_association(store: Store, resource: str, owner: Object, name: str, added: Object) -> None:
-    """Hold a new association against the rules.
+    """Validate a new association.
 
     Raises:
-        Refused: It may not be made.
+        Refused: AWX does not allow it.
     """
     if resource == "workflow_job_template_nodes" and name in LINKS:
         if owner["workflow_job_template"] != added["workflow_job_template"]:
@@ -237,7 +237,7 @@ def check_association(store: Store, resource: str, owner: Object, name: str, add
 
 
 def _reaches(store: Store, start: int, target: int) -> bool:
-    """Whether one node leads to another, by links of any kind."""
+    """Whether one node leads to another by any links."""
     seen, waiting = set(), [start]
     while waiting:
         node = waiting.pop()

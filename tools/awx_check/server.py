@@ -1,8 +1,7 @@
-"""A stand-in for the controller's API on loopback: what the modules of awx.awx 24.6.1 ask of /api/v2.
+"""A stand-in for the controller's API on loopback: the part of /api/v2 that the modules of awx.awx 24.6.1 use.
 
-It answers as AWX does and holds every request against the shapes and rules beside this module. Where it is stricter, so
-that a mistake is not lost: an unknown field and a changed read-only one are refused (AWX takes no notice of them), and
-a credential must be complete.
+It responds as AWX does and validates every request with `shapes.py` and `rules.py`. It is stricter than AWX, to expose
+mistakes: it refuses unknown fields and changed read-only ones, which AWX ignores, and incomplete credentials.
 """
 
 from __future__ import annotations
@@ -27,13 +26,13 @@ VERSION = "24.6.1"
 PAGE_SIZE = 25
 MOST_PER_PAGE = 200
 READ_ONLY = ("GET", "HEAD", "OPTIONS")
-#: What a system administrator may do, and the administrator of an organisation may not.
+#: Requests that only a system administrator may send.
 ADMINISTRATORS = (("POST", "organizations"), ("POST", "credential_types"), ("PATCH", "credential_types"))
 
 
 @dataclass(frozen=True)
 class Request:
-    """One request that came in, and how it was answered."""
+    """One request and the status of its response."""
 
     method: str
     path: str
@@ -42,30 +41,30 @@ class Request:
 
     @property
     def writes(self) -> bool:
-        """Whether it is of a method that changes something."""
+        """Whether the method may change data."""
         return self.method not in READ_ONLY
 
 
 class NotAllowed(Exception):
-    """AWX answers 405, or the stand-in does not offer this."""
+    """AWX responds with 405, or the stand-in does not support the method."""
 
 
 class Controller:
-    """The stand-in, from `with Controller(project) as controller:` to the end of the block.
+    """The stand-in; it listens within `with Controller(project) as controller:`.
 
     Attributes:
-        store: What it keeps.
-        token: What a request must carry.
+        store: Its objects.
+        token: The token that requests must carry.
         requests: Every request so far.
     """
 
     def __init__(self, project: Path, page_size: int = PAGE_SIZE, superuser: bool = True) -> None:
-        """Take a free port on loopback.
+        """Bind a free port on loopback.
 
         Args:
-            project: What the update of a project brings; see `Store`.
-            page_size: How many objects a page of a list has, where a request does not say.
-            superuser: Whether the token is that of a system administrator.
+            project: The checkout of every project; see `Store`.
+            page_size: Default number of objects on a page.
+            superuser: Whether the token belongs to a system administrator.
         """
         self.store = Store(project)
         self.token = secrets.token_hex(15)
@@ -77,7 +76,7 @@ class Controller:
 
     @property
     def url(self) -> str:
-        """Where it answers."""
+        """The base URL."""
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     @property
@@ -86,26 +85,26 @@ class Controller:
         return [one for one in self.requests if one.writes]
 
     def __enter__(self) -> Controller:
-        """Begin to answer."""
+        """Start serving."""
         self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop answering."""
+        """Stop serving."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
 
     def answer(self, method: str, target: str, payload: Any, token: str | None) -> tuple[int, Any]:
-        """Answer one request.
+        """Respond to one request.
 
         Args:
             method: GET, POST, PATCH or DELETE.
             target: Path and query.
-            payload: The body, read as JSON.
-            token: What the request carries.
+            payload: The parsed JSON body.
+            token: The request's token.
 
         Returns:
             HTTP status and body.
@@ -208,7 +207,7 @@ class Controller:
         raise NotAllowed
 
     def _page(self, found: list[dict[str, Any]], query: Mapping[str, str], path: str) -> dict[str, Any]:
-        """One page of a list, as AWX gives it."""
+        """One page of a list in AWX's format."""
         numbers = [query.get("page_size", str(self._page_size)), query.get("page", "1")]
         if not all(number.isdigit() and int(number) for number in numbers):
             raise Missing
@@ -225,10 +224,10 @@ class Controller:
 
 
 def _filtered(name: str, found: list[dict[str, Any]], query: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The objects that a query asks for: `field=value` must hold, and one of the `or__field=value`.
+    """The objects that match every `field=value` of a query and at least one `or__field=value`.
 
     Raises:
-        Refused: There is no such field.
+        Refused: A field does not exist.
     """
     known = {"id", "type", *(field for one in unions().get(name, [name]) for field in resources()[one].fields)}
     wanted = [(key, value) for key, value in query.items() if key not in ("page", "page_size", "order_by")]
@@ -278,11 +277,11 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _serve
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Print nothing: every request is kept."""
+        """Print nothing: `Controller.requests` has every request."""
 
 
 def pages(controller: Controller, resource: str, /, **query: str) -> Iterator[dict[str, Any]]:
-    """Every object of a list, read page by page as a client reads it."""
+    """Every object of a list, read page by page as a client does."""
     target: str | None = f"{ROOT}/{resource}/?{urlencode(query)}"
     while target:
         status, body = controller.answer("GET", target, None, controller.token)

@@ -1,7 +1,7 @@
-"""The shapes of the controller's API, and a request held against them.
+"""Validate requests by the shapes of the controller's API.
 
-The shapes themselves are data, `shapes.yml`. What no table can say (a survey, a recurrence rule, a credential's inputs)
-is in the modules beside this one, and `rules.py` knows which of them a resource needs.
+The shapes are data, `shapes.yml`. Surveys, recurrence rules and credentials' inputs have their own modules; `rules.py`
+applies them.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ import yaml
 
 Errors = dict[str, list[str]]
 Find = Callable[[str, int], Mapping[str, Any] | None]
-"""Looks an object up by resource and id; None where there is none."""
+"""Looks up an object by resource and id; None if it does not exist."""
 
-#: In every answer, and never to be set: a request may repeat `type`, as the node module does, and none of the others.
+#: Read-only fields of every object. A request may repeat only `type`, as the node module does.
 COMMON = ("id", "url", "related", "summary_fields", "created", "modified")
 
 
 class Refused(Exception):
-    """A request that AWX answers with 400; `errors` is the body of the answer."""
+    """AWX responds with 400; `errors` is the body."""
 
     def __init__(self, errors: Errors) -> None:
-        """Keep the errors, by field."""
+        """Store the errors by field."""
         super().__init__("; ".join(f"{name}: {' '.join(texts)}" for name, texts in errors.items()))
         self.errors = errors
 
@@ -51,14 +51,14 @@ class Field:
     derived: bool = False
 
     def initial(self) -> Any:
-        """Its value where a request does not give one."""
+        """The value if a request does not set the field."""
         return copy.deepcopy(self.default)
 
     def accept(self, value: Any, find: Find) -> Any:
-        """Return a value as AWX keeps it.
+        """Return a value as AWX stores it.
 
         Raises:
-            ValueError: It is none for this field; the text says why.
+            ValueError: AWX refuses the value; the text says why.
         """
         if value is None:
             return self._nothing()
@@ -133,18 +133,18 @@ class Resource:
     links: tuple[str, ...] = ()
 
     def accept(self, payload: Any, present: Mapping[str, Any] | None, find: Find) -> dict[str, Any]:
-        """Hold a request against the shape.
+        """Validate a request.
 
         Args:
-            payload: The body of a POST, or of a PATCH where there is a present object.
-            present: What is there already; None for a new object.
-            find: Looks other objects up.
+            payload: The body of a POST, or of a PATCH if `present` is given.
+            present: The stored object; None for a new one.
+            find: Looks up other objects.
 
         Returns:
-            The whole object as it will be kept.
+            The whole object to be stored.
 
         Raises:
-            Refused: Something in the request is wrong; all that is wrong is said at once.
+            Refused: The request is invalid; lists every error.
         """
         if not isinstance(payload, dict):
             raise Refused({"detail": ["Invalid data. Expected a dictionary."]})
@@ -174,8 +174,8 @@ class Resource:
         if name in COMMON:
             raise ValueError("This field is read-only.")
         if name not in self.fields:
-            # AWX takes no notice of such a field. A misspelt one would have no effect, and nobody would know.
-            raise ValueError(f"Unknown field, {self.label} has none of this name.")
+            # AWX ignores such a field, so a misspelt name would go unnoticed.
+            raise ValueError(f"Unknown field of {self.label}.")
         one = self.fields[name]
         if one.read_only and value != (present or {}).get(name, one.default):
             raise ValueError("This field is read-only.")
@@ -186,7 +186,7 @@ class Resource:
 
 
 def variables_of(text: str) -> dict[str, Any]:
-    """The variables in a text of YAML or JSON, as templates, inventories and workflows keep them.
+    """Parse the variables that templates, inventories and workflows store as YAML or JSON.
 
     Raises:
         ValueError: It is not a mapping.
@@ -222,7 +222,7 @@ def resources() -> Mapping[str, Resource]:
 
 @cache
 def unions() -> Mapping[str, list[str]]:
-    """What the API lists under one name though it is of several resources."""
+    """Names under which the API lists objects of several resources."""
     found: dict[str, list[str]] = _described()["unions"]
     return found
 

@@ -1,4 +1,4 @@
-"""What the stand-in keeps: objects, their associations and surveys, in memory."""
+"""In-memory store of the stand-in: objects, their associations and surveys."""
 
 from __future__ import annotations
 
@@ -12,23 +12,22 @@ from tools.awx_check import credentials, notifications, private_data, recurrence
 from tools.awx_check.shapes import Refused, Resource, resources, unions
 
 ROOT = "/api/v2"
-#: What every project is at.
+#: The revision of every project.
 REVISION = "0" * 40
 
 
 class Missing(Exception):
-    """AWX answers 404: there is no such object."""
+    """AWX responds with 404: the object does not exist."""
 
 
 class Store:
-    """Everything that a controller keeps, and the rules that it keeps it by."""
+    """All objects of a controller; validates every change."""
 
     def __init__(self, project: Path) -> None:
-        """Nothing is kept yet.
+        """Create the built-in objects.
 
         Args:
-            project: What a project's update brings: the files that git has there. A playbook lies at the top or in
-                `playbooks/`.
+            project: The checkout of every project. Its playbooks are at the top or in `playbooks/`.
         """
         self.files = set(private_data.project_files(project))
         self.playbooks = {name for name in self.files if name.endswith(".yml") and _may_be_playbook(project, name)}
@@ -42,7 +41,7 @@ class Store:
             self._keep_managed(namespace, kind)
 
     def _keep_managed(self, namespace: str, kind: Mapping[str, Any]) -> None:
-        """Keep a credential type that AWX brings."""
+        """Add a built-in credential type."""
         fields = [
             {"id": name, "label": name, "type": "string", **({"secret": True} if secret else {})}
             for name, secret in kind["fields"].items()
@@ -60,10 +59,10 @@ class Store:
             "modified": _now(),
         }
 
-    # What there is.
+    # Queries.
 
     def all(self, name: str) -> Iterator[dict[str, Any]]:
-        """Every object of a resource, or of a union of them, in the order in which they were made."""
+        """Every object of a resource or a union, in the order of creation."""
         for one in unions().get(name, [name]):
             yield from self._objects[one].values()
 
@@ -75,30 +74,30 @@ class Store:
         """One object.
 
         Raises:
-            Missing: There is none.
+            Missing: It does not exist.
         """
         if (found := self.find(name, number)) is None:
             raise Missing
         return found
 
     def template(self, number: int) -> dict[str, Any]:
-        """What a schedule or a node starts."""
+        """The template that a schedule or a node starts."""
         return self.need("unified_job_templates", number)
 
     def survey(self, template: Mapping[str, Any]) -> dict[str, Any]:
-        """The survey of a template; empty where there is none."""
+        """The survey of a template; may be empty."""
         return self._surveys.get(template["id"], {})
 
     def associated(self, name: str, number: int, association: str) -> list[dict[str, Any]]:
-        """What is under one of the lists of an object."""
+        """The objects in one of an object's lists."""
         to = resources()[name].associations[association]
         return [self.need(to, other) for other in self._associations.get((name, number, association), [])]
 
     def resource_of(self, number: int) -> Resource:
-        """Which resource an object is of.
+        """The resource of an object.
 
         Raises:
-            Missing: There is no such object.
+            Missing: The object does not exist.
         """
         for name, kept in self._objects.items():
             if number in kept:
@@ -109,7 +108,7 @@ class Store:
         """One object by its named URL: `<name>`, or `<name>++<organization>`.
 
         Raises:
-            Missing: There is none.
+            Missing: It does not exist.
         """
         own, *owners = text.split("++")
         for one in self.all(name):
@@ -121,10 +120,10 @@ class Store:
     # Changes.
 
     def create(self, name: str, payload: Any) -> dict[str, Any]:
-        """Keep a new object.
+        """Store a new object.
 
         Raises:
-            Refused: AWX would not take it.
+            Refused: AWX refuses it.
         """
         kept = self._accepted(resources()[name], payload, None)
         self._last_id += 1
@@ -132,7 +131,7 @@ class Store:
         kept |= {"id": self._last_id, "created": now, "modified": now}
         self._objects[name][kept["id"]] = kept
         if name == "projects" and kept["scm_type"]:
-            # AWX updates a new project at once; here it is done by the time anyone asks.
+            # AWX starts an update of a new project; here it ends at once.
             self._last_id += 1
             self._updates[kept["id"]] = self._last_id
             kept["scm_revision"] = REVISION
@@ -142,8 +141,8 @@ class Store:
         """Change an object.
 
         Raises:
-            Refused: AWX would not take it.
-            Missing: There is no such object.
+            Refused: AWX refuses the change.
+            Missing: The object does not exist.
         """
         present = self.need(name, number)
         kept = self._accepted(resources()[name], payload, copy.deepcopy(present))
@@ -164,11 +163,11 @@ class Store:
         return wanted
 
     def associate(self, name: str, number: int, association: str, payload: Any) -> None:
-        """Put an object under a list of another, or take it away.
+        """Add an object to a list of another, or remove it.
 
         Raises:
-            Refused: AWX would not do that.
-            Missing: There is no such list, or no such object.
+            Refused: AWX refuses the change.
+            Missing: The owner does not exist.
         """
         owner = self.need(name, number)
         to = resources()[name].associations[association]
@@ -190,19 +189,19 @@ class Store:
             listed.append(other)
 
     def set_survey(self, template: Mapping[str, Any], spec: Any) -> None:
-        """Keep a survey; an empty mapping removes it.
+        """Store a survey; an empty mapping removes it.
 
         Raises:
-            Refused: AWX would not take it.
+            Refused: AWX refuses the survey.
         """
         if spec and (text := surveys.problem(spec)):
             raise Refused({"error": [text]})
         self._surveys[template["id"]] = copy.deepcopy(spec)
 
-    # Answers.
+    # Responses.
 
     def shown(self, name: str, kept: Mapping[str, Any]) -> dict[str, Any]:
-        """An object as the API shows it: with its links, without its secrets."""
+        """An object as the API shows it: with links, without secrets."""
         resource = self.resource_of(kept["id"])
         url = f"{ROOT}/{resource.name}/{kept['id']}/"
         related = {one: f"{url}{one}/" for one in (*resource.associations, *resource.links)}
@@ -235,20 +234,20 @@ class Store:
         return {"type": resource.type, "url": url, "related": related, "summary_fields": summary, **shown}
 
     def project_update(self, number: int) -> dict[str, Any]:
-        """The update of a project, which has gone well.
+        """A successful update of a project.
 
         Raises:
-            Missing: There is no such update.
+            Missing: The update does not exist.
         """
         if number not in self._updates.values():
             raise Missing
-        return {**_gone_well(number, "project_update"), "scm_revision": REVISION}
+        return {**_successful(number, "project_update"), "scm_revision": REVISION}
 
     def start_update(self, name: str, number: int) -> dict[str, Any]:
-        """Update a project or an inventory source, which goes well and is done at once.
+        """Update a project or an inventory source; the update succeeds at once.
 
         Raises:
-            Missing: There is no such object.
+            Missing: The object does not exist.
         """
         self.need(name, number)
         self._last_id += 1
@@ -263,18 +262,18 @@ class Store:
         """The last update of an inventory source.
 
         Raises:
-            Missing: There is no such update.
+            Missing: The update does not exist.
         """
         if number not in self._inventory_updates.values():
             raise Missing
-        return _gone_well(number, "inventory_update")
+        return _successful(number, "inventory_update")
 
     def secret(self, name: str, number: int) -> dict[str, Any]:
-        """An object with its secrets in the clear, which no answer of the API holds: for the jobs that are run here."""
+        """An object with its secrets, which the API never returns; for the jobs of the check."""
         return copy.deepcopy(self.need(name, number))
 
 
-def _gone_well(number: int, kind: str) -> dict[str, Any]:
+def _successful(number: int, kind: str) -> dict[str, Any]:
     ended = {"status": "successful", "failed": False, "finished": _now()}
     return {"id": number, "type": kind, "url": f"{ROOT}/{kind}s/{number}/", **ended}
 
@@ -293,7 +292,7 @@ def _hide(values: dict[str, Any], secrets: set[str]) -> None:
 
 
 def _may_be_playbook(project: Path, name: str) -> bool:
-    """AWX lists a file that begins a play or imports a playbook, and lies in no folder of roles, tasks or variables."""
+    """Whether AWX lists a file as a playbook: it has a play or an import, outside of roles, tasks and variables."""
     folder = Path(name).parent
     if str(folder) not in (".", "playbooks"):
         return False

@@ -1,11 +1,11 @@
-"""Surveys: what AWX takes as one, and which variables its answers become."""
+"""Surveys: AWX's validation, and the variables that the answers become."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-#: The types of a question, and what its default is an instance of.
+#: Type of a question -> Python type of its default.
 TYPES: Mapping[str, type | tuple[type, ...]] = {
     "text": str,
     "textarea": str,
@@ -15,7 +15,7 @@ TYPES: Mapping[str, type | tuple[type, ...]] = {
     "integer": int,
     "float": (float, int),
 }
-#: AWX keeps whatever a question holds. These are the keys that it, its modules or its pages read.
+#: The keys of a question that AWX, its modules or its pages read. AWX stores any others.
 KEYS = {
     "type",
     "question_name",
@@ -31,7 +31,7 @@ KEYS = {
 
 
 def problem(spec: Any) -> str:
-    """What AWX has against a survey; empty where it takes it. It says one thing at a time."""
+    """The first reason for which AWX refuses a survey, or an empty string."""
     if not isinstance(spec, dict):
         return "Invalid data. Expected a dictionary."
     for name, kind, word in (("name", str, "string"), ("description", str, "string"), ("spec", list, "list of items")):
@@ -96,7 +96,7 @@ def _word(kind: str) -> str:
 
 
 def choices_of(question: Mapping[str, Any]) -> list[str]:
-    """The choices of a question, which may be a list or lines of a text."""
+    """The choices of a question, given as a list or as lines."""
     choices = question["choices"]
     if isinstance(choices, str):
         return [line for line in choices.splitlines() if line.strip()]
@@ -104,7 +104,7 @@ def choices_of(question: Mapping[str, Any]) -> list[str]:
 
 
 def shown(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """A survey as the API shows it: no password's default."""
+    """A survey as the API shows it: without default passwords."""
     questions = [
         {**one, "default": "$encrypted$"} if one["type"] == "password" and one.get("default") else one
         for one in spec.get("spec", [])
@@ -113,12 +113,12 @@ def shown(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def answer_problems(spec: Mapping[str, Any], answers: Mapping[str, Any], complete: bool = True) -> list[str]:
-    """What AWX has against answers to a survey.
+    """Why AWX refuses answers to a survey; empty if it accepts them.
 
     Args:
         spec: The survey.
-        answers: Variable -> answer; other variables may be among them.
-        complete: Whether a required question must be answered here.
+        answers: Variable -> answer; may contain other variables.
+        complete: Whether to demand an answer to each required question.
     """
     found = []
     for question in spec.get("spec", []):
@@ -161,9 +161,9 @@ def _out_of_bounds(question: Mapping[str, Any], size: float, what: str) -> list[
 
 
 def defaults(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """The variables that a job has when nobody answers: the defaults that fit their own question.
+    """The variables of an unanswered survey: the defaults that are valid answers.
 
-    As AWX does it, a default of `multiselect` is a text that does not pass for a list, and so gives no variable.
+    As in AWX, the default of a `multiselect` is a string, hence not a valid answer, and sets no variable.
     """
     return {
         question["variable"]: question["default"]

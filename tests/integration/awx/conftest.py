@@ -1,4 +1,4 @@
-"""A controller that knows one of everything, without a server and without Ansible."""
+"""A controller with one object of each resource, without a server and without Ansible."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SURVEY: dict[str, Any] = {
 
 
 class Api:
-    """Asks a controller as a module does."""
+    """Sends requests to a controller as a module does."""
 
     def __init__(self, controller: Controller) -> None:
         self.controller = controller
@@ -58,7 +58,7 @@ class Api:
 
 @pytest.fixture(scope="module")
 def controller() -> Controller:
-    """Not started: its answers are asked for directly."""
+    """A controller without a server; the tests call it directly."""
     return Controller(PROJECT)
 
 
@@ -69,7 +69,7 @@ def api(controller: Controller) -> Api:
 
 @pytest.fixture(scope="module")
 def ids(api: Api) -> dict[str, int]:
-    """One of everything, by resource."""
+    """Ids of one object of each resource."""
     made = {"organizations": api.make("organizations", name="Example")}
     made["credential_types"] = api.make(
         "credential_types",
@@ -139,7 +139,7 @@ def ids(api: Api) -> dict[str, int]:
 
 
 def refusal(answer: tuple[int, Any]) -> Mapping[str, Any]:
-    """The body of an answer that refuses a request."""
+    """The body of a 400 response."""
     status, body = answer
     assert status == 400, body
     assert isinstance(body, dict)
@@ -147,7 +147,7 @@ def refusal(answer: tuple[int, Any]) -> Mapping[str, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads `!unsafe`, Ansible's mark of a text that it must not render, as the text."""
+    """Reads Ansible's tag `!unsafe` as a plain string."""
 
 
 def _text(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> str:

@@ -1,4 +1,4 @@
-"""`make awx-check` once, with the practice project: applied twice, and what the schedules start run as AWX runs it."""
+"""`make awx-check` with the practice project: apply the data twice, then run what the schedules start."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tools.awx_check.check import Check, Checked
 
 @pytest.fixture(scope="module")
 def lines() -> list[str]:
-    """What the check says."""
+    """The output of the check."""
     return []
 
 
@@ -33,7 +33,7 @@ def checked(tmp_path_factory: pytest.TempPathFactory, lines: list[str]) -> Check
 
 
 def another_ansible(home: Path) -> Ansible | None:
-    """That of ansible-core 2.21, where it is here: what one has made, the other must find unchanged."""
+    """Ansible-core 2.21, if installed: it must find the objects of the first version unchanged."""
     binaries = PROJECT / ".venv-2.21" / "bin"
     if not (binaries / "ansible-playbook").exists():
         return None
@@ -45,7 +45,7 @@ def another_ansible(home: Path) -> Ansible | None:
     return Ansible(binaries, home)
 
 
-def test_the_second_time_changes_nothing(checked: Checked, lines: list[str]) -> None:
+def test_second_application_changes_nothing(checked: Checked, lines: list[str]) -> None:
     assert (checked.first.code, checked.second.code) == (0, 0)
     assert checked.first.changed == 14
     assert checked.second.changed == 0
@@ -61,14 +61,14 @@ def test_friday_and_saturday_pass_and_leave_nothing(checked: Checked) -> None:
     assert checked.receipts[0]["writes"]["data_bucket"] == 0
 
 
-def test_what_came_of_a_run_is_published(checked: Checked) -> None:
+def test_jobs_publish_their_results(checked: Checked) -> None:
     published = [result.stats["spot_train_run"]["mode"] for _, result in checked.results[:2]]
     assert published == ["preflight", "full"]
     assert checked.results[2][1].stats["spot_train_reaped"]["error"] is None
 
 
-def test_people_are_told_which_run_it_was_and_what_is_left(checked: Checked, data: dict[str, Any]) -> None:
-    """The messages over what these jobs have really published."""
+def test_notifications_name_the_run_and_its_leftovers(checked: Checked, data: dict[str, Any]) -> None:
+    """Render the messages with what these jobs published."""
     url = notifications.CONTEXT["url"]
     for (name, result), receipt in zip(checked.results[:2], checked.receipts, strict=True):
         texts, job = data["messages"]["success"], {"name": name, "artifacts": result.stats}
@@ -80,12 +80,17 @@ def test_people_are_told_which_run_it_was_and_what_is_left(checked: Checked, dat
     assert "Past its lease: ended" in notifications.render(texts["body"], status="failed", **job)
 
 
-def test_the_jobs_had_the_role_of_the_credential_and_nobody_elses_keys(checked: Checked) -> None:
+def test_jobs_act_as_the_role_of_the_credential(checked: Checked) -> None:
     for name, result in checked.results[:2]:
         assert "assumed-role/spot-train-awx/awx" in result.stdout, name
 
 
-def test_the_report_says_what_was_run(lines: list[str], checked: Checked) -> None:
+def test_awx_callback_finds_the_project_collection(checked: Checked) -> None:
+    for name, result in checked.results:
+        assert "spot_train.core" in (result.artefacts / "ansible_data.json").read_text(), name
+
+
+def test_output_lists_workflows_and_jobs(lines: list[str], checked: Checked) -> None:
     text = "\n".join(lines)
     assert "Friday preflight: spot-friday" in text
     assert "spot-preflight  the same job as above" in text

@@ -1,4 +1,4 @@
-"""The collection awx.awx, taken out of the wheel that the lock file pins."""
+"""The collection awx.awx, extracted from the wheel that the lock file pins."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def wheel(folder: Path, *names: str) -> Path:
     return path
 
 
-def test_the_pin_has_the_hashes_of_the_lock_file_and_no_marker() -> None:
+def test_pin_keeps_the_hashes_without_the_marker() -> None:
     pin = awx_collection.pin((PROJECT / "requirements.lock").read_text())
     assert pin.startswith("ansible==12.")
     assert "--hash=sha256:" in pin
@@ -32,12 +32,12 @@ def test_the_pin_has_the_hashes_of_the_lock_file_and_no_marker() -> None:
     assert "ansible==14" not in pin
 
 
-def test_a_lock_file_without_that_ansible_is_an_error() -> None:
-    with pytest.raises(awx_collection.CollectionError, match="pins no ansible 12"):
+def test_lock_file_without_ansible_12_is_an_error() -> None:
+    with pytest.raises(awx_collection.CollectionError, match="does not pin ansible 12"):
         awx_collection.pin("ansible==14.5.0 \\\n    --hash=sha256:aa\n")
 
 
-def test_only_the_collection_is_taken_and_an_older_one_is_replaced(tmp_path: Path) -> None:
+def test_unpacking_replaces_an_older_collection(tmp_path: Path) -> None:
     source = wheel(tmp_path, MANIFEST, "ansible_collections/other/other/MANIFEST.json", "ansible/x.py")
     target = tmp_path / "home" / "collections"
     old = target / awx_collection.FOLDER / "old"
@@ -50,12 +50,12 @@ def test_only_the_collection_is_taken_and_an_older_one_is_replaced(tmp_path: Pat
     assert [path.name for path in target.parent.iterdir()] == ["collections"]
 
 
-def test_a_wheel_without_the_collection_is_an_error(tmp_path: Path) -> None:
+def test_wheel_without_the_collection_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(awx_collection.CollectionError, match="has no ansible_collections/awx/awx"):
         awx_collection.unpack(wheel(tmp_path, "ansible/x.py"), tmp_path / "collections")
 
 
-def test_two_at_once_fetch_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_installs_download_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fetched = []
 
     def fetch(root: Path) -> None:
@@ -73,20 +73,20 @@ def test_two_at_once_fetch_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert (codes, fetched) == ([0, 0], [tmp_path])
 
 
-def test_what_is_there_is_not_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_installed_collection_is_not_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest = awx_collection.place(tmp_path) / MANIFEST
     manifest.parent.mkdir(parents=True)
     manifest.touch()
-    monkeypatch.setattr(awx_collection, "fetch", lambda root: pytest.fail("nothing is to be fetched"))
+    monkeypatch.setattr(awx_collection, "fetch", lambda root: pytest.fail("downloaded again"))
     assert awx_collection.main([], tmp_path) == 0
 
 
-def test_a_download_that_fails_is_one_line(
+def test_failed_download_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "requirements.lock").write_text((PROJECT / "requirements.lock").read_text())
     monkeypatch.setattr(awx_collection, "present", lambda root: False)
-    # An index that is an empty folder: nothing is found there.
+    # Use an empty folder as the package index.
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")

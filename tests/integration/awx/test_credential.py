@@ -1,4 +1,4 @@
-"""The credential: what a job gets of it, and that boto3 and the SSM connection then act as the role."""
+"""The credential: what a job gets from it, and that boto3 then acts as the role."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def profiles(injected: credentials.Injected) -> configparser.ConfigParser:
     return parser
 
 
-def test_with_keys_a_profile_takes_the_role_with_another_profile(data: Data) -> None:
+def test_profile_with_keys_assumes_the_role(data: Data) -> None:
     read = profiles(inject(data, external_id="e", **KEYS))
     assert dict(read["profile spot-train"]) == {
         "role_arn": "arn",
@@ -48,14 +48,14 @@ def test_with_keys_a_profile_takes_the_role_with_another_profile(data: Data) -> 
 
 
 @pytest.mark.parametrize("given", [{}, {"credential_source": "EcsContainer"}])
-def test_without_keys_the_machine_takes_the_role(data: Data, given: dict[str, str]) -> None:
+def test_without_keys_the_machine_assumes_the_role(data: Data, given: dict[str, str]) -> None:
     read = profiles(inject(data, **given))
     assert read["profile spot-train"]["credential_source"] == given.get("credential_source", "Ec2InstanceMetadata")
     assert read.sections() == ["profile spot-train"]
     assert "external_id" not in read["profile spot-train"]
 
 
-def test_no_key_is_in_the_environment_where_it_would_win_over_the_role(data: Data) -> None:
+def test_environment_contains_no_key(data: Data) -> None:
     injected = inject(data, **KEYS)
     assert injected.environment == {
         "AWS_CONFIG_FILE": "{{ tower.filename.config }}",
@@ -87,8 +87,8 @@ def who(environment: dict[str, str]) -> list[str]:
     return arns
 
 
-def test_boto3_acts_as_the_role_by_what_is_injected(data: Data, embedded: EmbeddedAccount, tmp_path: Path) -> None:
-    """As the modules (boto3.client) and the SSM connection (a Session without arguments) make their clients."""
+def test_boto3_acts_as_the_role(data: Data, embedded: EmbeddedAccount, tmp_path: Path) -> None:
+    """Create clients as the modules (boto3.client) and the SSM connection (a Session without arguments) do."""
     identity = account.prepare(embedded.folder / "aws", PROJECT)
     injected = inject(
         data,
@@ -104,6 +104,6 @@ def test_boto3_acts_as_the_role_by_what_is_injected(data: Data, embedded: Embedd
     session = f"arn:aws:sts::123456789012:assumed-role/{account.ROLE}/awx"
     assert who(environment) == [session, session]
 
-    # The trap that the configuration file avoids: keys in the environment, and nobody takes the role.
+    # Keys in the environment win over the profile, and boto3 does not assume the role.
     keys = {"AWS_ACCESS_KEY_ID": identity.access_key_id, "AWS_SECRET_ACCESS_KEY": identity.secret_access_key}
     assert who({**environment, **keys})[0].endswith(f":user/{account.USER}")

@@ -1,4 +1,4 @@
-"""The data in awx/ says what the playbooks, the roles and AWX say."""
+"""The data in awx/ agrees with the playbooks, the roles and AWX."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ from tools.awx_check import notifications, surveys
 
 #: The action that checks the inputs.
 GATE = "spot_train.core.run_inputs"
-
-
 Data = dict[str, Any]
 
 
@@ -29,23 +27,15 @@ def templates(data: Data) -> dict[str, Data]:
 
 @pytest.fixture(scope="module")
 def described() -> dict[str, role_docs.Input]:
-    """Every input of every role, as the argument specs describe it."""
-    return {
-        one.name: one
-        for role in role_docs.roles(PROJECT)
-        for spec in role_docs.entry_points(role).values()
-        for one in role_docs.inputs(spec.get("options") or {})
-    }
+    return awx_surveys.described_inputs(PROJECT)
 
 
-def test_the_surveys_are_what_the_argument_specs_make_them(capsys: pytest.CaptureFixture[str]) -> None:
+def test_surveys_are_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
     assert (awx_surveys.main(["--check"], PROJECT), capsys.readouterr().err) == (0, "")
 
 
-def test_each_question_has_the_name_type_choices_default_and_help_of_its_input(
-    data: Data, described: dict[str, role_docs.Input]
-) -> None:
-    """The same once more, worked out from the other end: from the question to the input."""
+def test_each_question_matches_its_input(data: Data, described: dict[str, role_docs.Input]) -> None:
+    """Compare in the other direction than `awx_surveys.py`: from the question to the input."""
     group_vars = yaml.safe_load((PROJECT / "group_vars/all.yml").read_text())
     kinds = {
         "multiplechoice": ("str", "int", "bool"),
@@ -68,18 +58,18 @@ def test_each_question_has_the_name_type_choices_default_and_help_of_its_input(
         assert question.get("min") == (1 if question["type"] == "integer" else None), name
 
 
-def test_every_input_of_a_run_is_asked_for_or_there_is_a_reason(data: Data) -> None:
+def test_inputs_without_a_question_are_listed(data: Data) -> None:
     own = role_docs.entry_points(PROJECT / "roles/run_open")["main"]["options"]
     asked = {question["variable"] for question in data["surveys"]["spot-train"]["spec"]}
     assert set(own) - asked == set(awx_surveys.NOT_ASKED)
 
 
-def test_a_survey_of_what_awx_cannot_ask_is_an_error(described: dict[str, role_docs.Input]) -> None:
-    with pytest.raises(awx_surveys.SurveyError, match="no question for training_source"):
+def test_question_of_an_unsupported_type_is_an_error(described: dict[str, role_docs.Input]) -> None:
+    with pytest.raises(awx_surveys.SurveyError, match="training_source: AWX has no questions of type dict"):
         awx_surveys.question("training_source", described["training_source"])
 
 
-def test_a_survey_that_is_out_of_date_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_outdated_surveys_are_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("roles", "group_vars"):
         (tmp_path / name).symlink_to(PROJECT / name)
     (tmp_path / "awx").mkdir()
@@ -89,16 +79,16 @@ def test_a_survey_that_is_out_of_date_is_an_error(tmp_path: Path, capsys: pytest
     assert awx_surveys.main(["--check"], tmp_path) == 0
 
 
-def test_a_bool_becomes_a_choice_of_two_texts(described: dict[str, role_docs.Input]) -> None:
+def test_bool_becomes_a_choice_of_two_strings(described: dict[str, role_docs.Input]) -> None:
     question = awx_surveys.question("run_watchdog", described["run_watchdog"], True)
     assert (question["type"], question["choices"], question["default"]) == ("multiplechoice", ["true", "false"], "true")
 
 
-def test_awx_takes_every_survey(data: Data) -> None:
+def test_awx_accepts_every_survey(data: Data) -> None:
     assert {name: surveys.problem(spec) for name, spec in data["surveys"].items()} == dict.fromkeys(data["surveys"], "")
 
 
-def test_each_template_gives_its_playbook_what_that_takes(templates: dict[str, Data], data: Data) -> None:
+def test_templates_pass_the_inputs_of_their_playbooks(templates: dict[str, Data], data: Data) -> None:
     for name, template in templates.items():
         plays = yaml.safe_load((PROJECT / template["playbook"]).read_text())
         tasks = [task for play in plays for task in play.get("tasks", [])]
@@ -107,11 +97,11 @@ def test_each_template_gives_its_playbook_what_that_takes(templates: dict[str, D
             assert template["takes"] == "all", f"{name}: train.yml takes everything"
             continue
         asked = {question["variable"] for question in data["surveys"].get(template.get("survey"), {}).get("spec", [])}
-        # Who ended a run is said by the watchdog, not by a person.
+        # Only the watchdog sets run_ended_by.
         assert set(template["takes"]) | asked == set(only) - {"run_ended_by"}, name
 
 
-def test_variables_of_a_workflow_are_questions_of_the_template_and_fit(data: Data, templates: dict[str, Data]) -> None:
+def test_workflow_variables_are_valid_survey_answers(data: Data, templates: dict[str, Data]) -> None:
     for workflow in data["workflows"]:
         for node in workflow["nodes"]:
             template = templates[node["template"]]
@@ -121,7 +111,7 @@ def test_variables_of_a_workflow_are_questions_of_the_template_and_fit(data: Dat
             assert surveys.answer_problems(spec, variables) == []
 
 
-def test_saturday_trains_in_full_with_the_limit_and_two_retries(data: Data) -> None:
+def test_saturday_trains_in_full_with_two_retries(data: Data) -> None:
     saturday = next(one for one in data["workflows"] if one["name"] == "spot-saturday")
     nodes = {node["identifier"]: node for node in saturday["nodes"]}
     assert nodes["train"]["variables"] == {"training_mode": "full", "training_full_seconds": 5400, "run_attempts": "3"}
@@ -129,15 +119,15 @@ def test_saturday_trains_in_full_with_the_limit_and_two_retries(data: Data) -> N
     assert nodes["train"]["always"] == ["reap"]
 
 
-def test_the_time_out_of_a_job_is_later_than_every_limit_of_a_run(templates: dict[str, Data]) -> None:
-    """A lease is the longest that an instance lives; three in turn is the most that a run may have."""
+def test_job_timeout_exceeds_every_limit_of_a_run(templates: dict[str, Data]) -> None:
+    """A lease limits the life of an instance, and a run has at most three, one after another."""
     lease = 60 * role_docs.load(PROJECT / "roles/spot_instance/defaults/main.yml")["spot_instance_lease_minutes"]
     assert templates["spot-train"]["timeout"] > 3 * lease
     assert templates["spot-preflight"]["timeout"] > lease
-    assert templates["spot-reap"]["timeout"] > 600, "the next one must not be what ends it"
+    assert templates["spot-reap"]["timeout"] > 600, "longer than the interval of the schedule"
 
 
-def test_who_may_launch_a_preflight_alone_cannot_train(data: Data, templates: dict[str, Data]) -> None:
+def test_preflight_template_cannot_train(data: Data, templates: dict[str, Data]) -> None:
     preflight = templates["spot-preflight"]
     asked = {question["variable"] for question in data["surveys"][preflight["survey"]]["spec"]}
     assert preflight["variables"] == {"preflight_only": True}
@@ -146,42 +136,42 @@ def test_who_may_launch_a_preflight_alone_cannot_train(data: Data, templates: di
     assert [name for name, one in templates.items() if "variables" in one["ask"]] == ["spot-train"]
 
 
-def test_what_ends_instances_waits_for_no_git_server(data: Data, templates: dict[str, Data]) -> None:
-    """AWX fails a job if its project, or the source of its inventory, has to be updated first and cannot be."""
+def test_cleanup_jobs_do_not_need_the_git_server(data: Data, templates: dict[str, Data]) -> None:
+    """AWX fails a job if its project or inventory source must be updated first and the update fails."""
     updated = {one["name"]: one["scm_update_on_launch"] for one in data["projects"]}
     assert {name for name, one in templates.items() if not updated[one["project"]]} == {
         "spot-reap", "spot-terminate", "spot-rollback"
     }  # fmt: skip
     assert not data["inventory"]["source"]["update_on_launch"]
-    # An update that fails has AWX refuse the project's jobs, so nothing starts one by itself either.
+    # AWX refuses the jobs of a project whose update failed, so no schedule or workflow may start an update.
     still = {name for name, on_launch in updated.items() if not on_launch}
     started = [one["template"] for one in data["schedules"]]
     started += [node["template"] for workflow in data["workflows"] for node in workflow["nodes"]]
     assert still.isdisjoint(started)
 
 
-def test_somebody_is_told_of_every_failure_and_of_each_end_once(data: Data, templates: dict[str, Data]) -> None:
+def test_every_failure_sends_a_notification(data: Data, templates: dict[str, Data]) -> None:
     assert {name for name, one in templates.items() if "error" in one["notify"]} == set(templates)
-    told = {name for name, one in templates.items() if "success" in one["notify"]}
-    assert told == {"spot-train", "spot-preflight", "spot-rollback"}
-    # What a job has published AWX knows of the job alone.
+    on_success = {name for name, one in templates.items() if "success" in one["notify"]}
+    assert on_success == {"spot-train", "spot-preflight", "spot-rollback"}
+    # A workflow's notification would lack what its jobs published.
     assert [workflow["notify"] for workflow in data["workflows"]] == [[], []]
 
 
-def test_what_a_workflow_or_schedule_starts_is_unique_by_name(data: Data) -> None:
+def test_names_that_workflows_and_schedules_use_are_unique(data: Data) -> None:
     names = [one["name"] for one in data["job_templates"] + data["workflows"]]
     names += [*(one["name"] for one in data["projects"]), data["inventory"]["source"]["name"]]
     assert len(set(names)) == len(names)
     assert {one["template"] for one in data["schedules"]} <= set(names)
 
 
-def test_no_organisation_is_named(data: Data) -> None:
+def test_data_contains_no_organisation(data: Data) -> None:
     text = "\n".join(path.read_text() for path in (PROJECT / "awx").glob("*.yml"))
     assert not re.search(r"https?://|arn:aws|@\w+\.\w+|AKIA|\d{12}", text)
     assert set(re.findall(r"(?<!/)\bawx_\w+", text)) <= set(role_docs.load(PROJECT / "roles/awx/defaults/main.yml"))
 
 
-def test_the_playbook_takes_the_inputs_of_the_role_and_no_other() -> None:
+def test_playbook_takes_exactly_the_inputs_of_the_role() -> None:
     play = yaml.safe_load((PROJECT / "playbooks/awx.yml").read_text())[0]
     assert set(play["tasks"][0][GATE]["only"]) == set(role_docs.load(PROJECT / "roles/awx/defaults/main.yml"))
 
@@ -219,18 +209,18 @@ PUBLISHED = {"spot_train_ended": ENDED, "spot_train_reaped": REAPED, "spot_train
 
 
 def published_below(part: Any) -> Data:
-    """What the tasks below a part of a playbook or role publish."""
+    """What the tasks in a part of a playbook or role publish."""
     below = list(part.values()) if isinstance(part, dict) else part if isinstance(part, list) else []
     found: Data = part.get("ansible.builtin.set_stats", {}).get("data", {}) if isinstance(part, dict) else {}
     return {**found, **{name: value for one in below for name, value in published_below(one).items()}}
 
 
-def test_the_artefacts_of_these_tests_are_those_that_the_playbooks_publish() -> None:
+def test_artifacts_of_these_tests_match_the_playbooks() -> None:
     folders = (*(PROJECT / "roles").glob("*/tasks"), PROJECT / "playbooks")
     parts = [yaml.safe_load(path.read_text()) for folder in folders for path in folder.glob("*.yml")]
-    told = published_below(parts)
-    assert told.keys() == {"spot_train_run", *PUBLISHED}
-    assert {name: set(told[name]) for name in PUBLISHED} == {name: set(value) for name, value in PUBLISHED.items()}
+    found = published_below(parts)
+    assert found.keys() == {"spot_train_run", *PUBLISHED}
+    assert {name: set(found[name]) for name in PUBLISHED} == {name: set(value) for name, value in PUBLISHED.items()}
 
 
 MESSAGES: dict[str, tuple[str, Data, str, list[str]]] = {
@@ -259,7 +249,7 @@ MESSAGES: dict[str, tuple[str, Data, str, list[str]]] = {
         "ended without a result, run rollback-1, nothing is archived for 2025-12-20, ",
         ["ended without a result after"],
     ),
-    "a check passed": ("success", {"job_type": "check", "artifacts": {}}, "passed (check only), ", ["was a check"]),
+    "a check passed": ("success", {"job_type": "check"}, "passed (check only), ", ["It only checked the account"]),
     "a rollback passed": (
         "success",
         {"artifacts": {"spot_train_rollback": {**ROLLED, "live": True, "detail": "live again"}}},
@@ -278,19 +268,19 @@ MESSAGES: dict[str, tuple[str, Data, str, list[str]]] = {
         f"failed, run {RUN['run_id']}: no folds at all, ",
         ["failed.", "no folds\nat all", "Left over: {'instances': 0"],
     ),
-    "a run failed and left something": (
+    "a run failed and left resources": (
         "error",
         {"status": "failed", "artifacts": {"spot_train_run": {**RUN, "leaks": LEFT}}},
         f"failed, run {RUN['run_id']}: no folds at all, left over: volumes: 2, ",
         ["Left over: {'instances': 0, 'volumes': 2}"],
     ),
-    "something of a run is left": (
+    "a run left resources": (
         "error",
         {"status": "failed", "artifacts": {"spot_train_ended": ENDED}},
         f"failed, run {RUN['run_id']}, left over: volumes: 2, ",
         [f"Run {RUN['run_id']}: ended {{'instances': ['i-1']}}", "Left over: {'instances': 0, 'volumes': 2}"],
     ),
-    "something is left of a run that was reported on": (
+    "a reported run left resources": (
         "error",
         {"status": "failed", "artifacts": {"spot_train_run": RUN, "spot_train_ended": {**ENDED, "error": "denied"}}},
         f"failed, run {RUN['run_id']}: denied, left over: volumes: 2, ",
@@ -312,7 +302,7 @@ MESSAGES: dict[str, tuple[str, Data, str, list[str]]] = {
         "error",
         {"status": "failed", "job_type": "check"},
         "failed (check only), ",
-        ["was a check", "It published nothing"],
+        ["It only checked the account", "It published nothing"],
     ),
     "cancelled": ("error", {"status": "canceled"}, "canceled, ", ["canceled.", "It published nothing"]),
     "timed out": (
@@ -325,9 +315,9 @@ MESSAGES: dict[str, tuple[str, Data, str, list[str]]] = {
 
 
 @pytest.mark.parametrize("case", MESSAGES)
-def test_a_message_says_what_came_of_which_run(data: Data, case: str) -> None:
-    """In its one line, which is all that Slack shows, and in the body of a mail."""
-    event, job, line, said = MESSAGES[case]
+def test_message_names_the_run_and_its_result(data: Data, case: str) -> None:
+    """Check both the line, which is all that Slack shows, and the body of an e-mail."""
+    event, job, line, details = MESSAGES[case]
     assert notifications.message_problems(data["messages"]) == []
     texts = data["messages"][event]
 
@@ -335,7 +325,6 @@ def test_a_message_says_what_came_of_which_run(data: Data, case: str) -> None:
     body = notifications.render(texts["body"], name="spot-train", **job)
 
     assert message == f"spot-train: {line}{notifications.CONTEXT['url']}"
-    assert [text for text in said if text not in body] == []
-    # It is said where nothing was published, and nowhere else.
-    assert ("It published nothing" in body) is ("It published nothing" in said)
+    assert [text for text in details if text not in body] == []
+    assert ("It published nothing" in body) is ("It published nothing" in details)
     assert not re.search(r"\bNone\b", message)

@@ -1,4 +1,4 @@
-"""From templates to jobs, and through a workflow, as AWX does it."""
+"""Jobs derived from templates, and the order of a workflow's nodes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def template(api: Api, ids: Ids) -> Iterator[dict[str, Any]]:
     api("POST", f"{path}credentials/", {"id": ids["credentials"], "disassociate": True})
 
 
-def test_a_job_has_what_template_survey_node_and_credential_say(launcher: Launcher, template: dict[str, Any]) -> None:
+def test_job_combines_template_survey_node_and_credential(launcher: Launcher, template: dict[str, Any]) -> None:
     job = launcher.job(template, {"extra_data": {"run_id": "x"}, "verbosity": 3, "limit": ""}, number=7)
 
     assert (job.playbook, job.inventory, job.id) == ("train.yml", "inventory/aws/hosts.yml", 7)
@@ -38,14 +38,12 @@ def test_a_job_has_what_template_survey_node_and_credential_say(launcher: Launch
     assert job.environment == {"ARN": "a"}
 
 
-def test_a_job_whose_inventory_was_never_read_has_no_hosts(
-    launcher: Launcher, template: dict[str, Any], api: Api, ids: Ids
-) -> None:
+def test_inventory_must_have_been_updated(launcher: Launcher, template: dict[str, Any], api: Api, ids: Ids) -> None:
     inventory = api.make("inventories", name="unread", organization=ids["organizations"])
     fields = {"source": "scm", "source_project": ids["projects"], "source_path": "inventory/aws/hosts.yml"}
     source = api.make("inventory_sources", name="unread", inventory=inventory, **fields)
     job = {**template, "inventory": inventory}
-    with pytest.raises(LaunchError, match="was never read"):
+    with pytest.raises(LaunchError, match="was never updated"):
         launcher.job(job, {"extra_data": {"run_id": "x"}})
 
     status, update = api("POST", f"inventory_sources/{source}/update/")
@@ -54,19 +52,19 @@ def test_a_job_whose_inventory_was_never_read_has_no_hosts(
     assert launcher.job(job, {"extra_data": {"run_id": "x"}}).inventory == "inventory/aws/hosts.yml"
 
 
-def test_an_answer_that_is_missing_or_does_not_fit_starts_nothing(launcher: Launcher, template: dict[str, Any]) -> None:
+def test_missing_or_invalid_answer_starts_nothing(launcher: Launcher, template: dict[str, Any]) -> None:
     with pytest.raises(LaunchError, match="'run_id' value missing"):
         launcher.job(template)
     with pytest.raises(LaunchError, match="too small"):
         launcher.job(template, {"extra_data": {"run_id": "x", "seconds": 0}})
 
 
-def test_a_schedule_leads_to_what_it_starts_unless_it_is_off(launcher: Launcher, api: Api, ids: Ids) -> None:
+def test_disabled_or_unknown_schedule_starts_nothing(launcher: Launcher, api: Api, ids: Ids) -> None:
     assert launcher.scheduled("weekly")["name"] == "flow"
     api("PATCH", f"schedules/{ids['schedules']}/", {"enabled": False})
-    with pytest.raises(LaunchError, match="switched off"):
+    with pytest.raises(LaunchError, match="is disabled"):
         launcher.scheduled("weekly")
-    with pytest.raises(LaunchError, match="0 of schedules"):
+    with pytest.raises(LaunchError, match="schedules: expected one named monthly, got 0"):
         launcher.scheduled("monthly")
 
 
@@ -102,7 +100,7 @@ def saturday(api: Api, ids: Ids, request: pytest.FixtureRequest) -> dict[str, An
     ],
     ids=["all pass", "the training fails", "the preflight fails"],
 )
-def test_saturday_reaps_whatever_happens_and_trains_after_a_good_preflight(
+def test_saturday_always_reaps_and_trains_only_after_a_preflight(
     launcher: Launcher, saturday: dict[str, Any], failing: tuple[str, ...], expected: list[tuple[str, bool]]
 ) -> None:
     def run(template: Mapping[str, Any], node: Mapping[str, Any], published: Mapping[str, Any]) -> Ended:
@@ -111,7 +109,7 @@ def test_saturday_reaps_whatever_happens_and_trains_after_a_good_preflight(
     assert [(step.identifier, step.passed) for step in walk(launcher, saturday, run)] == expected
 
 
-def test_a_node_gets_what_was_published_on_the_way_to_it(launcher: Launcher, saturday: dict[str, Any]) -> None:
+def test_node_gets_what_its_ancestors_published(launcher: Launcher, saturday: dict[str, Any]) -> None:
     got = {}
 
     def run(template: Mapping[str, Any], node: Mapping[str, Any], published: Mapping[str, Any]) -> Ended:
@@ -121,10 +119,10 @@ def test_a_node_gets_what_was_published_on_the_way_to_it(launcher: Launcher, sat
     assert len(list(walk(launcher, saturday, run))) == 3
     assert got["preflight"] == {}
     assert got["train"] == {"run": "preflight", "preflight": True}
-    # Of two that lead to it the one that was made later wins, as in AWX: here the preflight.
+    # As in AWX, the parent that was created last wins: here the preflight.
     assert got["reap"] == {"run": "preflight", "preflight": True, "train": True}
 
 
-def test_what_was_published_is_a_variable_of_the_job(launcher: Launcher, template: dict[str, Any]) -> None:
+def test_published_data_becomes_an_extra_variable(launcher: Launcher, template: dict[str, Any]) -> None:
     job = launcher.job(template, {"extra_data": {"run_id": "x"}}, {"spot_train_run": {"outcome": "passed"}})
     assert job.extra_vars["spot_train_run"] == {"outcome": "passed"}

@@ -1,4 +1,4 @@
-"""`playbooks/awx.yml`: what is missing or wrong is one line, and nothing has been sent."""
+"""`playbooks/awx.yml`: an error is one line, and nothing was sent."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ INPUTS: dict[str, dict[str, Any]] = {
     "run_watchdog": {"type": "bool"},
     "run_report_smtp_password": {"no_log": True},
 }
-#: What nobody may read in the output.
+#: Must not appear in the output.
 SECRETS = {
     "awx_secret_access_key": "secret-of-the-key",
     "slack": "secret-of-slack",
@@ -48,13 +48,13 @@ def gate() -> ModuleType:
 
 
 def message(output: str) -> str:
-    """What a person reads: there is one message, which YAML wraps."""
+    """The only message in the output, unwrapped from YAML."""
     assert output.count("    msg: ") == 1, output
     text = re.split(r"\n(?=\S)", output.partition("    msg: ")[2])[0]
     return " ".join(text.split()).strip("'\"").replace("''", "'")
 
 
-def test_without_address_and_token_one_line_says_so() -> None:
+def test_missing_address_and_token_is_one_line() -> None:
     answer = apply(PROJECT, "", "", EXAMPLE)
     assert answer.code != 0
     assert message(answer.output) == (
@@ -63,7 +63,7 @@ def test_without_address_and_token_one_line_says_so() -> None:
     )
 
 
-def test_an_unknown_variable_is_an_error(started: Controller) -> None:
+def test_unknown_variable_is_an_error(started: Controller) -> None:
     answer = apply(PROJECT, started.url, started.token, {**EXAMPLE, "awx_organisation": "x"})
     assert answer.code != 0
     assert "unknown input" in message(answer.output)
@@ -71,7 +71,7 @@ def test_an_unknown_variable_is_an_error(started: Controller) -> None:
     assert started.requests == []
 
 
-def test_a_wrong_token_is_one_line_and_nothing_is_written(started: Controller) -> None:
+def test_wrong_token_is_one_line_and_writes_nothing(started: Controller) -> None:
     answer = apply(PROJECT, started.url, "wrong", EXAMPLE)
     assert answer.code != 0
     assert message(answer.output) == (
@@ -149,18 +149,18 @@ def variables(**more: Any) -> dict[str, Any]:
         (variables(run_report_smtp_password="p"), "awx_variables.run_report_smtp_password is a secret"),
     ],
 )
-def test_what_is_missing_or_does_not_fit_is_one_line(gate: ModuleType, changes: dict[str, Any], text: str) -> None:
+def test_missing_or_invalid_input_is_one_line(gate: ModuleType, changes: dict[str, Any], text: str) -> None:
     with pytest.raises(gate.NotReady) as raised:
         gate.check_given(given(**changes), SURVEYS, INPUTS)
     assert text in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
-def test_the_example_is_complete(gate: ModuleType) -> None:
+def test_example_is_complete(gate: ModuleType) -> None:
     gate.check_given(given(), SURVEYS, gate.run_inputs())
 
 
-def test_the_inputs_of_a_run_are_those_that_a_person_may_set(gate: ModuleType) -> None:
+def test_run_inputs_are_those_that_users_may_set(gate: ModuleType) -> None:
     names = gate.run_inputs().keys()
     assert {"data_bucket", "training_source", "spot_instance_markets", "rollback_role"} <= names
     assert not {"spot_instance_run_id", "awx_image", "aws_account_vpc"} & names
@@ -170,7 +170,7 @@ def reader(gate: ModuleType, controller: Controller, host: str = "") -> Any:
     return gate.Controller(host or controller.url, controller.token, True, 5)
 
 
-def test_where_nothing_or_no_controller_answers_one_line_says_so(gate: ModuleType, started: Controller) -> None:
+def test_missing_controller_is_an_error(gate: ModuleType, started: Controller) -> None:
     with pytest.raises(gate.NotReady, match="no controller answers at http"):
         reader(gate, started, "http://127.0.0.1:9").version()
     with pytest.raises(gate.NotReady, match="answers 404"):
@@ -178,7 +178,7 @@ def test_where_nothing_or_no_controller_answers_one_line_says_so(gate: ModuleTyp
     assert gate.check_controller(reader(gate, started), {**EXAMPLE, "awx_galaxy_credentials": "refuse"}) == ("24.6.1")
 
 
-def test_who_is_no_system_administrator_is_told_so(gate: ModuleType) -> None:
+def test_token_must_be_a_system_administrators(gate: ModuleType) -> None:
     with Controller(PROJECT, superuser=False) as controller:
         with pytest.raises(gate.NotReady, match="the token is that of admin, who is no system administrator"):
             gate.check_controller(reader(gate, controller), EXAMPLE)
@@ -186,16 +186,14 @@ def test_who_is_no_system_administrator_is_told_so(gate: ModuleType) -> None:
 
 
 def credential(api: Api, organization: int, namespace: str, **inputs: str) -> int:
-    """A credential of a type that AWX brings, named after it."""
+    """A credential of a built-in type, named after it."""
     kinds = {one["namespace"]: one["id"] for one in api("GET", "credential_types/")[1]["results"]}
     kind = kinds[namespace]
     return api.make("credentials", name=namespace, organization=organization, credential_type=kind, inputs=inputs)
 
 
 @pytest.mark.parametrize(("choice", "refused"), [("refuse", True), ("keep", False), ("remove", False)])
-def test_an_organisation_with_galaxy_credentials_is_refused_unless_somebody_has_said_what_to_do(
-    gate: ModuleType, choice: str, refused: bool
-) -> None:
+def test_galaxy_credentials_need_an_explicit_choice(gate: ModuleType, choice: str, refused: bool) -> None:
     with Controller(PROJECT) as controller:
         api = Api(controller)
         organization = api.make("organizations", name=EXAMPLE["awx_organization"])
@@ -210,10 +208,9 @@ def test_an_organisation_with_galaxy_credentials_is_refused_unless_somebody_has_
 
 
 class Refusing(Controller):
-    """Takes no notification that goes to Slack, and could not fetch the safety net's project when that was made."""
+    """Refuses Slack notifications, and failed to update the safety net's project when it was created."""
 
     def answer(self, method: str, target: str, payload: Any, token: str | None) -> tuple[int, Any]:
-        """Answer one request."""
         if method == "POST" and (payload or {}).get("notification_type") == "slack":
             return 400, {"notification_configuration": ["refused by the test"]}
         status, body = super().answer(method, target, payload, token)
@@ -222,8 +219,8 @@ class Refusing(Controller):
         return status, body
 
 
-def test_no_secret_is_shown_what_failed_is_fetched_again_and_existing_credentials_are_used() -> None:
-    """One run at the highest verbosity that people use; the refusal of a notification is its end."""
+def test_output_shows_no_secret_and_failed_project_is_updated_again() -> None:
+    """Use the highest common verbosity; the play ends at the refused notification."""
     assert awx_collection.main([]) == 0
     inputs = {
         **given(**mailing(username="u", password=SECRETS["mail"]), **slack(token=SECRETS["slack"])),
@@ -255,11 +252,11 @@ def test_no_secret_is_shown_what_failed_is_fetched_again_and_existing_credential
         assert api("GET", f"organizations/{organization}/galaxy_credentials/")[1]["count"] == 0
 
 
-def test_without_the_collection_one_line_says_what_to_run(tmp_path: Path) -> None:
-    """An Ansible that has none: 2.21's, with a home in which there is no collection."""
+def test_missing_collection_is_one_line(tmp_path: Path) -> None:
+    """The environment of ansible-core 2.21 has no collections; its home is empty here."""
     binaries = PROJECT / ".venv-2.21" / "bin"
     if not (binaries / "ansible-playbook").exists():
-        pytest.skip("no environment with ansible-core 2.21: it takes Python 3.12 or 3.13, and neither is here")
+        pytest.skip("ansible-core 2.21 is not installed: it needs Python 3.12 or 3.13")
     answer = apply(PROJECT, "http://127.0.0.1:9", "x", EXAMPLE, ansible=Ansible(binaries, tmp_path))
     assert answer.code != 0
     assert "The collection awx.awx is not here: run tools/awx_collection.py. Nothing was changed." in message(
@@ -267,7 +264,7 @@ def test_without_the_collection_one_line_says_what_to_run(tmp_path: Path) -> Non
     )
 
 
-def test_the_example_of_the_role_works() -> None:
+def test_example_of_the_role_works() -> None:
     assert awx_collection.main([]) == 0
     with Controller(PROJECT) as controller:
         done = apply(PROJECT, controller.url, controller.token, {}, "-vvv", playbook="roles/awx/examples/minimal.yml")

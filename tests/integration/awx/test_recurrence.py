@@ -1,4 +1,4 @@
-"""Recurrence rules: what AWX refuses, and when the schedules of awx/ are due, also across the changes of the clock."""
+"""Recurrence rules: AWX's validation, and the due times of the schedules of awx/ across clock changes."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ NEW_YORK = ZoneInfo("America/New_York")
         (f"DTSTART;TZID=America/Gotham:20260102T170000 {WEEKLY}", "parsing failed"),
     ],
 )
-def test_a_rule_that_awx_does_not_take_is_refused(rule: str, text: str) -> None:
+def test_invalid_rule_is_refused(rule: str, text: str) -> None:
     assert text in " ".join(recurrence.problems(rule))
 
 
 @pytest.mark.parametrize("rule", [f"{START} {WEEKLY}", f"DTSTART:20260103T090000Z {WEEKLY}"])
-def test_a_rule_that_awx_takes_is_taken(rule: str) -> None:
+def test_valid_rule_is_accepted(rule: str) -> None:
     assert recurrence.problems(rule) == []
 
 
-def test_friday_is_an_hour_after_the_close_in_summer_and_in_winter(schedules: dict[str, Any]) -> None:
+def test_friday_run_is_an_hour_after_the_close_all_year(schedules: dict[str, Any]) -> None:
     rule = schedules["Friday preflight"]["rrule"]
     runs = recurrence.next_runs(rule, datetime(2026, 1, 1, tzinfo=UTC), count=104)
 
@@ -58,32 +58,32 @@ def test_friday_is_an_hour_after_the_close_in_summer_and_in_winter(schedules: di
     assert {run.weekday() for run in runs} == {4}
 
 
-def test_saturday_is_at_nine_in_utc_all_year(schedules: dict[str, Any]) -> None:
+def test_saturday_run_is_at_nine_utc_all_year(schedules: dict[str, Any]) -> None:
     runs = recurrence.next_runs(schedules["Saturday training"]["rrule"], datetime(2026, 1, 1, tzinfo=UTC), count=104)
     assert {(run.weekday(), run.hour, run.minute) for run in runs} == {(5, 9, 0)}
     assert {later - earlier for earlier, later in itertools.pairwise(runs)} == {timedelta(days=7)}
 
 
-def test_the_reaper_comes_every_ten_minutes_also_years_later(schedules: dict[str, Any]) -> None:
+def test_reaper_still_runs_every_ten_minutes_years_later(schedules: dict[str, Any]) -> None:
     rule = schedules["Reap every 10 minutes"]["rrule"]
     now = datetime(2031, 7, 1, 12, 3, tzinfo=UTC)
     runs = recurrence.next_runs(recurrence.forwarded(rule, now), now, count=3)
     assert [run.minute for run in runs] == [10, 20, 30]
 
 
-def test_only_frequent_rules_are_brought_forward(schedules: dict[str, Any]) -> None:
+def test_only_frequent_rules_get_a_new_start(schedules: dict[str, Any]) -> None:
     now = datetime(2031, 7, 1, tzinfo=UTC)
     rule = schedules["Saturday training"]["rrule"]
     assert recurrence.forwarded(rule, now) == rule
     assert "DTSTART:20310624T" in recurrence.forwarded(schedules["Reap every 10 minutes"]["rrule"], now)
 
 
-def test_a_time_that_the_clock_skips_is_left_out() -> None:
+def test_skipped_clock_time_is_left_out() -> None:
     rule = "DTSTART;TZID=America/New_York:20260301T023000 RRULE:FREQ=WEEKLY;INTERVAL=1;BYDAY=SU"
     runs = recurrence.next_runs(rule, datetime(2026, 3, 2, tzinfo=UTC), count=1)
     assert runs == [datetime(2026, 3, 15, 6, 30, tzinfo=UTC)]
 
 
-def test_a_rule_that_ends_is_due_no_more() -> None:
+def test_finite_rule_ends() -> None:
     rule = "DTSTART:20260103T090000Z RRULE:FREQ=WEEKLY;INTERVAL=1;COUNT=2"
     assert len(recurrence.next_runs(rule, datetime(2026, 1, 1, tzinfo=UTC), count=5)) == 2

@@ -1,4 +1,4 @@
-"""The stand-in answers as AWX does, and refuses what AWX refuses: every validation can fail."""
+"""The stand-in responds as AWX does and refuses what AWX refuses."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from tools.awx_check.shapes import resources
 Ids = dict[str, int]
 
 
-def test_what_is_made_is_shown_with_its_links_and_defaults(api: Api, ids: Ids) -> None:
+def test_object_is_shown_with_links_and_defaults(api: Api, ids: Ids) -> None:
     status, shown = api("GET", f"job_templates/{ids['job_templates']}/")
 
     assert status == 200
     assert shown["type"] == "job_template"
-    assert shown["organization"] == ids["organizations"], "it is that of its project"
+    assert shown["organization"] == ids["organizations"], "the organization of its project"
     assert (shown["forks"], shown["verbosity"], shown["job_type"], shown["ask_limit_on_launch"]) == (0, 0, "run", False)
     assert shown["related"]["survey_spec"] == f"/api/v2/job_templates/{ids['job_templates']}/survey_spec/"
     assert shown["related"]["project"] == f"/api/v2/projects/{ids['projects']}/"
     assert shown["summary_fields"]["inventory"] == {"id": ids["inventories"], "name": "aws"}
 
 
-def test_a_secret_is_kept_and_never_shown(api: Api, ids: Ids, controller: Controller) -> None:
+def test_secret_is_stored_but_never_shown(api: Api, ids: Ids, controller: Controller) -> None:
     number = ids["credentials"]
     assert api("GET", f"credentials/{number}/")[1]["inputs"] == {"arn": "a", "key": "$encrypted$"}
 
@@ -37,12 +37,12 @@ def test_a_secret_is_kept_and_never_shown(api: Api, ids: Ids, controller: Contro
 
 
 @pytest.mark.parametrize("token", [None, "another"])
-def test_without_the_token_nothing_is_answered_but_ping(controller: Controller, token: str | None) -> None:
+def test_only_ping_works_without_the_token(controller: Controller, token: str | None) -> None:
     assert controller.answer("GET", "/api/v2/organizations/", None, token)[0] == 401
     assert controller.answer("GET", "/api/v2/ping/", None, token) == (200, {"version": "24.6.1", "ha": False})
 
 
-def test_lists_are_looked_up_by_field_and_come_in_pages() -> None:
+def test_lists_have_filters_and_pages() -> None:
     api = Api(Controller(PROJECT, page_size=2))
     ids = {name: api.make("organizations", name=name) for name in "abc"}
 
@@ -62,14 +62,14 @@ def test_lists_are_looked_up_by_field_and_come_in_pages() -> None:
     assert "no field named 'nmae'" in refusal(api("GET", "organizations/?nmae=b"))["detail"][0]
 
 
-def test_named_urls_and_unions_lead_to_the_object(api: Api, ids: Ids) -> None:
+def test_objects_have_named_urls_and_unions(api: Api, ids: Ids) -> None:
     assert api("GET", "job_templates/job++Example/")[1]["id"] == ids["job_templates"]
     assert api("GET", "job_templates/job++Other/")[0] == 404
     found = api("GET", "unified_job_templates/?name=flow&type=workflow_job_template")[1]
     assert [one["id"] for one in found["results"]] == [ids["workflow_job_templates"]]
 
 
-def test_what_the_stand_in_does_not_offer_it_refuses(api: Api, ids: Ids, controller: Controller) -> None:
+def test_unsupported_requests_are_refused(api: Api, ids: Ids, controller: Controller) -> None:
     assert api("GET", "users/")[0] == 404
     assert api("GET", "job_templates/999/")[0] == 404
     assert api("GET", f"job_templates/{ids['job_templates']}/nothing/")[0] == 404
@@ -78,7 +78,7 @@ def test_what_the_stand_in_does_not_offer_it_refuses(api: Api, ids: Ids, control
     assert controller.answer("GET", "/elsewhere", None, controller.token)[0] == 404
 
 
-def test_every_request_is_recorded_and_reading_is_no_write(ids: Ids) -> None:
+def test_requests_and_writes_are_recorded(ids: Ids) -> None:
     controller = Controller(PROJECT)
     api = Api(controller)
     api("GET", "organizations/")
@@ -90,18 +90,18 @@ def test_every_request_is_recorded_and_reading_is_no_write(ids: Ids) -> None:
 
 
 @pytest.mark.parametrize("resource", sorted(resources()))
-def test_an_unknown_field_is_refused_whatever_the_resource(api: Api, ids: Ids, resource: str) -> None:
+def test_unknown_field_is_refused(api: Api, ids: Ids, resource: str) -> None:
     assert "Unknown field" in refusal(api("PATCH", f"{resource}/{ids[resource]}/", {"no_such": 1}))["no_such"][0]
 
 
 @pytest.mark.parametrize("resource", sorted(resources()))
-def test_what_is_required_must_be_given_whatever_the_resource(api: Api, ids: Ids, resource: str) -> None:
+def test_required_fields_must_be_set(api: Api, ids: Ids, resource: str) -> None:
     required = {name for name, one in resources()[resource].fields.items() if one.required}
     assert set(refusal(api("POST", f"{resource}/", {}))) == required
 
 
 @pytest.mark.parametrize("resource", sorted(set(resources()) - {"workflow_job_template_nodes"}))
-def test_two_of_the_same_name_are_refused_whatever_the_resource(api: Api, ids: Ids, resource: str) -> None:
+def test_duplicate_name_is_refused(api: Api, ids: Ids, resource: str) -> None:
     shown = api("GET", f"{resource}/{ids[resource]}/")[1]
     fields = resources()[resource].fields
     payload = {name: shown[name] for name, one in fields.items() if not one.read_only and shown[name] is not None}
@@ -113,7 +113,7 @@ def test_two_of_the_same_name_are_refused_whatever_the_resource(api: Api, ids: I
 
 
 @pytest.mark.parametrize("resource", sorted(resources()))
-def test_ids_are_of_objects_that_exist_whatever_the_resource(api: Api, ids: Ids, resource: str) -> None:
+def test_id_of_an_unknown_object_is_refused(api: Api, ids: Ids, resource: str) -> None:
     linked = {name: 9999 for name, one in resources()[resource].fields.items() if one.to and not one.derived}
     if linked:
         errors = refusal(api("PATCH", f"{resource}/{ids[resource]}/", linked))
@@ -141,7 +141,7 @@ WRONG: list[tuple[str, dict[str, Any], str, str]] = [
     ("credential_types", {"inputs": {"fields": [{"id": "a", "label": "", "secrte": True}]}}, "inputs", "Additional"),
     ("credential_types", {"inputs": {"fields": [{"id": "tower", "label": ""}]}}, "inputs", "reserved"),
     ("credential_types", {"inputs": {"fields": [{"id": "a", "label": ""}] * 2}}, "inputs", "unique"),
-    ("credential_types", {"inputs": {"fields": [], "required": ["a"]}}, "inputs", "is no field"),
+    ("credential_types", {"inputs": {"fields": [], "required": ["a"]}}, "inputs", "is not a field"),
     ("credential_types", {"inputs": {"fields": [{"id": "a", "label": "", "default": 1}]}}, "inputs", "is not a string"),
     (
         "credential_types",
@@ -234,21 +234,19 @@ def test_wrong_data_is_refused(
         ({"sender": ...}, "Missing required"),
     ],
 )
-def test_a_wrong_configuration_of_a_notification_is_refused(
-    api: Api, ids: Ids, change: dict[str, Any], text: str
-) -> None:
+def test_wrong_notification_configuration_is_refused(api: Api, ids: Ids, change: dict[str, Any], text: str) -> None:
     configuration = {name: value for name, value in {**EMAIL, **change}.items() if value is not ...}
     path = f"notification_templates/{ids['notification_templates']}/"
     errors = refusal(api("PATCH", path, {"notification_configuration": configuration}))
     assert text in " ".join(errors["notification_configuration"])
 
 
-def test_a_configuration_gets_the_defaults_of_its_kind(api: Api, ids: Ids) -> None:
+def test_notification_configuration_gets_defaults(api: Api, ids: Ids) -> None:
     shown = api("GET", f"notification_templates/{ids['notification_templates']}/")[1]
     assert shown["notification_configuration"] == {**EMAIL, "timeout": 30}
 
 
-def test_a_credential_is_of_the_type_that_it_is_for(api: Api, ids: Ids) -> None:
+def test_credential_must_have_the_type_of_its_use(api: Api, ids: Ids) -> None:
     kinds = {one["namespace"]: one["id"] for one in api("GET", "credential_types/")[1]["results"] if one["managed"]}
     inputs = {"scm": {"username": "u"}, "registry": {"host": "h"}, "galaxy_api_token": {"url": "u"}}
     made = {
@@ -272,7 +270,7 @@ def test_a_credential_is_of_the_type_that_it_is_for(api: Api, ids: Ids) -> None:
     assert api("POST", galaxy, {"id": made["galaxy_api_token"]})[0] == 204
 
 
-def test_only_a_system_administrator_makes_organisations_and_credential_types() -> None:
+def test_only_system_administrators_create_credential_types() -> None:
     api = Api(Controller(PROJECT, superuser=False))
     kind = {"name": "x", "kind": "cloud"}
 
@@ -282,7 +280,7 @@ def test_only_a_system_administrator_makes_organisations_and_credential_types() 
     assert api("GET", "credential_types/")[0] == 200
 
 
-def test_messages_that_a_change_leaves_out_stay(api: Api, ids: Ids) -> None:
+def test_change_keeps_omitted_messages(api: Api, ids: Ids) -> None:
     path = f"notification_templates/{ids['notification_templates']}/"
     api("PATCH", path, {"messages": {"error": {"message": "old"}}})
     shown = api("PATCH", path, {"messages": {"success": {"message": "new"}}})[1]
@@ -290,13 +288,13 @@ def test_messages_that_a_change_leaves_out_stay(api: Api, ids: Ids) -> None:
     assert shown["messages"]["success"] == {"message": "new"}
 
 
-def test_what_a_thing_belongs_to_cannot_be_changed(api: Api, ids: Ids) -> None:
+def test_inventory_of_a_source_cannot_be_changed(api: Api, ids: Ids) -> None:
     other = api.make("inventories", name="other", organization=ids["organizations"])
     errors = refusal(api("PATCH", f"inventory_sources/{ids['inventory_sources']}/", {"inventory": other}))
     assert "cannot be changed" in errors["inventory"][0]
 
 
-def test_associations_are_made_and_taken_away(api: Api, ids: Ids) -> None:
+def test_associations_are_added_and_removed(api: Api, ids: Ids) -> None:
     path = f"job_templates/{ids['job_templates']}/credentials/"
     assert api("POST", path, {"id": ids["credentials"]}) == (204, None)
     assert [one["id"] for one in api("GET", path)[1]["results"]] == [ids["credentials"]]
@@ -315,7 +313,7 @@ def test_associations_are_made_and_taken_away(api: Api, ids: Ids) -> None:
     assert "Unknown field" in refusal(api("POST", path, {"id": 1, "disasociate": True}))["detail"][0]
 
 
-def test_nodes_lead_on_within_their_workflow_and_in_no_circle(api: Api, ids: Ids) -> None:
+def test_links_stay_in_a_workflow_and_form_no_cycle(api: Api, ids: Ids) -> None:
     def node(workflow: int, identifier: str) -> int:
         return api.make("workflow_job_template_nodes", workflow_job_template=workflow, identifier=identifier)
 
@@ -330,7 +328,7 @@ def test_nodes_lead_on_within_their_workflow_and_in_no_circle(api: Api, ids: Ids
     assert "different workflows" in far["Error"][0]
 
 
-def test_a_schedule_must_answer_what_the_survey_requires(api: Api, ids: Ids) -> None:
+def test_schedule_must_answer_required_questions(api: Api, ids: Ids) -> None:
     rule = "DTSTART:20260103T090000Z RRULE:FREQ=DAILY;INTERVAL=1"
     fields = {"name": "of a job", "unified_job_template": ids["job_templates"], "rrule": rule}
     assert "'run_id' value missing" in refusal(api("POST", "schedules/", fields))["variables_needed_to_start"]
@@ -369,7 +367,7 @@ SURVEYS: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("survey", "text"), SURVEYS, ids=[text for _, text in SURVEYS])
-def test_a_wrong_survey_is_refused(api: Api, ids: Ids, survey: Any, text: str) -> None:
+def test_wrong_survey_is_refused(api: Api, ids: Ids, survey: Any, text: str) -> None:
     path = f"job_templates/{ids['job_templates']}/survey_spec/"
     if survey == []:
         survey = ["x"]

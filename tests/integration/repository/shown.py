@@ -95,7 +95,7 @@ RUN_BY: dict[str, tuple[str, tuple[str, ...]]] = {
         ("make", '"stop"'),
     ),
     "ansible-playbook playbooks/awx.yml": (
-        "tests/integration/awx/test_check.py::test_the_second_time_changes_nothing",
+        "tests/integration/awx/test_check.py::test_second_application_changes_nothing",
         ("checked.first.code", "checked.second.changed"),
     ),
     "ansible-builder create": (
