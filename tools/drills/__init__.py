@@ -1,1 +1,1 @@
-"""Drills: every way in which a run can be cut short, provoked for real, and what is left afterwards."""
+"""Drills: break real runs in every known way and check what is left."""

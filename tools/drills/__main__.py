@@ -1,4 +1,4 @@
-"""`python -m tools.drills`: break runs in every way that is known, several at a time, and show what came of each."""
+"""`python -m tools.drills`: break runs in every known way, several at a time, and show each result."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import itertools
 import json
 import os
 import queue
-import signal
 import sys
 import tempfile
 import time
@@ -20,21 +19,18 @@ from pathlib import Path
 
 from tests.support.stage import Stage
 from tools.drills.catalogue import all_drills
-from tools.drills.drill import Drill, Row, perform
+from tools.drills.drill import Drill, Row, perform, stop_on_signals
 
 WIDTHS = {"drill": 30, "when": 22, "outcome": 12, "code": 5, "gone": 8, "left": 6}
 
 
 def main() -> int:
-    """Run the drills that were asked for; 1 if one of them did not hold."""
+    """Run the selected drills; 1 if one of them failed."""
     options = _parser().parse_args()
-    # So that every embedded AWS is stopped; and a shell that runs this in the background has it ignore SIGINT, which
-    # the playbooks would inherit.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.default_int_handler)
+    stop_on_signals()
     chosen = select(all_drills(), options.only, options.fast)
     if not chosen:
-        sys.exit(f"no drill is named {' or '.join(options.only)}: --list shows them all")
+        sys.exit(f"unknown drill: {' or '.join(options.only)}; list all drills with --list")
     if options.list:
         for drill in chosen:
             print(f"{drill.name:30} {drill.when:22} {drill.broken}")
@@ -50,7 +46,7 @@ def main() -> int:
 
 
 def select(drills: list[Drill], patterns: list[str], fast: bool) -> list[Drill]:
-    """The drills whose name fits any of the patterns (all, without one), and is fast, if that is asked."""
+    """The drills whose name matches any of the patterns; all without patterns; only fast ones if `fast`."""
     return [
         drill
         for drill in drills
@@ -60,14 +56,14 @@ def select(drills: list[Drill], patterns: list[str], fast: bool) -> list[Drill]:
 
 
 def run(drills: Iterable[Drill], jobs: int) -> list[Row]:
-    """Do drills, `jobs` of them at a time, each of those in an embedded AWS of its own; rows in the drills' order."""
+    """Perform drills, `jobs` at a time, each worker with its own embedded AWS; return rows in the drills' order."""
     drills = list(drills)
     waiting: queue.SimpleQueue[list[Drill]] = queue.SimpleQueue()
     groups: dict[str, list[Drill]] = {}
     for drill in drills:
         groups.setdefault(drill.group or drill.name, []).append(drill)
-    # Those that train, and those that wait for a lease, early: no other should wait for one of them at the end. In turn
-    # with those that never wait, as a drill that waits leaves its processor to another.
+    # Start the drills that train or wait for a lease first, so that none of them is last. Alternate with those that do
+    # not wait, which use the processor meanwhile.
     patient = sorted(groups.values(), key=lambda group: -sum(_patience(drill) for drill in group))
     half = (len(patient) + 1) // 2
     for pair in itertools.zip_longest(patient[:half], reversed(patient[half:])):
@@ -79,7 +75,7 @@ def run(drills: Iterable[Drill], jobs: int) -> list[Row]:
         try:
             rows = {row.drill: row for work in works for row in work.result()}
         except BaseException:
-            # What is under way comes to its end, and stops its embedded AWS; nothing more is begun.
+            # Let the running drills finish, so that they stop their embedded AWS; start no others.
             while not waiting.empty():
                 waiting.get_nowait()
             raise
@@ -91,7 +87,7 @@ def _patience(drill: Drill) -> float:
 
 
 def _work(folder: Path, waiting: queue.SimpleQueue[list[Drill]]) -> list[Row]:
-    """Do drills on one stage until none is waiting."""
+    """Perform drills on one stage until none is waiting."""
     rows: list[Row] = []
     folder.mkdir()
     with Stage(folder).running() as stage:
@@ -107,12 +103,12 @@ def _work(folder: Path, waiting: queue.SimpleQueue[list[Drill]]) -> list[Row]:
 
 
 def header() -> str:
-    """The table's head."""
+    """The table's header."""
     return "  ".join(f"{name:{width}}" for name, width in WIDTHS.items()) + "  what was broken -> what the user saw"
 
 
 def line(row: Row) -> str:
-    """One drill in one line, and one more for each problem."""
+    """One line for the drill and one for each problem."""
     cells = {
         "drill": row.drill,
         "when": row.when,
@@ -121,9 +117,9 @@ def line(row: Row) -> str:
         "gone": "-" if row.seconds_until_gone is None else f"{row.seconds_until_gone:.1f} s",
         "left": str(sum(row.left.values())),
     }
-    told = row.saw if len(row.saw) <= 160 else f"{row.saw[:157]}..."
+    saw = row.saw if len(row.saw) <= 160 else f"{row.saw[:157]}..."
     text = (
-        "  ".join(f"{cells[name]:{width}}" for name, width in WIDTHS.items()) + f"  {row.broken} -> {told or 'nothing'}"
+        "  ".join(f"{cells[name]:{width}}" for name, width in WIDTHS.items()) + f"  {row.broken} -> {saw or 'nothing'}"
     )
     return "\n".join([text, *(f"  DOES NOT HOLD: {problem}" for problem in row.problems)])
 
@@ -142,11 +138,11 @@ def write(path: Path, rows: list[Row], seconds: float) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tools.drills", description=__doc__, allow_abbrev=False)
-    parser.add_argument("only", nargs="*", metavar="NAME", help="only these drills; * and ? stand for anything")
-    parser.add_argument("--fast", action="store_true", help="only those that `make test` runs")
-    parser.add_argument("--jobs", type=int, default=5, metavar="N", help="so many at a time (5)")
+    parser.add_argument("only", nargs="*", metavar="NAME", help="run only these drills; * and ? are wildcards")
+    parser.add_argument("--fast", action="store_true", help="run only the drills of `make test`")
+    parser.add_argument("--jobs", type=int, default=5, metavar="N", help="number of parallel drills (5)")
     parser.add_argument("--json", type=Path, default=Path(".cache/drills.json"), metavar="FILE", help="rows as JSON")
-    parser.add_argument("--list", action="store_true", help="show what there is, run nothing")
+    parser.add_argument("--list", action="store_true", help="list the drills, run none")
     return parser
 
 

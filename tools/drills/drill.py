@@ -1,8 +1,9 @@
-"""One drill: what is broken, what has to come of it, and the row that says whether it did."""
+"""One drill: what it breaks, what must happen, and the resulting row."""
 
 from __future__ import annotations
 
 import re
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from tests.support.playbook import LONGEST_RUN_SECONDS, Playbook, Stuck
 from tests.support.stage import Stage
 from tests.support.waiting import looks
 
-#: How long the watchdog, or whoever closes a run in its place, may take to write the receipt and to sweep.
+#: How long the watchdog or its replacement may take to sweep and to write the receipt.
 CLOSING_SECONDS = 90.0
 FAILED = (2, 4)
 _ERROR = re.compile(r"^\[ERROR\]: (?:Task failed: )?(.*)$", re.MULTILINE)
@@ -21,14 +22,14 @@ _ERROR = re.compile(r"^\[ERROR\]: (?:Task failed: )?(.*)$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Expected:
-    """What has to come of a drill.
+    """Expected result of a drill.
 
     Attributes:
-        outcome: Outcome on the receipt; None where there can be no receipt.
-        codes: Exit codes of `ansible-playbook` that are right.
-        says: Regular expression that the user must see, on the terminal or on the receipt.
-        gone_within: Seconds from what was broken until no instance lives; None where the run goes on as it should.
-        attempts: How many instances the run had.
+        outcome: Outcome in the receipt; None if there cannot be a receipt.
+        codes: Allowed exit codes of `ansible-playbook`.
+        says: Regular expression that must match the terminal's output or the receipt.
+        gone_within: Seconds from the fault until no instance runs; None if the run continues normally.
+        attempts: Number of instances of the run.
     """
 
     outcome: str | None
@@ -40,15 +41,15 @@ class Expected:
 
 @dataclass
 class Seen:
-    """What a drill has done so far.
+    """Observations of a drill.
 
     Attributes:
-        run: The run that was broken; None where another command was drilled.
-        since: When it was, on the monotonic clock; None where nothing is timed.
-        gone_after: Seconds until no instance lived, where the drill has measured it itself.
-        code: Exit code of the command, where there is no run.
-        output: What it printed, where there is no run.
-        problems: What it found wrong itself, one text each.
+        run: The broken run; None if the drill tests another command.
+        since: Time of the fault on the monotonic clock; None if nothing is timed.
+        gone_after: Seconds until no instance ran, if the drill measured them itself.
+        code: Exit code of the command if there is no run.
+        output: Output of the command if there is no run.
+        problems: Problems found so far.
     """
 
     run: Playbook | None
@@ -59,21 +60,21 @@ class Seen:
     problems: list[str] = field(default_factory=list)
 
     def receipt(self) -> dict[str, Any]:
-        """The run's receipt; empty where there is none."""
+        """The run's receipt; may be empty."""
         return self.run.receipt() if self.run else {}
 
     @property
-    def told(self) -> str:
-        """What was printed."""
+    def printed(self) -> str:
+        """Output of the run or the command."""
         return self.run.output if self.run else self.output
 
     @property
     def exit_code(self) -> int | None:
-        """Exit code of what was drilled."""
+        """Exit code of the run or the command."""
         return self.run.code if self.run else self.code
 
     def check(self, holds: bool, problem: str) -> None:
-        """Note a problem unless something holds."""
+        """Add a problem unless a condition holds."""
         if not holds:
             self.problems.append(problem)
 
@@ -84,13 +85,13 @@ class Drill:
 
     Attributes:
         name: Its name.
-        broken: What is broken, in a few words.
-        when: When.
-        expected: What has to come of it.
-        act: Breaks it and comes back when the playbook has ended.
+        broken: What it breaks, in a few words.
+        when: The step in which it does.
+        expected: The expected result.
+        act: Breaks a run and returns after the playbook has ended.
         fast: Whether `make test` runs it too.
-        layer: The one layer that is left to end the instance, where the drill is about one.
-        group: Drills of a group are done one after the other on one stage, as they share what is expensive.
+        layer: The only layer that may end the instance, if the drill tests one.
+        group: Drills of a group run one after another on one stage, because they share expensive preparation.
     """
 
     name: str
@@ -105,7 +106,7 @@ class Drill:
 
 @dataclass(frozen=True)
 class Row:
-    """What came of a drill; `problems` is empty where it held."""
+    """Result of a drill; it held if `problems` is empty."""
 
     drill: str
     broken: str
@@ -125,11 +126,20 @@ class Row:
         return not self.problems
 
 
+def stop_on_signals() -> None:
+    """Raise KeyboardInterrupt on SIGTERM and SIGINT, so that every embedded AWS is stopped.
+
+    A shell starts background commands with SIGINT ignored, and the playbooks would inherit that.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
+
+
 def finish(run: Playbook, stage: Stage) -> Seen:
-    """Wait for the end of a run that something was just done to, and time the end of its last instance.
+    """Wait for the end of a run that was just broken, and time the end of its last instance.
 
     Raises:
-        Stuck: It does not end.
+        Stuck: The run does not end.
     """
     since = last = time.monotonic()
 
@@ -143,23 +153,23 @@ def finish(run: Playbook, stage: Stage) -> Seen:
 
 
 def end_by_hand(run: Playbook, stage: Stage, seen: Seen, runs: Path | None = None) -> None:
-    """End a run as its user would: playbooks/terminate.yml, with the folder of the runs or another one."""
+    """End a run with playbooks/terminate.yml as a user would; `runs` replaces the folder of the runs."""
     code, output = stage.playbook("terminate", "-e", f"run_id={run.run_id}", "-e", f"runs_dir={runs or run.runs}")
     seen.check(code == 0, f"terminate.yml: {output[-300:]}")
 
 
 def perform(drill: Drill, stage: Stage, slack: float = 0.0) -> Row:
-    """Do a drill and judge it.
+    """Perform a drill and compare the result with the expected one.
 
     Args:
         drill: The drill.
-        stage: Where.
-        slack: Seconds that the end of the instance may take longer than expected.
+        stage: Where to run it.
+        slack: Additional seconds allowed for the end of the instance.
     """
     started = time.monotonic()
     try:
         seen = drill.act(stage)
-        return _judge(drill, stage, seen, started, slack)
+        return _row(drill, stage, seen, started, slack)
     except (Stuck, AssertionError) as error:
         text = " ".join(str(error).split())
         return Row(drill.name, drill.broken, drill.when, drill.layer, "", None, None, stage.left(), None,
@@ -168,13 +178,13 @@ def perform(drill: Drill, stage: Stage, slack: float = 0.0) -> Row:
         stage.clear()
 
 
-def _judge(drill: Drill, stage: Stage, seen: Seen, started: float, slack: float) -> Row:
+def _row(drill: Drill, stage: Stage, seen: Seen, started: float, slack: float) -> Row:
     expected = drill.expected
     gone = seen.gone_after
     if gone is None and seen.since is not None:
         limit = (expected.gone_within or 0) + slack + CLOSING_SECONDS
         gone = _since(seen.since) if stage.wait_until(lambda: not stage.instances(), limit) else None
-        seen.check(gone is not None, "the instance lives on")
+        seen.check(gone is not None, "the instance still runs")
 
     def closed() -> bool:
         return (expected.outcome is None or bool(seen.receipt())) and not any(stage.left().values())
@@ -186,7 +196,7 @@ def _judge(drill: Drill, stage: Stage, seen: Seen, started: float, slack: float)
     _check(expected, seen, receipt)
     if gone is not None and expected.gone_within is not None:
         allowed = expected.gone_within + slack
-        seen.check(gone <= allowed, f"gone after {gone:.1f} s, {allowed:g} s are allowed")
+        seen.check(gone <= allowed, f"gone after {gone:.1f} s, expected at most {allowed:g} s")
     return Row(drill.name, drill.broken, drill.when, drill.layer, _saw(seen), receipt.get("outcome"), seen.exit_code,
                left, gone, _since(started), seen.problems)  # fmt: skip
 
@@ -198,18 +208,18 @@ def _check(expected: Expected, seen: Seen, receipt: dict[str, Any]) -> None:
     seen.check(outcome == expected.outcome, f"outcome {outcome}, expected {expected.outcome}")
     if expected.outcome is not None:
         folder = seen.run.folder if seen.run else None
-        seen.check(folder is not None and (folder / "report.html").exists(), "there is no report")
+        seen.check(folder is not None and (folder / "report.html").exists(), "the report is missing")
     if expected.says:
-        told = f"{seen.told}\n{receipt.get('error')}\n{receipt.get('notes')}"
-        seen.check(re.search(expected.says, told) is not None, f"nobody says {expected.says!r}")
+        text = f"{seen.printed}\n{receipt.get('error')}\n{receipt.get('notes')}"
+        seen.check(re.search(expected.says, text) is not None, f"not found in output or receipt: {expected.says!r}")
     if expected.attempts is not None:
         launched = [attempt for attempt in receipt.get("attempts", []) if attempt["instance"].get("id")]
         seen.check(len(launched) == expected.attempts, f"{len(launched)} instances, expected {expected.attempts}")
 
 
 def _saw(seen: Seen) -> str:
-    """What the user was told, in one line."""
-    errors = _ERROR.findall(seen.told)
+    """The error that the user saw, in one line."""
+    errors = _ERROR.findall(seen.printed)
     text = seen.receipt().get("error") or (errors[-1] if errors else "")
     return " ".join(str(text).split())
 

@@ -1,4 +1,4 @@
-"""`python -m tools.drills.soak`: preflights in a row, each killed at a random moment; nothing may be left."""
+"""`python -m tools.drills.soak`: kill preflights at random moments; none may leave anything."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from pathlib import Path
 
 from tests.support.stage import Stage
 from tools.drills.catalogue.signals import PREFLIGHT
+from tools.drills.drill import CLOSING_SECONDS, stop_on_signals
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
-#: Longer than an undisturbed preflight of the practice project takes here: some runs end before they are hit.
+#: Longer than an undisturbed preflight of the practice project: some runs end before the signal.
 LONGEST_SECONDS = 45.0
-CLOSING_SECONDS = 90.0
 
 
 @dataclass(frozen=True)
 class Hit:
-    """What happens to one run."""
+    """The signal for one run, and when to send it."""
 
     number: int
     signal: signal.Signals
@@ -31,13 +31,13 @@ class Hit:
 
 
 def plan(count: int, seed: int) -> list[Hit]:
-    """The hits of a soak; the same for the same seed, whatever `count` is beyond them."""
+    """The hits of a soak; a seed always gives the same sequence."""
     chance = random.Random(seed)
     return [Hit(k, chance.choice(SIGNALS), round(chance.uniform(0, LONGEST_SECONDS), 1)) for k in range(1, count + 1)]
 
 
 def strike(stage: Stage, hit: Hit) -> list[str]:
-    """Run a preflight and hit it; what was wrong afterwards."""
+    """Run a preflight and hit it; return the problems found afterwards."""
     run = stage.play(*PREFLIGHT, settings={"preflight_seconds": 5})
     stage.wait_until(lambda: run.code is not None, hit.after)
     step = next((str(e["step"]) for e in reversed(list(run.events())) if e.get("step")), "before it was opened")
@@ -46,7 +46,7 @@ def strike(stage: Stage, hit: Hit) -> list[str]:
     struck = time.monotonic()
 
     def closed() -> bool:
-        # A run that had no folder yet has nothing to report.
+        # A run without a folder writes no receipt.
         named = run.folder is not None and (run.folder / "run.json").exists()
         return not any(stage.left().values()) and (not named or bool(run.receipt()))
 
@@ -64,12 +64,9 @@ def strike(stage: Stage, hit: Hit) -> list[str]:
 
 
 def main() -> int:
-    """Run a soak; 1 if anything was left, or a bystander touched."""
+    """Run a soak; 1 if a run left anything or touched a bystander."""
     options = _parser().parse_args()
-    # So that every embedded AWS is stopped; and a shell that runs this in the background has it ignore SIGINT, which
-    # the playbooks would inherit.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.default_int_handler)
+    stop_on_signals()
     hits = plan(options.runs, options.seed)
 
     def row(part: int) -> int:
@@ -80,15 +77,15 @@ def main() -> int:
 
     with tempfile.TemporaryDirectory(prefix="soak-") as scratch, ThreadPoolExecutor(options.jobs) as pool:
         failed = sum(pool.map(row, range(options.jobs)))
-    print(f"{options.runs - failed} of {options.runs} runs left nothing and touched nobody (seed {options.seed})")
+    print(f"{options.runs - failed} of {options.runs} runs left nothing and touched no others (seed {options.seed})")
     return 1 if failed else 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tools.drills.soak", description=__doc__, allow_abbrev=False)
-    parser.add_argument("--runs", type=int, default=50, metavar="N", help="so many runs (50)")
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="decides signals and moments (1)")
-    parser.add_argument("--jobs", type=int, default=2, metavar="N", help="rows of runs side by side (2)")
+    parser.add_argument("--runs", type=int, default=50, metavar="N", help="number of runs (50)")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="seed for signals and times (1)")
+    parser.add_argument("--jobs", type=int, default=2, metavar="N", help="number of parallel runs (2)")
     return parser
 
 

@@ -1,8 +1,8 @@
-"""`python -m tools.drills.training_kills`: trainings killed at moments that chance decides, then run again.
+"""`python -m tools.drills.training_kills`: kill trainings at random moments, then run them again.
 
-Each must end with the same bytes as one that was left alone, and somebody who reads the live set through its manifest
-all the while must never see files that are not what it says. The trainings are the default project's own, on the real
-prices of an embedded AWS, with fewer and larger folds than it has by default and with a gate that everything passes.
+Each must end with the same bytes as an undisturbed one, and a concurrent reader of the live set must never see files
+that do not match the manifest. The trainings run the default project with fewer, larger folds and a gate that always
+passes.
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ import yaml
 from local_aws.state import reserve
 
 from tests.support.account import DATA_BUCKET, ROOT, EmbeddedAccount
+from tools.drills.drill import stop_on_signals
 
 PREDICTOR = ROOT / "files" / "predictor"
 PYTHON = ROOT / ".venv" / "bin" / "python"
 RUN_DATE = "2022-12-29"
 MANIFEST = "predictor/weights/meta/manifest.json"
 LOOK_SECONDS = 0.02
-#: Between two readings of the live set, so that the reader leaves the trainings some of the machine.
+#: Pause between two readings of the live set, to leave processor time to the trainings.
 READ_SECONDS = 0.05
 LONGEST_SECONDS = 600.0
 SMALL = {"walk_forward": {"test_days": 756}, "lightgbm": {"trees": 20}, "gates": {"median_ic": {"threshold": -1.0}}}
@@ -48,8 +49,8 @@ class Kill:
 
     Attributes:
         number: Of the kill.
-        in_writing: Whether the moment is counted from the start of its writing, which is short and matters most.
-        share: The moment, as a share of what an undisturbed training takes for that.
+        in_writing: Whether the time counts from the start of writing, which is short and matters most.
+        share: The time, as a share of an undisturbed training's duration.
     """
 
     number: int
@@ -58,22 +59,22 @@ class Kill:
 
 
 def plan(count: int, seed: int) -> list[Kill]:
-    """The kills; the same for the same seed, whatever `count` is beyond them. Every second one is in the writing."""
+    """The kills, every second one during writing; a seed always gives the same sequence."""
     chance = random.Random(seed)
     return [Kill(k, k % 2 == 0, round(chance.uniform(0, 1), 3)) for k in range(1, count + 1)]
 
 
 class Training:
-    """One `predictor train` in a process of its own."""
+    """One `predictor train` process."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str], config: Path, name: str) -> None:
         """Start it.
 
         Args:
-            folder: Gets what it leaves.
+            folder: Receives its files.
             environment: With the keys and the address of the embedded AWS.
             config: Its configuration.
-            name: Its run id, and where it keeps its folds; the same again goes on with them.
+            name: Its run id and the prefix of its folds; a training with the same name resumes them.
         """
         self._result, self._progress = folder / f"{name}.json", folder / f"{name}.jsonl"
         self._result.unlink(missing_ok=True)
@@ -92,7 +93,7 @@ class Training:
             )
 
     def stage(self) -> str:
-        """The stage it is in, and the last fold it has done."""
+        """The current stage and the last completed fold."""
         lines = self._progress.read_text().splitlines() if self._progress.exists() else []
         try:
             last = json.loads(lines[-1]) if lines else {}
@@ -102,7 +103,7 @@ class Training:
         return str(last.get("stage", "start")) + (f" (fold {fold})" if fold is not None else "")
 
     def wait(self, until: Callable[[], bool]) -> None:
-        """Wait until something holds, or the training has ended."""
+        """Wait until a condition holds or the training has ended."""
         deadline = time.monotonic() + LONGEST_SECONDS
         while not until() and self._process.poll() is None and time.monotonic() < deadline:
             time.sleep(LOOK_SECONDS)
@@ -112,7 +113,7 @@ class Training:
         return time.monotonic() - self._started
 
     def kill(self) -> bool:
-        """Kill it; whether it was still there to be killed."""
+        """Kill it; return whether it still ran."""
         alive = self._process.poll() is None
         if alive:
             self._process.send_signal(signal.SIGKILL)
@@ -120,7 +121,7 @@ class Training:
         return alive
 
     def result(self) -> dict[str, Any]:
-        """Its result once it has ended.
+        """Wait for its result.
 
         Raises:
             AssertionError: It failed.
@@ -132,50 +133,52 @@ class Training:
 
 
 class Reader(threading.Thread):
-    """Reads the live set over and over, as inference does: the manifest, then what it names."""
+    """Reads the live set repeatedly, as inference does: the manifest, then the files in it.
+
+    Attributes:
+        sets: How often each version was read completely.
+        torn: The errors of all other reads.
+    """
 
     def __init__(self, client: Any) -> None:
-        """Not started yet; `client` is a boto3 S3 client.
-
-        `sets` counts how often each version was read whole, `torn` says what was wrong with a set each time.
-        """
+        """Read with a boto3 S3 client."""
         super().__init__(daemon=True)
         self._client = client
-        self._told_to_end = threading.Event()
+        self._stopping = threading.Event()
         self.sets: dict[str, int] = {}
         self.torn: list[str] = []
 
     def run(self) -> None:
-        """Read until told to stop."""
-        while not self._told_to_end.is_set():
+        """Read until `stop`."""
+        while not self._stopping.is_set():
             try:
                 version = self.read_once()
-            except Exception as error:  # whatever it is, a reader could not read
+            except Exception as error:  # any error fails a reader
                 self.torn.append(f"{type(error).__name__}: {error}")
             else:
                 self.sets[version] = self.sets.get(version, 0) + 1
-            self._told_to_end.wait(READ_SECONDS)
+            self._stopping.wait(READ_SECONDS)
 
     def read_once(self) -> str:
-        """Read the live set once; its version.
+        """Read the live set once; return its version.
 
         Raises:
-            ValueError: A file is not what the manifest says.
-            ClientError: A file is not there.
+            ValueError: A file does not match the manifest.
+            ClientError: A file is missing.
         """
         manifest = json.loads(self._body(MANIFEST))
         for name, described in manifest["files"].items():
             if hashlib.sha256(self._body(described["key"])).hexdigest() != described["sha256"]:
-                raise ValueError(f"{name} of version {manifest['version']} is another's")
+                raise ValueError(f"{name} of version {manifest['version']} does not match the manifest")
         return str(manifest["version"])
 
     def weights(self) -> Weights:
-        """What is live, by the manifest."""
+        """The live set according to the manifest."""
         return {name: described["sha256"] for name, described in json.loads(self._body(MANIFEST))["files"].items()}
 
     def stop(self) -> None:
-        """Stop, and wait for it."""
-        self._told_to_end.set()
+        """Stop and wait for the thread."""
+        self._stopping.set()
         self.join()
 
     def _body(self, key: str) -> bytes:
@@ -185,15 +188,15 @@ class Reader(threading.Thread):
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """What a training that was left alone took and made."""
+    """Duration and result of a training without a kill."""
 
     seconds: float
     writing_seconds: float
     weights: Weights
 
 
-def leave_alone(start: Callable[[str], Training], reader: Reader) -> Undisturbed:
-    """Train once without a kill; what it promotes is the first incumbent."""
+def undisturbed(start: Callable[[str], Training], reader: Reader) -> Undisturbed:
+    """Train once without a kill; its set becomes the first incumbent."""
     training = start("undisturbed")
     training.wait(lambda: False)
     seconds = training.seconds()
@@ -203,7 +206,7 @@ def leave_alone(start: Callable[[str], Training], reader: Reader) -> Undisturbed
 
 
 def strike(kill: Kill, start: Callable[[str], Training], reader: Reader, known: Undisturbed) -> list[str]:
-    """Kill one training and run it again; what was wrong."""
+    """Kill one training and run it again; return the problems."""
     name = f"killed-{kill.number}"
     training = start(name)
     if kill.in_writing:
@@ -217,7 +220,7 @@ def strike(kill: Kill, start: Callable[[str], Training], reader: Reader, known: 
     result = start(name).result() if killed else training.result()
     problems = [] if result["promoted"] else [f"not promoted: {result['gates']}"]
     if reader.weights() != known.weights:
-        problems.append("other bytes than the undisturbed training's")
+        problems.append("the bytes differ from the undisturbed training's")
     problems += reader.torn
     reader.torn.clear()
     print(
@@ -230,10 +233,9 @@ def strike(kill: Kill, start: Callable[[str], Training], reader: Reader, known: 
 
 
 def main() -> int:
-    """Kill trainings; 1 if one ended otherwise than it should have, or a torn set was seen."""
+    """Kill trainings; 1 if a result or a read of the live set was wrong."""
     options = _parser().parse_args()
-    # So that the embedded AWS is stopped.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    stop_on_signals()
     with tempfile.TemporaryDirectory(prefix="training-kills-") as scratch:
         folder = Path(scratch)
         account = EmbeddedAccount(folder)
@@ -251,7 +253,7 @@ def _kill_all(folder: Path, account: EmbeddedAccount, kills: list[Kill], seed: i
     def start(name: str) -> Training:
         return Training(folder, environment, config, name)
 
-    known = leave_alone(start, reader)
+    known = undisturbed(start, reader)
     print(f"undisturbed: {known.seconds:.1f} s, of which {known.writing_seconds:.1f} s writing", flush=True)
     reader.start()
     try:
@@ -263,7 +265,7 @@ def _kill_all(folder: Path, account: EmbeddedAccount, kills: list[Kill], seed: i
         f"{len(kills) - failed} of {len(kills)} trainings ended with the same bytes; the live set was read"
         f" {sum(reader.sets.values())} times in {len(reader.sets)} versions and was whole each time (seed {seed})"
         if not failed
-        else f"{failed} of {len(kills)} trainings did not end as they should (seed {seed})"
+        else f"{failed} of {len(kills)} trainings failed (seed {seed})"
     )
     return 1 if failed else 0
 
@@ -302,8 +304,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tools.drills.training_kills", description=__doc__, allow_abbrev=False
     )
-    parser.add_argument("--runs", type=int, default=20, metavar="N", help="so many trainings (20)")
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="decides the moments (1)")
+    parser.add_argument("--runs", type=int, default=20, metavar="N", help="number of trainings (20)")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="seed for the times (1)")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""A stage for the drills that `make test` runs."""
+"""The stage of the drills that `make test` runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.stage import Stage
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """An embedded AWS with bystanders in it."""
+    """An embedded AWS with bystanders."""
     with Stage(tmp_path_factory.mktemp("stage")).running() as running:
         yield running
     running.account.assert_ended()

@@ -1,4 +1,4 @@
-"""The fast drills of `make drill`: each breaks a run for real, and must hold."""
+"""The fast drills of `make drill`: each breaks a real run and must hold."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FAST = [drill for drill in all_drills() if drill.fast]
 
 
 @pytest.mark.parametrize("drill", FAST, ids=[drill.name for drill in FAST])
-def test_a_drill_holds(drill: Drill, stage: Stage) -> None:
+def test_drill_holds(drill: Drill, stage: Stage) -> None:
     row = perform(drill, stage, slack=busy_seconds(10))
 
     assert row.problems == []

@@ -1,4 +1,4 @@
-"""The soaks as one types them, with one run each: `make soak` and `make soak-training` run many."""
+"""`make soak` and `make soak-training` with one run each."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def make(*arguments: str) -> str:
-    """Run make, which must succeed; what it printed."""
-    # What an outer make says to its children is not for this one.
+    """Run make, which must succeed, and return its output."""
+    # Variables of an outer make must not reach this one.
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     answer = subprocess.run(
         ["make", *arguments], cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=600
@@ -20,15 +20,15 @@ def make(*arguments: str) -> str:
     return answer.stdout
 
 
-def test_a_preflight_that_is_killed_leaves_nothing() -> None:
-    # Of the first ten seeds the one that hits soonest.
-    said = make("soak", "N=1", "SEED=10", "ARGS=--jobs 1")
-    assert "SIGKILL" in said
-    assert "nothing left" in said
-    assert said.splitlines()[-1] == "1 of 1 runs left nothing and touched nobody (seed 10)"
+def test_killed_preflight_leaves_nothing() -> None:
+    # Of the first ten seeds, 10 sends the earliest signal.
+    output = make("soak", "N=1", "SEED=10", "ARGS=--jobs 1")
+    assert "SIGKILL" in output
+    assert "nothing left" in output
+    assert output.splitlines()[-1] == "1 of 1 runs left nothing and touched no others (seed 10)"
 
 
-def test_a_training_that_is_killed_ends_with_the_same_bytes() -> None:
-    said = make("soak-training", "N=1")
-    assert "the same bytes" in said
-    assert said.splitlines()[-1].startswith("1 of 1 trainings ended with the same bytes; the live set was read")
+def test_killed_training_ends_with_the_same_bytes() -> None:
+    output = make("soak-training", "N=1")
+    assert "the same bytes" in output
+    assert output.splitlines()[-1].startswith("1 of 1 trainings ended with the same bytes; the live set was read")

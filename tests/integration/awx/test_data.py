@@ -256,7 +256,7 @@ MESSAGES: dict[str, tuple[str, Data, str, list[str]]] = {
         "passed, run rollback-1, live again, ",
         ["Rollback rollback-1 to 2025-12-20: live again"],
     ),
-    "a workflow, which publishes nothing": (
+    "a workflow": (
         "success",
         {"artifacts": None, "job_type": None},
         "ended without a result, ",

@@ -1,4 +1,4 @@
-"""The drills, by what they break."""
+"""The drills, grouped by what they break."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from tools.drills.drill import Drill
 
 
 def all_drills() -> list[Drill]:
-    """Every drill, in the order in which people read them."""
+    """Every drill, in the order of the documentation."""
     parts = (signals, layers, connection, launching, interruption, ending, others)
     return [drill for part in parts for drill in part.DRILLS]

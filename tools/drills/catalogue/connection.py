@@ -1,4 +1,4 @@
-"""The connection to the instance, or the instance itself, goes away."""
+"""The connection to the instance, or the instance itself, fails."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.support.stage import Stage
 from tools.drills.catalogue.signals import PHASES, PREFLIGHT
 from tools.drills.drill import FAILED, Drill, Expected, Seen, finish
 
-#: The stock connection waits a minute for output, and tries again; a drill need not.
+#: By default the connection waits a minute for output, and retries.
 IMPATIENT = ("-e", "ansible_aws_ssm_timeout=10", "-e", "ansible_aws_ssm_retries=0")
 
 
@@ -34,7 +34,7 @@ def _cut(stage: Stage) -> Seen:
 
 
 def _starts(folder: object) -> int:
-    """How often the practice preflight was started, by the evidence that was copied out."""
+    """How often the practice preflight was started, according to the copied evidence."""
     with tarfile.open(f"{folder}/evidence.tar.gz") as evidence:
         file = evidence.extractfile("results/preflight.starts")
         return len(file.read().splitlines()) if file else 0
@@ -51,7 +51,7 @@ def _torn(stage: Stage) -> Seen:
     seen = _gone("unreachable", stage, "torn=true")
     assert seen.run is not None and seen.run.folder is not None
     watchdog = (seen.run.folder / "watchdog.log").read_text()
-    seen.check("nothing has moved in an SSM session" in watchdog, "the connection did not hang, as it was to")
+    seen.check("nothing has moved in an SSM session" in watchdog, "the connection did not hang")
     return seen
 
 
@@ -69,7 +69,7 @@ def _s3_fails(stage: Stage) -> Seen:
 
 
 def _transport_denied(stage: Stage) -> Seen:
-    """What runs in the background is asked for until its step's limit: the bucket might be there again before."""
+    """A background command is polled until its step's limit, as the bucket may recover."""
     run = PHASES["deps"].start(stage, "-e", "deps_seconds=15")
     stage.fault("error", "service=s3", "action=PutObject", "status=403", "code=AccessDenied")
     return finish(run, stage)
@@ -79,15 +79,15 @@ DRILLS = [
     Drill("never-online", "the instance never registers with SSM", "request",
           Expected("failed", FAILED, gone_within=90), _never_online),
     Drill("session-cut", "the SSM session is cut, four times", "preflight", Expected("passed", (0,)), _cut, fast=True),
-    Drill("vanish", "the instance is gone, without notice", "preflight",
+    Drill("vanish", "the instance disappears without notice", "preflight",
           Expected("failed", FAILED, gone_within=90), lambda stage: _gone("vanish", stage), fast=True),
-    Drill("unreachable", "the network to the instance is gone for ever", "preflight",
+    Drill("unreachable", "the network to the instance fails for good", "preflight",
           Expected("failed", FAILED, gone_within=150), lambda stage: _gone("unreachable", stage)),
-    Drill("unreachable-in-mid-line", "the network to the instance is gone for ever, in the middle of a line",
+    Drill("unreachable-in-mid-line", "the network to the instance fails for good, in the middle of a line",
           "preflight", Expected("failed", FAILED, gone_within=150), _torn),
     Drill("hung-command", "a remote command never ends", "preflight",
           Expected("failed", FAILED, gone_within=90), _hung),
-    Drill("s3-503", "S3 answers 503 for 10 s", "deps", Expected("passed", (0,)), _s3_fails),
+    Drill("s3-503", "S3 returns 503 for 10 s", "deps", Expected("passed", (0,)), _s3_fails),
     Drill("transport-denied", "the transport bucket refuses files", "deps",
           Expected("failed", FAILED, gone_within=90), _transport_denied),
 ]  # fmt: skip

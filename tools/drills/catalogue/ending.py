@@ -1,4 +1,4 @@
-"""Terminating goes wrong."""
+"""Termination fails."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _refused_twice(stage: Stage) -> Seen:
 
 
 def _refused_for_ever(stage: Stage) -> Seen:
-    """Nothing but the dead-man switch can end it; what else is left is swept once terminating works again."""
+    """Only the dead-man switch can end the instance; the rest is swept once termination works again."""
     stage.fault(*REFUSED)
     run = stage.play(
         *PREFLIGHT, *WITHOUT_WATCHDOG, *WITHOUT_SCHEDULE, "-e", f"spot_instance_lease_minutes={LEASE_MINUTES}",
@@ -32,8 +32,8 @@ def _refused_for_ever(stage: Stage) -> Seen:
     since = time.monotonic()
     run.wait()
     seen = Seen(run)
-    seen.check(bool(stage.instances()), "the instance was ended although nobody may")
-    seen.check(bool(run.receipt().get("leaks", {}).get("instances")), "the receipt tells of no instance left")
+    seen.check(bool(stage.instances()), "the instance was terminated despite the refusal")
+    seen.check(bool(run.receipt().get("leaks", {}).get("instances")), "the receipt reports no leftover instance")
     stage.wait_until(lambda: not stage.instances(), LEASE_MINUTES * 60 + 30)
     seen.gone_after = round(time.monotonic() - since, 1)
     stage.fault("clear")
@@ -50,7 +50,7 @@ def _already_gone(stage: Stage) -> Seen:
 
 
 def _open_request(stage: Stage) -> Seen:
-    """A spot request with the run's tags that EC2 has not granted yet, when the run is killed."""
+    """End a run that has a spot request which EC2 has not fulfilled."""
     run = PHASES["preflight"].start(stage)
     ours = stage.wait_for_instance(run)
     stage.fault("capacity", "code=InsufficientInstanceCapacity")
@@ -64,8 +64,8 @@ def _open_request(stage: Stage) -> Seen:
     since = time.monotonic()
     end_by_hand(run, stage, seen, runs=stage.folder / "none")
     seen.gone_after = round(time.monotonic() - since, 1)
-    seen.check(not stage.instances(), "the instance lives on")
-    # Whatever had capacity now would be granted now.
+    seen.check(not stage.instances(), "the instance still runs")
+    # With capacity, EC2 would fulfil an open request now.
     stage.fault("clear")
     run.wait()
     return seen
@@ -74,11 +74,11 @@ def _open_request(stage: Stage) -> Seen:
 DRILLS = [
     Drill("terminate-refused-twice", "TerminateInstances is refused twice, then works", "termination",
           Expected("passed", (0,), gone_within=60), _refused_twice),
-    Drill("terminate-refused-for-ever", "TerminateInstances is refused for ever", "termination",
+    Drill("terminate-refused-for-ever", "TerminateInstances is always refused", "termination",
           Expected("failed", FAILED, says="UnauthorizedOperation", gone_within=LEASE_MINUTES * 60 + 20),
           _refused_for_ever, layer="dead-man switch"),
-    Drill("already-gone", "somebody else has terminated the instance", "termination", Expected("passed", (0,)),
+    Drill("already-gone", "another user has terminated the instance", "termination", Expected("passed", (0,)),
           _already_gone),
-    Drill("open-request", "a spot request is still open; terminate.yml in mid-run", "preflight",
+    Drill("open-request", "a spot request is still open; terminate.yml during the run", "preflight",
           Expected("failed", FAILED, gone_within=60), _open_request),
 ]  # fmt: skip

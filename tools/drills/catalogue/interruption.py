@@ -1,4 +1,4 @@
-"""EC2 takes the instance back."""
+"""EC2 reclaims the instance."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from tests.support.stage import Stage
 from tools.drills.catalogue.signals import PHASES, TRAINING
 from tools.drills.drill import Drill, Expected, Seen
 
-#: EC2 gives two minutes; a drill need not wait for them.
+#: EC2's notice is two minutes; a drill uses less.
 NOTICE_SECONDS = 4
 RUN_DATE = "2022-12-29"
 LIVE_MANIFEST = "predictor/weights/meta/manifest.json"
 VERSIONS = "predictor/weights/meta/versions/"
 FOLDS = "runs/folds/"
-#: What the default configuration says, and what it says in a drill: all pass, a third of the folds, half the trees.
+#: Changes of the default configuration: every gate passes, a third of the folds, half the trees.
 LENIENT = {"threshold: 0.02": "threshold: -1.0", "test_days: 126": "test_days: 378", "trees: 60": "trees: 30"}
 
 
-def _take_back(stage: Stage, run: Playbook, attempt: int = 1) -> None:
-    """Give the notice to the instance of an attempt."""
+def _reclaim(stage: Stage, run: Playbook, attempt: int = 1) -> None:
+    """Send the interruption notice to the instance of an attempt."""
 
     def there() -> bool:
         return any(i.tags.get("attempt") == str(attempt) for i in stage.instances(("running",)))
@@ -36,14 +36,14 @@ def _take_back(stage: Stage, run: Playbook, attempt: int = 1) -> None:
 
 def _once(phase: str, stage: Stage) -> Seen:
     run = replace(PHASES[phase], arguments=TRAINING).start(stage)
-    _take_back(stage, run)
+    _reclaim(stage, run)
     run.wait()
     return Seen(run)
 
 
 def _in_a_preflight(stage: Stage) -> Seen:
     run = PHASES["preflight"].start(stage)
-    _take_back(stage, run)
+    _reclaim(stage, run)
     run.wait()
     return Seen(run)
 
@@ -51,22 +51,18 @@ def _in_a_preflight(stage: Stage) -> Seen:
 def _twice(stage: Stage) -> Seen:
     run = stage.play(*TRAINING, settings={"folds": 60, "fold_seconds": 1})
     run.wait_for_task("bootstrap")
-    _take_back(stage, run)
-    run.wait_for("the training of attempt 2", lambda: _following(run))
-    _take_back(stage, run, attempt=2)
+    _reclaim(stage, run)
+    run.wait_for("the training of attempt 2", lambda: any(run.events("Follow the training")))
+    _reclaim(stage, run, attempt=2)
     run.wait()
     return Seen(run)
 
 
-def _following(run: Playbook) -> bool:
-    return any(run.events("Follow the training"))
-
-
-# The real training: what a resumed one promotes must be what an undisturbed one promotes, byte for byte.
+# The real training: a resumed training must promote the same bytes as an undisturbed one.
 
 
 def _source(stage: Stage) -> tuple[str, ...]:
-    """The default training project, smaller, and with a gate that everything passes, so that something is promoted."""
+    """The default training project with less work and a gate that always passes."""
     folder = stage.folder / "lenient"
     if not folder.exists():
         project_copy(folder, LENIENT)
@@ -74,7 +70,7 @@ def _source(stage: Stage) -> tuple[str, ...]:
 
 
 def _undisturbed(stage: Stage) -> dict[str, str]:
-    """ETags of what an undisturbed training promotes; it is run once a stage."""
+    """ETags of the files that an undisturbed training promotes; trains once per stage."""
     if "weights" not in stage.memory:
         run = stage.play(*TRAINING, *_source(stage), settings={})
         assert run.wait() == 0, run.output[-2000:]
@@ -84,7 +80,7 @@ def _undisturbed(stage: Stage) -> dict[str, str]:
 
 
 def _weights(stage: Stage) -> dict[str, str]:
-    """ETags of the live model files by name, found as a reader finds them: through the manifest."""
+    """ETags of the live model files by name, found through the manifest."""
     if not _keys(stage, LIVE_MANIFEST):
         return {}
     s3 = stage.account.client("s3")
@@ -99,28 +95,28 @@ def _keys(stage: Stage, prefix: str) -> list[str]:
 
 
 def _resumed(ready: Callable[[Stage, Playbook], bool], milliseconds: int, stage: Stage) -> Seen:
-    """Take the instance back once `ready`; what is promoted in the end is held against an undisturbed training.
+    """Reclaim the instance once `ready`, and compare the promoted files with an undisturbed training's.
 
-    With `milliseconds`, every write to S3 waits so long from the start, so that there is time to be ready.
+    With `milliseconds`, every write to S3 is delayed by that time, to leave time for `ready`.
     """
-    wanted = _undisturbed(stage)
+    undisturbed = _undisturbed(stage)
     s3 = stage.account.client("s3")
-    # Nothing is live, and no fold is known: what is there in the end is this run's.
+    # Delete the live set and the folds, so that this run creates all of them.
     for key in (LIVE_MANIFEST, *_keys(stage, FOLDS)):
         s3.delete_object(Bucket=DATA_BUCKET, Key=key)
     if milliseconds:
         stage.fault("latency", f"milliseconds={milliseconds}", "service=s3", "action=PutObject")
     run = stage.play(*TRAINING, *_source(stage), settings={})
     run.wait_for("the moment", lambda: ready(stage, run))
-    _take_back(stage, run)
+    _reclaim(stage, run)
     run.wait_for("the second instance", lambda: any(i.tags.get("attempt") == "2" for i in stage.instances()))
     stage.fault("clear")
     run.wait()
     seen = Seen(run)
     training = run.receipt().get("training") or {}
-    seen.check(bool(training.get("resumed_folds")), "no fold was taken over from the first attempt")
-    seen.check(bool(wanted), "the undisturbed training promoted nothing")
-    seen.check(_weights(stage) == wanted, "the promoted weights differ from those of an undisturbed training")
+    seen.check(bool(training.get("resumed_folds")), "no fold of the first attempt was reused")
+    seen.check(bool(undisturbed), "the undisturbed training promoted nothing")
+    seen.check(_weights(stage) == undisturbed, "the promoted weights differ from those of an undisturbed training")
     return seen
 
 
@@ -129,7 +125,7 @@ def _some_folds(stage: Stage, run: Playbook, some: int = 5) -> bool:
 
 
 def _first_live_file(stage: Stage, run: Playbook) -> bool:
-    """Slow the writing down before it begins, in the middle of the 20 folds, so that there is a middle of it."""
+    """Wait until the training has written its first file; slow down all writes from the eighth fold on."""
     if not stage.memory.get(run.run_id):
         if not _some_folds(stage, run, 8):
             return False
@@ -139,16 +135,16 @@ def _first_live_file(stage: Stage, run: Playbook) -> bool:
 
 
 DRILLS = [
-    Drill("reclaim-bootstrap", "EC2 takes the spot instance back", "bootstrap",
+    Drill("reclaim-bootstrap", "EC2 reclaims the spot instance", "bootstrap",
           Expected("passed", (0,), attempts=2), functools.partial(_once, "bootstrap")),
-    Drill("reclaim-fold", "EC2 takes the spot instance back", "fold k of the training",
+    Drill("reclaim-fold", "EC2 reclaims the spot instance", "fold k of the training",
           Expected("passed", (0,), attempts=2),
           functools.partial(_resumed, _some_folds, 300), group="resumed"),
-    Drill("reclaim-promotion", "EC2 takes the spot instance back", "promotion",
+    Drill("reclaim-promotion", "EC2 reclaims the spot instance", "promotion",
           Expected("passed", (0,), attempts=2),
           functools.partial(_resumed, _first_live_file, 0), group="resumed"),
-    Drill("reclaim-twice", "EC2 takes two instances in a row back", "bootstrap, training",
+    Drill("reclaim-twice", "EC2 reclaims two instances in a row", "bootstrap, training",
           Expected("interrupted", (75,), attempts=2, says="attempt 2 was the last of 2: run it again"), _twice),
-    Drill("reclaim-preflight", "EC2 takes the spot instance back", "preflight",
+    Drill("reclaim-preflight", "EC2 reclaims the spot instance", "preflight",
           Expected("interrupted", (75,), attempts=1, says="preflights do not resume"), _in_a_preflight, fast=True),
 ]  # fmt: skip

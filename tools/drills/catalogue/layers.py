@@ -1,4 +1,4 @@
-"""One layer at a time: all the others are switched off, and the playbook is killed."""
+"""One protection layer at a time: all others are off, and the playbook is killed."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tools.drills.drill import FAILED, Drill, Expected, Seen, end_by_hand, finis
 
 WITHOUT_WATCHDOG = ("-e", "run_watchdog=false")
 WITHOUT_SCHEDULE = ("-e", "spot_instance_expiry_role=")
-#: In minutes: a lease that lasts until a run is in a phase, on a loaded machine too; and one that outlasts every drill.
+#: Leases in minutes: the short ones last until the phase, even on a loaded machine; the long one outlasts every drill.
 SHORT = {"request": 1, "preflight": 2, "training": 2}
 LONG = 120
-#: After the lease: until a layer that looks now and then sees it, and the end of the machine.
+#: From the end of the lease until a polling layer notices it and the machine is gone.
 AFTER_LEASE_SECONDS = 20.0
 REAP_EVERY_SECONDS = 10.0
 
@@ -26,12 +26,12 @@ def _lease(lease: int, dead_man: int) -> tuple[str, ...]:
 
 
 def _lease_seconds(phase: str) -> float:
-    """At most so long after the signal the instance is gone."""
+    """The latest end of the instance, in seconds after the signal."""
     return SHORT[phase] * 60 + AFTER_LEASE_SECONDS
 
 
 def _only(phase: str, arguments: tuple[str, ...], wait: Callable[[Stage, float], None], stage: Stage) -> Seen:
-    """Kill a run without a watchdog in a phase, let one layer end its instance, and have the reaper sweep the rest."""
+    """Kill a run without a watchdog in a phase, let one layer end its instance, and let the reaper sweep the rest."""
     run = PHASES[phase].start(stage, *WITHOUT_WATCHDOG, *arguments)
     stage.wait_for_instance(run, ("pending", "running"))
     since = time.monotonic()
@@ -39,11 +39,11 @@ def _only(phase: str, arguments: tuple[str, ...], wait: Callable[[Stage, float],
     run.wait(60)
     wait(stage, _lease_seconds(phase) + 30)
     seen = Seen(run, gone_after=round(time.monotonic() - since, 1))
-    seen.check(not stage.instances(), "the instance lives on")
+    seen.check(not stage.instances(), "the instance still runs")
     for attempt in ("", " again"):
         code, output = stage.playbook("reap")
         seen.check(code == 0, f"reap.yml{attempt}: {output[-300:]}")
-    # The receipt of a run that nobody closed is written by whoever ends it by hand.
+    # terminate.yml writes the receipt of a run that was not closed.
     end_by_hand(run, stage, seen)
     return seen
 
@@ -60,7 +60,7 @@ def _reap_until_gone(stage: Stage, seconds: float) -> None:
 
 
 def _failing(stage: Stage) -> Seen:
-    """A step that fails, without watchdog or schedule, and a dead-man switch that is far off."""
+    """Fail a step of a run without watchdog and schedule, with a late dead-man switch."""
     run = stage.play(
         "-e", "preflight_only=true", "-e", "preflight_seconds=3", *WITHOUT_WATCHDOG, *WITHOUT_SCHEDULE,
         *_lease(LONG, LONG), settings={"preflight_seconds": 60},
@@ -70,7 +70,7 @@ def _failing(stage: Stage) -> Seen:
 
 
 def _alone(layer: str, phase: str) -> tuple[Callable[[Stage, float], None], tuple[str, ...]]:
-    """How to wait for one layer, and how to switch the others off."""
+    """How to wait for one layer, and the arguments that disable the others."""
     short = SHORT[phase]
     return {
         "dead-man switch": (_until_gone, (*_lease(short, short), *WITHOUT_SCHEDULE)),
@@ -83,7 +83,7 @@ def _drill(layer: str, phase: str) -> Drill:
     wait, arguments = _alone(layer, phase)
     return Drill(
         name=f"only-{layer.replace(' ', '-')}-{phase}",
-        broken="SIGKILL; no watchdog, and no other layer",
+        broken="SIGKILL; no watchdog, no other layer",
         when=phase,
         expected=Expected("interrupted", (137,), gone_within=_lease_seconds(phase)),
         act=functools.partial(_only, phase, arguments, wait),
@@ -94,7 +94,7 @@ def _drill(layer: str, phase: str) -> Drill:
 DRILLS = [_drill(layer, phase) for layer in ("dead-man switch", "reaper", "schedule") for phase in SHORT] + [
     Drill(
         name="only-playbook-preflight",
-        broken="a step fails; no watchdog, no schedule, dead-man switch far off",
+        broken="a step fails; no watchdog, no schedule, late dead-man switch",
         when="preflight",
         expected=Expected("failed", FAILED, gone_within=40),
         act=_failing,

@@ -1,4 +1,4 @@
-"""Several at once, others' things, the clock, a full disk."""
+"""Concurrent runs, others' resources, wrong clocks, a full disk."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DISK_BYTES = 1 << 20
 
 
 def _look_alikes(stage: Stage) -> Seen:
-    """Reaper and terminate.yml beside a run that goes on, with ids that are almost its own."""
+    """Run the reaper, and terminate.yml with ids similar to a running run's."""
     run = PHASES["bootstrap"].start(stage)
     ours = stage.wait_for_instance(run)
     seen = Seen(run)
@@ -36,7 +36,7 @@ def _look_alikes(stage: Stage) -> Seen:
 
 
 def _too_many(stage: Stage) -> Seen:
-    """More instances past their lease than may be ended at once: none is touched, and it is said."""
+    """With more expired instances than the limit, the reaper terminates none and fails."""
     for number in range(4):
         stage.cloud.launch(_stale(f"{number}"))
     stage.wait_until(lambda: len(stage.instances(("running",))) == 4, 60)
@@ -74,7 +74,7 @@ def _two_runs(stage: Stage) -> Seen:
     killed.wait(60)
     gone = stage.wait_until(lambda: ours.id not in [i.id for i in stage.instances()], 60)
     seen = Seen(killed, gone_after=round(time.monotonic() - since, 1))
-    seen.check(gone, "the killed run's instance lives on")
+    seen.check(gone, "the killed run's instance still runs")
     seen.check(other.wait() == 0, f"the other run did not pass: {other.output[-500:]}")
     return seen
 
@@ -92,7 +92,7 @@ def _wrong_clock(stage: Stage) -> Seen:
 
 
 def _full_disk(stage: Stage) -> Seen:
-    """The folder of the runs is a small disk of its own; it fills up when the run terminates."""
+    """Put the runs' folder on a small disk, and fill it when the run terminates."""
     if os.geteuid() != 0:
         raise Stuck("this drill mounts a disk and needs root")
     disk = stage.folder / "disk"
@@ -106,7 +106,7 @@ def _full_disk(stage: Stage) -> Seen:
                 while True:
                     filler.write(bytes(4096))
             except OSError:
-                pass  # it is full now, which is the point
+                pass  # the disk is full
         seen = finish(run, stage)
         stage.wait_until(lambda: not any(stage.left().values()), 60)
         return Seen(None, code=run.code, output=run.output, gone_after=seen.gone_after)
@@ -115,7 +115,7 @@ def _full_disk(stage: Stage) -> Seen:
 
 
 def _skewed_lease(stage: Stage) -> Seen:
-    """A lease that is over by the controller's clock, and not by AWS's: nobody may end it."""
+    """A lease that is over by the control node's clock but not by AWS's must hold."""
     soon = datetime.now(UTC) + timedelta(minutes=2)
     stage.cloud.launch({**_stale("0"), "lease_expires": soon.strftime("%Y-%m-%dT%H:%M:%SZ")})
     stage.wait_until(lambda: len(stage.instances(("running",))) == 1, 60)
@@ -130,16 +130,16 @@ def _skewed_lease(stage: Stage) -> Seen:
 
 
 DRILLS = [
-    Drill("look-alikes", "terminate.yml with ids that are almost the run's, and the reaper, beside a run", "bootstrap",
+    Drill("look-alikes", "terminate.yml with ids similar to the run's, and the reaper, during a run", "bootstrap",
           Expected("passed", (0,)), _look_alikes),
-    Drill("too-many", "more instances past their lease than may be ended at once", "reap.yml",
+    Drill("too-many", "more expired instances than the reaper may terminate", "reap.yml",
           Expected(None, FAILED, says="(?i)at once", gone_within=40), _too_many),
     Drill("reaper-twice", "two reapers at once", "reap.yml", Expected(None, (0,), gone_within=40), _reaper_twice),
     Drill("two-runs", "one of two runs is killed", "preflight",
           Expected("interrupted", (137,), gone_within=WATCHDOG_SECONDS), _two_runs),
-    Drill("clock", "the controller's clock is an hour ahead", "the whole run",
+    Drill("clock", "the control node's clock is an hour ahead", "the whole run",
           Expected("failed", FAILED, says="(?i)clock"), _wrong_clock),
-    Drill("clock-reaper", "the controller's clock is 200 s ahead", "reap.yml", Expected(None, (0,)), _skewed_lease),
-    Drill("full-disk", "the controller's disk is full", "while the receipt is written",
+    Drill("clock-reaper", "the control node's clock is 200 s ahead", "reap.yml", Expected(None, (0,)), _skewed_lease),
+    Drill("full-disk", "the control node's disk is full", "while the receipt is written",
           Expected(None, FAILED, says="No space left", gone_within=60), _full_disk),
 ]  # fmt: skip

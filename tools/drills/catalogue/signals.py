@@ -1,4 +1,4 @@
-"""The playbook's process group gets a signal, in each step; the watchdog ends the instance."""
+"""The playbook's process group gets a signal in each step; the watchdog ends the instance."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tests.support.playbook import Playbook
 from tests.support.stage import Stage
 from tools.drills.drill import Drill, Expected, Seen
 
-#: The promise: so long after `ansible-playbook` has died the instance is gone.
+#: The promise: the longest time from the death of `ansible-playbook` to the end of the instance.
 WATCHDOG_SECONDS = 10.0
-#: A launch that is under way when the playbook dies: the watchdog has to find the instance that comes of it.
+#: Delays the launch, so that the playbook dies during it; the watchdog must find the resulting instance.
 LAUNCH_MILLISECONDS = 1500
-#: After Ctrl-C Ansible exits with 99 or an error of its own (1, 250), Python with 130; the watchdog causes 137.
+#: After Ctrl-C Ansible exits with 99, 1 or 250, Python with 130; the watchdog causes 137.
 CODES = {signal.SIGINT: (99, 130, 1, 250, 137), signal.SIGTERM: (143,), signal.SIGKILL: (137,)}
 PREFLIGHT = ("-e", "preflight_only=true")
 TRAINING = ("-e", "training_mode=full")
@@ -24,7 +24,7 @@ TRAINING = ("-e", "training_mode=full")
 
 @dataclass(frozen=True)
 class Phase:
-    """When a run is hit: `pause` seconds after a task of `step` began whose name holds `task`."""
+    """When a run is hit: `pause` seconds after the start of a task in `step` whose name contains `task`."""
 
     step: str
     task: str = ""
@@ -33,10 +33,10 @@ class Phase:
     settings: dict[str, Any] = field(default_factory=dict)
 
     def start(self, stage: Stage, *arguments: str) -> Playbook:
-        """Start a run and come back in this phase.
+        """Start a run and return in this phase.
 
         Raises:
-            Stuck: The run does not come that far.
+            Stuck: The run does not reach the phase.
         """
         if self.step == "request":
             stage.fault("latency", f"milliseconds={LAUNCH_MILLISECONDS}", "service=ec2", "action=RunInstances")
