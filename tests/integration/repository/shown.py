@@ -58,13 +58,13 @@ RUN_BY: dict[str, tuple[str, tuple[str, ...]]] = {
         "tests/integration/termination/test_rollback.py::test_an_archived_set_is_put_live_once_and_the_newer_one_again",
         ("ansible-playbook", "playbooks/rollback.yml"),
     ),
-    "python -m tools.drills": ("tests/e2e/drills/test_fast_drills.py::test_a_drill_holds", ("all_drills", "perform")),
+    "python -m tools.drills": ("tests/e2e/drills/test_fast_drills.py::test_drill_holds", ("all_drills", "perform")),
     "python -m tools.drills.soak": (
-        "tests/e2e/drills/test_soaks.py::test_a_preflight_that_is_killed_leaves_nothing",
+        "tests/e2e/drills/test_soaks.py::test_killed_preflight_leaves_nothing",
         ("make", "soak"),
     ),
     "python -m tools.drills.training_kills": (
-        "tests/e2e/drills/test_soaks.py::test_a_training_that_is_killed_ends_with_the_same_bytes",
+        "tests/e2e/drills/test_soaks.py::test_killed_training_ends_with_the_same_bytes",
         ("make", "soak-training"),
     ),
     "python -m tools.benchmarks.preflight_scan": (
