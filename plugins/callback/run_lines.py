@@ -23,12 +23,12 @@ from ansible.utils.display import Display
 from ansible_collections.spot_train.core.plugins.module_utils.report.text import duration
 from ansible_collections.spot_train.core.plugins.module_utils.runs.exit_code import Outcome
 from ansible_collections.spot_train.core.plugins.module_utils.runs.tasks import (
-    clean,
     message_of,
     rescuer_of,
     role_of,
     step_of,
 )
+from ansible_collections.spot_train.core.plugins.module_utils.runs.text import clean
 from ansible_collections.spot_train.core.plugins.module_utils.terminal.failures import Told, failure_lines
 from ansible_collections.spot_train.core.plugins.module_utils.terminal.groups import (
     INTERNAL,

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..report.text import counted, duration, number
-from ..runs.events import clean_text
+from ..runs.text import clean
 
 #: Worst first.
 CHECK_STATES = ("fail", "warn", "pass")
@@ -34,7 +34,7 @@ LONGEST_QUOTE = 120
 
 def one_line(value: object) -> str:
     """Return a value as one line without control characters; nothing for None."""
-    return "" if value is None else " ".join(clean_text(value).split())
+    return "" if value is None else " ".join(clean(value).split())
 
 
 def read_check(entry: Any, tier: str = "") -> tuple[dict[str, Any], bool]:

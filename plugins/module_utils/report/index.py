@@ -16,7 +16,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ..runs.events import clean_text, parse_time
+from ..runs.events import parse_time
+from ..runs.text import clean
 from .text import number
 
 RUN_ID = re.compile(r"(\d{8}T\d{6})Z-[0-9a-f]{6}")
@@ -105,7 +106,7 @@ def read_runs(folder: Path, now: datetime | None = None, newest: int | None = No
 
 def read_run(folder: Path, now: datetime) -> Entry:
     """Read the folder of one run."""
-    name = clean_text(folder.name)
+    name = clean(folder.name)
     try:
         receipt = _read(folder / "receipt.json")
     except FileNotFoundError:
@@ -119,7 +120,7 @@ def read_run(folder: Path, now: datetime) -> Entry:
 
 def read_rollback(path: Path) -> Entry:
     """Read the result of one rollback."""
-    name, started = clean_text(path.stem), _named_time(path.name)
+    name, started = clean(path.stem), _named_time(path.name)
     try:
         result = _read(path)
     except (OSError, Unreadable) as error:
@@ -250,8 +251,8 @@ def _object(value: object) -> Mapping[str, Any]:
 
 
 def _text(value: object) -> str | None:
-    return clean_text(value) if isinstance(value, str) and value else None
+    return clean(value) if isinstance(value, str) and value else None
 
 
 def _line(value: object) -> str:
-    return " ".join(clean_text(value).split())
+    return " ".join(clean(value).split())

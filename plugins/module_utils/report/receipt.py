@@ -28,11 +28,11 @@ from ..runs.attempts import (
 from ..runs.events import (
     CLOSING_STEPS,
     Failure,
-    clean_text,
     deciding_failure,
     parse_time,
     summarise_steps,
 )
+from ..runs.text import clean
 from .bill import bill
 from .text import count_of
 from .writes import breach_by_writes, nothing_written, shape_writes
@@ -105,7 +105,7 @@ def build_receipt(inputs: Inputs) -> dict[str, Any]:
     Returns:
         The receipt, ready for JSON. What is unknown is null, and said in ``notes`` where a person would miss it.
     """
-    notes = [*map(clean_text, inputs.run.get("notes") or []), *inputs.notes]
+    notes = [*map(clean, inputs.run.get("notes") or []), *inputs.notes]
     mode = inputs.run.get("mode")
     known_failed = inputs.outcome == "failed" or bool(inputs.error)
     steps = finished_steps(summarise_steps(inputs.events, known_failed))
@@ -208,7 +208,7 @@ def judge(receipt: Mapping[str, Any], inputs: Inputs, failure: Failure | None) -
     Returns:
         The outcome (``passed``, ``failed``, ``interrupted``, ``no_capacity``) and the error sentence, None for passed.
     """
-    told = _told(clean_text(inputs.error or ""), failure, receipt["notes"])
+    told = _told(clean(inputs.error or ""), failure, receipt["notes"])
     attempts = receipt["attempts"]
     if inputs.outcome == "no_capacity" and not launched(attempts):
         return "no_capacity", told or f"no capacity: {refusals(attempts[-1]['cells'] if attempts else [])}"

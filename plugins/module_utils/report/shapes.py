@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..runs.events import clean_text
+from ..runs.text import clean
 from .text import number
 
 
@@ -49,12 +49,12 @@ def fields(value: Any, texts: Sequence[str] = (), numbers: Sequence[str] = ()) -
 
 def names(value: Any) -> list[str]:
     """Keep the entries of a list as texts."""
-    return [clean_text(entry) for entry in value] if isinstance(value, list) else []
+    return [clean(entry) for entry in value] if isinstance(value, list) else []
 
 
 def text_of(value: Any) -> str | None:
     """Return a cleaned string, or None for None."""
-    return None if value is None else clean_text(value)
+    return None if value is None else clean(value)
 
 
 def whole(value: Any) -> int | None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..checks.records import one_line
-from ..runs.events import clean_text
+from ..runs.text import clean
 from .shapes import (
     entries,
     fields,
@@ -52,7 +52,7 @@ def shape_training(data: Mapping[str, Any], file: str, notes: list[str]) -> dict
         "dry_run": truth(data.get("dry_run")),
         "fold_ics": [fold for fold in list_under(data, "fold_ics", file, notes) if isinstance(fold, dict)],
         "skipped_folds": list_under(data, "skipped_folds", file, notes),
-        "written": [clean_text(key) for key in list_under(data, "written", file, notes)],
+        "written": [clean(key) for key in list_under(data, "written", file, notes)],
     }
     if "median_ic_interval" in data:
         shaped["median_ic_interval"] = _interval(data["median_ic_interval"])
@@ -79,7 +79,7 @@ def _gate(gate: Mapping[str, Any]) -> dict[str, Any]:
     """Bring a gate into shape; a verdict that is none counts as not judged."""
     return {
         **gate,
-        "name": clean_text(gate.get("name") or "unnamed gate"),
+        "name": clean(gate.get("name") or "unnamed gate"),
         "passed": truth(gate.get("passed")),
         "blocking": gate.get("blocking") is True,
     }

@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from .text import clean
+
 Event = Mapping[str, Any]
 
 #: The event that tells that the run went on from an attempt that had lost its instance: ``{attempt, reason}``.
@@ -25,11 +27,6 @@ CLOSING_STEPS = frozenset({"terminate", "report"})
 FAILURES = frozenset({"task_failed", "task_unreachable"})
 _DONE = frozenset({"task_ok", "task_changed"})
 _TRAINER = re.compile(r"trainer(?:-(\d+))?")
-
-# Terminal colours, other control characters and marks that turn the direction of writing have no place in a receipt, a
-# log line or a page.
-_ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -81,11 +78,6 @@ class _Step:
         if self.skipped and not self.done:
             return "skipped"
         return "passed"
-
-
-def clean_text(text: object) -> str:
-    """Return ``text`` as a string without terminal colours and control characters (tabs and newlines stay)."""
-    return _CONTROL.sub("", _ANSI.sub("", str(text).replace("\r\n", "\n"))).strip()
 
 
 def parse_time(value: object) -> datetime | None:
@@ -220,9 +212,9 @@ def deciding_failure(events: Iterable[Event], failed: bool = False) -> Failure |
     for failure in working or failures:
         return Failure(
             step=failure.get("step") or None,
-            task=clean_text(failure.get("task") or "a task without a name"),
-            host=clean_text(failure.get("host") or ""),
-            message=clean_text(failure.get("msg") or ""),
+            task=clean(failure.get("task") or "a task without a name"),
+            host=clean(failure.get("host") or ""),
+            message=clean(failure.get("msg") or ""),
             time=failure.get("time"),
         )
     return None

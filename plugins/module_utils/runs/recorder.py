@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from ansible import constants
 
 from .events import format_time, log_name
-from .tasks import attempt_of, clean, enclosing_blocks, item_prefix, message_of, rescuer_of, step_of
+from .tasks import attempt_of, enclosing_blocks, item_prefix, message_of, rescuer_of, step_of
+from .text import clean
 
 if TYPE_CHECKING:
     from ansible.executor.stats import AggregateStats

@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from .text import clean
+
 if TYPE_CHECKING:
     from ansible.playbook.block import Block
     from ansible.playbook.task import Task
@@ -17,8 +19,6 @@ STEP_VARIABLE = "run_step"
 ATTEMPT_VARIABLE = "run_attempt"
 
 _REFERENCE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
-_ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 # Messages that say only that something failed; the output says what.
 _EMPTY_MESSAGES = ("non-zero return code", "module failure", "result deserialization failed")
 
@@ -123,8 +123,3 @@ def item_prefix(item: Mapping[str, Any]) -> str:
         return ""
     text = clean(label)
     return f"{text}: " if len(text) <= 80 else ""
-
-
-def clean(text: object) -> str:
-    """Return ``text`` without terminal colours and control characters."""
-    return _CONTROL.sub("", _ANSI.sub("", str(text).replace("\r\n", "\n"))).strip()

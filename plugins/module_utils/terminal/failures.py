@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..runs.tasks import clean, item_prefix, message_of
+from ..runs.tasks import item_prefix, message_of
+from ..runs.text import clean
 from .screen import LABEL
 
 #: Last lines of a command's output that a failure shows; the log of the step has all of them.

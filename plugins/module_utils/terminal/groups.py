@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from ansible import constants
 
-from ..runs.tasks import clean
+from ..runs.text import clean
 
 #: Fields of a result that say nothing to a person.
 INTERNAL = ("changed", "failed", "skipped", "invocation", "warnings", "deprecations", "exception")

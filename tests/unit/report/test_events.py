@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 from ansible_collections.spot_train.core.plugins.module_utils.runs.events import (
-    clean_text,
     deciding_failure,
     first_error,
     log_name,
     read_events,
     summarise_steps,
 )
+from ansible_collections.spot_train.core.plugins.module_utils.runs.text import clean
 
 
 def statuses(events: list[dict[str, Any]]) -> dict[str, str]:
@@ -153,7 +153,7 @@ def test_an_event_without_a_time_does_not_stop_the_summary(clock: Any) -> None:
 
 
 def test_text_loses_colours_and_control_characters() -> None:
-    assert clean_text("\x1b[31mred\x1b[0m\x00\x07 and\ttab\r\nline ") == "red and\ttab\nline"
+    assert clean("\x1b[31mred\x1b[0m\x00\x07 and\ttab\r\nline \x9b\u202e") == "red and\ttab\nline"
 
 
 def test_a_log_is_never_named_out_of_its_folder() -> None:
