@@ -1,20 +1,20 @@
 #!/usr/bin/python
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Module that tells people how a run went."""
+"""Module that sends the outcome of a run."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: run_notify
-short_description: Send how a run went by e-mail and to an SNS topic
+short_description: Send the outcome of a run by e-mail and to an SNS topic
 description:
-  - Sends what C(receipt.json) in the run's folder says, with the page attached or linked, and notes in the receipt,
-    under C(notifications), to whom it was sent.
-  - What cannot be sent is a warning and an entry in the receipt, and no failure.
+  - Sends a summary of C(receipt.json) in the run's folder, with the page attached or linked, and records the recipients
+    in the receipt under C(notifications).
+  - A message that cannot be sent is a warning and an entry in the receipt, not a failure.
 options:
   state:
-    description: V(checked) refuses settings that can never work. V(sent) sends.
+    description: V(checked) only validates the settings. V(sent) sends.
     type: str
     choices: [checked, sent]
     default: sent
@@ -22,12 +22,12 @@ options:
     description: The run's folder, for O(state=sent).
     type: path
   notify_on:
-    description: Whether a run that passed is told, too.
+    description: Whether to notify of every run, or only of one that did not pass.
     type: str
     choices: [always, failure]
     default: always
   email_to:
-    description: Addresses. Without any, no e-mail is sent.
+    description: Recipients. Without any, no e-mail is sent.
     type: list
     elements: str
     default: []
@@ -36,7 +36,7 @@ options:
     type: str
     default: ""
   email_via:
-    description: The way of an e-mail.
+    description: How to send e-mail.
     type: str
     choices: [smtp, ses]
     default: smtp
@@ -45,7 +45,7 @@ options:
     type: str
     default: ""
   smtp_port:
-    description: Its port.
+    description: Port of the mail server.
     type: int
     default: 587
   smtp_security:
@@ -54,7 +54,7 @@ options:
     choices: [starttls, tls, none]
     default: starttls
   smtp_user:
-    description: User, where the server wants one.
+    description: User, if the mail server requires authentication.
     type: str
     default: ""
   smtp_password:
@@ -62,15 +62,15 @@ options:
     type: str
     default: ""
   smtp_ca_file:
-    description: PEM file of the authorities to trust in the place of the system's.
+    description: PEM file of the certificate authorities to trust instead of the system's.
     type: path
     default: ""
   sns_topic_arn:
-    description: The topic. Without it, nothing is published.
+    description: ARN of the topic. Without it, nothing is published.
     type: str
     default: ""
   link_base:
-    description: Address under which the runs' folders are served. With it the page is linked and not attached.
+    description: URL that serves the folder of the runs. With it, the page is linked instead of attached.
     type: str
     default: ""
 attributes:
@@ -84,7 +84,7 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: Tell who wants to know
+- name: Send the outcome by e-mail
   spot_train.core.run_notify:
     run_dir: runs/20260105T090000Z-0a1b2c
     email_to: [ops@example.org]
@@ -94,7 +94,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 notifications:
-  description: Each C(channel) (V(smtp), V(ses), V(sns)), C(to), C(sent), C(error) (null where it was sent).
+  description: C(channel) (V(smtp), V(ses), V(sns)), C(to), C(sent) and C(error) (null if sent) of each message.
   returned: with O(state=sent)
   type: list
   elements: dict
@@ -137,16 +137,16 @@ def argument_spec() -> dict[str, dict[str, Any]]:
 
 
 def send(module: Any, settings: Settings, receipt: dict[str, Any], page: Path) -> list[dict[str, Any]]:
-    """Send by every way that is set.
+    """Send by every configured channel.
 
     Args:
-        module: makes the clients of AWS.
-        settings: who is told, and how.
+        module: creates the AWS clients.
+        settings: recipients and channels.
         receipt: the receipt.
         page: the report page.
 
     Returns:
-        What was sent and what was not.
+        One entry per recipient.
     """
     found: list[dict[str, Any]] = []
 
@@ -168,7 +168,7 @@ def send(module: Any, settings: Settings, receipt: dict[str, Any], page: Path) -
 
 
 def unsent(settings: Settings, error: str) -> list[dict[str, Any]]:
-    """The entries of a message that was not even tried."""
+    """Return the entries of messages that were not attempted."""
     to = [(settings.email_via, one) for one in settings.email_to]
     to += [("sns", settings.sns_topic_arn)] if settings.sns_topic_arn else []
     return [{"channel": channel, "to": one, "sent": False, "error": error} for channel, one in to]
@@ -191,20 +191,20 @@ def main() -> None:
     try:
         receipt = json.loads((folder / "receipt.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        receipt, wrong = None, wrong or f"the receipt cannot be read: {error}"
-    if module.check_mode or (receipt is not None and not settings.wanted(receipt["outcome"])):
+        receipt, wrong = None, wrong or f"cannot read the receipt: {error}"
+    if module.check_mode or (receipt is not None and not settings.applies(receipt["outcome"])):
         module.exit_json(changed=False, notifications=[])
-    told = unsent(settings, wrong) if wrong else send(module, settings, receipt, folder / "report.html")
-    for entry in told:
+    sent = unsent(settings, wrong) if wrong else send(module, settings, receipt, folder / "report.html")
+    for entry in sent:
         if not entry["sent"]:
             module.warn(f"NOT SENT to {entry['to']} by {entry['channel']}: {entry['error']}")
     if receipt is not None:
-        receipt["notifications"] = told
+        receipt["notifications"] = sent
         try:
             write_atomically(folder / "receipt.json", json.dumps(receipt, indent=2, ensure_ascii=False) + "\n")
         except OSError as error:
-            module.warn(f"The receipt does not say who was told, it cannot be written: {error}")
-    module.exit_json(changed=any(entry["sent"] for entry in told), notifications=told)
+            module.warn(f"Cannot record the notifications in the receipt: {error}")
+    module.exit_json(changed=any(entry["sent"] for entry in sent), notifications=sent)
 
 
 if __name__ == "__main__":

@@ -9,18 +9,18 @@ DOCUMENTATION = r"""
 module: run_report
 short_description: Write the receipt and the report page of a training run
 description:
-  - Assembles C(receipt.json) and C(report.html) in the run's folder from what the playbook knows and from the files
-    that the run left there (C(events.jsonl), C(preflight-controller.json), C(preflight.json), C(training-smoke.json),
-    C(training-full.json) and C(logs/*.log)), points the link C(latest) beside that folder at it, and refreshes
-    C(index.html) there, the page of all runs. What keeps that page from being written is a warning.
-  - Runs on the controller. A missing part is null in the receipt and named on the page; a damaged file becomes a note.
-    A failed run has both files too.
-  - The verdict is drawn from the evidence. A run is passed only if no step failed, nothing is left behind, no check
+  - Writes C(receipt.json) and C(report.html) to the run's folder, from its options and from the files in that folder
+    (C(events.jsonl), C(preflight-controller.json), C(preflight.json), C(training-smoke.json), C(training-full.json) and
+    C(logs/*.log)). In the parent folder, it points the link C(latest) at the run and refreshes C(index.html), the page
+    of all runs. An error with that page is a warning.
+  - Runs on the control node. A missing part is null in the receipt and named on the page; a damaged file becomes a
+    note. A failed run gets both files too.
+  - The outcome follows from the evidence. A run has passed only if no step failed, nothing is left over, no check
     failed, and, in a preflight, nothing was written.
-  - The module succeeds when it could write the report, whatever the report says; the playbook fails on RV(outcome).
+  - The module succeeds if it wrote the report, also of a failed run; let the playbook fail on RV(outcome).
 options:
   run_dir:
-    description: The run's folder. It is created if missing.
+    description: The run's folder, which is created if missing.
     type: path
     required: true
   template:
@@ -29,55 +29,54 @@ options:
     required: true
   run:
     description:
-      - The run. C(run_id) is required; C(mode) (C(preflight), C(smoke), C(full) or C(both)) and C(started_at) should be
-        there.
+      - The run. C(run_id) is required; C(mode) (C(preflight), C(smoke), C(full) or C(both)) and C(started_at) are
+        recommended.
       - C(finished_at), C(run_date), C(region), C(data_bucket), C(inventory), C(training_source), C(revision),
-        C(controller), C(ansible_version) and C(amazon_aws_version) are kept when given. Other keys are ignored.
+        C(controller), C(ansible_version) and C(amazon_aws_version) are optional. Other keys are ignored.
     type: dict
     required: true
   instance:
     description:
       - The instance as in the receipt, C({id, type, az, market, requested_at, online_at, terminated_at, attempts}).
         Without it, none was launched. Without C(id), none was obtained.
-      - C(running_at), when given, begins the bill.
+      - If C(running_at) is given, billing starts then.
     type: dict
   attempts:
     description:
-      - The attempts of the run, in order, each C({number, instance, cells, ended_by, interruption, resumed_folds}). The
-        last one's instance is completed by O(instance).
-      - Without it, they are read from C(attempts.json) in the run's folder; where that is missing too, O(instance) is
-        the only one.
+      - The attempts of the run, in order, each C({number, instance, cells, ended_by, interruption, resumed_folds}).
+        O(instance) completes the instance of the last one.
+      - By default, they are read from C(attempts.json) in the run's folder; without that file, O(instance) is the only
+        one.
     type: list
     elements: dict
   outcome:
     description:
-      - The playbook's own verdict. V(interrupted) stands, and so does V(no_capacity) unless an earlier attempt had an
-        instance, which makes the run an interrupted one; V(passed) does not stand against the evidence.
-      - Without it, a run of which no events were recorded has failed.
+      - The outcome according to the playbook. V(interrupted) is kept, and so is V(no_capacity), unless an earlier
+        attempt had an instance, in which case the run was interrupted. The evidence overrides V(passed).
+      - Without it, a run without recorded events has failed.
     type: str
     choices: [passed, failed, interrupted, no_capacity]
   error:
     description:
-      - What went wrong, in one sentence. A failure of the work in C(events.jsonl) goes before it, because it came
-        first; then this becomes a note.
+      - The error in one sentence. A failure of the work in C(events.jsonl) takes precedence, and this becomes a note.
     type: str
   leaks:
     description:
-      - Counts (or lists) of C(instances), C(volumes), C(spot_requests), C(launch_templates), C(schedules) and
-        C(transport_keys) left behind.
+      - Leftovers, as counts or lists of C(instances), C(volumes), C(spot_requests), C(launch_templates), C(schedules)
+        and C(transport_keys).
     type: dict
   writes:
     description:
-      - C(data_bucket), a count (or a list) of writes, and C(evidence), what it was counted from.
-      - C(denied), a count of writes that were tried and refused. In a preflight it has to be 0.
+      - C(data_bucket), a count (or a list) of writes, and C(evidence), the source of the count.
+      - C(denied), the number of refused writes, which must be 0 in a preflight.
       - C(digest), C({before, after, equal, prefixes, changed, changed_count}), where C(before) and C(after) are
-        C({sha256, objects, bytes, seconds}). In a preflight the two have to be equal; then no count is needed.
+        C({sha256, objects, bytes, seconds}). In a preflight the two must be equal; then no count is needed.
     type: dict
   api_calls:
     description: Number of AWS requests by C(service.action).
     type: dict
   cost:
-    description: C(market_price_usd_hour) and C(on_demand_price_usd_hour); a missing price gives an unknown cost.
+    description: C(market_price_usd_hour) and C(on_demand_price_usd_hour); without a price the cost is unknown.
     type: dict
 attributes:
   check_mode:
@@ -100,18 +99,18 @@ EXAMPLES = r"""
   register: run_report_result
   delegate_to: localhost
 
-- name: Show how the run went
+- name: Show the summary
   ansible.builtin.debug:
     msg: "{{ run_report_result.summary }}"
 """
 
 RETURN = r"""
 outcome:
-  description: The verdict, C(passed), C(failed), C(interrupted) or C(no_capacity).
+  description: The outcome, C(passed), C(failed), C(interrupted) or C(no_capacity).
   returned: always
   type: str
 error:
-  description: What went wrong, in one sentence; null for a run that passed.
+  description: The error in one sentence; null for a run that passed.
   returned: always
   type: str
 receipt:
@@ -119,11 +118,11 @@ receipt:
   returned: always
   type: dict
 receipt_path:
-  description: Where the receipt is.
+  description: Path of the receipt.
   returned: always
   type: str
 report_path:
-  description: Where the page is.
+  description: Path of the page.
   returned: always
   type: str
 published:
@@ -186,9 +185,9 @@ def argument_spec() -> dict[str, dict[str, Any]]:
 
 
 def gather(parameters: dict[str, Any], check_mode: bool) -> Inputs:
-    """Collect what the receipt is made of from the parameters and from the run's folder.
+    """Collect the parts of the receipt from the parameters and from the run's folder.
 
-    Without events, a run that run_open has opened passes only if the playbook says so; check mode records no events.
+    A run that run_open opened but that recorded no events passes only if the playbook says so; check mode records none.
     """
     folder = Path(parameters["run_dir"])
     events, notes = read_events(folder / "events.jsonl")
@@ -212,11 +211,11 @@ def gather(parameters: dict[str, Any], check_mode: bool) -> Inputs:
 
 
 def refresh_index(module: AnsibleModule, runs: Path, templates: Path) -> None:
-    """Write the page that lists all runs; whatever keeps it from being written is a warning, for the run has ended."""
+    """Write the index page; an error is a warning, because the run has ended."""
     try:
         write_index(runs, templates)
     except (OSError, TemplateError) as error:
-        module.warn(f"The page that lists all runs, {runs / 'index.html'}, could not be written: {error}")
+        module.warn(f"Cannot write the index page {runs / 'index.html'}: {error}")
 
 
 def main() -> None:
@@ -225,18 +224,18 @@ def main() -> None:
     if JINJA_ERROR is not None:
         module.fail_json(msg=missing_required_lib("jinja2"), exception=JINJA_ERROR)
     if not module.params["run"].get("run_id"):
-        module.fail_json(msg="run.run_id is empty: a report belongs to a run")
+        module.fail_json(msg="run.run_id: expected a run ID, got an empty value")
     folder = Path(module.params["run_dir"])
     template = Path(module.params["template"])
     if not template.is_file():
-        module.fail_json(msg=f"The report's template cannot be read: {template} is no file")
+        module.fail_json(msg=f"template: expected a file, got {template}")
     receipt = build_receipt(gather(module.params, module.check_mode))
     page = render_page(receipt, log_files(folder), template)
     changed = False
     try:
         if not module.check_mode:
             folder.mkdir(parents=True, exist_ok=True)
-            # The receipt first: if the disk fills up, it is the one to have.
+            # The receipt comes first: it matters more if the disk is full.
             changed = write_atomically(
                 folder / "receipt.json", json.dumps(receipt, indent=2, ensure_ascii=False) + "\n"
             )
@@ -247,7 +246,7 @@ def main() -> None:
                 module.warn(note)
             refresh_index(module, folder.parent, template.parent)
     except OSError as error:
-        module.fail_json(msg=f"The report cannot be written: {error}", receipt=receipt)
+        module.fail_json(msg=f"Cannot write the report: {error}", receipt=receipt)
     receipt_path, report_path = str(folder / "receipt.json"), str(folder / "report.html")
     module.exit_json(
         changed=changed,

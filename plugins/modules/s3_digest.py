@@ -1,37 +1,36 @@
 #!/usr/bin/python
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Module that digests a listing of S3 prefixes, so that two moments can be compared."""
+"""Module that digests a listing of S3 prefixes, to detect changes."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: s3_digest
-short_description: Digest what lies under S3 prefixes, and compare it with an earlier digest
+short_description: Digest the objects under S3 prefixes, and compare them with an earlier listing
 description:
-  - Lists every object under the prefixes (key, ETag, size, time of the last change) and every multipart upload that was
-    begun and not ended, and digests that. Only listings are read, one request for 1,000 objects.
-  - Two equal digests say that nothing was added, removed, or written anew in between, whoever may have tried; writing
-    an object with the content that it had changes its time. An object that was made and removed in between leaves no
-    trace in a listing.
-  - The time of a change is told to the second. An object written twice within one second, with the same content, counts
-    as one.
+  - Lists every object under the prefixes (key, ETag, size, time of the last change) and every unfinished multipart
+    upload, and digests the listing. Only listings are read, one request per 1,000 objects.
+  - Two equal digests prove that nothing was added, removed or rewritten in between; rewriting an object with the same
+    content changes its time. An object that was created and removed in between leaves no trace in a listing.
+  - Times have a resolution of one second, so rewriting an object within the second of its last change, with the same
+    content, goes unnoticed.
 options:
   bucket:
     description: The bucket.
     type: str
     required: true
   prefixes:
-    description: Key prefixes. An empty one is the whole bucket.
+    description: Key prefixes. An empty one means the whole bucket.
     type: list
     elements: str
     required: true
   listing:
-    description: File of the controller that the listing is kept in, gzip, one JSON array a line.
+    description: File on the control node for the listing, gzip, one JSON array per line.
     type: path
     required: true
   before:
-    description: A file that an earlier call wrote as O(listing). With it, the difference is told.
+    description: A file that an earlier call wrote as O(listing). With it, the differences are returned.
     type: path
 extends_documentation_fragment:
   - amazon.aws.common.modules
@@ -50,7 +49,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 digest:
-  description: C(sha256) of the listing, C(objects), C(bytes), C(uploads) (begun and not ended), C(seconds) it took.
+  description: C(sha256) of the listing, C(objects), C(bytes), unfinished C(uploads), and the C(seconds) it took.
   returned: always
   type: dict
 equal:
@@ -63,7 +62,7 @@ changes:
   type: list
   elements: dict
 change_count:
-  description: How many differences there are.
+  description: Number of differences.
   returned: with O(before)
   type: int
 """
@@ -76,21 +75,21 @@ import time
 from pathlib import Path
 from typing import Any
 
-with contextlib.suppress(ImportError):  # AnsibleAWSModule says so
+with contextlib.suppress(ImportError):  # AnsibleAWSModule reports it
     from botocore.exceptions import BotoCoreError, ClientError
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
-#: Differences that are told one by one.
+#: Number of differences that are returned.
 NAMED = 100
 UPLOAD = "(multipart upload)"
 
 Listing = dict[str, tuple[str, int, str]]
-"""ETag, size in bytes and time of the last change by key; an upload that was not ended stands under key and id."""
+"""ETag, size in bytes and time of the last change, by key; for an unfinished upload, by key and upload id."""
 
 
 def list_objects(client: Any, bucket: str, prefixes: list[str]) -> Listing:
-    """List objects and open multipart uploads, sorted by key.
+    """List objects and unfinished multipart uploads, sorted by key.
 
     Raises:
         ClientError: S3 refuses.
@@ -110,7 +109,7 @@ def list_objects(client: Any, bucket: str, prefixes: list[str]) -> Listing:
 
 
 def digest(listing: Listing) -> str:
-    """SHA-256, in hexadecimal, over the lines of a listing."""
+    """Return the SHA-256 of a listing, in hexadecimal."""
     total = hashlib.sha256()
     for line in lines(listing):
         total.update(line.encode())
@@ -118,16 +117,16 @@ def digest(listing: Listing) -> str:
 
 
 def lines(listing: Listing) -> list[str]:
-    """A listing as text, one JSON array a line: key, ETag, size, time."""
+    """Format a listing as one JSON array per line: key, ETag, size, time."""
     return [json.dumps([key, *facts]) + "\n" for key, facts in listing.items()]
 
 
 def read(path: Path) -> Listing:
-    """Read a listing back.
+    """Read a listing from its file.
 
     Raises:
         OSError: The file cannot be read.
-        ValueError: It holds something else.
+        ValueError: The file does not contain a listing.
     """
     found: Listing = {}
     with gzip.open(path, "rt", encoding="utf-8") as file:
@@ -138,7 +137,7 @@ def read(path: Path) -> Listing:
 
 
 def differences(before: Listing, after: Listing) -> list[dict[str, str]]:
-    """What changed between two listings, by key."""
+    """Return the differences between two listings, by key."""
     found = []
     for key in sorted({*before, *after}):
         if key not in before:
@@ -183,8 +182,8 @@ def main() -> None:
             found = differences(read(Path(module.params["before"])), listing)
             answer.update(equal=not found, changes=found[:NAMED], change_count=len(found))
     except (OSError, ValueError, EOFError) as error:
-        module.fail_json(msg=f"The listing of bucket {bucket} cannot be kept or compared: {error}")
-    # Nothing of the account has changed.
+        module.fail_json(msg=f"Cannot store or compare the listing of bucket {bucket}: {error}")
+    # `changed` is about the account.
     module.exit_json(changed=False, **answer)
 
 

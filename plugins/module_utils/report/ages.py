@@ -1,10 +1,10 @@
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The picture of the universe's ages: a histogram that is as large for one symbol as for 20,000.
+"""Histogram of the ages of a universe's symbols, of the same size for one symbol and for 20,000.
 
-Each class of age is a row. The classes are single days at first and grow wider; one of them ends at the limit, so the
-limit is a line between two rows. Bars grow with the logarithm of the count: one stale symbol beside 4,999 fresh ones is
-a bar that can be seen, and it is named beside it.
+Each class of age is a row. The first classes are single days, later ones are wider; one of them ends at the limit, so
+the limit is a line between two rows. The length of a bar is the logarithm of its count, so that one stale symbol among
+5,000 is visible, and its name is next to the bar.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ HEIGHT = 24
 AXIS_HEIGHT = 20
 #: Lower ends of the classes of age, in trading days: single days, then a week, a fortnight, a month, a quarter, a year.
 EDGES = (0, 1, 2, 3, 4, 5, 10, 21, 63, 252)
-#: The axis begins a little below one symbol, so that one symbol has a length.
+#: The axis starts below one symbol, so that the bar of one symbol has a length.
 BELOW_ONE = 0.3
-#: So many characters of names stand in a row of the picture; the list below it has all of them.
+#: Most characters of names in a row of the chart; the list below it has all names.
 LONGEST_NAMES = 40
 
 
@@ -34,9 +34,9 @@ class AgeRow:
     Attributes:
         label: the class, in words.
         state: ``fresh``, ``stale``, ``unreadable`` or ``limit`` (a line between two classes, without bar and count).
-        count: how many symbols are in it.
-        names: the symbols that are not fresh, as far as there is room.
-        svg: the bar, or nothing.
+        count: the number of symbols.
+        names: the first symbols that are not fresh.
+        svg: the bar, or empty.
     """
 
     label: str
@@ -49,17 +49,17 @@ class AgeRow:
 def age_rows(
     ages: Mapping[str, int | None], stale: Sequence[str], unreadable: Sequence[str], limit: int | None
 ) -> list[AgeRow]:
-    """Draw how many symbols have which age.
+    """Draw the number of symbols of each age.
 
     Args:
-        ages: trading days since the last bar, by symbol; None where it could not be read.
-        stale: the symbols that the preflight called stale; one without an age counts as unreadable.
+        ages: trading days since the last bar, by symbol; None if it could not be read.
+        stale: the stale symbols according to the preflight; one without an age counts as unreadable.
         unreadable: the symbols that could not be read, in ``ages`` or not.
-        limit: the age in trading days that a symbol may have, or None where nobody knows.
+        limit: the maximum age in trading days, or None if unknown.
 
     Returns:
-        One row a class from age 0 to the oldest symbol's (at least to the limit), youngest first, the line of the
-        limit between two of them, and the unreadable last. Empty when there is no symbol.
+        One row per class from age 0 to the oldest symbol's (at least to the limit), youngest first, with the line of
+        the limit in between and the unreadable symbols last. Empty without symbols.
     """
     edges = sorted({*EDGES, *([limit + 1] if limit is not None and limit >= 0 else [])})
     marked = set(stale)
@@ -80,7 +80,7 @@ def age_rows(
         label = _label(lower, upper)
         for is_stale in (False, True):
             found = members.get((lower, is_stale), [])
-            # An empty class is drawn once, for the distance; a class has both kinds only where limit and list disagree.
+            # An empty class is drawn once, to keep the scale; a class has both kinds only if limit and list disagree.
             if found or not (is_stale or (lower, True) in members):
                 state = "stale" if is_stale else "fresh"
                 names = _names([symbol for _, symbol in sorted(found, key=_oldest)]) if is_stale else ""
@@ -94,7 +94,7 @@ def age_rows(
 
 
 def age_axis(rows: Sequence[AgeRow]) -> str:
-    """Draw the axis under the rows: powers of ten of a count of symbols."""
+    """Draw the axis below the rows: powers of ten."""
     top = _top(max((row.count for row in rows), default=1))
     labels = []
     for power in range(int(math.log10(top) + 1e-9) + 1):
@@ -105,7 +105,7 @@ def age_axis(rows: Sequence[AgeRow]) -> str:
 
 
 def _bar(label: str, count: int, state: str, most: int) -> str:
-    """Draw one row: the lines of the axis and, where there are symbols, a bar."""
+    """Draw one row: the grid lines and, if there are symbols, a bar."""
     top = _top(most)
     ticks = range(int(math.log10(top) + 1e-9) + 1)
     grid = "".join(
@@ -121,12 +121,12 @@ def _bar(label: str, count: int, state: str, most: int) -> str:
 
 
 def _top(most: int) -> int:
-    """Return the end of the axis: at least 10, so that a universe of one symbol is not a full bar."""
+    """Return the end of the axis, at least 10, so that one symbol is not a full bar."""
     return max(10, most)
 
 
 def _length(count: int, top: int) -> float:
-    """Return the length of a bar in percent, by the logarithm of its count."""
+    """Return the length of a bar in percent, on the logarithmic scale."""
     return 100 * (math.log10(count) + BELOW_ONE) / (math.log10(top) + BELOW_ONE) if count else 0.0
 
 
@@ -140,12 +140,12 @@ def _label(lower: int, upper: int | None) -> str:
 
 
 def _oldest(member: tuple[int, str]) -> Any:
-    """Sort the oldest first, then by name."""
+    """Sort key: the oldest first, then by name."""
     return -member[0], member[1]
 
 
 def _names(symbols: Sequence[str]) -> str:
-    """Name as many symbols as there is room for, at least one, and count the rest."""
+    """List as many symbols as fit, at least one, and count the rest."""
     named: list[str] = []
     for symbol in symbols:
         if named and len(", ".join([*named, symbol])) > LONGEST_NAMES:

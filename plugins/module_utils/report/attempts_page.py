@@ -1,6 +1,6 @@
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The attempts on the report page: what was asked for, what it cost, what ended it."""
+"""The attempts on the report page: the offers tried, the cost, and what ended each attempt."""
 
 from __future__ import annotations
 
@@ -12,14 +12,7 @@ from .text import UNKNOWN, counted, duration, number, usd
 
 
 def attempts_context(receipt: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Choose what the page shows of the attempts.
-
-    Args:
-        receipt: the receipt.
-
-    Returns:
-        The template's variables, or None where a launch was never tried.
-    """
+    """Return the template's variables for the attempts, or None if no launch was tried."""
     attempts = receipt["attempts"]
     if not attempts:
         return None
@@ -30,14 +23,14 @@ def attempts_context(receipt: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def total(receipt: Mapping[str, Any]) -> str:
-    """Say what all attempts cost together, and what they would have cost on demand."""
+    """Return the total cost of all attempts, compared with on demand."""
     cost = receipt["cost"]
     spent = f"{usd(cost['usd'])} for {duration(cost['billed_seconds'])}"
-    return f"In all: {spent}{comparison(cost)}."
+    return f"Total: {spent}{comparison(cost)}."
 
 
 def comparison(cost: Mapping[str, Any]) -> str:
-    """Say what the same time would have cost on demand, as an appendix; nothing where that is unknown or nothing."""
+    """Return a suffix with the on-demand cost of the same time; empty if that is unknown or zero."""
     paid, listed = number(cost["usd"]), number(cost["on_demand_usd"])
     if not listed:
         return ""
@@ -46,27 +39,26 @@ def comparison(cost: Mapping[str, Any]) -> str:
 
 
 def attempts_fact(receipt: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Count attempts and cells, as a fact of the page: name, value, small print."""
+    """Count attempts and offers, as a fact of the page: name, value, small print."""
     attempts = receipt["attempts"]
     cells = [cell for attempt in attempts for cell in attempt["cells"]]
     refused = sum(bool(cell["error"]) for cell in cells)
-    small = f"{counted(len(cells), 'cell')}, {refused} refused" if attempts else "none was made"
+    small = f"{counted(len(cells), 'offer')}, {refused} refused" if attempts else "no launch was tried"
     lost = sum(attempt["ended_by"] in LOST for attempt in attempts)
     if lost:
         small += f"\n{counted(lost, 'instance')} lost"
     return "Attempts", str(len(attempts)), small
 
 
-def went_on(receipt: Mapping[str, Any]) -> str:
-    """Say that a run went on after it had lost an instance; nothing where it did not have to."""
+def continued(receipt: Mapping[str, Any]) -> str:
+    """Say that a run continued after losing an instance; empty if it lost none."""
     lost = [attempt for attempt in launched(receipt["attempts"])[:-1] if attempt["ended_by"] in LOST]
     if not lost:
         return ""
-    return f" It lost {counted(len(lost), 'instance')} on the way and went on with another."
+    return f" It lost {counted(len(lost), 'instance')} and continued on another."
 
 
 def _attempt(attempt: Mapping[str, Any], bill: Mapping[str, Any]) -> dict[str, Any]:
-    """Choose what the page shows of one attempt."""
     instance = attempt["instance"]
     place = ", ".join(str(instance[name]) for name in ("type", "az", "market") if instance.get(name))
     said = f"{ending(attempt)}{resumption(attempt)}"
@@ -84,12 +76,12 @@ def _attempt(attempt: Mapping[str, Any], bill: Mapping[str, Any]) -> dict[str, A
 
 
 def _state(attempt: Mapping[str, Any]) -> str:
-    """Say in a word what became of an attempt that did not end well; nothing where it did."""
+    """Return the tag of an attempt that did not succeed; empty for one that did."""
     if not attempt["instance"]:
         return "no instance"
-    return {"reclaim": "taken back", "vanished": "vanished", "failure": "failed"}.get(str(attempt["ended_by"]), "")
+    return {"reclaim": "reclaimed", "vanished": "vanished", "failure": "failed"}.get(str(attempt["ended_by"]), "")
 
 
 def price(value: Any) -> str:
-    """Format a price an hour; a dash where it is unknown."""
+    """Format a price per hour; a dash if it is unknown."""
     return UNKNOWN if number(value) is None else f"${value:,.4f}"

@@ -1,9 +1,9 @@
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Axes that the pictures of the report share: round ends, grid lines, labels, years.
+"""Axes shared by the charts of the report: round ends, grid lines, labels, years.
 
-A picture is two SVGs side by side, the labels of its upright axis and the plot. Across, the plot is measured in percent
-and nothing is scaled, so that letters have one size on every screen; only a curve is stretched, in an inner SVG.
+A chart is two SVGs side by side, the labels of its y axis and the plot. The x axis is in percent and nothing is scaled,
+so text has the same size on every screen; only a curve is stretched, in an inner SVG.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from html import escape
 HEIGHT = 220
 AXIS_WIDTH = 52
 TOP, BOTTOM = 8, 26
-#: Labels of the level axis nearer to each other than this, in percent, overlap on a telephone.
+#: Labels of the x axis closer than this, in percent, overlap on a phone.
 LEAST_GAP = 13
 
 
 @dataclass(frozen=True)
 class Scale:
-    """An upright axis.
+    """A y axis.
 
     Attributes:
         low: value at the lower end of the plot.
-        high: value at its upper end.
-        step: between two grid lines.
+        high: value at the upper end.
+        step: distance between two grid lines.
     """
 
     low: float
@@ -36,11 +36,11 @@ class Scale:
 
     @classmethod
     def over(cls, values: Sequence[float]) -> Scale:
-        """Make the axis that holds all values, of which there is one at least."""
+        """Return the axis that covers all values, at least one."""
         return cls(*nice_range(values))
 
     def y(self, value: float) -> float:
-        """Return where a value lies, in pixels from the top."""
+        """Return the position of a value in pixels from the top."""
         return round(TOP + (HEIGHT - TOP - BOTTOM) * (self.high - value) / (self.high - self.low), 1)
 
     def ticks(self) -> list[float]:
@@ -49,15 +49,15 @@ class Scale:
 
     def labels(self, text: Callable[[float], str] | None = None) -> str:
         """Draw the SVG of the labels."""
-        told = text or (lambda value: tick(value, self.step))
+        label = text or (lambda value: tick(value, self.step))
         labels = "".join(
-            f'<text x="{AXIS_WIDTH - 8}" y="{self.y(value) + 4}" text-anchor="end">{escape(told(value))}</text>'
+            f'<text x="{AXIS_WIDTH - 8}" y="{self.y(value) + 4}" text-anchor="end">{escape(label(value))}</text>'
             for value in self.ticks()
         )
         return f'<svg class="axis" width="{AXIS_WIDTH}" height="{HEIGHT}" aria-hidden="true">{labels}</svg>'
 
     def grid(self) -> str:
-        """Draw the grid lines; that of zero is another one."""
+        """Draw the grid lines; zero has its own class."""
         return "".join(
             f'<line class="{"zero" if abs(value) < self.step / 9 else "grid"}" x1="0" x2="100%"'
             f' y1="{self.y(value)}" y2="{self.y(value)}"/>'
@@ -66,18 +66,15 @@ class Scale:
 
 
 def picture(name: str, title: str, description: str, scale: Scale, content: str, axis: str = "") -> str:
-    """Put a plot together.
+    """Return the axis and the plot of a chart as two SVGs.
 
     Args:
-        name: prefix of the ids of its words; no two pictures of a page have the same.
-        title: what it shows.
-        description: what there is to see, for who does not see it.
-        scale: the upright axis.
-        content: the plot's own markup.
-        axis: the labels of the upright axis, if not the scale's own.
-
-    Returns:
-        Two SVGs.
+        name: prefix of the element ids, unique on the page.
+        title: the accessible title.
+        description: the accessible description.
+        scale: the y axis.
+        content: the plot's markup.
+        axis: the labels of the y axis, if not those of `scale`.
     """
     return (
         f"{axis or scale.labels()}"
@@ -88,12 +85,12 @@ def picture(name: str, title: str, description: str, scale: Scale, content: str,
 
 
 def level_labels(labels: Sequence[tuple[float, str]], anchor: str = "start", last: float = 90) -> str:
-    """Write labels under a plot, leaving out those that would overlap or leave the picture.
+    """Draw labels below a plot, without those that would overlap or leave the chart.
 
     Args:
-        labels: place in percent and text, ascending.
-        anchor: which end of a text is at its place.
-        last: no text begins beyond this.
+        labels: position in percent and text, ascending.
+        anchor: the ``text-anchor`` of the labels.
+        last: the largest position of a label.
     """
     kept: list[tuple[float, str]] = []
     for place, text in labels:
@@ -105,12 +102,12 @@ def level_labels(labels: Sequence[tuple[float, str]], anchor: str = "start", las
 
 
 def nice_range(values: Sequence[float]) -> tuple[float, float, float]:
-    """Find round ends and a round step for an axis over some values.
+    """Find round ends and a round step for an axis that covers some values.
 
     Returns:
-        Low, high and step; low and high are multiples of step, and there are about four of them.
+        Low, high and step; low and high are multiples of step, about four steps apart.
     """
-    # A fraction of the values themselves, for those that are all alike and far from zero.
+    # The relative minimum is for values that are equal and far from zero.
     spread = max(max(values) - min(values), 1e-4, 1e-9 * max(abs(value) for value in values))
     raw = spread / 4
     power = 10.0 ** math.floor(math.log10(raw))

@@ -1,6 +1,6 @@
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a run cost: its attempts, and all of them together."""
+"""The cost of a run, per attempt and in total."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from typing import Any
 from ..runs.events import parse_time
 from .text import number
 
-#: EC2 bills a started Linux instance by the second, but never less than this.
+#: EC2 bills a Linux instance by the second, with this minimum.
 LEAST_BILLED_SECONDS = 60
-#: A spot instance that EC2 takes back sooner than this is not billed.
+#: A spot instance that EC2 reclaims sooner than this is not billed.
 FREE_SECONDS = 3600
-FREE = "EC2 took the spot instance back in its first hour, which it does not bill"
+FREE = "EC2 reclaimed the spot instance within its first hour, which is not billed"
 
 
 def bill(attempts: Sequence[Mapping[str, Any]], cost: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
-    """Work out what the run cost, attempt by attempt and in all.
+    """Calculate the cost of a run, per attempt and in total.
 
     Args:
         attempts: the attempts of the receipt.
-        cost: prices for the last instance where it has none of its own: ``market_price_usd_hour``,
-            ``on_demand_price_usd_hour``.
-        notes: gets a line for each attempt whose bill cannot be known.
+        cost: default prices of the last instance: ``market_price_usd_hour``, ``on_demand_price_usd_hour``.
+        notes: receives a line for each attempt whose cost is unknown.
 
     Returns:
         ``{market_price_usd_hour, on_demand_price_usd_hour, billed_seconds, usd, on_demand_usd, attempts}``: the prices
-        of the last instance, the sums, and what `bill_attempt` returns of each. A sum with an unknown part is None.
+        of the last instance, the sums, and the result of `bill_attempt` for each attempt. A sum with an unknown part
+        is None.
     """
     prices = [dict(attempt["instance"]) for attempt in attempts]
     last = next((known for known in reversed(prices) if known), {})
@@ -51,24 +51,24 @@ def bill(attempts: Sequence[Mapping[str, Any]], cost: Mapping[str, Any], notes: 
 
 
 def bill_attempt(attempt: Mapping[str, Any], prices: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
-    """Work out what one attempt cost.
+    """Calculate the cost of one attempt.
 
-    Seconds = max(60, terminated - running), rounded up; dollars = price an hour x seconds / 3600. EC2 bills from
-    running to terminated; where the time of running is unknown, the time of the request bounds it from above.
+    Seconds = max(60, terminated - running), rounded up; dollars = price per hour x seconds / 3600. EC2 bills from
+    running to terminated; if the time of running is unknown, the time of the request gives an upper bound.
 
-    A Linux spot instance that EC2 itself interrupts in its first hour is not billed; one that its owner ends, or that
-    is interrupted later, is billed by the second (Amazon EC2 User Guide, "Billing for interrupted Spot Instances",
+    A Linux spot instance that EC2 interrupts within its first hour is not billed; one that its owner terminates or that
+    is interrupted later is billed by the second (Amazon EC2 User Guide, "Billing for interrupted Spot Instances",
     https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/billing-for-interrupted-spot-instances.html; SUSE, which is not
-    used here, differs). EC2 bills the volume all the same; none is counted here.
+    used here, differs). EC2 always bills the volume, which is not counted here.
 
     Args:
         attempt: the attempt of the receipt.
-        prices: ``price_usd_hour`` and ``on_demand_usd_hour``, either of them unknown.
-        notes: gets a line when the bill cannot be known.
+        prices: ``price_usd_hour`` and ``on_demand_usd_hour``; either may be unknown.
+        notes: receives a line if the cost is unknown.
 
     Returns:
-        ``{number, billed_seconds, market_price_usd_hour, usd, on_demand_usd, free}``; unknown is None. ``free`` says
-        why the seconds cost nothing, or is None.
+        ``{number, billed_seconds, market_price_usd_hour, usd, on_demand_usd, free}``; unknown is None. ``free`` is the
+        reason why the attempt cost nothing, or None.
     """
     instance, price, on_demand = (
         attempt["instance"],
@@ -77,8 +77,8 @@ def bill_attempt(attempt: Mapping[str, Any], prices: Mapping[str, Any], notes: l
     )
     seconds = life_seconds(instance) if instance else 0
     if seconds is None:
-        which = f"the bill of attempt {attempt['number']}"
-        notes.append(f"{which} is unknown: when the instance started or terminated was not recorded")
+        which = f"the cost of attempt {attempt['number']}"
+        notes.append(f"{which} is unknown: the instance's start or end was not recorded")
     taken = bool(instance) and attempt["ended_by"] == "reclaim" and instance["market"] == "spot"
     free = FREE if taken and seconds is not None and seconds < FREE_SECONDS else None
     return {
@@ -92,7 +92,7 @@ def bill_attempt(attempt: Mapping[str, Any], prices: Mapping[str, Any], notes: l
 
 
 def life_seconds(instance: Mapping[str, Any]) -> int | None:
-    """How many seconds of an instance are billed, 60 at least; None where its times are unknown."""
+    """Return the billed seconds of an instance, at least 60; None if its times are unknown."""
     begun = parse_time(instance.get("running_at")) or parse_time(instance["requested_at"])
     ended = parse_time(instance["terminated_at"])
     if begun is None or ended is None:
@@ -102,14 +102,14 @@ def life_seconds(instance: Mapping[str, Any]) -> int | None:
 
 
 def _dollars(hourly: float | None, seconds: int | None) -> float | None:
-    """Price x time; None where either is unknown, but nothing for no time."""
+    """Return price x time; None if either is unknown, but 0 for no time."""
     if seconds == 0:
         return 0.0
     return None if hourly is None or seconds is None else round(hourly * seconds / 3600, 6)
 
 
 def _sum(entries: Sequence[Mapping[str, Any]], name: str, digits: int) -> Any:
-    """Add a field up; None where one is unknown."""
+    """Sum a field over the attempts; None if one of them is unknown."""
     values = [entry[name] for entry in entries]
     if any(value is None for value in values):
         return None

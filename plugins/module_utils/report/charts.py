@@ -1,10 +1,10 @@
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Bars of times on the report page, as inline SVG, like all its pictures.
+"""Timeline and duration bars of the report page, as inline SVG, like all its charts.
 
-Across, everything is measured in percent and nothing is scaled, so one picture serves a desk screen and a telephone
-with the same size of letters. Colours come from the page's style sheet (classes), so light and dark work alike; what a
-colour says is also said by a hatching or a word. Every string is escaped here.
+Horizontal positions are in percent and nothing is scaled, so a chart fits any screen with the same text size. Colours
+come from classes of the page's style sheet, for light and dark mode; a hatching or a word says the same as each colour.
+Every string is escaped here.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from ..runs.events import parse_time
 from .text import duration, number
 
 BAR_HEIGHT = 16
-#: A bar narrower than this cannot be seen on a telephone.
+#: A bar narrower than this, in percent, is invisible on a phone.
 LEAST_WIDTH = 0.6
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a bar list: a label, a picture and a value.
+    """One row of a bar list: a label, a bar and a value.
 
     Attributes:
-        label: what the row is about.
-        value: the number as a person reads it.
+        label: the subject of the row.
+        value: the formatted number.
         state: ``passed``, ``failed``, ``interrupted``, ``skipped`` or ``running``.
         svg: the bar.
     """
@@ -41,13 +41,13 @@ class Row:
 
 
 def timeline_rows(steps: Sequence[Mapping[str, Any]]) -> list[Row]:
-    """Draw one bar a step on a common clock.
+    """Draw one bar per step on a common time axis.
 
     Args:
         steps: steps as in the receipt, with their ``spans``.
 
     Returns:
-        One row a step, in order; empty when no step has a time.
+        One row per step, in order; empty if no step has a time.
     """
     spans = [_spans(step) for step in steps]
     moments = [moment for step in spans for span in step for moment in span]
@@ -70,13 +70,13 @@ def timeline_rows(steps: Sequence[Mapping[str, Any]]) -> list[Row]:
 
 
 def time_bars(seconds: Sequence[Any]) -> list[str]:
-    """Draw times against the longest of them: decoration beside the numbers, so without words of its own.
+    """Draw times relative to the longest; decorative, so without accessible text.
 
     Args:
-        seconds: times; what is no number has no bar.
+        seconds: times; a value that is not a number gets no bar.
 
     Returns:
-        One SVG a time.
+        One SVG per time.
     """
     known = [number(value) or 0.0 for value in seconds]
     longest = max([*known, 1e-9])
@@ -101,7 +101,7 @@ def _track(title: str, bars: Sequence[tuple[float, float]], state: str) -> str:
 
 
 def _spans(step: Mapping[str, Any]) -> list[tuple[datetime, datetime]]:
-    """Return the stretches of a step as times."""
+    """Parse the spans of a step."""
     found = []
     for start, end in step.get("spans") or []:
         begin, finish = parse_time(start), parse_time(end)

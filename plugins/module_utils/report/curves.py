@@ -1,6 +1,6 @@
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Pictures of what a training says beyond one number: the cumulative IC, the calibration, feature importance."""
+"""Charts of a training's diagnostics: cumulative IC, calibration, feature importance."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from .axes import BOTTOM, HEIGHT, TOP, Scale, level_labels, nice_range, picture,
 from .fold_charts import upright
 from .text import UNKNOWN, counted, number
 
-#: Sides of the inner SVG that a curve is stretched from.
+#: Width and height of the inner SVG of a curve, which is stretched to the plot.
 UNITS = 1000
-#: Room in percent on both sides of dots, so that none is cut off.
+#: Margin in percent on both sides, so that no dot is cut off.
 MARGIN = 3
 SHARE_HEIGHT = 16
 
@@ -29,7 +29,7 @@ def curve_chart(points: Sequence[Mapping[str, Any]]) -> str:
         points: ``{date, value}``.
 
     Returns:
-        Two SVGs side by side, or an empty string when there are not two points on two days.
+        Two SVGs side by side, or an empty string without points on two days.
     """
     known = sorted(
         (day, value)
@@ -61,13 +61,13 @@ def curve_chart(points: Sequence[Mapping[str, Any]]) -> str:
 
 
 def calibration_chart(bins: Sequence[Mapping[str, Any]]) -> str:
-    """Draw what came true against what was forecast, with the line on which every forecast comes true.
+    """Draw realised against forecast returns, with the line on which both are equal.
 
     Args:
-        bins: ``{forecast, realised, low, high, rows}``, fractions; each with its interval where it has one.
+        bins: ``{forecast, realised, low, high, rows}``, fractions; ``low`` and ``high`` may be None.
 
     Returns:
-        Two SVGs side by side, or an empty string when there are not two bins of different forecast.
+        Two SVGs side by side, or an empty string without two bins of different forecast.
     """
     known = [
         (forecast, realised, entry)
@@ -93,7 +93,7 @@ def calibration_chart(bins: Sequence[Mapping[str, Any]]) -> str:
     dots = "".join(_dot(x(forecast), realised, entry, scale) for forecast, realised, entry in known)
     labels = level_labels([(x(low + step * n), _percent(low + step * n, step)) for n in range(_count(low, high, step))],
                           anchor="middle", last=100)  # fmt: skip
-    description = f"{counted(len(known), 'bin')} of like forecast; " + "; ".join(
+    description = f"{counted(len(known), 'bin')} of similar forecast; " + "; ".join(
         f"forecast {forecast:+.2%}, realised {realised:+.2%}" for forecast, realised, _ in (known[0], known[-1])
     )
     axis = scale.labels(lambda value: _percent(value, scale.step))
@@ -108,7 +108,7 @@ class Share:
 
     Attributes:
         feature: its name.
-        value: its mean share and the spread over the folds, as a person reads them.
+        value: its mean share and the range over the folds, formatted.
         svg: the bar.
     """
 
@@ -141,7 +141,7 @@ def share_rows(entries: Sequence[Mapping[str, Any]]) -> dict[str, list[Share]]:
 
 
 def _share_bar(title: str, mean: float, low: float | None, high: float | None, most: float) -> str:
-    """Draw one share as a bar, and its spread as a line with ends."""
+    """Draw one share as a bar, and its range as a whisker."""
     middle = SHARE_HEIGHT / 2
     bar = f'<rect class="bar" x="0" y="3" rx="2" width="{_length(mean, most):.2f}%" height="{SHARE_HEIGHT - 6}"/>'
     spread = ""
@@ -158,7 +158,7 @@ def _share_bar(title: str, mean: float, low: float | None, high: float | None, m
 
 
 def _length(value: float, most: float) -> float:
-    """Return a length in percent; a little less than all, so that the end of the longest is seen."""
+    """Return a length in percent, at most 99, so that the end of the longest stays visible."""
     return min(99.0, max(0.0, 99 * value / most))
 
 
@@ -177,7 +177,7 @@ def _dot(place: float, realised: float, entry: Mapping[str, Any], scale: Scale) 
 
 
 def _day(value: Any) -> date | None:
-    """Parse a day; None for what is none."""
+    """Parse a date; None if it is invalid."""
     try:
         return date.fromisoformat(str(value))
     except ValueError:
@@ -190,7 +190,7 @@ def _count(low: float, high: float, step: float) -> int:
 
 
 def _percent(value: float, step: float) -> str:
-    """Format a fraction as a label in percent."""
+    """Format a fraction as an axis label in percent."""
     return f"{tick(100 * value, 100 * step)}%"
 
 

@@ -1,10 +1,9 @@
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The result files of a run, read with suspicion.
+"""Reads the result files of a run, tolerating any defect.
 
-All but `preflight-controller.json` come from another machine, and a run that failed may have left any of them out or
-half written. None of that may keep the receipt from being written: what is wrong becomes a note, and the part is
-missing.
+All but `preflight-controller.json` come from another machine, and a failed run may leave them missing or half written.
+A defect never prevents the receipt: it becomes a note, and the part counts as missing.
 """
 
 from __future__ import annotations
@@ -19,10 +18,10 @@ from .shapes import list_under, text_of, whole
 from .text import number
 from .training import shape_training
 
-#: A result file of a 5,000-symbol run is under 1 MB; what is larger than this is no result file.
+#: A larger file is ignored; a result file of a 5,000-symbol run is under 1 MB.
 LARGEST_FILE = 32 * 1024 * 1024
 
-#: The results of the preflight's two tiers.
+#: The results of the two tiers of the preflight.
 CONTROLLER_FILE, INSTANCE_FILE = "preflight-controller.json", "preflight.json"
 
 
@@ -30,38 +29,38 @@ def read_json_object(path: Path) -> tuple[dict[str, Any] | None, str | None]:
     """Read a JSON object from a file.
 
     Args:
-        path: the file; it may be missing, which is no fault.
+        path: the file; it may be missing.
 
     Returns:
-        The object or None, and a note for a person when there is a file that cannot be used.
+        The object or None, and a note if the file exists but cannot be used.
     """
     try:
         if path.stat().st_size > LARGEST_FILE:
-            return None, f"{path.name} is larger than {LARGEST_FILE // 2**20} MB and was not read"
-        # NaN and infinity are no JSON, and the receipt has to be: they are as good as missing.
+            return None, f"{path.name} is larger than {LARGEST_FILE // 2**20} MB; ignored"
+        # The receipt must be valid JSON, which has neither NaN nor infinity: read them as null.
         data = json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda _: None, parse_float=_finite)
     except FileNotFoundError:
         return None, None
     except OSError as error:
         return None, f"{path.name} cannot be read: {error.strerror}"
     except (ValueError, RecursionError) as error:
-        return None, f"{path.name} is not valid JSON ({error}); what it would have said is missing here"
+        return None, f"{path.name} is not valid JSON ({error}); ignored"
     if not isinstance(data, dict):
-        return None, f"{path.name} holds a {type(data).__name__} where an object belongs; it was not used"
+        return None, f"{path.name}: expected an object, got {type(data).__name__}; ignored"
     return data, None
 
 
 def read_preflight(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
-    """Read the results of the preflight's two tiers as one.
+    """Merge the results of the two tiers of the preflight.
 
     Args:
-        folder: the run's folder, with ``preflight-controller.json`` and ``preflight.json``, either of them missing.
+        folder: the run's folder, with ``preflight-controller.json`` and ``preflight.json``; either may be missing.
 
     Returns:
         ``{checks, symbols, stale, unreadable, newest, oldest, ages, limit, missing, new, seconds, controller_seconds}``
-        with whatever else the instance's file has, or None where there is neither; and notes. ``checks`` are the
-        controller's, then the instance's. ``ages`` maps a symbol to trading days, or to None where it could not be
-        read. Where the instance left no file, its part is empty.
+        with any other fields of the instance's file, or None if both files are missing; and notes. ``checks`` lists
+        the controller tier first. ``ages`` maps a symbol to trading days, or to None if it could not be read. Without
+        a file of the instance, its part is empty.
     """
     notes: list[str] = []
     controller, instance = (_object(folder / name, notes) for name in (CONTROLLER_FILE, INSTANCE_FILE))
@@ -72,7 +71,7 @@ def read_preflight(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
     checks += _checks(data, path, "instance", notes)
     ages = data.get("ages")
     if ages is not None and not isinstance(ages, dict):
-        notes.append(f"{path.name}: ages are not an object, so there is no freshness picture")
+        notes.append(f"{path.name}: ages: expected an object, got {type(ages).__name__}; no freshness chart")
     known = {one_line(name): whole(age) for name, age in ages.items()} if isinstance(ages, dict) else {}
     unreadable = data.get("unreadable")
     symbols = whole(data.get("symbols"))
@@ -102,7 +101,7 @@ def read_training(path: Path) -> tuple[dict[str, Any] | None, list[str]]:
         path: ``training-smoke.json`` or ``training-full.json``.
 
     Returns:
-        What `shape_training` makes of it, or None; and notes.
+        The result as `shape_training` returns it, or None; and notes.
     """
     notes: list[str] = []
     data = _object(path, notes)
@@ -110,7 +109,7 @@ def read_training(path: Path) -> tuple[dict[str, Any] | None, list[str]]:
 
 
 def _object(path: Path, notes: list[str]) -> dict[str, Any] | None:
-    """Read a JSON object; what is wrong with its file becomes a note."""
+    """Read a JSON object; a defect of its file becomes a note."""
     data, note = read_json_object(path)
     if note:
         notes.append(note)
@@ -118,7 +117,7 @@ def _object(path: Path, notes: list[str]) -> dict[str, Any] | None:
 
 
 def _checks(data: dict[str, Any], path: Path, tier: str, notes: list[str]) -> list[dict[str, Any]]:
-    """Read the checks of one tier; what is none counts as failed and is noted."""
+    """Read the checks of one tier; an invalid one counts as failed and is noted."""
     checks = []
     for entry in list_under(data, "checks", path.name, notes):
         check, sound = read_check(entry, tier)
@@ -129,6 +128,6 @@ def _checks(data: dict[str, Any], path: Path, tier: str, notes: list[str]) -> li
 
 
 def _finite(text: str) -> float | None:
-    """Parse a float; None when it is too large for one."""
+    """Parse a float; None if it is not finite."""
     value = float(text)
     return value if math.isfinite(value) else None

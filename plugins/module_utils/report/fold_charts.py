@@ -1,6 +1,6 @@
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Pictures with one mark a fold: the information coefficient, and how it compares with the incumbent's."""
+"""Charts with one bar per fold: the information coefficient, and its difference from the incumbent's."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class FoldBar:
     """One fold.
 
     Attributes:
-        value: what the bar shows.
-        title: in words.
-        year: in which its test window begins, or nothing.
+        value: the height of the bar.
+        title: the tooltip.
+        year: the year in which the test window begins, or empty.
         interval: both ends of the value's interval, or None.
     """
 
@@ -37,16 +37,16 @@ def ic_chart(
     threshold: float | None,
     interval: Sequence[float] | None = None,
 ) -> str:
-    """Draw the information coefficient of each fold with the median and what the gate asks for.
+    """Draw the information coefficient of each fold with the median and the gate's threshold.
 
     Args:
         folds: ``{fold, test_start, test_end, ic, ic_low, ic_high}`` in order of time.
-        median_ic: the median over the folds, or None to take it from them.
+        median_ic: the median over the folds, or None to calculate it.
         threshold: the gate's threshold, or None.
         interval: both ends of the median's interval, or None.
 
     Returns:
-        Two SVGs side by side (axis and plot), or an empty string when no fold has a number.
+        Two SVGs side by side (axis and plot), or an empty string if no fold has an IC.
     """
     bars = [bar for index, fold in enumerate(folds) if (bar := _ic_bar(fold, index)) is not None]
     if not bars:
@@ -58,7 +58,7 @@ def ic_chart(
         f"{counted(len(bars), 'fold')}; median {ic(middle)}"
         + (f" (95% interval {ic(interval[0])} to {ic(interval[1])})" if interval else "")
         + f"; best {ic(max(values))}; worst {ic(min(values))}; {below} below zero"
-        + ("" if threshold is None else f"; the gate asks for {ic(threshold)}")
+        + ("" if threshold is None else f"; gate threshold {ic(threshold)}")
     )
     lines = [("threshold", threshold), ("median", middle)]
     return _chart("ic", "Information coefficient of each fold", description, bars, lines, interval)
@@ -69,11 +69,11 @@ def difference_chart(incumbent: Mapping[str, Any], folds: Sequence[Mapping[str, 
 
     Args:
         incumbent: as in the receipt.
-        folds: the training's own, for the times of the test windows.
-        margin: by how much the median must exceed, or None.
+        folds: the training's folds, for the years of the test windows.
+        margin: the required median difference, or None.
 
     Returns:
-        Two SVGs side by side, or an empty string when no fold has both numbers.
+        Two SVGs side by side, or an empty string if no fold has both ICs.
     """
     years = {number(fold.get("fold")): str(fold.get("test_start") or "")[:4] for fold in folds}
     bars = []
@@ -95,7 +95,7 @@ def difference_chart(incumbent: Mapping[str, Any], folds: Sequence[Mapping[str, 
 
 
 def _ic_bar(fold: Mapping[str, Any], index: int) -> FoldBar | None:
-    """Make the bar of a fold, if it has a number."""
+    """Return the bar of a fold, or None if it has no IC."""
     value = number(fold.get("ic"))
     if value is None:
         return None
@@ -115,7 +115,7 @@ def _chart(
     lines: Sequence[tuple[str, float | None]],
     band: Sequence[float] | None,
 ) -> str:
-    """Draw bars from zero, each with its interval, lines across all of them, and a band behind them."""
+    """Draw bars from zero with their intervals, horizontal lines, and a band in the background."""
     ends = [end for bar in bars for end in bar.interval or ()]
     known = [(kind, value) for kind, value in lines if value is not None]
     scale = Scale.over([0.0, *(value for _, value in known), *(bar.value for bar in bars), *ends, *(band or ())])
@@ -149,10 +149,10 @@ def _chart(
 
 
 def upright(kind: str, place: float, top: float, bottom: float) -> str:
-    """Draw an upright line of a class, at a place in percent."""
+    """Draw a vertical line with a class at a position in percent."""
     return f'<line class="{kind}" x1="{place:.3f}%" x2="{place:.3f}%" y1="{top}" y2="{bottom}"/>'
 
 
 def _whole(value: float | None) -> str:
-    """Format a fold's number."""
+    """Format the number of a fold."""
     return "?" if value is None else f"{value:.0f}"

@@ -1,9 +1,9 @@
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The runs of a folder, each in one line's worth of facts: what `make runs` lists and the index page draws.
+"""Reads the runs of a folder for `make runs` and the index page.
 
-A folder of runs holds what many versions of this project, interrupted processes and people have left there. Nothing in
-it is trusted to be whole: what cannot be read is a run whose `state` says so, never an error.
+The folder may contain files of other versions of this project, of interrupted processes and of people. A run that
+cannot be read is not an error: its `state` says so.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from .text import number
 RUN_ID = re.compile(r"(\d{8}T\d{6})Z-[0-9a-f]{6}")
 ROLLBACK = re.compile(r"rollback-(\d{8}T\d{6})Z\.json")
 OUTCOMES = ("passed", "failed", "interrupted", "no_capacity")
-#: A folder without a receipt in which something was written so recently is that of a run that goes on.
+#: A run without a receipt still goes on if its folder was written to within this time.
 GOING_ON_SECONDS = 600
-#: A receipt of a run with thousands of symbols has some hundred kilobytes; what is larger than this is none.
+#: A larger file is rejected; the receipt of a run with thousands of symbols is some hundred kilobytes.
 LARGEST_BYTES = 50_000_000
 
 
@@ -34,23 +34,23 @@ class Entry:
     """One run, or one rollback.
 
     Attributes:
-        run_id: Name of its folder, or of a rollback's file without its ending.
+        run_id: name of its folder, or of a rollback's file without the extension.
         mode: ``preflight``, ``smoke``, ``full``, ``both`` or ``rollback``; None where unknown.
-        state: one of `OUTCOMES`; else ``running`` (no receipt yet, and something happens), ``unfinished`` (no receipt,
-            nothing happens), ``damaged`` (one that cannot be read) or ``foreign`` (no run at all).
+        state: one of `OUTCOMES`; else ``running`` (no receipt yet, but recent activity), ``unfinished`` (no receipt, no
+            activity), ``damaged`` (unreadable receipt) or ``foreign`` (not a run).
         started_at: ISO 8601 in UTC, or None.
         seconds: from start to end, or None.
-        run_date: the day the data was judged against, or None.
-        median_ic: of the training, or None.
+        run_date: the date for which the run judged the data, or None.
+        median_ic: median IC of the training, or None.
         ic_low: lower end of its 95 % interval, or None.
         ic_high: upper end, or None.
-        threshold: what the gate asks the median IC to be, or None.
-        promoted: whether the weights went live, or None where nothing was to go live.
-        dry_run: whether the training wrote nothing.
-        usd: what it cost in dollars, or None.
-        left_over: how many things were left behind, or None where that is not known.
-        note: one line on what is wrong, or what a rollback did; empty where there is nothing to say.
-        report: the page's path below the folder of runs, or None.
+        threshold: the gate's threshold for the median IC, or None.
+        promoted: whether the weights went live, or None if there was nothing to promote.
+        dry_run: whether the training was a dry run.
+        usd: cost in dollars, or None.
+        left_over: number of leftovers, or None if unknown.
+        note: one line on the error, or on the effect of a rollback; may be empty.
+        report: path of the page relative to the folder of runs, or None.
     """
 
     run_id: str
@@ -71,12 +71,12 @@ class Entry:
     report: str | None = None
 
     def fields(self) -> dict[str, Any]:
-        """Return all of it, for JSON."""
+        """Return all fields, for JSON."""
         return asdict(self)
 
 
 class Unreadable(Exception):
-    """One line: why a file is not what it should be."""
+    """The reason, in one line, why a file cannot be used."""
 
 
 def read_runs(folder: Path, now: datetime | None = None, newest: int | None = None) -> list[Entry]:
@@ -84,11 +84,11 @@ def read_runs(folder: Path, now: datetime | None = None, newest: int | None = No
 
     Args:
         folder: the folder of runs; it may be missing.
-        now: the time, to tell a run that goes on from one that was cut off.
-        newest: read no more than so many, the newest by their names; None for all.
+        now: the current time, to tell a running run from an unfinished one.
+        newest: maximum number of runs, the newest by name; None for all.
 
     Raises:
-        OSError: the folder itself cannot be listed.
+        OSError: the folder cannot be listed.
     """
     if not folder.exists():
         return []
@@ -98,7 +98,7 @@ def read_runs(folder: Path, now: datetime | None = None, newest: int | None = No
         for path in folder.iterdir()
         if not path.name.startswith(".") and not path.is_symlink() and (path.is_dir() or ROLLBACK.fullmatch(path.name))
     ]
-    # Names hold the time, so that the newest are known before any is read.
+    # Names contain the time, so the newest are known without reading any.
     paths.sort(key=lambda path: (_named_time(path.name) or "", path.name), reverse=True)
     found = [read_run(path, moment) if path.is_dir() else read_rollback(path) for path in paths[:newest]]
     return sorted(found, key=lambda entry: (entry.started_at or "", entry.run_id), reverse=True)
@@ -114,7 +114,7 @@ def read_run(folder: Path, now: datetime) -> Entry:
     except (OSError, Unreadable) as error:
         return Entry(name, state="damaged", started_at=_named_time(name), note=f"receipt.json: {_why(error)}")
     if receipt.get("outcome") not in OUTCOMES:
-        return Entry(name, state="damaged", started_at=_named_time(name), note="receipt.json: it has no outcome")
+        return Entry(name, state="damaged", started_at=_named_time(name), note="receipt.json: no outcome")
     return _of_receipt(folder, name, receipt)
 
 
@@ -138,7 +138,7 @@ def read_rollback(path: Path) -> Entry:
 
 
 def _of_receipt(folder: Path, name: str, receipt: Mapping[str, Any]) -> Entry:
-    """Take the facts out of a receipt; what does not fit is missing."""
+    """Extract the facts from a receipt; invalid ones are None."""
     training, run, cost, leaks = (_object(receipt.get(key)) for key in ("training", "run", "cost", "leaks"))
     started, ended = parse_time(receipt.get("started_at")), parse_time(receipt.get("finished_at"))
     interval = training.get("median_ic_interval")
@@ -168,17 +168,17 @@ def _of_receipt(folder: Path, name: str, receipt: Mapping[str, Any]) -> Entry:
 
 
 def _without_receipt(folder: Path, name: str, now: datetime) -> Entry:
-    """Tell a run that goes on from one that was cut off, and both from what is no run."""
+    """Classify a folder without a receipt as running, unfinished or foreign."""
     known: dict[str, Any] = {}
     try:
         known = _read(folder / "run.json")
     except (OSError, Unreadable):
         if not RUN_ID.fullmatch(name):
-            return Entry(name, state="foreign", note="no run: it has neither receipt.json nor run.json")
+            return Entry(name, state="foreign", note="not a run: it has neither receipt.json nor run.json")
     started = _iso(parse_time(known.get("started_at"))) or _named_time(name)
     touched = max((moment for moment in map(_touched, (folder, folder / "events.jsonl")) if moment), default=None)
     going = touched is not None and now - touched < timedelta(seconds=GOING_ON_SECONDS)
-    advice = f"no receipt: end it with ansible-playbook playbooks/terminate.yml -e run_id={name}"
+    advice = f"no receipt: terminate it with ansible-playbook playbooks/terminate.yml -e run_id={name}"
     return Entry(
         name,
         mode=_text(known.get("mode")),
@@ -194,30 +194,30 @@ def _read(path: Path) -> dict[str, Any]:
 
     Raises:
         OSError: The file cannot be read.
-        Unreadable: It holds something else.
+        Unreadable: It is not a JSON object, or too large.
     """
     if path.stat().st_size > LARGEST_BYTES:
-        raise Unreadable("it is too large to be one")
+        raise Unreadable("too large")
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError):
-        raise Unreadable("it is no JSON") from None
+        raise Unreadable("not valid JSON") from None
     if not isinstance(found, dict):
-        raise Unreadable(f"it holds a {type(found).__name__} where an object belongs")
+        raise Unreadable(f"expected an object, got {type(found).__name__}")
     return found
 
 
 def _threshold(gates: object) -> float | None:
-    """Find what the gate on the median IC asks for."""
+    """Return the threshold of the gate on the median IC."""
     for gate in gates if isinstance(gates, list) else []:
         if isinstance(gate, Mapping) and gate.get("name") == "median_ic":
-            asked: float | None = number(gate.get("threshold"))
-            return asked
+            threshold: float | None = number(gate.get("threshold"))
+            return threshold
     return None
 
 
 def _named_time(name: str) -> str | None:
-    """Read the time in a run's or a rollback's name."""
+    """Parse the time in the name of a run or a rollback."""
     match = RUN_ID.fullmatch(name) or ROLLBACK.fullmatch(name)
     try:
         return _iso(datetime.strptime(match[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)) if match else None
@@ -226,7 +226,7 @@ def _named_time(name: str) -> str | None:
 
 
 def _touched(path: Path) -> datetime | None:
-    """Return when a file or a folder was last written to."""
+    """Return the modification time of a file or a folder, or None."""
     try:
         return datetime.fromtimestamp(path.stat().st_mtime, UTC)
     except (OSError, ValueError, OverflowError):
@@ -234,7 +234,7 @@ def _touched(path: Path) -> datetime | None:
 
 
 def _iso(moment: datetime | None) -> str | None:
-    """Write a time as ISO 8601 in UTC, to the second; what is beyond the calendar there is none."""
+    """Format a time as ISO 8601 in UTC, to the second; None if UTC is beyond the calendar."""
     try:
         return None if moment is None else moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     except OverflowError:
@@ -242,7 +242,7 @@ def _iso(moment: datetime | None) -> str | None:
 
 
 def _why(error: Exception) -> str:
-    """Say in a few words why a file cannot be read."""
+    """Return the reason why a file cannot be read."""
     return str(getattr(error, "strerror", None) or error)
 
 

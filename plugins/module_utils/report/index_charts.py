@@ -1,6 +1,6 @@
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Pictures of many runs: the median IC of each with its interval and what the gate asked for, cost, duration."""
+"""Charts of many runs: median IC with its interval and the gate's threshold, cost, duration."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from .fold_charts import upright
 from .index import Entry
 from .text import counted, duration, ic, usd
 
-#: So many of the newest runs are drawn: more have no room side by side on a screen.
+#: Number of newest runs that are drawn; more do not fit side by side on a screen.
 DRAWN = 120
-#: Places in a picture are for no fewer runs than this, so that one alone is no wall.
+#: A chart has at least this many slots, so that a single run does not fill it.
 LEAST_PLACES = 6
-#: Units of times, and how many seconds each has.
+#: Units of time, and the seconds in each.
 UNITS = (("hours", 3600), ("minutes", 60), ("seconds", 1))
-#: Room of a day's label in percent, and where the last may begin, on a telephone.
+#: Width of a day's label and the largest position of the last one, in percent, on a phone.
 LABEL_GAP = 26
 LAST_LABEL = 78
 
@@ -28,10 +28,10 @@ def ic_trend(runs: Sequence[Entry]) -> str:
     """Draw the median IC of each training.
 
     Args:
-        runs: trainings that have one, the oldest first.
+        runs: trainings, the oldest first.
 
     Returns:
-        Two SVGs side by side, or an empty string when there is none.
+        Two SVGs side by side, or an empty string without trainings.
     """
     drawn = [run for run in runs if run.median_ic is not None][-DRAWN:]
     if not drawn:
@@ -45,7 +45,7 @@ def ic_trend(runs: Sequence[Entry]) -> str:
     live = sum(run.promoted is True for run in drawn)
     description = (
         f"{counted(len(drawn), 'training')}, oldest first; newest {ic(medians[-1])}; best {ic(max(medians))}; worst "
-        f"{ic(min(medians))}; {live} promoted" + (f"; the gate asks for {ic(asked[-1])}" if asked else "")
+        f"{ic(min(medians))}; {live} promoted" + (f"; gate threshold {ic(asked[-1])}" if asked else "")
     )
     content = _threshold(drawn, slot, scale) + marks + level_labels(_days(drawn, slot))
     chart: str = picture("ic-trend", "Median information coefficient of each training", description, scale, content)
@@ -53,18 +53,18 @@ def ic_trend(runs: Sequence[Entry]) -> str:
 
 
 def cost_trend(runs: Sequence[Entry]) -> str:
-    """Draw what each run cost, in dollars; the oldest first."""
+    """Draw the cost of each run in dollars; `runs` are the oldest first."""
     return _bars("cost-trend", "Cost of each run in dollars", [(run, run.usd, usd(run.usd)) for run in runs])
 
 
 def time_trend(runs: Sequence[Entry]) -> tuple[str, str]:
-    """Draw how long each run took.
+    """Draw the duration of each run.
 
     Args:
         runs: the oldest first.
 
     Returns:
-        The unit of the picture, which fits the longest run, and two SVGs side by side.
+        The unit of the chart, which fits the longest run, and two SVGs side by side.
     """
     longest = max((run.seconds or 0.0 for run in runs), default=0.0)
     unit, seconds = next((unit, size) for unit, size in UNITS if longest >= 2 * size or size == 1)
@@ -73,15 +73,15 @@ def time_trend(runs: Sequence[Entry]) -> tuple[str, str]:
 
 
 def _bars(name: str, title: str, values: Sequence[tuple[Entry, float | None, str]]) -> str:
-    """Draw one bar a run.
+    """Draw one bar per run.
 
     Args:
-        name: prefix of the ids of the picture's words.
-        title: what it shows.
-        values: runs, the oldest first, each with its value and how a person reads that.
+        name: prefix of the chart's element ids.
+        title: the accessible title.
+        values: runs, the oldest first, each with its value as a number and formatted.
 
     Returns:
-        Two SVGs side by side, or an empty string when no run has a value.
+        Two SVGs side by side, or an empty string if no run has a value.
     """
     drawn = [(run, value, text) for run, value, text in values if value is not None][-DRAWN:]
     if not drawn:
@@ -104,17 +104,17 @@ def _bars(name: str, title: str, values: Sequence[tuple[Entry, float | None, str
 
 
 def when(run: Entry) -> str:
-    """Say when a run started, to the minute."""
+    """Format the start of a run, to the minute."""
     return (run.started_at or "at an unknown time")[:16].replace("T", " ")
 
 
 def _slot(count: int) -> float:
-    """Return the room of one run, in percent."""
+    """Return the width of one run's slot in percent."""
     return 100 / max(count, LEAST_PLACES)
 
 
 def _ic_mark(run: Entry, place: float, scale: Scale) -> str:
-    """Draw one training: its interval, and a dot that is full where it was promoted."""
+    """Draw one training: its interval, and a dot that is filled if it was promoted."""
     low, high = run.ic_low, run.ic_high
     interval = "" if low is None or high is None else f" ({ic(low)} to {ic(high)})"
     became = {True: "promoted", False: "not promoted", None: "nothing to promote"}[run.promoted]
@@ -128,7 +128,7 @@ def _ic_mark(run: Entry, place: float, scale: Scale) -> str:
 
 
 def _threshold(runs: Sequence[Entry], slot: float, scale: Scale) -> str:
-    """Draw what the gate asked for: one line, in steps where that changed."""
+    """Draw the gate's threshold as one line, with a step at each change."""
     steps: list[tuple[float, float, float]] = []
     for place, run in enumerate(runs):
         if run.threshold is None:
@@ -153,7 +153,7 @@ def _threshold(runs: Sequence[Entry], slot: float, scale: Scale) -> str:
 
 
 def _days(runs: Sequence[Entry], slot: float) -> list[tuple[float, str]]:
-    """Label the first run of a day, as far as there is room; with the year at the first label of each."""
+    """Label the first run of each day if it fits; the first label of a year includes the year."""
     labels: list[tuple[float, str]] = []
     shown = year = ""
     for place, run in enumerate(runs):

@@ -1,6 +1,6 @@
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The index page: all runs of a folder with a link to each report, and how they went over time, as pictures."""
+"""The index page: the runs of a folder with links to their reports, and charts of all runs."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from .text import UNKNOWN, counted, duration, ic, usd
 
 INDEX = "index.html"
 TEMPLATE = "index.html.j2"
-#: So many of the newest runs are on the page.
+#: Number of newest runs on the page.
 LISTED = 500
-#: Longest line on what went wrong.
+#: Most characters of a run's note.
 LONGEST_NOTE = 400
 
 WORDS = {
@@ -31,9 +31,9 @@ WORDS = {
     "running": "running",
     "unfinished": "unfinished",
     "damaged": "damaged",
-    "foreign": "no run",
+    "foreign": "not a run",
 }
-#: Class of the tag that a state has on the page; the others have the one of warnings.
+#: CSS class of a state's tag on the page; other states look like warnings.
 TONES = {"passed": "pass", "failed": "fail", "damaged": "fail", "running": "plain", "foreign": "plain"}
 
 
@@ -49,14 +49,14 @@ def write_index(folder: Path, templates: Path) -> bool:
 
     Raises:
         OSError: The folder cannot be read, or the page cannot be written.
-        jinja2.TemplateError: The template is no template.
+        jinja2.TemplateError: The template is invalid.
     """
     changed: bool = write_atomically(folder / INDEX, render_index(read_runs(folder, newest=LISTED), templates))
     return changed
 
 
 def render_index(runs: Sequence[Entry], templates: Path) -> str:
-    """Render the page: self-contained, no script, nothing fetched.
+    """Render the page, self-contained and without scripts.
 
     Args:
         runs: the newest first.
@@ -72,7 +72,7 @@ def render_index(runs: Sequence[Entry], templates: Path) -> str:
 
 
 def index_context(runs: Sequence[Entry]) -> dict[str, Any]:
-    """Choose what the page shows."""
+    """Return the template's variables."""
     oldest_first = list(reversed(runs))
     trainings = [run for run in oldest_first if run.median_ic is not None]
     finished = [run for run in oldest_first if run.mode != "rollback" and run.state in OUTCOMES]
@@ -94,20 +94,20 @@ def index_context(runs: Sequence[Entry]) -> dict[str, Any]:
 
 
 def headline(runs: Sequence[Entry]) -> str:
-    """Say in one sentence how the runs went."""
+    """Summarise the runs in one or two sentences."""
     real = [run for run in runs if run.state != "foreign" and run.mode != "rollback"]
     if not real:
-        return "There is no run yet."
+        return "No runs yet."
     counts = {state: sum(run.state == state for run in real) for state in WORDS}
-    told = ", ".join(f"{count} {WORDS[state]}" for state, count in counts.items() if count)
+    listed = ", ".join(f"{count} {WORDS[state]}" for state, count in counts.items() if count)
     spent = sum(run.usd or 0.0 for run in real)
     live = next((run for run in real if run.promoted), None)
     last = f" Last promoted {when(live)}, median IC {ic(live.median_ic)}." if live else " Nothing was promoted."
-    return f"{counted(len(real), 'run')}: {told}; {usd(spent)} in all.{last}"
+    return f"{counted(len(real), 'run')}: {listed}; {usd(spent)} in total.{last}"
 
 
 def row(run: Entry) -> dict[str, Any]:
-    """Put one run into the words of the table."""
+    """Return the table cells of one run."""
     interval = f"{ic(run.ic_low)} to {ic(run.ic_high)}" if run.ic_low is not None and run.ic_high is not None else ""
     return {
         "when": when(run) if run.started_at else UNKNOWN,
@@ -128,21 +128,21 @@ def row(run: Entry) -> dict[str, Any]:
 
 
 def weights(run: Entry) -> str:
-    """Say what became of the live weights."""
+    """Return the effect of a run on the live weights."""
     if run.dry_run:
         return "dry run"
     if run.promoted is None:
         return str(UNKNOWN)
     if run.mode == "rollback":
-        return "put live" if run.promoted else "was live"
+        return "restored" if run.promoted else "already live"
     return "promoted" if run.promoted else "not promoted"
 
 
 def _cut(note: str) -> str:
-    """Cut what went wrong; the report has all of it."""
+    """Truncate a note; the report has all of it."""
     return note if len(note) <= LONGEST_NOTE else note[: LONGEST_NOTE - 1].rstrip() + "…"
 
 
 def _drawn(count: int, what: str) -> str:
-    """Say where a picture does not show all there is."""
+    """Say that a chart is limited to the newest runs; empty if it shows all."""
     return f"The newest {DRAWN} of {counted(count, what)}." if count > DRAWN else ""

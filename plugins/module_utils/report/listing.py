@@ -1,6 +1,6 @@
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The runs of a folder as lines of a terminal, one each."""
+"""The runs of a folder as a table for a terminal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COLUMNS = ("started (UTC)", "mode", "outcome", "IC", "weights", "cost", "took", 
 RIGHT = {"IC", "cost", "took", "left"}
 COLOURS = {"passed": "32", "failed": "31", "damaged": "31", "foreign": "90"}
 OTHER_COLOUR = "33"
-#: What went wrong may be a page long; the report has all of it.
+#: Most characters of a run's note, which may be long; the report has all of it.
 LONGEST_NOTE = 160
 
 
@@ -24,11 +24,11 @@ def listing(runs: Sequence[Entry], width: int | None, colour: bool) -> list[str]
 
     Args:
         runs: The newest first.
-        width: Of the terminal; longer lines are cut. None where there is none.
-        colour: Whether the outcome has one.
+        width: Width of the terminal, to which lines are cut; None for no limit.
+        colour: Whether to colour the outcome.
 
     Returns:
-        A line with the names of the columns and one a run; nothing for no run.
+        A header and one line per run; nothing without runs.
     """
     if not runs:
         return []
@@ -51,7 +51,7 @@ def listing(runs: Sequence[Entry], width: int | None, colour: bool) -> list[str]
 
 
 def row(run: Entry) -> tuple[str, ...]:
-    """Put one run into the words of the columns; what went wrong is behind its name."""
+    """Return the cells of one run; its note follows its name."""
     problem = run.note if run.state not in ("passed", "running") or run.mode == "rollback" else ""
     if len(problem) > LONGEST_NOTE:
         problem = problem[: LONGEST_NOTE - 1].rstrip() + "…"

@@ -1,9 +1,9 @@
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The report page: what a person sees first when a run has ended.
+"""The report page of a run.
 
-The template lays out; the words and the choice of what to show are made here, so that they can be tested without
-looking at markup. Everything that comes from outside is escaped by the template (autoescape) or by the charts.
+The template holds the layout; the texts and the choice of content are here, where tests need not parse markup. The
+template (autoescape) and the charts escape every value.
 """
 
 from __future__ import annotations
@@ -18,19 +18,15 @@ from markupsafe import Markup
 from ..checks.records import instance_tier_gap, with_status
 from ..runs.attempts import NEVER_RESUME, interrupted, launched
 from ..runs.events import format_time, log_name, parse_time
-from .attempts_page import attempts_context, attempts_fact, price, went_on
+from .attempts_page import attempts_context, attempts_fact, continued, price
 from .charts import Row, timeline_rows
 from .preflight import preflight_context
-from .summary import (
-    cost_basis,
-    leaks_line,
-    run_seconds,
-)
+from .summary import cost_basis, leaks_line, run_seconds
 from .text import UNKNOWN, counted, duration, ic, size, usd
 from .training_page import trained, training_context
 from .writes import changes_line, kept, nothing_written, proof_line
 
-#: Changed keys of the data bucket that the page lists; the receipt has what was recorded.
+#: Number of changed keys of the data bucket on the page; the receipt has all recorded ones.
 LISTED_CHANGES = 50
 
 VERDICTS = {
@@ -40,17 +36,17 @@ VERDICTS = {
     "no_capacity": ("No capacity", "!"),
 }
 
-# What to do next, by the step in which a run failed.
+#: What to do next, by the step in which a run failed.
 ADVICE = {
-    "open": "Nothing was launched. Correct what the message names, then start the run again.",
-    "request": "Read the launch attempts below. Nothing was written anywhere, so the run can simply be repeated.",
-    "bootstrap": "Read the log of the step and the instance's console output, then start the run again.",
-    "deps": "Read the log of the step: a package that cannot be installed is named there. Then start the run again.",
-    "preflight": "Read the log of the step, then repeat the preflight alone: it writes nothing.",
-    "terminate": "Run the termination playbook for this run id now, then look for instances with the run's tag.",
+    "open": "Nothing was launched. Fix what the message names, then start the run again.",
+    "request": "See the launch attempts below. Nothing was written, so the run can simply be repeated.",
+    "bootstrap": "Read the step's log and the instance's console output, then start the run again.",
+    "deps": "Read the step's log, which names the package that cannot be installed. Then start the run again.",
+    "preflight": "Read the step's log, then repeat only the preflight: it writes nothing.",
+    "terminate": "Run the termination playbook for this run ID now, then look for instances with the run's tag.",
 }
-CHECKS_ADVICE = "Do what the failed checks below say, then repeat the preflight alone: it writes nothing."
-TRAINING_ADVICE = "Read the log of the step. The live weights are untouched unless this page says promoted."
+CHECKS_ADVICE = "Apply the remedies of the failed checks below, then repeat only the preflight: it writes nothing."
+TRAINING_ADVICE = "Read the step's log. The live weights are untouched unless this page says promoted."
 
 
 def render_page(receipt: Mapping[str, Any], logs: Sequence[str], template: Path) -> str:
@@ -59,7 +55,7 @@ def render_page(receipt: Mapping[str, Any], logs: Sequence[str], template: Path)
     Args:
         receipt: the receipt.
         logs: names of the log files, relative to the page.
-        template: the template; what it includes lies beside it.
+        template: the template, in a folder with the templates it includes.
 
     Returns:
         One self-contained HTML page.
@@ -80,14 +76,11 @@ def render_page(receipt: Mapping[str, Any], logs: Sequence[str], template: Path)
 
 
 def page_context(receipt: Mapping[str, Any], logs: Sequence[str]) -> dict[str, Any]:
-    """Choose what the page shows.
+    """Return the template's variables.
 
     Args:
         receipt: the receipt.
         logs: names of the log files.
-
-    Returns:
-        The template's variables.
     """
     word, sign = VERDICTS[receipt["outcome"]]
     steps = timeline_rows(receipt["steps"])
@@ -112,32 +105,32 @@ def page_context(receipt: Mapping[str, Any], logs: Sequence[str]) -> dict[str, A
 
 
 def headline(receipt: Mapping[str, Any]) -> str:
-    """Say in one sentence what happened."""
+    """Return the outcome in one or two sentences."""
     outcome, mode = receipt["outcome"], receipt["mode"]
     if outcome == "no_capacity":
-        return "No instance could be had. Nothing was started, and nothing is to be paid."
+        return "No instance was available. Nothing was started, and nothing is billed."
     if outcome == "interrupted":
         lost = interrupted(receipt["attempts"])
-        return "The run lost its instance before it finished." if lost else "The run was cut short before it finished."
+        return "The run lost its instance before it finished." if lost else "The run was stopped before it finished."
     if outcome == "failed":
-        return f"The run failed in the step {receipt['failed_step']}." if receipt["failed_step"] else "The run failed."
+        return f"The run failed in step {receipt['failed_step']}." if receipt["failed_step"] else "The run failed."
     if mode == "preflight":
         preflight = receipt["preflight"]
         if preflight is None:
-            return "The run ended well, but no preflight was part of it."
+            return "The run passed, but included no preflight."
         warned = sum(check["status"] == "warn" for check in preflight["checks"])
         extra = f", {counted(warned, 'warning')}" if warned else ""
         wrote = " Nothing was written." if nothing_written(receipt["writes"]) else ""
         symbols = f"; {counted(preflight['symbols'], 'symbol')} examined" if preflight["symbols"] is not None else ""
         return f"All {counted(len(preflight['checks']), 'check')} passed{extra}{symbols}.{wrote}"
     training = receipt["training"]
-    if training is None:  # of a mode that nobody knows: any other that passed has trained
-        return "The run ended well, but no training was part of it."
-    return f"{trained(training)}{went_on(receipt)}"
+    if training is None:  # an unknown mode: in any other, a run without training has not passed
+        return "The run passed, but included no training."
+    return f"{trained(training)}{continued(receipt)}"
 
 
 def advice(receipt: Mapping[str, Any]) -> str:
-    """Say what to do next; empty when there is nothing to do."""
+    """Return what to do next; empty if there is nothing to do."""
     outcome, step = receipt["outcome"], receipt["failed_step"]
     if outcome == "passed":
         return ""
@@ -145,15 +138,15 @@ def advice(receipt: Mapping[str, Any]) -> str:
         return ADVICE["terminate"]
     if outcome == "no_capacity":
         return (
-            "Wait and repeat the run, or widen the launch matrix: more instance types, more subnets, or on-demand as "
-            "the last resort."
+            "Repeat the run later, or widen the launch matrix: more instance types, more subnets, or on-demand as the "
+            "last resort."
         )
     if outcome == "interrupted" and interrupted(receipt["attempts"]):
         if receipt["mode"] in NEVER_RESUME:
             return "Start the preflight again: preflights do not resume, and nothing was written."
-        return "Start the run again. The input run_attempts says how many instances a run may use, one after the other."
+        return "Start the run again. The input run_attempts sets how many instances a run may use in turn."
     if outcome == "interrupted":
-        return "Repeat the run. If it was cut short by hand, first run the termination playbook for this run id."
+        return "Repeat the run. If it was stopped by hand, first run the termination playbook for this run ID."
     if step in (None, "open", "preflight") and with_status((receipt["preflight"] or {}).get("checks", []), "fail"):
         return ("Nothing was launched. " if step == "open" else "") + CHECKS_ADVICE
     if step in ADVICE:
@@ -162,7 +155,7 @@ def advice(receipt: Mapping[str, Any]) -> str:
 
 
 def facts(receipt: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """List what a person looks up first.
+    """List the key facts of a run.
 
     Returns:
         Triples of name, value and small print.
@@ -181,13 +174,13 @@ def facts(receipt: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     counted_all = all(count is not None for count in receipt["leaks"].values())
     left = "nothing" if counted_all and not leaked else ("something" if leaked else "unknown")
     small = ", ".join(name.replace("_", " ") for name in receipt["leaks"]) + ": 0 each"
-    found.append(("Left behind", left, small if left == "nothing" else leaks_line(receipt["leaks"])))
+    found.append(("Leftovers", left, small if left == "nothing" else leaks_line(receipt["leaks"])))
     found.append(_writes_fact(receipt["writes"], receipt["run"]["data_bucket"]))
     return found
 
 
 def writes_context(writes: Mapping[str, Any]) -> dict[str, Any]:
-    """Choose what the page shows of the writes to the data bucket, and of what proves them."""
+    """Return the template's variables for the writes to the data bucket and their evidence."""
     count, denied, digest = writes["data_bucket"], writes.get("denied"), writes.get("digest")
     words = []
     if count:
@@ -219,44 +212,44 @@ def circumstances(receipt: Mapping[str, Any]) -> list[tuple[str, str]]:
         "inventory": "Inventory",
         "data_bucket": "Data bucket",
         "training_source": "Training source",
-        "revision": "Revision of the source",
-        "git_revision": "Revision of spot-train",
-        "controller": "Controller",
+        "revision": "Source revision",
+        "git_revision": "spot-train revision",
+        "controller": "Control node",
         "ansible_version": "ansible-core",
         "amazon_aws_version": "amazon.aws",
-        "skipped": "Left out by its tags",
+        "skipped": "Skipped by tags",
     }
     run = receipt["run"]
     return [(label, _plain(run[name])) for name, label in names.items() if run.get(name)]
 
 
 def missing_parts(receipt: Mapping[str, Any]) -> list[str]:
-    """Name the parts that a page of this mode should have and does not."""
+    """Return the parts that a page of this mode should have but lacks."""
     found = []
     if not receipt["steps"]:
-        found.append("No step was recorded, so there is no timeline.")
+        found.append("No timeline: no steps were recorded.")
     if receipt["preflight"] is None:
-        found.append("There is no preflight result: the run ended before it, or it was not part of the run.")
+        found.append("No preflight result: the run ended before the preflight or did not include it.")
     elif gap := instance_tier_gap(receipt):
-        found.append(f"The preflight is not whole: {gap}.")
+        found.append(f"The preflight is incomplete: {gap}.")
     if receipt["mode"] != "preflight" and receipt["training"] is None:
-        found.append("There is no training result: the run ended before it, or it was not part of the run.")
+        found.append("No training result: the run ended before the training or did not include it.")
     return found
 
 
 def clock(value: Any) -> str:
-    """Format a time of the receipt as date and time to the second, in UTC; what is no time stays as it is."""
+    """Format a time of the receipt to the second, in UTC; anything else is returned as text."""
     moment = parse_time(value)
     return format_time(moment)[:19].replace("T", " ") + " UTC" if moment else (UNKNOWN if value is None else str(value))
 
 
 def log_files(run_dir: Path) -> list[str]:
-    """List the log files of a run, relative to its folder, in order of name."""
+    """List the log files of a run, relative to its folder, sorted by name."""
     return sorted(f"logs/{path.name}" for path in (run_dir / "logs").glob("*.log"))
 
 
 def _writes_fact(writes: Mapping[str, Any], bucket: Any) -> tuple[str, str, str]:
-    """Say in a word how often the data bucket was written to, and in small print what proves it."""
+    """Return the number of writes to the data bucket as a fact, with the evidence in small print."""
     count, denied = writes["data_bucket"], writes.get("denied")
     proof = changes_line({**writes["digest"], "changed": []}) if kept(writes) is False else proof_line(writes)
     value = "not counted" if count is None else f"{count:,}"
@@ -267,7 +260,7 @@ def _writes_fact(writes: Mapping[str, Any], bucket: Any) -> tuple[str, str, str]
 
 
 def _plain(value: Any) -> str:
-    """Say a circumstance in a few words: of a training source, where it comes from."""
+    """Format a circumstance; of a training source, its origin."""
     if isinstance(value, list):
         return ", ".join(map(str, value))
     if not isinstance(value, Mapping):
@@ -277,12 +270,12 @@ def _plain(value: Any) -> str:
 
 
 def _with_svg(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Hand rows to the template, their pictures marked as markup that is already escaped."""
+    """Return rows for the template, with their SVGs marked as safe."""
     return [{"label": row.label, "value": row.value, "state": row.state, "svg": Markup(row.svg)} for row in rows]
 
 
 def _error_log(receipt: Mapping[str, Any], logs: Sequence[str]) -> str | None:
-    """Return the log of the step that failed, if there is one."""
+    """Return the log of the failed step, if it exists."""
     if receipt["outcome"] == "passed" or not receipt["failed_task"]:
         return None
     name = f"logs/{log_name(receipt['failed_step'])}.log"

@@ -1,6 +1,6 @@
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The preflight on the report page: what to mend first, then every check by group, then the universe's ages."""
+"""The preflight on the report page: failures and warnings, all checks by group, the ages of the symbols."""
 
 from __future__ import annotations
 
@@ -10,19 +10,12 @@ from typing import Any
 
 from markupsafe import Markup
 
-from ..checks.records import (
-    GROUPS,
-    instance_tier_gap,
-    instance_tier_ran,
-    seconds_of,
-    tally,
-    with_status,
-)
+from ..checks.records import GROUPS, instance_tier_gap, instance_tier_ran, seconds_of, tally, with_status
 from .ages import age_axis, age_rows
 from .charts import time_bars
 from .text import counted, duration
 
-#: Symbols that are named before the rest folds away.
+#: Number of symbols shown before the rest is folded.
 NAMED_SYMBOLS = 12
 OTHER_GROUP = "Other checks"
 
@@ -30,14 +23,7 @@ Check = Mapping[str, Any]
 
 
 def preflight_context(receipt: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Choose what the page shows of the preflight.
-
-    Args:
-        receipt: the receipt.
-
-    Returns:
-        The template's variables, or None where there was no preflight.
-    """
+    """Return the template's variables for the preflight, or None without a preflight."""
     preflight = receipt["preflight"]
     if preflight is None:
         return None
@@ -54,8 +40,8 @@ def preflight_context(receipt: Mapping[str, Any]) -> dict[str, Any] | None:
         "lists": [
             {"title": title, "intro": words, **_folded(preflight[key])}
             for key, title, words in (
-                ("missing", "Missing symbols", "Expected, and not in the universe."),
-                ("new", "New symbols", "In the universe, and not expected."),
+                ("missing", "Missing symbols", "Expected, but not in the universe."),
+                ("new", "New symbols", "In the universe, but not expected."),
             )
             if preflight[key]
         ],
@@ -63,18 +49,18 @@ def preflight_context(receipt: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def intro(receipt: Mapping[str, Any]) -> str:
-    """Say how many checks there were, what came of them, and how long each tier took."""
+    """Count the checks by result, and give the duration of each tier."""
     preflight = receipt["preflight"]
     checks = preflight["checks"]
     if not checks:
-        return "The result holds no checks."
+        return "The result contains no checks."
     parts = [f"{counted(len(checks), 'check')}: {tally(checks)}."]
     if any(check["tier"] == "controller" for check in checks):
         took = _took(preflight["controller_seconds"])
-        parts.append(f"The account was checked before anything was launched{took}.")
+        parts.append(f"The account was checked before the launch{took}.")
     if instance_tier_ran(preflight):
         took = _took(preflight["seconds"])
-        parts.append(f"What only the machine can tell was checked on it before anything trained{took}.")
+        parts.append(f"The instance was checked before any training{took}.")
     else:
         gap = instance_tier_gap(receipt)
         parts.append(f"{gap[0].upper()}{gap[1:]}.")
@@ -82,7 +68,7 @@ def intro(receipt: Mapping[str, Any]) -> str:
 
 
 def groups(checks: Sequence[Check]) -> list[dict[str, Any]]:
-    """Sort checks into their groups, in the order in which people see them; within one in the given order."""
+    """Sort checks into the groups in order; within a group, keep the given order."""
     bars = time_bars([check["seconds"] for check in checks])
     drawn = [(check, Markup(bar)) for check, bar in zip(checks, bars, strict=True)]
     found = []
@@ -97,7 +83,7 @@ def groups(checks: Sequence[Check]) -> list[dict[str, Any]]:
 
 
 def freshness(preflight: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Prepare the picture of ages and the lists of symbols that are not fresh."""
+    """Return the chart of ages and the lists of stale and unreadable symbols; None without symbols."""
     ages, stale, unreadable = preflight["ages"], preflight["stale"], preflight["unreadable"]
     rows = age_rows(ages, stale, list(unreadable), preflight["limit"])
     if not rows:
@@ -112,7 +98,7 @@ def freshness(preflight: Mapping[str, Any]) -> dict[str, Any] | None:
         "summary": summary,
         "named": [(name, _age(ages.get(name))) for name in ordered[:NAMED_SYMBOLS]],
         "rest": len(ordered[NAMED_SYMBOLS:]),
-        # Thousands of names: a line for each age is a tenth of the markup of a line for each name.
+        # With thousands of names, a line per age is a tenth of the markup of a line per name.
         "rest_by_age": [
             (age, ", ".join(names)) for age, names in groupby(ordered[NAMED_SYMBOLS:], lambda n: _age(ages.get(n)))
         ],
@@ -122,22 +108,22 @@ def freshness(preflight: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _urgent(check: Check) -> dict[str, Any]:
-    """Add to a check the single things that are wrong, where its detail does not name them all."""
+    """Return a check with its items, unless its detail names them all."""
     items = check["items"] if isinstance(check.get("items"), list) else []
     return {**check, "items": items if any(item not in check["detail"] for item in items) else []}
 
 
 def _folded(symbols: Sequence[str]) -> dict[str, Any]:
-    """Name the first symbols, and keep the rest for those who unfold them."""
+    """Split symbols into those shown and the folded rest."""
     named, rest = symbols[:NAMED_SYMBOLS], symbols[NAMED_SYMBOLS:]
     return {"count": len(symbols), "named": ", ".join(named), "rest": len(rest), "rest_named": ", ".join(rest)}
 
 
 def _age(age: int | None) -> str:
-    """Say an age in words."""
+    """Format an age."""
     return "age unknown" if age is None else counted(age, "trading day")
 
 
 def _took(seconds: Any) -> str:
-    """Say how long it took, where that is known."""
+    """Format a duration as a suffix; empty if unknown."""
     return "" if seconds is None else f", in {duration(seconds)}"

@@ -1,6 +1,6 @@
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What of a receipt is published to workflows: what a next job decides by, small enough to be an extra variable."""
+"""The part of a receipt that is published to workflows: the inputs of a later job, as a small extra variable."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from .summary import run_seconds
 
 
 def published(receipt: Mapping[str, Any], receipt_path: str, report_path: str) -> dict[str, Any]:
-    """Choose the parts of a receipt that are published.
+    """Select the published fields of a receipt.
 
     Args:
         receipt: the receipt.
-        receipt_path: where it is on the controller.
-        report_path: where the page is.
+        receipt_path: its path on the control node.
+        report_path: path of the page.
 
     Returns:
-        The fields that docs/receipt.md lists under "What is published". What is unknown or was not done is None.
+        The fields that docs/receipt.md lists under "What is published". Unknown ones are None.
     """
     training, preflight = receipt["training"] or {}, receipt["preflight"] or {}
     return {

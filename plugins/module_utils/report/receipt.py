@@ -1,10 +1,10 @@
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The receipt of a run: what it was, what happened, what it cost, what it left behind.
+"""The receipt of a run: its circumstances, results, cost and leftovers.
 
-The shape is the project's contract (`receipt.json`): fields may be added, names stay. The verdict is drawn here and
-nowhere else, from the evidence and not from what the playbook believes: a run is passed only when no step failed,
-nothing is left running, no check failed, and a preflight wrote nothing.
+The fields of `receipt.json` are a stable interface: they may be added to, but not renamed. Only this module decides the
+outcome, from the evidence and not from the playbook's view: a run has passed only if no step failed, nothing is left
+over, no check failed, and a preflight wrote nothing.
 """
 
 from __future__ import annotations
@@ -25,19 +25,13 @@ from ..runs.attempts import (
     settle,
     shape_attempts,
 )
-from ..runs.events import (
-    CLOSING_STEPS,
-    Failure,
-    deciding_failure,
-    parse_time,
-    summarise_steps,
-)
+from ..runs.events import CLOSING_STEPS, Failure, deciding_failure, parse_time, summarise_steps
 from ..runs.text import clean
 from .bill import bill
 from .text import count_of
 from .writes import breach_by_writes, nothing_written, shape_writes
 
-#: Of `run`, what describes the circumstances; whatever else it holds stays out of the receipt.
+#: Keys of `run` that go into the receipt.
 RUN_FIELDS = (
     "run_date",
     "region",
@@ -54,30 +48,30 @@ RUN_FIELDS = (
 )
 LEAK_FIELDS = ("instances", "volumes", "spot_requests", "launch_templates", "schedules", "transport_keys")
 TRAINING_MODES = ("smoke", "full", "both")
-#: Modes of runs that write nothing, and what they are called.
+#: Modes that write nothing, and their names in messages.
 WRITE_NOTHING = {"preflight": "preflight", "smoke": "smoke training"}
 TRAINING_STEPS = ("training", "smoke", "full")
 
 
 @dataclass
 class Inputs:
-    """Everything that a receipt is made of.
+    """The parts of a receipt.
 
     Attributes:
         run: ``run_id``, ``mode``, ``started_at``, ``notes`` and the circumstances (see `RUN_FIELDS`).
         events: the recorded events, oldest first.
-        instance: the last attempt's instance as it is known at the end, or None when none was ever asked for.
-        attempts: the attempts as they were recorded, in order; empty for a run that recorded none.
-        outcome: the playbook's own verdict, or None to draw it from the evidence.
-        error: the playbook's own error sentence, or None.
-        preflight: the results of the preflight's two tiers as one, or None.
+        instance: the last attempt's instance as known at the end, or None if none was requested.
+        attempts: the recorded attempts, in order.
+        outcome: the outcome according to the playbook, or None to derive it from the evidence.
+        error: the error according to the playbook, or None.
+        preflight: the merged results of the two tiers of the preflight, or None.
         smoke: the result of the smoke training, or None.
         full: the result of the full training, or None.
         writes: ``{data_bucket: count, denied: count, evidence, digest}``.
-        leaks: counts of what was left behind.
+        leaks: counts of leftovers.
         api_calls: ``{service.action: count}``.
-        cost: ``{market_price_usd_hour, on_demand_price_usd_hour}``, for an attempt that has no prices of its own.
-        notes: what could not be read so far.
+        cost: ``{market_price_usd_hour, on_demand_price_usd_hour}``, defaults for the last instance.
+        notes: notes on unreadable parts.
     """
 
     run: Mapping[str, Any]
@@ -103,7 +97,7 @@ def build_receipt(inputs: Inputs) -> dict[str, Any]:
         inputs: the parts; any of them may be missing.
 
     Returns:
-        The receipt, ready for JSON. What is unknown is null, and said in ``notes`` where a person would miss it.
+        The receipt, ready for JSON. Unknown values are None; ``notes`` explains the important ones.
     """
     notes = [*map(clean, inputs.run.get("notes") or []), *inputs.notes]
     mode = inputs.run.get("mode")
@@ -133,34 +127,34 @@ def build_receipt(inputs: Inputs) -> dict[str, Any]:
         "run": {name: without_credentials(inputs.run.get(name)) for name in RUN_FIELDS},
         "failed_step": None,
         "failed_task": None,
-        # Filled in by run_notify, once there is a receipt to tell of.
+        # run_notify fills this in later.
         "notifications": [],
         "notes": notes,
     }
     if any(count is None for count in receipt["leaks"].values()):
-        notes.append("whether anything was left behind was not counted in full: look for the run's tag in the account")
+        notes.append("leftovers were not fully counted: search the account for the run's tag")
     failure = deciding_failure(inputs.events, known_failed)
     if failure is not None:
         receipt["failed_step"], receipt["failed_task"] = failure.step, failure.task
     receipt["outcome"], receipt["error"] = judge(receipt, inputs, failure)
     if receipt["outcome"] == "interrupted":
-        # What fails while an instance goes away did not fail by itself.
+        # A step that failed because its instance went away was interrupted.
         receipt["steps"] = [_cut_short(step, receipt["failed_step"]) for step in steps]
     settle(attempts, receipt["outcome"], inputs.full)
     return receipt
 
 
 def finished_steps(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Settle the steps at the time of the report.
+    """Finalise the steps at the time of the report.
 
-    The report itself is running while it is written and cannot time itself, so it is left out unless it failed. Any
-    other step that never ended was interrupted.
+    The step ``report`` is still running and cannot time itself, so it is omitted unless it failed. Any other step that
+    never ended was interrupted.
 
     Args:
         steps: as `summarise_steps` returns them.
 
     Returns:
-        The same without a running ``report``, and without what the training role did before ``smoke`` and ``full``.
+        The steps without a running ``report``, and without ``training`` if there is a ``smoke`` or ``full``.
     """
     omitted = {"report"}
     if any(step["name"] in ("smoke", "full") for step in steps):
@@ -170,18 +164,18 @@ def finished_steps(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def with_left_out(steps: list[dict[str, Any]], names: Sequence[str]) -> list[dict[str, Any]]:
-    """Add the parts of a run that its tags left out: Ansible tells nobody of a task that it never looks at.
+    """Add the parts of a run that its tags excluded, for which Ansible emits no events.
 
     Args:
-        steps: the steps that were recorded.
-        names: parts that were left out, ``preflight`` or ``training``.
+        steps: the recorded steps.
+        names: the excluded parts, ``preflight`` or ``training``.
 
     Returns:
-        The same with these as skipped, each before the first step that comes after it in a run.
+        The steps with these as skipped, each before the first step that follows it in a run.
     """
     found = list(steps)
     for name in names:
-        # Of a run that ended before it would have been its turn, nothing was left out.
+        # A part is not listed if the run ended before its turn.
         later = [*TRAINING_STEPS, "terminate"] if name == "preflight" else ["terminate"]
         places = [place for place, step in enumerate(found) if step["name"] in later]
         if places and not any(step["name"] == name for step in found):
@@ -198,56 +192,54 @@ def with_left_out(steps: list[dict[str, Any]], names: Sequence[str]) -> list[dic
 
 
 def judge(receipt: Mapping[str, Any], inputs: Inputs, failure: Failure | None) -> tuple[str, str | None]:
-    """Draw the verdict.
+    """Decide the outcome.
 
     Args:
-        receipt: the receipt with everything but the verdict.
-        inputs: what it was made of.
+        receipt: the receipt without its outcome.
+        inputs: the parts of the receipt.
         failure: the failure that decided the run, or None.
 
     Returns:
         The outcome (``passed``, ``failed``, ``interrupted``, ``no_capacity``) and the error sentence, None for passed.
     """
-    told = _told(clean(inputs.error or ""), failure, receipt["notes"])
+    error = _error(clean(inputs.error or ""), failure, receipt["notes"])
     attempts = receipt["attempts"]
     if inputs.outcome == "no_capacity" and not launched(attempts):
-        return "no_capacity", told or f"no capacity: {refusals(attempts[-1]['cells'] if attempts else [])}"
+        return "no_capacity", error or f"no capacity: {refusals(attempts[-1]['cells'] if attempts else [])}"
     if inputs.outcome in ("interrupted", "no_capacity") or (
-        told and attempts and attempts[-1]["ended_by"] == "reclaim"
+        error and attempts and attempts[-1]["ended_by"] == "reclaim"
     ):
-        return "interrupted", _interruption(receipt, inputs.run, told)
-    if told or inputs.outcome == "failed":
-        return "failed", told or "the run failed, and nothing recorded says why"
+        return "interrupted", _interruption(receipt, inputs.run, error)
+    if error or inputs.outcome == "failed":
+        return "failed", error or "the run failed, but no cause was recorded"
     if (breach := breach_of(receipt)) is not None:
         return "failed", breach
     cut = next((step["name"] for step in receipt["steps"] if step["status"] == "interrupted"), None)
     if cut is not None:
         return "interrupted", _interruption(
-            receipt, inputs.run, f"the run was interrupted in the step {cut}: the controller's process ended"
+            receipt, inputs.run, f"the run was interrupted in step {cut}: the process on the control node ended"
         )
     if receipt["mode"] in WRITE_NOTHING and not nothing_written(receipt["writes"]):
         what = WRITE_NOTHING[receipt["mode"]]
-        return "failed", (
-            f"nothing proves that the {what} wrote nothing: there is neither a count of requests nor a second digest"
-        )
+        return "failed", f"cannot verify that the {what} was read-only: no request count and no second digest"
     return "passed", None
 
 
-def _told(error: str, failure: Failure | None, notes: list[str]) -> str | None:
-    """Choose between what the playbook says and what was recorded.
+def _error(error: str, failure: Failure | None, notes: list[str]) -> str | None:
+    """Choose between the playbook's error and the recorded failure.
 
-    A recorded failure of the work goes first: what the playbook says may be about the end of the run alone, and then
-    becomes a note.
+    A recorded failure of the work takes precedence, because the playbook's error may be about the end of the run only;
+    that error then becomes a note.
     """
     if failure is None or (error and failure.step in CLOSING_STEPS | {None}):
         return error or (str(failure) if failure else None)
     if error and failure.message not in error:
-        notes.append(f"the playbook also says: {error}")
+        notes.append(f"the playbook also reported: {error}")
     return str(failure)
 
 
 def breach_of(receipt: Mapping[str, Any]) -> str | None:
-    """Find what forbids to call a run passed although no task of it failed.
+    """Find a reason why a run without failed tasks has not passed.
 
     Returns:
         One sentence, or None.
@@ -256,55 +248,55 @@ def breach_of(receipt: Mapping[str, Any]) -> str | None:
     statuses = {step["name"]: step["status"] for step in receipt["steps"]}
     for step, status in statuses.items():
         if status == "failed":
-            return f"the step {step} failed"
+            return f"step {step} failed"
     left = {name: count for name, count in receipt["leaks"].items() if count}
     if left:
         listed = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in left.items())
-        return f"the run left something behind: {listed}"
+        return f"the run left resources behind: {listed}"
     broken = [check["name"] for check in (receipt["preflight"] or {}).get("checks", []) if check["status"] == "fail"]
     if broken:
-        return f"the preflight did not pass: {', '.join(broken)}"
+        return f"the preflight failed: {', '.join(broken)}"
     if mode == "preflight":
         ran = [step for step in TRAINING_STEPS if statuses.get(step) in ("passed", "interrupted")]
         if ran or receipt["training"] or receipt["smoke"]:
-            return "something trained in a run that was to be a preflight only"
+            return "a preflight run has trained"
     if mode in WRITE_NOTHING:
         wrote: str | None = breach_by_writes(receipt["writes"], WRITE_NOTHING[mode])
         if wrote is not None:
             return wrote
-    # A step that passed without its result proves nothing: once a training trained nothing, successfully.
+    # A step that passed without a result proves nothing: a training may exit with 0 without training.
     if statuses.get("preflight") == "passed" and not instance_tier_ran(receipt["preflight"]):
         return "the preflight step passed but left no result"
     if mode in TRAINING_MODES and receipt["training"] is None:
         if _passed_any(statuses, TRAINING_STEPS):
             return "the training step passed but left no result"
         if "interrupted" not in statuses.values():
-            return f"nothing was trained in a run of mode {mode}"
+            return f"no training in a run of mode {mode}"
     return None
 
 
-def _interruption(receipt: Mapping[str, Any], run: Mapping[str, Any], told: str | None) -> str:
-    """Say how the run was interrupted: by the loss of its instance where one is recorded, else as it was told.
+def _interruption(receipt: Mapping[str, Any], run: Mapping[str, Any], error: str | None) -> str:
+    """Describe the interruption: the recorded loss of the instance, else the error.
 
-    What else was told, which may be how the loss looked to a task, becomes a note.
+    If there are both, the error, which may be a symptom of the loss, becomes a note.
     """
     lost: str | None = interruption_error(receipt["attempts"], run)
     if lost is None:
         advice = NEVER_RESUME.get(str(receipt["mode"]))
-        return "; ".join(filter(None, (told or "the run was interrupted", advice)))
-    if told:
-        receipt["notes"].append(f"how the interruption showed: {told}")
+        return "; ".join(filter(None, (error or "the run was interrupted", advice)))
+    if error:
+        receipt["notes"].append(f"symptom of the interruption: {error}")
     return lost
 
 
 def _cut_short(step: dict[str, Any], failed_step: str | None) -> dict[str, Any]:
-    """Turn the step that an interruption made fail into an interrupted one."""
+    """Mark the failed step of an interrupted run as interrupted."""
     hit = step["name"] == failed_step and step["status"] == "failed" and failed_step not in CLOSING_STEPS
     return {**step, "status": "interrupted"} if hit else step
 
 
 def _finished_at(inputs: Inputs) -> str | None:
-    """Take the end of the run from what was given, else from the last event."""
+    """Return the given end of the run, else the time of the last event."""
     given = inputs.run.get("finished_at")
     if given:
         return str(given)
@@ -317,5 +309,5 @@ def _finished_at(inputs: Inputs) -> str | None:
 
 
 def _passed_any(statuses: Mapping[str, str], names: Sequence[str]) -> bool:
-    """Say whether any of the named steps passed."""
+    """Return whether any of the named steps passed."""
     return any(statuses.get(name) == "passed" for name in names)

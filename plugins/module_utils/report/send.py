@@ -1,6 +1,6 @@
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Sending a message by SMTP, SES or SNS. What cannot be sent is an entry with the reason, never an error."""
+"""Sends messages by SMTP, SES or SNS. A failure becomes an entry with the reason, never an error."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 from .notify import Settings
 
-#: A server that does not answer must not keep a run from its end.
+#: Timeout: a server that does not answer must not delay the end of a run.
 SECONDS = 20
 
 Entry = dict[str, Any]
@@ -27,27 +27,27 @@ def attempt(channel: str, to: Sequence[str], send: Callable[[], dict[str, str]])
     Args:
         channel: ``smtp``, ``ses`` or ``sns``.
         to: the recipients.
-        send: sends; returns the reason for each recipient that was refused while others were not.
+        send: sends the message; returns the reason for each recipient that was refused if others were not.
 
     Returns:
-        One entry a recipient.
+        One entry per recipient.
     """
     try:
         refused = send()
-    except Exception as error:  # smtplib, ssl, botocore, email: a dozen kinds, none of which may end the run
+    except Exception as error:  # smtplib, ssl, botocore and email raise a dozen types; none may fail the run
         reason = one_line(error)
         return [{"channel": channel, "to": one, "sent": False, "error": reason} for one in to]
     return [{"channel": channel, "to": one, "sent": one not in refused, "error": refused.get(one)} for one in to]
 
 
 def by_smtp(settings: Settings, message: EmailMessage) -> dict[str, str]:
-    """Send by SMTP; never unencrypted where encryption is asked for.
+    """Send by SMTP; never unencrypted if encryption is required.
 
     Returns:
         Reasons by refused recipient.
 
     Raises:
-        OSError: No connection, no encryption, no login, or every recipient is refused.
+        OSError: Connection, encryption or login failed, or every recipient was refused.
         ValueError: The message or the password cannot be encoded.
     """
     host, port, security = settings.smtp_host, settings.smtp_port, settings.smtp_security
@@ -64,7 +64,7 @@ def by_smtp(settings: Settings, message: EmailMessage) -> dict[str, str]:
             client.login(settings.smtp_user, settings.smtp_password)
         refused = client.send_message(message)
     finally:
-        # Once the message is taken, a server that does not say good-bye changes nothing.
+        # The message has been accepted or not: a failing QUIT changes nothing.
         with contextlib.suppress(OSError):
             client.quit()
     return {address: _reply(*answer) for address, answer in refused.items()}
@@ -97,16 +97,16 @@ def by_sns(client: Any, topic: str, subject: str, text: str) -> dict[str, str]:
 
 
 def one_line(error: Exception) -> str:
-    """Say what went wrong in one line."""
+    """Format an error in one line."""
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         return "; ".join(f"{address}: {_reply(*answer)}" for address, answer in error.recipients.items())
     if isinstance(error, smtplib.SMTPResponseException):
         return f"{type(error).__name__}: {_reply(error.smtp_code, error.smtp_error)}"
-    said = " ".join(str(error).split())
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+    message = " ".join(str(error).split())
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
 def _reply(code: int, text: bytes | str) -> str:
-    """A server's reply as one line."""
-    said = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
-    return f"{code} {' '.join(said.split())}"
+    """Format a server's reply in one line."""
+    message = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
+    return f"{code} {' '.join(message.split())}"

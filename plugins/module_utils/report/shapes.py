@@ -1,6 +1,6 @@
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Values from a file of another machine, brought into shape: what does not fit is missing, never an error."""
+"""Normalises values from a file of another machine; an invalid value counts as missing, never as an error."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from .text import number
 
 
 def list_under(data: Mapping[str, Any], key: str, file: str, notes: list[str]) -> list[Any]:
-    """Return the list under ``key``; a missing one is empty, anything else is empty and noted."""
+    """Return the list under ``key``; empty if it is missing or, with a note, not a list."""
     value = data.get(key)
     if value is None:
         return []
     if not isinstance(value, list):
-        notes.append(f"{file}: {key} is a {type(value).__name__} where a list belongs")
+        notes.append(f"{file}: {key}: expected a list, got {type(value).__name__}")
         return []
     return value
 
 
 def object_under(data: Mapping[str, Any], key: str, file: str, notes: list[str]) -> dict[str, Any] | None:
-    """Return the object under ``key``; None where it is missing, or is something else, which is noted."""
+    """Return the object under ``key``; None if it is missing or, with a note, not an object."""
     value = data.get(key)
     if value is None or isinstance(value, dict):
         return value
-    notes.append(f"{file}: {key} is a {type(value).__name__} where an object belongs")
+    notes.append(f"{file}: {key}: expected an object, got {type(value).__name__}")
     return None
 
 
 def entries(value: Any, texts: Sequence[str] = (), numbers: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """Keep the objects of a list, each with the named fields and no other; what does not fit in one is None."""
+    """Keep the objects of a list, each with only the named fields; invalid values are None."""
     if not isinstance(value, list):
         return []
     return [fields(entry, texts, numbers) for entry in value if isinstance(entry, Mapping)]
 
 
 def fields(value: Any, texts: Sequence[str] = (), numbers: Sequence[str] = ()) -> dict[str, Any]:
-    """Keep the named fields of an object; what does not fit is None."""
+    """Keep the named fields of an object; invalid values are None."""
     given = value if isinstance(value, Mapping) else {}
     return {
         **{name: text_of(given.get(name)) for name in texts},
@@ -48,7 +48,7 @@ def fields(value: Any, texts: Sequence[str] = (), numbers: Sequence[str] = ()) -
 
 
 def names(value: Any) -> list[str]:
-    """Keep the entries of a list as texts."""
+    """Return the entries of a list as strings."""
     return [clean(entry) for entry in value] if isinstance(value, list) else []
 
 
@@ -58,7 +58,7 @@ def text_of(value: Any) -> str | None:
 
 
 def whole(value: Any) -> int | None:
-    """Return a number as an int, or None."""
+    """Return a number as an int, or None for anything else."""
     known = number(value)
     return None if known is None else int(known)
 

@@ -1,6 +1,6 @@
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The receipt in a few lines for a terminal."""
+"""The summary of a receipt for a terminal."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from .writes import writes_line
 
 #: Longest line; a terminal of 80 columns still shows most of it after Ansible's own indentation.
 LONGEST_LINE = 160
-#: Figures of a training that are named in a line.
+#: Number of metrics of a training in its line.
 NAMED_METRICS = 3
-#: The error and the story may be longer: what they name last is often what a person has to look at.
+#: The error and the attempts may be longer, because their end is often the important part.
 LONGEST_ERROR = 400
 
 
 def summary_lines(receipt: Mapping[str, Any], report_path: str) -> list[str]:
-    """Sum a receipt up.
+    """Summarise a receipt.
 
     Args:
         receipt: the receipt.
-        report_path: where the report page is.
+        report_path: path or URL of the report page.
 
     Returns:
-        At most 12 short lines; the outcome first, the path of the report last.
+        At most 12 short lines; the outcome first, the report page last.
     """
     outcome = str(receipt["outcome"]).replace("_", " ").upper()
     lines = [f"{outcome}  {receipt['mode'] or 'unknown mode'}  {receipt['run_id']}  {duration(run_seconds(receipt))}"]
     if receipt["error"]:
         lines.append(f"error      {' '.join(str(receipt['error']).split())}")
-    if told := story(receipt["attempts"]):
-        lines.append(f"attempts   {told}")
+    if attempts := story(receipt["attempts"]):
+        lines.append(f"attempts   {attempts}")
     if receipt["steps"]:
         lines.append("steps      " + ", ".join(_step(step) for step in receipt["steps"]))
     if receipt["preflight"]:
@@ -45,11 +45,11 @@ def summary_lines(receipt: Mapping[str, Any], report_path: str) -> list[str]:
         lines.append(f"training   {training_line(receipt['training'])}")
     lines.append(f"writes     {writes_line(receipt['writes'])}")
     lines.append(f"cost       {cost_line(receipt)}")
-    lines.append(f"left over  {leaks_line(receipt['leaks'])}")
+    lines.append(f"leftovers  {leaks_line(receipt['leaks'])}")
     if receipt["notes"]:
         lines.append(f"notes      {counted(len(receipt['notes']), 'note')}, first: {receipt['notes'][0]}")
     lines = [_cut(line, LONGEST_ERROR if line.startswith(("error ", "attempts ")) else LONGEST_LINE) for line in lines]
-    # The path is never cut: it is there to be copied.
+    # The path is for copying and never cut.
     return [*lines, f"report     {report_path}"]
 
 
@@ -66,7 +66,7 @@ def preflight_line(receipt: Mapping[str, Any]) -> str:
     if gap := instance_tier_gap(receipt):
         return f"{checks}; {gap}"
     if preflight["symbols"] is None and not preflight["stale"]:
-        return checks  # a project that has no symbols
+        return checks  # a project without symbols
     symbols = f"{counted(preflight['symbols'], 'symbol')}, {len(preflight['stale']):,} stale"
     if preflight["stale"]:
         symbols += f" ({_named_stale(preflight)})"
@@ -76,32 +76,32 @@ def preflight_line(receipt: Mapping[str, Any]) -> str:
 
 
 def training_line(training: Mapping[str, Any]) -> str:
-    """Say how many folds, which median IC, and what became of the weights."""
+    """Return the result of a training and the decision on the weights."""
     decision = {True: "promoted", False: "not promoted", None: "promotion unknown"}[training["promoted"]]
     if training.get("error"):
-        decision = "did not end"
+        decision = "did not finish"
     elif training.get("dry_run"):
         decision = "dry run, nothing written"
     return f"{achieved(training)}, {decision}"
 
 
 def achieved(training: Mapping[str, Any]) -> str:
-    """Say what a training came to: its folds and median IC, or of another project its own figures, or neither."""
+    """Return the result of a training: its folds and median IC, or the metrics of another project."""
     if training["folds"] is not None or training["median_ic"] is not None:
         return f"{counted(training['folds'], 'fold')}, median IC {ic(training['median_ic'])}"
-    figures = list(training.get("metrics", {}).items())
-    named = [f"{name} {value:,.4g}" for name, value in figures[:NAMED_METRICS]]
-    return ", ".join([*named, "…"] if len(figures) > NAMED_METRICS else named) or "no figures"
+    metrics = list(training.get("metrics", {}).items())
+    named = [f"{name} {value:,.4g}" for name, value in metrics[:NAMED_METRICS]]
+    return ", ".join([*named, "…"] if len(metrics) > NAMED_METRICS else named) or "no metrics"
 
 
 def cost_line(receipt: Mapping[str, Any]) -> str:
-    """Say what the run cost, and what it would have cost on demand."""
+    """Return the cost of the run and its basis."""
     cost, basis = receipt["cost"], cost_basis(receipt)
     return f"{usd(cost['usd'])}, {basis}" if cost["usd"] is not None else basis
 
 
 def cost_basis(receipt: Mapping[str, Any]) -> str:
-    """Say what the cost was worked out from."""
+    """Return the basis of the cost: attempts, time, price, and the on-demand cost."""
     cost, several = receipt["cost"], len(launched(receipt["attempts"])) > 1
     if cost["billed_seconds"] == 0:
         return "no instance was launched"
@@ -111,7 +111,7 @@ def cost_basis(receipt: Mapping[str, Any]) -> str:
     if several:
         text = f"{counted(len(launched(receipt['attempts'])), 'attempt')}, {text}"
     elif number(cost["market_price_usd_hour"]) is not None:
-        text += f" at {usd(cost['market_price_usd_hour'])} an hour"
+        text += f" at {usd(cost['market_price_usd_hour'])} per hour"
     if cost["usd"] is None:
         return f"{text} at an unknown price"
     free = sum(bool(entry["free"]) for entry in cost["attempts"])
@@ -121,7 +121,7 @@ def cost_basis(receipt: Mapping[str, Any]) -> str:
 
 
 def leaks_line(leaks: Mapping[str, Any]) -> str:
-    """Say what was left behind."""
+    """List the leftovers and the kinds that were not counted."""
     left = [f"{count} {name.replace('_', ' ')}" for name, count in leaks.items() if count]
     unknown = [name.replace("_", " ") for name, count in leaks.items() if count is None]
     if not left and not unknown:
@@ -138,12 +138,12 @@ def _named_stale(preflight: Mapping[str, Any]) -> str:
 
 
 def _cut(line: str, longest: int) -> str:
-    """Cut a line to a length."""
+    """Truncate a line."""
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
 def _step(step: Mapping[str, Any]) -> str:
-    """Name a step with its time, and its status unless it passed."""
+    """Format a step with its duration, and its status unless it passed."""
     text = f"{step['name']} {duration(step['seconds'])}"
     if step["status"] == "skipped":
         return f"{step['name']} skipped"

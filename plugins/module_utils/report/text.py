@@ -1,6 +1,6 @@
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Numbers as a person reads them. The receipt keeps the exact ones; the page and the terminal use these."""
+"""Formats numbers for the page and the terminal; the receipt keeps exact ones."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-#: A number that is not known, in a table.
+#: An unknown number in a table.
 UNKNOWN = "\u2013"
 
 
 def number(value: Any) -> float | None:
-    """Return ``value`` as a finite float, or None when it is no number (a boolean is none)."""
+    """Return ``value`` as a finite float, or None if it is not a number (or a boolean)."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:
@@ -24,7 +24,7 @@ def number(value: Any) -> float | None:
 
 
 def duration(seconds: Any) -> str:
-    """Format seconds: ``0.4 s``, ``12 s``, ``3 min 20 s``, ``1 h 05 min``; a dash when unknown."""
+    """Format seconds: ``0.4 s``, ``12 s``, ``3 min 20 s``, ``1 h 05 min``; a dash if unknown."""
     value = number(seconds)
     if value is None:
         return UNKNOWN
@@ -39,7 +39,7 @@ def duration(seconds: Any) -> str:
 
 
 def usd(amount: Any) -> str:
-    """Format dollars; amounts under ten cents keep four decimals, because a short spot run costs that little."""
+    """Format dollars; amounts below ten cents, the cost of a short spot run, keep four decimals."""
     value = number(amount)
     if value is None:
         return "unknown"
@@ -47,7 +47,7 @@ def usd(amount: Any) -> str:
 
 
 def size(count: Any) -> str:
-    """Format bytes: ``512 B``, ``1.4 kB``, ``56.7 MB``; a dash when unknown."""
+    """Format bytes: ``512 B``, ``1.4 kB``, ``56.7 MB``; a dash if unknown."""
     value = number(count)
     if value is None:
         return UNKNOWN
@@ -67,13 +67,13 @@ def counted(count: Any, singular: str, plural: str | None = None) -> str:
 
 
 def ic(value: Any) -> str:
-    """Format an information coefficient with sign and four decimals; a dash when unknown."""
+    """Format an information coefficient with sign and four decimals; a dash if unknown."""
     known = number(value)
     return UNKNOWN if known is None else f"{known:+.4f}"
 
 
 def count_of(value: Any) -> int | None:
-    """Count what was given as a number, as a list of things or as a mapping of counts; None when it is none of them."""
+    """Return a count given as a number, a list or a mapping of counts; None for anything else."""
     if isinstance(value, (list, tuple)):
         return len(value)
     if isinstance(value, Mapping):
@@ -83,7 +83,7 @@ def count_of(value: Any) -> int | None:
 
 
 def total(counts: Any) -> int | None:
-    """Add up the values of a mapping of counts; None when it is missing or one of them is no number."""
+    """Sum a mapping of counts; None if it is missing or has a value that is not a number."""
     if not isinstance(counts, dict) or not counts:
         return None
     values = [number(value) for value in counts.values()]

@@ -1,9 +1,9 @@
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The result of a training, read with suspicion: ours says much, that of another training project may say little.
+"""Normalises the result of a training; another training project's result may have few fields.
 
-A field that the result lacks is missing in the receipt too, and the page leaves out what it would show; only the few
-that every reader may count on are always there.
+A field that is missing in the result is missing in the receipt and on the page too, except for a few fields that are
+always present.
 """
 
 from __future__ import annotations
@@ -13,32 +13,23 @@ from typing import Any
 
 from ..checks.records import one_line
 from ..runs.text import clean
-from .shapes import (
-    entries,
-    fields,
-    list_under,
-    names,
-    object_under,
-    text_of,
-    truth,
-    whole,
-)
+from .shapes import entries, fields, list_under, names, object_under, text_of, truth, whole
 from .text import number
 
 REVISED_TEXTS, REVISED_NUMBERS = ("symbol", "last_from", "last_to"), ("from", "to", "bars_from", "bars_to")
 
 
 def shape_training(data: Mapping[str, Any], file: str, notes: list[str]) -> dict[str, Any]:
-    """Bring the result of a training into shape.
+    """Normalise the result of a training.
 
     Args:
-        data: what the file holds.
+        data: the content of the file.
         file: its name, for notes.
-        notes: gets a sentence on every part that is no such thing.
+        notes: receives a sentence on every invalid part.
 
     Returns:
-        ``{folds, median_ic, promoted, gates, seconds, dry_run, fold_ics, skipped_folds, written}``, what else of
-        `docs/receipt.md` the result has, and whatever more there is, as it is.
+        ``{folds, median_ic, promoted, gates, seconds, dry_run, fold_ics, skipped_folds, written}``, the other fields of
+        `docs/receipt.md` that the result has, and any further fields unchanged.
     """
     if "promoted" in data and truth(data["promoted"]) is None:
         notes.append(f"{file} does not say whether the weights were promoted")
@@ -68,15 +59,15 @@ def shape_training(data: Mapping[str, Any], file: str, notes: list[str]) -> dict
 
 
 def _numbers(data: Mapping[str, Any], key: str, file: str, notes: list[str]) -> dict[str, float]:
-    """Keep the numbers by name under ``key``; what is no number is left out and noted."""
+    """Keep the numbers by name under ``key``; other values are omitted and noted."""
     found = {one_line(name): number(entry) for name, entry in (object_under(data, key, file, notes) or {}).items()}
     if odd := sorted(name for name, entry in found.items() if entry is None):
-        notes.append(f"{file}: {key} has values that are no numbers: {', '.join(odd)}")
+        notes.append(f"{file}: {key}: expected numbers, got other values for {', '.join(odd)}")
     return {name: entry for name, entry in found.items() if entry is not None}
 
 
 def _gate(gate: Mapping[str, Any]) -> dict[str, Any]:
-    """Bring a gate into shape; a verdict that is none counts as not judged."""
+    """Normalise a gate; an invalid verdict counts as not judged."""
     return {
         **gate,
         "name": clean(gate.get("name") or "unnamed gate"),
@@ -86,7 +77,7 @@ def _gate(gate: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _interval(value: Any) -> list[float] | None:
-    """Keep two numbers in order."""
+    """Return two ascending numbers, or None."""
     if not isinstance(value, list) or len(value) != 2:
         return None
     low, high = number(value[0]), number(value[1])
@@ -105,8 +96,8 @@ def _diagnostics(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _incumbent(given: Mapping[str, Any]) -> dict[str, Any]:
     folds = entries(given.get("folds"), numbers=("fold", "ic", "incumbent_ic", "days"))
-    told = fields(given, texts=("run_id", "run_date", "version", "detail"), numbers=("median_difference",))
-    return {**told, "folds": folds}
+    facts = fields(given, texts=("run_id", "run_date", "version", "detail"), numbers=("median_difference",))
+    return {**facts, "folds": folds}
 
 
 def _data_changes(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -138,7 +129,7 @@ def _heartbeat(given: Mapping[str, Any]) -> dict[str, Any]:
     return {"sent": given.get("sent") is True, "detail": text_of(given.get("detail"))}
 
 
-#: Objects that a result may lack, and what brings each into shape.
+#: Optional objects of a result, and the function that normalises each.
 _OBJECTS = {
     "diagnostics": _diagnostics,
     "incumbent": _incumbent,

@@ -1,8 +1,8 @@
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The training on the report page: what came of it, how good it is, and what became of the weights.
+"""The training on the report page: its result, its quality, and the decision on the weights.
 
-A result may lack any part, another training project's above all: what it lacks is not shown.
+Any part of the result may be missing, especially in another training project's; missing parts are not shown.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from .fold_charts import difference_chart, ic_chart
 from .summary import achieved
 from .text import counted, duration, ic, number
 
-#: Features of a model that are shown at once.
+#: Number of features of a model shown before the rest is folded.
 LISTED_FEATURES = 12
-#: Symbols and versions that are named; the receipt has them all.
+#: Number of symbols and of versions listed; the receipt has them all.
 LISTED_SYMBOLS = 12
 LISTED_REVISED = 200
 
@@ -27,14 +27,7 @@ Training = Mapping[str, Any]
 
 
 def training_context(receipt: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Choose what the page shows of the training.
-
-    Args:
-        receipt: the receipt.
-
-    Returns:
-        The template's variables, or None where nothing trained. A part without data is empty.
-    """
+    """Return the template's variables for the training, or None without one; a part without data is empty."""
     training = receipt["training"] or receipt["smoke"]
     if not training:
         return None
@@ -67,31 +60,31 @@ def training_context(receipt: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def trained(training: Training) -> str:
-    """Say in one or two sentences what was trained and what became of it."""
-    over = ""
+    """Summarise the training in one or two sentences."""
+    result = ""
     if training["folds"] is not None:
-        asked = gate_setting(training, "median_ic", "threshold")
-        against = "" if asked is None else f" where {ic(asked)} is needed"
-        over = f" over {counted(training['folds'], 'fold')}: median IC {ic(training['median_ic'])}{against}"
+        threshold = gate_setting(training, "median_ic", "threshold")
+        against = "" if threshold is None else f", {ic(threshold)} required"
+        result = f" over {counted(training['folds'], 'fold')}: median IC {ic(training['median_ic'])}{against}"
     elif training.get("metrics"):
-        over = f" to {achieved(training)}"
+        result = f": {achieved(training)}"
     if training.get("dry_run"):
-        return f"A dry run{over}. Nothing was written."
+        return f"Dry run{result}. Nothing was written."
     weights = {True: " The new weights are live.", False: " The new weights were not promoted."}
-    return f"Trained{over}.{weights.get(training['promoted'], '')}"
+    return f"Trained{result}.{weights.get(training['promoted'], '')}"
 
 
 def decision(mode: Any, training: Training | None) -> str:
-    """Say what became of the weights, and why; nothing where the result does not say."""
+    """Return the decision on the weights and its reason; empty if the result has none."""
     if training is None:
         return ""
     if training.get("dry_run"):
         later = " The full training left no result." if mode == "both" else ""
-        return f"A dry run: it trained like the real one and wrote nothing.{later}"
+        return f"A dry run: it trained as usual but wrote nothing.{later}"
     if training.get("error"):
         if training.get("promotion"):
-            return "The training did not end, but had promoted before that: the new weights are live."
-        return "The training did not end, and promoted nothing: what was live before is live still."
+            return "The training did not finish, but it promoted first: the new weights are live."
+        return "The training did not finish and promoted nothing: the previous weights are still live."
     blocking = [gate["name"] for gate in training["gates"] if gate["blocking"] and gate["passed"] is not True]
     if training["promoted"]:
         every = ": every blocking gate passed, and the" if training["gates"] else ": the"
@@ -102,12 +95,12 @@ def decision(mode: Any, training: Training | None) -> str:
 
 
 def intro(receipt: Mapping[str, Any], training: Training) -> str:
-    """Say how large the training was and how long it took."""
+    """Return the size or result of the training, and its duration."""
     if training["folds"] is not None:
         skipped = f", {len(training['skipped_folds'])} skipped" if training["skipped_folds"] else ""
         text = _timed(training, f"Walk-forward over {counted(training['folds'], 'fold')}{skipped}")
     else:
-        text = _timed(training, f"It came to {achieved(training)}")
+        text = _timed(training, f"Result: {achieved(training)}")
     smoke = receipt["smoke"]
     if receipt["training"] and smoke and receipt["mode"] == "both":
         text += f" The smoke training before it: {_timed(smoke, achieved(smoke))}"
@@ -115,19 +108,19 @@ def intro(receipt: Mapping[str, Any], training: Training) -> str:
 
 
 def _timed(training: Training, words: str) -> str:
-    """Put the time that a training took behind some words about it."""
+    """Append the duration of a training to a text."""
     return f"{words}." if training["seconds"] is None else f"{words}, in {duration(training['seconds'])}."
 
 
 def outcome(training: Training) -> list[tuple[str, str]]:
-    """List the promotion and the heartbeat: name and value of what there is."""
+    """List the facts of the promotion and the heartbeat: name and value."""
     found = []
     if promotion := training.get("promotion"):
         found.append(("Live version", promotion["version"] or "unnamed"))
         replaced = promotion["replaced"]
         before = "nothing was live before" if replaced is None else replaced["version"] or "a set without a version"
         run = f", of run {replaced['run_id']}" if replaced and replaced["run_id"] else ""
-        found.append(("In the place of", f"{before}{run}"))
+        found.append(("Replaced", f"{before}{run}"))
         if promotion["manifest_etag"]:
             found.append(("ETag of the live manifest", promotion["manifest_etag"]))
     heartbeat = training.get("heartbeat")
@@ -137,11 +130,11 @@ def outcome(training: Training) -> list[tuple[str, str]]:
 
 
 def unsent(training: Training) -> str:
-    """Say that the heartbeat could not be sent; nothing where it was, or where none was due."""
+    """Say that the heartbeat could not be sent; empty if it was, or none was due."""
     heartbeat = training.get("heartbeat")
     if not heartbeat or heartbeat["sent"]:
         return ""
-    return f"The heartbeat could not be sent: {heartbeat['detail'] or 'no reason was given'}"
+    return f"The heartbeat could not be sent: {heartbeat['detail'] or 'no reason given'}"
 
 
 def gate_setting(training: Training, name: str, key: str) -> float | None:
@@ -150,13 +143,13 @@ def gate_setting(training: Training, name: str, key: str) -> float | None:
 
 
 def _median(value: Any, interval: Sequence[float] | None) -> str:
-    """Say the median with its interval."""
+    """Format the median with its interval."""
     spread = f", 95% interval {ic(interval[0])} to {ic(interval[1])}" if interval else ""
     return f"{ic(value)}{spread}"
 
 
 def _importance(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Draw each model's features, the first ones at once."""
+    """Draw the features of each model, split into those shown and the folded rest."""
     return [
         {
             "model": model,
@@ -168,21 +161,21 @@ def _importance(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _markup(row: Any) -> dict[str, Any]:
-    """Hand a row to the template, its picture marked as markup that is already escaped."""
+    """Return a row for the template, with its SVG marked as safe."""
     return {"feature": row.feature, "value": row.value, "svg": Markup(row.svg)}
 
 
 def _incumbent(training: Training) -> dict[str, Any] | None:
-    """Choose what is shown of the comparison with the incumbent."""
+    """Return the template's variables for the comparison with the incumbent."""
     incumbent = training.get("incumbent")
     if not incumbent:
         return None
-    told = {"version": "Version", "run_id": "Run", "run_date": "Trained for"}
+    labels = {"version": "Version", "run_id": "Run", "run_date": "Trained for"}
     margin = gate_setting(training, "beats_incumbent", "threshold")
     difference = incumbent["median_difference"]
     return {
         "detail": incumbent["detail"] or "",
-        "facts": [(label, incumbent[name]) for name, label in told.items() if incumbent[name]],
+        "facts": [(label, incumbent[name]) for name, label in labels.items() if incumbent[name]],
         "chart": Markup(difference_chart(incumbent, training["fold_ics"], margin)),
         "median": None if difference is None else ic(difference),
         "margin": margin,
@@ -191,13 +184,13 @@ def _incumbent(training: Training) -> dict[str, Any] | None:
 
 
 def _difference(fold: Mapping[str, Any]) -> float | None:
-    """By how much a fold is better than the incumbent's, or None."""
+    """Return a fold's IC minus the incumbent's, or None."""
     mine, other = number(fold["ic"]), number(fold["incumbent_ic"])
     return None if mine is None or other is None else mine - other
 
 
 def _data_changes(changes: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Choose what is shown of what changed in the data."""
+    """Return the template's variables for the changes in the data."""
     preflight, last = changes.get("since_preflight"), changes.get("since_last_run")
     if preflight is None and last is None:
         return None
@@ -206,17 +199,17 @@ def _data_changes(changes: Mapping[str, Any]) -> dict[str, Any] | None:
         changed = preflight["changed"]
         found["changed"] = [_version_change(entry) for entry in changed[:LISTED_REVISED]]
         found["preflight"] = (
-            f"{counted(len(changed), 'symbol')} changed between the preflight of this run and its training."
+            f"{counted(len(changed), 'symbol')} changed between this run's preflight and its training."
             if changed
-            else "The training read the versions that the preflight of this run had checked."
+            else "The training read the versions that this run's preflight checked."
         )
     if last is not None:
         lists = [(word, last[word]) for word in ("added", "removed") if last[word]]
-        told = [f"{counted(len(names), 'symbol')} {word}" for word, names in lists]
-        told += [f"{counted(len(last['revised']), 'symbol')} in a new version"] if last["revised"] else []
-        run = f"the run {last['run_id']}" if last["run_id"] else "the last run"
+        parts = [f"{counted(len(names), 'symbol')} {word}" for word, names in lists]
+        parts += [f"{counted(len(last['revised']), 'symbol')} in a new version"] if last["revised"] else []
+        run = f"run {last['run_id']}" if last["run_id"] else "the last run"
         since = f"Since {run}" + (f", of {last['run_date']}" if last["run_date"] else "")
-        found["last"] = f"{since}: {', '.join(told)}." if told else f"{since}, nothing changed."
+        found["last"] = f"{since}: {', '.join(parts)}." if parts else f"{since}, nothing changed."
         found["lists"] = [(word.capitalize(), _named(names)) for word, names in lists]
         found["revised"] = last["revised"][:LISTED_REVISED]
         found["more"] = len(last["revised"]) - len(found["revised"])
@@ -224,13 +217,13 @@ def _data_changes(changes: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _version_change(entry: Mapping[str, Any]) -> tuple[str, str]:
-    """Say which version of a symbol each of the two read."""
+    """Return a symbol's name and the versions that the preflight and the training read."""
     name = " ".join(filter(None, (entry["library"], entry["symbol"]))) or "unnamed"
     before, after = ("none" if entry[key] is None else f"{entry[key]:.0f}" for key in ("preflight", "training"))
     return name, f"version {before} in the preflight, {after} in the training"
 
 
 def _named(names: Sequence[str]) -> str:
-    """Name some symbols, and count the rest."""
+    """List some symbols, and count the rest."""
     rest = len(names) - LISTED_SYMBOLS
     return ", ".join(names[:LISTED_SYMBOLS]) + (f" and {rest:,} more" if rest > 0 else "")

@@ -1,9 +1,9 @@
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What was written to the data bucket, and how that is known.
+"""The writes to the data bucket and the evidence for them.
 
-Two kinds of proof: a count of requests (the embedded AWS keeps a ledger of them), and a digest of the objects, taken
-before and after, which any AWS can give. Either is enough to know that nothing was written.
+There are two kinds of evidence: a count of requests, from the ledger of the embedded AWS, and digests of the objects
+before and after the run, which work on any AWS. Either is enough to prove that nothing was written.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from ..checks.records import one_line
 from .text import count_of, counted, duration, number
 
 CHANGES = ("added", "removed", "modified")
-#: So many changed keys are named where there is one line for them.
+#: Number of changed keys named in one line.
 NAMED_CHANGES = 3
 
 
 def shape_writes(given: Mapping[str, Any] | None, notes: list[str]) -> dict[str, Any]:
-    """Bring the writes into the receipt's shape.
+    """Normalise the writes to the receipt's shape.
 
     Args:
-        given: ``{data_bucket, denied, evidence, digest}``, any of them missing.
-        notes: gets a line where nothing proves what was written, or where a part is damaged.
+        given: ``{data_bucket, denied, evidence, digest}``; any of them may be missing.
+        notes: receives a line if evidence is missing or invalid.
 
     Returns:
-        The same; an uncounted number is None, never 0.
+        The same; an unknown count is None, never 0.
     """
     writes = {"evidence": None, **(given or {}), "data_bucket": count_of((given or {}).get("data_bucket"))}
     if "denied" in writes:
@@ -40,24 +40,24 @@ def shape_writes(given: Mapping[str, Any] | None, notes: list[str]) -> dict[str,
 
 
 def kept(writes: Mapping[str, Any]) -> bool | None:
-    """Say whether the digests prove that the data bucket stayed (or did not stay) as it was; None without two."""
+    """Return whether the digests are equal; None without two digests."""
     equal: bool | None = (writes.get("digest") or {}).get("equal")
     return equal
 
 
 def nothing_written(writes: Mapping[str, Any]) -> bool:
-    """Say whether it is proven that nothing was written to the data bucket."""
+    """Return whether the evidence proves that nothing was written to the data bucket."""
     if writes["data_bucket"] or kept(writes) is False:
         return False
     return writes["data_bucket"] == 0 or kept(writes) is True
 
 
 def breach_by_writes(writes: Mapping[str, Any], what: str) -> str | None:
-    """Find what a run that writes nothing must not have done to the data bucket.
+    """Find a violation of the rule that this kind of run writes nothing to the data bucket.
 
     Args:
         writes: as `shape_writes` returns them.
-        what: what ran, ``preflight`` or ``smoke training``.
+        what: ``preflight`` or ``smoke training``.
 
     Returns:
         One sentence, or None.
@@ -71,15 +71,12 @@ def breach_by_writes(writes: Mapping[str, Any], what: str) -> str | None:
             f"a {what} must not even try"
         )
     if kept(writes) is False:
-        return (
-            f"the data bucket is not as it was before the {what}: {changes_line(writes['digest'])}; "
-            "somebody wrote while the run lasted"
-        )
+        return f"the data bucket changed during the {what} run: {changes_line(writes['digest'])}"
     return None
 
 
 def writes_line(writes: Mapping[str, Any]) -> str:
-    """Say how often the data bucket was written to, and what proves it."""
+    """Return the number of writes to the data bucket and the evidence in one line."""
     count, denied = writes["data_bucket"], writes.get("denied")
     how_many = f"{counted(count, 'object')} " if count else "none " if nothing_written(writes) else ""
     refused = f"{denied:,} tried and refused" if denied else ""
@@ -89,7 +86,7 @@ def writes_line(writes: Mapping[str, Any]) -> str:
 
 
 def proof_line(writes: Mapping[str, Any]) -> str:
-    """Say what the digests prove; empty where there are no two."""
+    """Return the result of the digests; empty without two digests."""
     digest = writes.get("digest")
     if kept(writes) is None or not digest:
         return ""
@@ -101,7 +98,7 @@ def proof_line(writes: Mapping[str, Any]) -> str:
 
 
 def changes_line(digest: Mapping[str, Any]) -> str:
-    """Count the objects that differ and name the first of them."""
+    """Count the changed objects and name the first ones."""
     changed: Sequence[Mapping[str, Any]] = digest["changed"]
     named = [f"{entry['change']} {entry['key']}" for entry in changed[:NAMED_CHANGES]]
     count = digest["changed_count"]
@@ -113,16 +110,16 @@ def changes_line(digest: Mapping[str, Any]) -> str:
 
 
 def _digest(value: Any, notes: list[str]) -> dict[str, Any] | None:
-    """Bring the digests into shape; None for what is none."""
+    """Normalise the digests; None if they are missing or invalid."""
     if value is None:
         return None
     if not isinstance(value, Mapping):
-        notes.append("the digest of the data bucket is damaged and was not used")
+        notes.append("the digest of the data bucket is invalid; ignored")
         return None
     before, after = _half(value.get("before")), _half(value.get("after"))
     equal = value.get("equal") if isinstance(value.get("equal"), bool) else None
     if before["sha256"] is None or after["sha256"] is None:
-        # What was looked at once proves nothing, whoever calls it equal.
+        # One digest proves nothing, even if `equal` is set.
         equal = None
     elif before["sha256"] != after["sha256"]:
         equal = False
@@ -145,7 +142,7 @@ def _digest(value: Any, notes: list[str]) -> dict[str, Any] | None:
 
 
 def _half(value: Any) -> dict[str, Any]:
-    """Bring one digest into shape; what is unknown is None."""
+    """Normalise one digest; unknown values are None."""
     fields = value if isinstance(value, Mapping) else {}
     return {
         "sha256": one_line(fields.get("sha256")) or None,
@@ -156,5 +153,5 @@ def _half(value: Any) -> dict[str, Any]:
 
 
 def _list(value: Any) -> list[Any]:
-    """Return a list as it is, and nothing for anything else."""
+    """Return a list, or an empty one for anything else."""
     return list(value) if isinstance(value, (list, tuple)) else []

@@ -1,9 +1,8 @@
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the recorded events of a run say: its steps, how each ended, and what went wrong first.
+"""Evaluates the recorded events of a run: its steps, the status of each, and the failure that decided the run.
 
-The events are the lines of ``events.jsonl``, written by `recorder`. Everything here is a pure function of those lines,
-except `read_events`, which reads them.
+The events are the lines of ``events.jsonl``, written by `recorder`. All functions are pure except `read_events`.
 """
 
 from __future__ import annotations
@@ -20,9 +19,9 @@ from .text import clean
 
 Event = Mapping[str, Any]
 
-#: The event that tells that the run went on from an attempt that had lost its instance: ``{attempt, reason}``.
+#: Event: the run continued after an attempt that lost its instance: ``{attempt, reason}``.
 RESUMED = "attempt_resumed"
-#: Steps that come after the work: a failure of theirs is never why a run failed, unless nothing else did.
+#: Steps after the work; their failures decide a run only if nothing else failed.
 CLOSING_STEPS = frozenset({"terminate", "report"})
 FAILURES = frozenset({"task_failed", "task_unreachable"})
 _DONE = frozenset({"task_ok", "task_changed"})
@@ -36,9 +35,9 @@ class Failure:
     Attributes:
         step: name of the step, or None for a task outside every step.
         task: the task's name.
-        host: where it ran (an instance id, or localhost).
-        message: what the task said.
-        time: when, as ISO 8601.
+        host: the host's name in the inventory.
+        message: the task's message.
+        time: ISO 8601.
     """
 
     step: str | None
@@ -48,9 +47,9 @@ class Failure:
     time: str | None
 
     def __str__(self) -> str:
-        """Say what failed and where, in one sentence."""
+        """Describe the failure in one sentence."""
         where = f" on {self.host}" if self.host and self.host != "localhost" else ""
-        return f'{self.step or "the playbook"} failed at "{self.task}"{where}: {self.message or "no message was given"}'
+        return f'{self.step or "the playbook"} failed at "{self.task}"{where}: {self.message or "no message"}'
 
 
 @dataclass
@@ -64,11 +63,11 @@ class _Step:
     failed: bool = False
     cut: str | None = None
     lost: int = 0
-    """The attempt that lost its instance in this step, 0 when none did or a later attempt went beyond it."""
+    """The attempt that lost its instance in this step; 0 if none did, or if a later attempt passed this step."""
 
     @property
     def status(self) -> str:
-        """Passed, failed, skipped, interrupted or running; the worst that happened wins."""
+        """Passed, failed, skipped, interrupted or running; the worst one wins."""
         if self.failed:
             return "failed"
         if self.cut:
@@ -80,8 +79,9 @@ class _Step:
         return "passed"
 
 
+
 def parse_time(value: object) -> datetime | None:
-    """Parse an ISO 8601 time; None when it is no such thing. A time without a zone is taken as UTC."""
+    """Parse an ISO 8601 time, by default in UTC; None if it is invalid."""
     if not isinstance(value, str):
         return None
     try:
@@ -99,14 +99,13 @@ def format_time(moment: datetime) -> str:
 def read_events(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
     """Read ``events.jsonl``.
 
-    A line that is no JSON object is left out and noted: a controller that was killed leaves a torn last line, and the
-    rest of the record is worth keeping.
+    Invalid lines are ignored and noted: a killed process leaves a partial last line, but the rest is still useful.
 
     Args:
         path: the file; it may be missing.
 
     Returns:
-        The events in order, and notes for a person about what could not be read.
+        The events in order, and notes on what could not be read.
     """
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
@@ -131,20 +130,20 @@ def read_events(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
     if not torn:
         return events, []
     shown = ", ".join(map(str, torn[:5])) + (", …" if len(torn) > 5 else "")
-    return events, [f"{path.name}: {len(torn)} line(s) are damaged and were left out (line {shown})"]
+    return events, [f"{path.name}: ignored {len(torn)} invalid line(s) (line {shown})"]
 
 
 def summarise_steps(events: Iterable[Event], failed: bool = False) -> list[dict[str, Any]]:
-    """Sum the events up to one entry a step, in the order in which the steps began.
+    """Summarise the events in one entry per step, in the order in which the steps began.
 
-    A step may run in several stretches (``terminate`` runs in the ``always`` block and again in the last play);
-    ``seconds`` adds up the stretches, ``spans`` keeps them. A step that the record breaks off in is ``interrupted``
-    when another playbook went on with the same record, and ``running`` otherwise: only the caller knows whether it
-    still is. A step in which an attempt lost its instance, and which no later attempt got to, is ``interrupted`` too.
+    A step may have several spans (``terminate`` runs in the ``always`` block and again in the last play); ``seconds``
+    is their sum. A step in which the record stops is ``interrupted`` if another playbook continues the record, and
+    ``running`` otherwise: only the caller knows whether it still runs. A step in which an attempt lost its instance is
+    ``interrupted`` too, unless a later attempt reached it.
 
     Args:
         events: the events, oldest first.
-        failed: whether the run is known to have failed, from elsewhere.
+        failed: whether the run is known to have failed.
 
     Returns:
         A list of ``{name, status, seconds, started_at, finished_at, spans}``; ``status`` is one of ``passed``,
@@ -169,7 +168,7 @@ def summarise_steps(events: Iterable[Event], failed: bool = False) -> list[dict[
             continue
         name = event.get("step")
         if not isinstance(name, str) or not name:
-            # Between two steps nothing is open: a run cut here has no unfinished step.
+            # Outside the steps: a run stopped here has no unfinished step.
             opened = None
             continue
         step = steps.setdefault(name, _Step(name))
@@ -197,22 +196,22 @@ def summarise_steps(events: Iterable[Event], failed: bool = False) -> list[dict[
 
 
 def deciding_failure(events: Iterable[Event], failed: bool = False) -> Failure | None:
-    """Find the failure that a person has to hear about: the first that counts, not the closing "the run failed".
+    """Find the failure that decided the run: the first that counts, not the closing "the run failed".
 
     Args:
         events: the events, oldest first.
-        failed: whether the run is known to have failed, from elsewhere.
+        failed: whether the run is known to have failed.
 
     Returns:
-        The failure, or None when nothing failed (ignored failures, those that a role dealt with, and those of an
-        attempt that the run went on from, do not count).
+        The failure, or None. Ignored failures, those that a role handled, and those of an attempt after which the run
+        continued do not count.
     """
     failures = _counting_failures(list(events), failed)
     working = [failure for failure in failures if _is_work(failure)]
     for failure in working or failures:
         return Failure(
             step=failure.get("step") or None,
-            task=clean(failure.get("task") or "a task without a name"),
+            task=clean(failure.get("task") or "unnamed task"),
             host=clean(failure.get("host") or ""),
             message=clean(failure.get("msg") or ""),
             time=failure.get("time"),
@@ -221,35 +220,34 @@ def deciding_failure(events: Iterable[Event], failed: bool = False) -> Failure |
 
 
 def first_error(events: Iterable[Event]) -> str | None:
-    """Return the sentence of `deciding_failure`, or None when nothing failed."""
+    """Return the sentence of `deciding_failure`, or None if nothing failed."""
     failure = deciding_failure(events)
     return None if failure is None else str(failure)
 
 
 def attempt_of(event: Event) -> int | None:
-    """Find the attempt that an event belongs to.
+    """Return the attempt that an event belongs to, or None.
 
-    It says so itself where the playbook told the recorder; else the name of its host does, ``trainer`` for the first
-    attempt, ``trainer-2`` for the second.
+    It is in the event or in the name of its host: ``trainer`` for the first attempt, ``trainer-2`` for the second.
     """
-    told = event.get("attempt")
-    if isinstance(told, int) and not isinstance(told, bool):
-        return told
+    attempt = event.get("attempt")
+    if isinstance(attempt, int) and not isinstance(attempt, bool):
+        return attempt
     match = _TRAINER.fullmatch(str(event.get("host") or ""))
     return int(match[1] or 1) if match else None
 
 
 def log_name(step: str | None) -> str:
-    """Name the log file of a step; tasks outside every step share ``playbook.log``."""
+    """Return the name of a step's log file without its extension; ``playbook`` outside the steps."""
     return (re.sub(r"[^A-Za-z0-9_-]+", "-", step).strip("-") if step else "") or "playbook"
 
 
 def _counting_failures(events: Sequence[Event], failed: bool) -> list[Event]:
-    """List the failures that count.
+    """Return the failures that count.
 
-    Ignored ones never do. One that a role's own ``rescue`` dealt with (``recovered``) is that role's way of working,
-    for instance a launch attempt without capacity before one that succeeded. But when the run failed in the end
-    and nothing but handling followed the recovered failure, then it is what the run failed of.
+    Ignored ones never count. One that a role's own ``rescue`` handled (``recovered``) is part of the role's normal
+    operation, such as a launch without capacity before a successful one. But if the run failed in the end and only
+    handling followed the recovered failure, then it is the cause.
     """
     forgiven = _forgiven(events)
     failures = [
@@ -269,14 +267,13 @@ def _counting_failures(events: Sequence[Event], failed: bool) -> list[Event]:
 
 
 def _forgiven(events: Sequence[Event]) -> set[int]:
-    """Find the failures that a later attempt made good.
+    """Find the failures that a later attempt made irrelevant.
 
-    Those are the failures of an attempt that lost its instance, recorded before the event that tells that the run went
-    on from it: what fails while an instance goes away says nothing about the run. A failure that belongs to no attempt
-    is never forgiven, nor one that comes after the event.
+    Those are the failures of an attempt that lost its instance, recorded before the event by which the run continued
+    after it. A failure outside any attempt, or after the event, is never forgiven.
 
     Returns:
-        Their places among the events.
+        Their indices in the events.
     """
     found: set[int] = set()
     for end, resumed in enumerate(events):
@@ -291,12 +288,12 @@ def _forgiven(events: Sequence[Event]) -> set[int]:
 
 
 def _is_work(event: Event) -> bool:
-    """Say whether an event belongs to a step that does the work, not to one that closes the run."""
+    """Return whether an event belongs to a step of the work, not to a closing step."""
     return bool(event.get("step")) and event["step"] not in CLOSING_STEPS
 
 
 def _as_entry(step: _Step) -> dict[str, Any]:
-    """Turn a step into its entry in the receipt."""
+    """Return the receipt's entry of a step."""
     seconds = sum((end - start).total_seconds() for start, end in step.spans)
     return {
         "name": step.name,

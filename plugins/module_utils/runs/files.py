@@ -1,6 +1,6 @@
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Writing the files of a run so that a reader never meets half of one."""
+"""Writes the files of a run atomically."""
 
 from __future__ import annotations
 
@@ -47,33 +47,33 @@ def write_atomically(path: Path, text: str, mode: int = 0o644) -> bool:
 
 
 def point_latest(run_dir: Path, started_at: str | None) -> tuple[bool, str | None]:
-    """Point `latest`, beside the run's folder, at it, unless it points at a run that started later.
+    """Point the link `latest` in the folder of runs at this run, unless it points at a run that started later.
 
     Args:
         run_dir: the run's folder.
         started_at: when the run started.
 
     Returns:
-        Whether the link changed, and a note for a person when it could not be made.
+        Whether the link changed, and a note if it could not be created.
     """
     link = run_dir.parent / LATEST
     if link.exists() and not link.is_symlink():
-        return False, f"{link.name} is no link, so it was left alone"
+        return False, f"{link.name} is not a symbolic link; left unchanged"
     if link.is_symlink() and (os.readlink(link) == run_dir.name or _started(link) > _moment(started_at)):
         return False, None
-    # A link cannot be replaced in place: make a new one beside it and rename it over.
-    beside = run_dir.parent / f".{LATEST}.{os.getpid()}"
+    # A link cannot be replaced in place: create a new one and rename it.
+    new = run_dir.parent / f".{LATEST}.{os.getpid()}"
     try:
-        beside.unlink(missing_ok=True)
-        beside.symlink_to(run_dir.name, target_is_directory=True)
-        os.replace(beside, link)
+        new.unlink(missing_ok=True)
+        new.symlink_to(run_dir.name, target_is_directory=True)
+        os.replace(new, link)
     except OSError as error:
-        return False, f"the link {link.name} could not be made: {error.strerror}"
+        return False, f"cannot create the link {link.name}: {error.strerror}"
     return True, None
 
 
 def _started(link: Path) -> datetime:
-    """Return when the run behind a link started; long ago when it does not say."""
+    """Return the start of the run behind a link; the earliest time if unknown."""
     try:
         receipt = json.loads((link / "receipt.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -82,5 +82,5 @@ def _started(link: Path) -> datetime:
 
 
 def _moment(value: object) -> datetime:
-    """Parse a time; what is none counts as long ago."""
+    """Parse a time; the earliest time if it is invalid."""
     return parse_time(value) or datetime.min.replace(tzinfo=UTC)

@@ -1,8 +1,8 @@
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A file that tells the watchdog of a run about Ctrl-C.
+"""Signals Ctrl-C to the watchdog of a run with a file.
 
-A SIGINT does not always end ``ansible-playbook``. If the clean-up terminates a worker that holds the lock of the result
+SIGINT does not always end ``ansible-playbook``. If the clean-up terminates a worker that holds the lock of the result
 queue, it waits for that lock forever; if Python is clearing a weak reference at that moment, the ``KeyboardInterrupt``
 is lost and the playbook continues (both observed with ansible-core 2.19). So SIGINT first creates a file, and the
 watchdog kills a playbook that still runs seconds later.
@@ -27,14 +27,14 @@ FILE = "interrupted"
 
 
 def watch(result: CallbackTaskResult) -> None:
-    """Handle SIGINT from now on if ``result`` is the start of a watchdog."""
+    """Handle SIGINT if ``result`` is the start of a watchdog."""
     started = result.result
     if str(result.task.action).rpartition(".")[2] == ACTION and isinstance(started, Mapping) and started.get("run_dir"):
         mark_interrupts(Path(str(started["run_dir"])))
 
 
 def mark_interrupts(folder: Path) -> None:
-    """Make SIGINT create a file in ``folder`` before it does what it does now, in this process but not in its forks.
+    """Make SIGINT create a file in ``folder`` before its current action, in this process but not in its forks.
 
     Args:
         folder: The run's folder.

@@ -1,10 +1,10 @@
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Command-line options with which a playbook of this project would do nothing, or only half of its work.
+"""Refuses command-line options with which a playbook would do nothing, or only part of its work.
 
-Some options bypass the input gate itself: ``--skip-tags always`` plays nothing and exits 0, ``--start-at-task`` starts
-after the gate, ``--limit localhost`` rents an instance that no task reaches, and ``playbooks/terminate.yml --tags x``
-terminates nothing and exits 0. Only a callback can see them before the first task.
+Some options bypass the input checks: ``--skip-tags always`` runs nothing and exits 0, ``--start-at-task`` starts after
+the checks, ``--limit localhost`` launches an instance that no task reaches, and ``playbooks/terminate.yml --tags x``
+terminates nothing and exits 0. Only a callback sees the options before the first task.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ WRONG_OPTION = 5
 
 
 def refusal_for(playbook: Playbook, options: Mapping[str, Any]) -> str | None:
-    """Say why a playbook cannot run with these options; None if it can, or if it has no gate.
+    """Return why a playbook cannot run with these options; None if it can, or if it has no input checks.
 
     Args:
         playbook: The playbook.
@@ -33,7 +33,7 @@ def refusal_for(playbook: Playbook, options: Mapping[str, Any]) -> str | None:
     gates = gates_of(playbook)
     if not gates:
         return None
-    # A gate with `only` belongs to a playbook without optional parts.
+    # With `only`, the playbook has no optional parts.
     return refusal(options, () if any(gate.args.get("only") for gate in gates) else tags.PARTS)
 
 
@@ -43,7 +43,7 @@ def gates_of(playbook: Playbook) -> list[Task]:
 
 
 def refusal(options: Mapping[str, Any], parts: Sequence[str]) -> str | None:
-    """Say why a playbook with these parts cannot run with these options; None if it can.
+    """Return why a playbook with these parts cannot run with these options; None if it can.
 
     Args:
         options: The command line as parsed by Ansible.
@@ -61,7 +61,7 @@ def refusal(options: Mapping[str, Any], parts: Sequence[str]) -> str | None:
 
 
 def tasks_of(blocks: Sequence[Any]) -> Iterator[Task]:
-    """Iterate over the tasks that are written in the playbook itself."""
+    """Iterate over the tasks in the playbook itself, without those of roles and includes."""
     for entry in blocks:
         if hasattr(entry, "block"):
             for section in (entry.block, entry.rescue, entry.always):

@@ -1,6 +1,6 @@
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Recorder of a run: one JSON line for each event, and a readable log for each step, in the run's folder."""
+"""Records a run in its folder: one JSON line per event, and a readable log per step."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ def now() -> str:
 
 
 def on_control_node(result: CallbackTaskResult) -> bool:
-    """Say whether a task ran on and for the control node; what an instance says about the run is not trusted."""
+    """Return whether a task ran on and for the control node; an instance's facts about the run are not trusted."""
     return {result.host.get_name(), result.task.delegate_to or "localhost"} <= set(constants.LOCALHOST)
 
 
 class RunFiles:
     """Keeps text until the run's folder is known, then appends it to files there.
 
-    Each piece is one ``write`` to a file opened for appending, so that a reader, or a second playbook of the same run,
-    never sees or makes half a line unless the disk is full. Every method raises OSError if it cannot write.
+    Each text is one ``write`` to a file opened for appending, so that lines stay whole, also with a second playbook of
+    the same run, unless the disk is full. Every method raises OSError if it cannot write.
     """
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class RunFiles:
         self._waiting: list[tuple[str, str]] = []
 
     def open(self, folder: Path) -> None:
-        """Use ``folder``, and write the text that was kept."""
+        """Use ``folder``, and write the kept text."""
         (folder / "logs").mkdir(parents=True, exist_ok=True)
         self.folder = folder
         waiting, self._waiting = self._waiting, []
@@ -120,13 +120,13 @@ class Recorder:
         self._write(event, log=f"\n{now()}  {event['task']}" + (f"  ({source})" if source else "") + "\n")
 
     def task_succeeded(self, result: CallbackTaskResult) -> None:
-        """Record a success; the first result that names the run says where the record goes."""
+        """Record a success; the first result with the run's fact determines the folder."""
         self._find_run(result)
         self.task_finished(result, "task_changed" if result.is_changed() else "task_ok")
         self._resumption(result)
 
     def item_failed(self, result: CallbackTaskResult) -> None:
-        """Keep the message of a loop's first failed item: the loop's own result does not have it."""
+        """Keep the message of a loop's first failed item, which the loop's result does not contain."""
         place = (result.task._uuid, result.host.get_name())
         self._failed_items.setdefault(place, item_prefix(result.result) + message_of(result.result, failed=True))
 
@@ -138,13 +138,13 @@ class Recorder:
             "task_failed",
             ignored=bool(ignored),
             rescued=rescuer is not None,
-            # A role's own rescue recovers from the failure; a playbook's rescue leads to termination.
+            # A role's rescue recovers from the failure; a playbook's rescue terminates the run.
             recovered=rescuer is not None and getattr(rescuer, "_role", None) is not None,
         )
 
     def task_retried(self, result: CallbackTaskResult) -> None:
         """Log a retry."""
-        self._write(None, log=f"  … not yet (attempt {result.result.get('attempts')})\n", task=result.task)
+        self._write(None, log=f"  … retrying (attempt {result.result.get('attempts')})\n", task=result.task)
 
     def playbook_finished(self, stats: AggregateStats) -> None:
         """Record the end of the playbook with each host's counts."""
@@ -197,7 +197,7 @@ class Recorder:
             self._write({"event": "attempt_resumed", "attempt": int(resumed["attempt"]), "reason": reason})
 
     def _place(self, task: Task) -> dict[str, Any]:
-        """Return where a task stands: play, role, step, attempt, name, and whether it handles an earlier failure."""
+        """Return a task's play, role, step, attempt and name, and whether it handles an earlier failure."""
         role = getattr(task, "_role", None)
         return {
             "play": self._play,
@@ -209,7 +209,7 @@ class Recorder:
         }
 
     def _write(self, event: dict[str, Any] | None, log: str = "", task: Task | None = None) -> None:
-        """Append an event and a piece of the step's log; after an error warn once and stop."""
+        """Append an event and a text to the step's log; after an error, warn once and stop."""
         if not self._enabled:
             return
         step = step_of(task) if task is not None else (event or {}).get("step")
@@ -229,7 +229,7 @@ class Recorder:
 
 
 def _fact(result: CallbackTaskResult, name: str) -> Mapping[str, Any]:
-    """Return a fact that is a mapping from a result; empty if there is no such fact."""
+    """Return a fact that is a mapping from a result; empty without it."""
     facts = result.result.get("ansible_facts")
     fact = facts.get(name) if isinstance(facts, Mapping) else None
     return fact if isinstance(fact, Mapping) else {}

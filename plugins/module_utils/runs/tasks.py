@@ -1,6 +1,6 @@
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Tasks and results as callbacks get them: step, attempt, role and enclosing blocks; the message of a result."""
+"""Tasks and results as callbacks receive them: step, attempt, role and enclosing blocks; the message of a result."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STEP_VARIABLE = "run_step"
 ATTEMPT_VARIABLE = "run_attempt"
 
 _REFERENCE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
-# Messages that say only that something failed; the output says what.
+# Messages without a cause, which the output has.
 _EMPTY_MESSAGES = ("non-zero return code", "module failure", "result deserialization failed")
 
 
@@ -48,12 +48,11 @@ def literal_of(variables: Mapping[str, Any], name: str) -> Any:
     """Read a variable without templating.
 
     Returns:
-        Its value, or the value of the variable if it is ``{{ variable }}``; None for any other expression, which cannot be
-        resolved here.
+        Its value, or the value of the other variable if it is ``{{ variable }}``; None for any other expression.
     """
     value = variables.get(name)
     if isinstance(value, str) and (reference := _REFERENCE.fullmatch(value.strip())):
-        # The loop variable of an include, which the included task has with its value.
+        # A loop variable of an include: the included task has its value.
         value = variables.get(reference[1])
     return None if isinstance(value, str) and "{{" in value else value
 

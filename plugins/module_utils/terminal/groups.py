@@ -1,6 +1,6 @@
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a line of the terminal tells of, and the words for it."""
+"""The groups of tasks that a terminal shows as one line each, and their texts."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from ansible import constants
 
 from ..runs.text import clean
 
-#: Fields of a result that say nothing to a person.
+#: Fields of a result that are not shown.
 INTERNAL = ("changed", "failed", "skipped", "invocation", "warnings", "deprecations", "exception")
 
 
 @dataclass
 class Group:
-    """What one line tells of: a step, a role, or what a play does outside of both.
+    """The tasks of one line: of a step, of a role, or of a play outside both.
 
     Attributes:
-        name: What it is called.
-        key: What tells it from others; its first part is ``step``, ``role`` or ``play``.
-        own: Whether it is a step or a role, and no mere play.
-        began: When, on the clock of `time.monotonic`.
-        lines: What is to be shown below its line.
+        name: The displayed name.
+        key: The identity; its first part is ``step``, ``role`` or ``play``.
+        own: Whether it is a step or a role.
+        began: Start, on the clock of `time.monotonic`.
+        lines: Texts and colours to show below its line.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Group:
 
     @property
     def state(self) -> tuple[str, str]:
-        """How it ended, and the colour of that."""
+        """The result, and its colour."""
         if self.failed:
             return self.failed, constants.COLOR_ERROR
         if not self.ok:
@@ -51,7 +51,7 @@ class Group:
 
     @property
     def detail(self) -> str:
-        """What is worth saying of it in a few words."""
+        """The note, or the counts of tasks."""
         parts = [self.note] if self.note else []
         if not self.note and self.ok:
             parts.append(f"{self.ok} {'task' if self.ok == 1 else 'tasks'}")
@@ -61,7 +61,7 @@ class Group:
 
 
 def clean_edges(text: str) -> str:
-    """Return a text without control characters and what is empty at its end."""
+    """Return a text without control characters and trailing space; leading spaces are kept."""
     lead = len(text) - len(text.lstrip(" "))
     return f"{' ' * lead}{clean(text)}"
 
@@ -72,7 +72,7 @@ def plain(action: object) -> str:
 
 
 def counts_of(counts: Mapping[str, int]) -> str:
-    """Say how many tasks of a host ended how; what there is none of is left out."""
+    """Format the counts of a host's tasks by result, without zeros."""
     names = ("ok", "changed", "unreachable", "failures", "rescued", "ignored")
     words = {"failures": "failed"}
     return ", ".join(f"{counts[name]} {words.get(name, name)}" for name in names if counts[name] or name == "ok")

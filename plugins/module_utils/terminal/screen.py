@@ -1,11 +1,10 @@
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A terminal with one line at its lower end that changes in place, above which finished lines scroll away.
+"""A terminal with a live line at the bottom, above which finished lines scroll.
 
-All that Ansible shows goes through one object, its `Display`: also what workers, warnings and other plugins say, in two
-threads of the main process. So that none of it runs into the live line, `Screen` puts itself in front of that object's
-method `display`. The cursor is never hidden and no mode of the terminal is changed, so there is nothing to restore: a
-process that is killed leaves at worst one line half drawn.
+All output of Ansible, also that of workers and other plugins, goes through its `Display` object, in two threads of the
+main process. `Screen` wraps the object's method `display` to keep it from the live line. The cursor is never hidden and
+no terminal mode is changed, so a killed process leaves at worst one partial line.
 """
 
 from __future__ import annotations
@@ -21,40 +20,40 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Any
 
-#: Width where the terminal does not say, as of a pseudo-terminal that nobody has given a size.
+#: Width of a terminal of unknown size, such as a pseudo-terminal without one.
 COLUMNS = 80
-#: Narrower than this, lines are made for this width all the same.
+#: Lines are laid out for at least this width.
 LEAST_COLUMNS = 20
 TICK_SECONDS = 1.0
-#: A short word and a gap: what follows is aligned with it, over all lines.
+#: A short label and a gap: wrapped lines are aligned with the text after it.
 LABEL = re.compile(r" *[\w-]+(?: [\w-]+)? {2,}(?=\S)")
 CLEAR = "\r\x1b[K"
 
 
 def compact_wanted(environment: Mapping[str, str], terminal: bool, verbosity: int, interactive: bool) -> bool:
-    """Say whether lines are to be condensed.
+    """Return whether to show one line per step.
 
     Args:
-        environment: The environment's variables.
-        terminal: Whether the output is one.
-        verbosity: How many `v` were asked for.
-        interactive: Whether Ansible is going to ask questions between tasks.
+        environment: The environment variables.
+        terminal: Whether the output is a terminal.
+        verbosity: The number of `-v` options.
+        interactive: Whether Ansible asks questions between tasks.
     """
     return terminal and verbosity < 2 and not interactive and not environment.get("ANSIBLE_DEBUG")
 
 
 def live_wanted(environment: Mapping[str, str], colour: bool) -> bool:
-    """Say whether a line may change in place, which takes a terminal that understands escape sequences.
+    """Return whether a line may change in place, for which the terminal must support escape sequences.
 
     Args:
-        environment: The environment's variables.
+        environment: The environment variables.
         colour: Whether Ansible may use colours.
     """
     return colour and not environment.get("NO_COLOR") and environment.get("TERM", "dumb") not in ("dumb", "unknown", "")
 
 
 def width_of(text: str) -> int:
-    """Count the columns that a text takes in a terminal."""
+    """Return the number of terminal columns of a text."""
     return sum(
         0 if unicodedata.combining(letter) else 2 if unicodedata.east_asian_width(letter) in "WF" else 1
         for letter in text
@@ -62,7 +61,7 @@ def width_of(text: str) -> int:
 
 
 def cut(text: str, columns: int, more: str = "…") -> str:
-    """Cut a text to so many columns, and show that it was."""
+    """Truncate a text to a number of columns, with an ellipsis."""
     if width_of(text) <= columns:
         return text
     kept, used = "", width_of(more)
@@ -75,16 +74,15 @@ def cut(text: str, columns: int, more: str = "…") -> str:
 
 
 def padded(text: str, columns: int) -> str:
-    """Cut or fill a text to exactly so many columns."""
+    """Truncate or pad a text to a number of columns."""
     shown = cut(text, columns)
     return shown + " " * (columns - width_of(shown))
 
 
 def wrapped(text: str, columns: int, indent: int) -> list[str]:
-    """Wrap a text below an indent; its own line breaks and their indents stay.
+    """Wrap a text with an indent; its line breaks and their indents are kept.
 
-    A word that is longer than the line is left whole, for the terminal to break: it is a path or an address, which is
-    there to be copied.
+    A word that is longer than the line stays whole, because it is a path or a URL that people copy.
     """
     lines: list[str] = []
     for line in text.expandtabs(4).splitlines() or [""]:
@@ -96,7 +94,7 @@ def wrapped(text: str, columns: int, indent: int) -> list[str]:
         most = max(0, columns - LEAST_COLUMNS)
         lead = " " * min(indent + own, most)
         hang = " " * min(indent + (len(label[0]) if label else own), most)
-        # Every double-width letter takes the room of two.
+        # textwrap counts characters: reserve a column for each double-width one.
         room = max(LEAST_COLUMNS, columns - min(width_of(line) - len(line), columns // 2))
         lines += textwrap.wrap(
             line.strip(),
@@ -110,18 +108,18 @@ def wrapped(text: str, columns: int, indent: int) -> list[str]:
 
 
 class Screen:
-    """The terminal: finished lines, and a live one."""
+    """The terminal: finished lines, and a live one.
+
+    Args:
+        display: Ansible's `Display`.
+        live: Whether to draw a live line.
+    """
 
     def __init__(self, display: Any, live: bool) -> None:
-        """Show nothing yet.
-
-        Args:
-            display: Ansible's `Display`.
-            live: Whether there is to be a live line.
-        """
+        """Start without drawing."""
         self.live = live
         self._display = display
-        # Ansible forks workers while it holds this lock, so that no child is born with it taken by another thread.
+        # Ansible holds this lock while it forks workers, so no child inherits it locked by another thread.
         self._lock = getattr(display, "_lock", None) or threading.RLock()
         self._main = os.getpid()
         self._original: Callable[..., None] | None = None
@@ -132,17 +130,17 @@ class Screen:
 
     @property
     def columns(self) -> int:
-        """How wide the terminal is now."""
+        """The current width of the terminal."""
         with contextlib.suppress(OSError, ValueError):
             return max(LEAST_COLUMNS, os.get_terminal_size(sys.stdout.fileno()).columns or COLUMNS)
         return COLUMNS
 
     def open(self, line: Callable[[], str], absorb: Callable[[str, str | None], bool]) -> None:
-        """Begin to watch over what is shown.
+        """Wrap `Display.display`, and start to draw the live line.
 
         Args:
-            line: Makes the live line; an empty one is not drawn.
-            absorb: Takes a text that somebody else shows, and its colour; returns whether it need not be shown.
+            line: Returns the live line; an empty one is not drawn.
+            absorb: Receives a text of other code and its colour; returns whether to suppress it.
         """
         if self._original is not None:
             return
@@ -150,27 +148,27 @@ class Screen:
         self._original = self._display.display
         self._display.display = self._show
         self._ended = threading.Event()
-        # For the end that no callback hears of: Ctrl-C, or an error of Ansible's own.
+        # No callback runs after Ctrl-C or an error in Ansible itself.
         atexit.register(self.close)
         if self.live:
             threading.Thread(target=self._tick, args=(self._ended,), daemon=True).start()
 
     def close(self) -> None:
-        """Clear the live line, and let everything be shown as if this had never been."""
+        """Clear the live line, and restore `Display.display`."""
         atexit.unregister(self.close)
         self._ended.set()
         with self._lock:
             self._clear()
             if self._original is not None:
-                # It was put on the object itself; what is below is the class's own.
+                # The wrapper is an attribute of the object and shadows the method of the class.
                 del self._display.display
                 self._original = None
 
     def say(self, *parts: tuple[str, str | None]) -> None:
-        """Show one line of coloured parts, above the live one.
+        """Show one line above the live one.
 
         Args:
-            parts: Texts and Ansible's names of their colours, or None.
+            parts: Texts, each with Ansible's name of its colour or None.
         """
         from ansible.utils.color import stringc
 
@@ -183,12 +181,12 @@ class Screen:
             self._draw()
 
     def draw(self) -> None:
-        """Draw the live line anew."""
+        """Redraw the live line."""
         with self._lock:
             self._draw()
 
     def _show(self, msg: str, color: str | None = None, *arguments: Any, **options: Any) -> None:
-        """Stand in front of `Display.display`."""
+        """Replace `Display.display`."""
         original = self._original or type(self._display).display.__get__(self._display)
         if os.getpid() != self._main or options.get("log_only"):
             original(msg, color, *arguments, **options)
@@ -198,17 +196,17 @@ class Screen:
         with self._lock:
             self._clear()
             if msg.startswith("[") and "\x1b" not in msg and len(arguments) < 2 and not options.get("screen_only"):
-                # A warning or an error of Ansible's: wrapped where a person reads it, whole in the log.
+                # A warning or an error of Ansible: wrapped on the screen, whole in the log.
                 shown = "\n".join(wrapped(msg, self.columns, 0))
                 original(shown, color, *arguments, **{**options, "screen_only": True})
                 original(msg, color, *arguments, **{**options, "log_only": True})
             else:
                 original(msg, color, *arguments, **options)
-            if options.get("newline", True):  # else it is a question, whose answer follows on its line
+            if options.get("newline", True):  # otherwise it is a prompt
                 self._draw()
 
     def _tick(self, ended: threading.Event) -> None:
-        """Let the time in the live line go on."""
+        """Redraw the live line every second, because it shows the time."""
         while not ended.wait(TICK_SECONDS):
             self.draw()
 
@@ -222,14 +220,14 @@ class Screen:
             return
         text = self._line()
         if text:
-            # One column less than there is: in the last one, some terminals begin a new line.
-            # Noted before it is true: Ctrl-C may come in between.
+            # Leave the last column free, because some terminals begin a new line after it.
+            # Set `_drawn` first, because Ctrl-C may come in between.
             self._drawn = True
             self._write(CLEAR + cut(text, self.columns - 1))
         else:
             self._clear()
 
     def _write(self, text: str) -> None:
-        with contextlib.suppress(OSError, ValueError):  # the terminal has gone; what was said goes elsewhere too
+        with contextlib.suppress(OSError, ValueError):  # the terminal has gone
             sys.stdout.write(text)
             sys.stdout.flush()

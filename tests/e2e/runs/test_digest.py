@@ -92,4 +92,4 @@ def test_a_listing_that_is_damaged_is_an_error(digest: Any, tmp_path: Path) -> N
     result = digest("two", before="one")
 
     assert result["failed"] is True
-    assert "cannot be kept or compared" in result["msg"]
+    assert "Cannot store or compare" in result["msg"]

@@ -83,7 +83,7 @@ def test_a_run_that_passed_is_told_by_mail_and_to_the_topic(
     assert message["Subject"] == f"spot-train PASSED: preflight {run.receipt['run_id']}"
     body = message.get_body(("plain",))
     assert body is not None
-    assert "left over  nothing" in body.get_content()
+    assert "leftovers  nothing" in body.get_content()
     (page,) = message.iter_attachments()
     assert page.get_payload(decode=True) == run.page.encode()
     assert (mail.mailbox.encrypted, mail.mailbox.users) == ([True], [USER])

@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ansible_collections.spot_train.core.plugins.module_utils.terminal.failures import SEEN
+from ansible_collections.spot_train.core.plugins.module_utils.terminal.failures import AS_ABOVE
 
 from tests.support.account import ROOT
 from tests.support.terminal import Shown, at_terminal
@@ -133,7 +133,7 @@ def test_failure_is_shown_once_in_full(shown: Shown) -> None:
     assert shown.code == 2
     assert flat.count(BROKEN) == 1, shown.text
     assert "stdout: before it" in flat
-    assert f"The run did not pass: {SEEN}" in flat
+    assert f"The run did not pass: {AS_ABOVE}" in flat
     assert "site.yml:26" in flat
     assert "Origin:" not in flat
 
@@ -147,7 +147,7 @@ def test_debug_message_is_shown_in_full(shown: Shown) -> None:
 
 
 def test_retries_and_unreachable_hosts_are_shown(shown: Shown) -> None:
-    assert "not yet, " in shown.raw
+    assert "retrying, " in shown.raw
     assert "ignored: Try again:" in shown.text
     assert "UNREACHABLE" in shown.text
     assert "Nobody is there" in shown.text

@@ -15,7 +15,7 @@ from tests.support.runs import check
 
 PLAY = """
 - hosts: localhost
-  # Nothing listens there: a task that needs a connection fails.
+  # Nothing listens there, so a task that needs a connection fails.
   connection: ssh
   vars: {ansible_host: 127.0.0.1, ansible_port: 1}
   gather_facts: false
@@ -33,7 +33,7 @@ PLAY = """
       check_mode: false
 """
 
-# The verdict, and the report of the same run.
+# A verdict and the report of the same run.
 RUN = """
 - hosts: localhost
   connection: local
@@ -81,7 +81,7 @@ CASES: dict[str, Any] = {
 
 
 class Verdicts:
-    """What one playbook showed, and what the plugin returned for each case."""
+    """The output of a playbook, and the plugin's result for each case."""
 
     def __init__(self, output: str, file: Path) -> None:
         self.output = output
@@ -199,8 +199,8 @@ def test_check_reads_the_same_in_receipt_page_and_terminal(make_project: Callabl
     receipt = json.loads((folder / "receipt.json").read_text(encoding="utf-8"))
     page = (folder / "report.html").read_text(encoding="utf-8")
     shown = done.stdout.splitlines()
-    told = [entry for entry in receipt["preflight"]["checks"] if entry["status"] != "pass"]
-    assert [entry["name"] for entry in told] == [
+    reported = [entry for entry in receipt["preflight"]["checks"] if entry["status"] != "pass"]
+    assert [entry["name"] for entry in reported] == [
         *("freshness", "<b>bold</b>", "control", "odd", "unnamed check", "macro"),
     ]
     cards = re.findall(
@@ -210,9 +210,9 @@ def test_check_reads_the_same_in_receipt_page_and_terminal(make_project: Callabl
         flags=re.DOTALL,
     )
     assert [tuple(map(unescape, card)) for card in cards] == [
-        (entry["name"], entry["detail"], entry["remedy"]) for entry in told
+        (entry["name"], entry["detail"], entry["remedy"]) for entry in reported
     ]
-    for entry in told:
+    for entry in reported:
         at = next(at for at, line in enumerate(shown) if re.match(rf"(FAIL|WARN)  {re.escape(entry['name'])}  ", line))
         assert re.fullmatch(rf"(FAIL|WARN)  .{{13}}  +\S+( s)?  {re.escape(entry['detail'])}", shown[at])
         assert shown[at + 1] == f"      do: {entry['remedy']}"

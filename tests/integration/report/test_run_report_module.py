@@ -21,7 +21,7 @@ REPORT_TASKS = """
     api_calls: {"s3.GetObject": 3}
     cost: {market_price_usd_hour: 0.036}
   register: run_report_result
-- name: Show how the run went
+- name: Show the summary
   ansible.builtin.debug: {msg: "{{ run_report_result.summary }}"}
 """
 
@@ -68,7 +68,7 @@ def receipt_of(project: Any, run_id: str = "latest") -> dict[str, Any]:
     return receipt
 
 
-def test_a_passed_run_has_receipt_page_and_link(reporting: Any) -> None:
+def test_passed_run_has_receipt_page_and_link(reporting: Any) -> None:
     reporting.write("roles/preflight/tasks/main.yml", CHECK_THAT_WRITES_A_RESULT)
     done = reporting.play()
     assert done.returncode == 0, done.stdout + done.stderr
@@ -86,13 +86,13 @@ def test_a_passed_run_has_receipt_page_and_link(reporting: Any) -> None:
     }
 
 
-def test_a_failed_run_has_both_too_and_ends_non_zero(reporting: Any) -> None:
+def test_failed_run_has_receipt_and_page_and_exits_2(reporting: Any) -> None:
     reporting.write("roles/preflight/tasks/main.yml", CHECK_THAT_FAILS)
     (reporting.runs / "index.html").mkdir(parents=True)
     done = reporting.play()
     assert done.returncode == 2
-    # The page of all runs is no part of this one: that it cannot be written is a warning.
-    assert "index.html, could not be written" in done.stderr
+    # An error with the page of all runs is a warning.
+    assert "Cannot write the index page" in done.stderr
     receipt = receipt_of(reporting)
     assert (receipt["outcome"], receipt["failed_step"]) == ("failed", "preflight")
     assert receipt["error"].startswith('preflight failed at "Check everything": ')
@@ -100,7 +100,7 @@ def test_a_failed_run_has_both_too_and_ends_non_zero(reporting: Any) -> None:
     assert "AAPL is 30 trading days old" in (reporting.runs / "r1" / "report.html").read_text(encoding="utf-8")
 
 
-def test_check_mode_returns_a_receipt_and_writes_nothing(reporting: Any) -> None:
+def test_check_mode_writes_nothing(reporting: Any) -> None:
     reporting.write("roles/preflight/tasks/main.yml", "- ansible.builtin.debug: {msg: looked}\n")
     done = reporting.play("--check")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -108,7 +108,7 @@ def test_check_mode_returns_a_receipt_and_writes_nothing(reporting: Any) -> None
     assert not reporting.runs.exists()
 
 
-def test_the_module_says_what_is_wrong_with_its_inputs(project: Any) -> None:
+def test_invalid_inputs_are_reported(project: Any) -> None:
     project.write("roles/run_report/tasks/main.yml", "")
     project.write(
         "play.yml",
@@ -129,6 +129,6 @@ def test_the_module_says_what_is_wrong_with_its_inputs(project: Any) -> None:
     )
     done = project.play()
     assert done.returncode == 2
-    assert "The report's template cannot be read" in done.stdout + done.stderr
-    assert "run.run_id is empty" in done.stdout + done.stderr
+    assert "template: expected a file" in done.stdout + done.stderr
+    assert "run.run_id: expected a run ID" in done.stdout + done.stderr
     assert not (project.folder / "r").exists()

@@ -1,4 +1,4 @@
-"""Notifications as a real mail server receives them, and the module run_notify in real playbooks."""
+"""Notifications with a real mail server, and the module run_notify in real playbooks."""
 
 from __future__ import annotations
 
@@ -75,9 +75,7 @@ def sent(settings: Settings, message: EmailMessage) -> list[dict[str, Any]]:
     return entries
 
 
-def test_a_server_without_encryption_gets_it_if_none_is_asked_for(
-    server: Server, receipt: dict[str, Any], page: Path
-) -> None:
+def test_unencrypted_message_is_sent_if_allowed(server: Server, receipt: dict[str, Any], page: Path) -> None:
     there = server()
     settings = mailing(smtp_port=there.port, smtp_security="none")
 
@@ -91,7 +89,7 @@ def test_a_server_without_encryption_gets_it_if_none_is_asked_for(
 
 
 @pytest.mark.parametrize("security", ["starttls", "tls"])
-def test_it_is_sent_encrypted_and_by_the_user(
+def test_message_is_sent_encrypted_and_authenticated(
     server: Server, certificate: Path, receipt: dict[str, Any], page: Path, security: str
 ) -> None:
     there = server(certificate=certificate, implicit=security == "tls", users=True)
@@ -121,7 +119,7 @@ def test_it_is_sent_encrypted_and_by_the_user(
         ({}, {"smtp_security": "none", "email_to": [REFUSED]}, "550 5.1.1 nobody of that name here"),
     ],
 )
-def test_what_a_server_refuses_is_not_sent_and_told_why(
+def test_refusal_of_the_server_is_the_error(
     server: Server,
     certificate: Path,
     receipt: dict[str, Any],
@@ -144,9 +142,7 @@ def test_what_a_server_refuses_is_not_sent_and_told_why(
     assert there.mailbox.messages == []
 
 
-def test_one_refused_recipient_does_not_keep_it_from_the_others(
-    server: Server, receipt: dict[str, Any], page: Path
-) -> None:
+def test_other_recipients_receive_the_message(server: Server, receipt: dict[str, Any], page: Path) -> None:
     there = server()
     settings = mailing(smtp_port=there.port, smtp_security="none", email_to=["ops@example.org", REFUSED])
 
@@ -157,7 +153,7 @@ def test_one_refused_recipient_does_not_keep_it_from_the_others(
     assert len(there.mailbox.messages) == 1
 
 
-def test_a_server_that_is_down_is_an_entry_and_no_error(receipt: dict[str, Any], page: Path) -> None:
+def test_unreachable_server_is_an_entry(receipt: dict[str, Any], page: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         settings = mailing(smtp_port=free.getsockname()[1])
@@ -167,9 +163,7 @@ def test_a_server_that_is_down_is_an_entry_and_no_error(receipt: dict[str, Any],
     assert (entry["sent"], "ConnectionRefusedError" in entry["error"]) == (False, True)
 
 
-def test_a_server_that_says_nothing_is_not_waited_for_long(
-    receipt: dict[str, Any], page: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_silent_server_times_out(receipt: dict[str, Any], page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ansible_collections.spot_train.core.plugins.module_utils.report.send.SECONDS", 0.2)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
@@ -201,7 +195,7 @@ NOTIFY_PLAY = """
 
 
 @pytest.fixture
-def told(project: Any, receipt: dict[str, Any]) -> Any:
+def notified(project: Any, receipt: dict[str, Any]) -> Any:
     """A project with a run that has a receipt and a page."""
     project.write("roles/run_report/tasks/main.yml", "")
     project.write("play.yml", NOTIFY_PLAY)
@@ -214,50 +208,46 @@ def notifications(project: Any) -> Any:
     return json.loads((project.runs / "r1" / "receipt.json").read_text(encoding="utf-8"))["notifications"]
 
 
-def test_the_module_sends_and_notes_it_in_the_receipt(told: Any, server: Server, receipt: dict[str, Any]) -> None:
+def test_notification_is_recorded_in_the_receipt(notified: Any, server: Server, receipt: dict[str, Any]) -> None:
     there = server()
 
-    done = told.play("-e", f"port={there.port}")
+    done = notified.play("-e", f"port={there.port}")
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(there.mailbox.messages) == 1
-    after = json.loads((told.runs / "r1" / "receipt.json").read_text(encoding="utf-8"))
+    after = json.loads((notified.runs / "r1" / "receipt.json").read_text(encoding="utf-8"))
     entry = {"channel": "smtp", "to": "ops@example.org", "sent": True, "error": None}
     assert after == {**receipt, "notifications": [entry]}
 
 
-def test_the_module_warns_of_what_it_could_not_send_keeps_the_password_and_does_not_fail(
-    told: Any, server: Server
-) -> None:
+def test_unsent_message_is_a_warning_without_the_password(notified: Any, server: Server) -> None:
     there = server()
-    secret = "dont-tell-anybody"
+    secret = "not-for-the-log"
 
-    done = told.play("-vvv", "-e", f"port={there.port} security=starttls user=me password={secret}")
+    done = notified.play("-vvv", "-e", f"port={there.port} security=starttls user=me password={secret}")
 
     assert done.returncode == 0, done.stdout + done.stderr
-    said = done.stdout + done.stderr
-    assert "NOT SENT to ops@example.org by smtp: SMTPNotSupportedError" in " ".join(said.split())
-    assert secret not in said
-    (entry,) = notifications(told)
+    output = done.stdout + done.stderr
+    assert "NOT SENT to ops@example.org by smtp: SMTPNotSupportedError" in " ".join(output.split())
+    assert secret not in output
+    (entry,) = notifications(notified)
     assert (entry["sent"], "STARTTLS" in entry["error"]) == (False, True)
 
 
-def test_the_module_sends_nothing_in_check_mode_and_nothing_of_a_success_where_failures_alone_are_told(
-    told: Any, server: Server
-) -> None:
+def test_check_mode_and_notify_on_failure_send_nothing(notified: Any, server: Server) -> None:
     there = server()
 
     for options in (["--check"], ["-e", "when=failure"]):
-        assert told.play("-e", f"port={there.port}", *options).returncode == 0
+        assert notified.play("-e", f"port={there.port}", *options).returncode == 0
 
     assert there.mailbox.messages == []
-    assert notifications(told) == []
+    assert notifications(notified) == []
 
 
-def test_without_a_receipt_the_module_warns_and_does_not_fail(told: Any, server: Server) -> None:
-    (told.runs / "r1" / "receipt.json").unlink()
+def test_missing_receipt_is_a_warning(notified: Any, server: Server) -> None:
+    (notified.runs / "r1" / "receipt.json").unlink()
 
-    done = told.play("-e", f"port={server().port}")
+    done = notified.play("-e", f"port={server().port}")
 
     assert done.returncode == 0
-    assert "the receipt cannot be read" in " ".join((done.stdout + done.stderr).split())
+    assert "cannot read the receipt" in " ".join((done.stdout + done.stderr).split())

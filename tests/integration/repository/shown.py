@@ -111,7 +111,7 @@ RUN_BY: dict[str, tuple[str, tuple[str, ...]]] = {
         ("tools.policies",),
     ),
     "python tools/runs.py": (
-        "tests/unit/terminal/test_runs.py::test_a_mode_and_a_count_choose",
+        "tests/unit/terminal/test_runs.py::test_mode_and_count_limit_the_list",
         ("tools", "runs"),
     ),
     "molecule destroy": (

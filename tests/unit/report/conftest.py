@@ -1,4 +1,4 @@
-"""Made-up runs that the report's tests share."""
+"""Artificial runs for the tests of the report."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Event = dict[str, Any]
 
 @dataclass
 class Clock:
-    """Makes events, each a given number of seconds after the last one."""
+    """Creates events, each a number of seconds after the previous one."""
 
     seconds: float = 0.0
 
@@ -80,7 +80,7 @@ def instance() -> dict[str, Any]:
 
 @pytest.fixture
 def attempts(instance: dict[str, Any]) -> list[dict[str, Any]]:
-    """Two attempts: EC2 took the first instance back after three minutes, the run ended the second."""
+    """Two attempts: EC2 reclaimed the first instance after three minutes, the run terminated the second."""
     clock = Clock()
     cells = instance.pop("attempts")
     prices = {"price_usd_hour": 0.036, "on_demand_usd_hour": 0.126}
@@ -127,7 +127,7 @@ def no_leaks() -> dict[str, int]:
 
 @pytest.fixture
 def preflight() -> dict[str, Any]:
-    """The preflight of a receipt: both tiers as one."""
+    """The preflight of a receipt with both tiers."""
     return {
         "checks": [
             check("identity", "account", "pass", "the controller's role", seconds=0.2, tier="controller"),
@@ -151,7 +151,7 @@ def preflight() -> dict[str, Any]:
 
 @pytest.fixture
 def digest() -> dict[str, Any]:
-    """Two digests of the data bucket that are equal."""
+    """Two equal digests of the data bucket."""
     half = {"sha256": "3f" * 32, "objects": 1234, "bytes": 56_700_123}
     return {
         "before": {**half, "seconds": 1.0},

@@ -1,4 +1,4 @@
-"""Made-up trainings: one with every part that a result can have, one of another project with nearly none."""
+"""Artificial results of trainings: one with every part, one of another project with few parts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FEATURES = {
 
 
 def everything(folds: int = 12, promoted: bool = True) -> dict[str, Any]:
-    """The result of a training of ours with every part; the same every time."""
+    """Return the result of a training with every part, always the same."""
     chance = random.Random(5)
     fold_ics = [_fold(number, round(chance.gauss(0.03, 0.035), 6)) for number in range(1, folds + 1)]
     ics = sorted(fold["ic"] for fold in fold_ics)
@@ -80,13 +80,13 @@ def everything(folds: int = 12, promoted: bool = True) -> dict[str, Any]:
 
 
 def of_another_project() -> dict[str, Any]:
-    """The result of a project of somebody else: no fold, no gate, its own metrics."""
+    """Return the result of another project: metrics, but no folds and no gates."""
     return {"promoted": True, "seconds": 12.5, "metrics": {"accuracy": 0.9123, "rows": 1500}}
 
 
 def gates(median: float, promoted: bool) -> list[dict[str, Any]]:
-    """The verdicts of all gates."""
-    told = [
+    """Return the verdicts of all gates."""
+    verdicts = [
         ("median_ic", median, 0.02 if promoted else 0.2, True, "over 12 folds"),
         ("short_history", 0.0312, 0.0, True, "volatility model +0.4312, 20-day volatility +0.4000, 812 rows"),
         ("beats_incumbent", 0.0041, 0.0, True, "the median fold is better by 0.0041"),
@@ -96,7 +96,7 @@ def gates(median: float, promoted: bool) -> list[dict[str, Any]]:
     return [
         {"name": name, "value": value, "threshold": threshold, "passed": value >= threshold, "blocking": blocking,
          "detail": detail}
-        for name, value, threshold, blocking, detail in told
+        for name, value, threshold, blocking, detail in verdicts
     ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The picture of ages: as readable for 20,000 symbols as for one."""
+"""The chart of ages, for one symbol and for 20,000."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def rows_of(ages: Mapping[str, int | None], limit: int | None = 3) -> list[AgeRo
     return list(age_rows(ages, stale, [], limit))
 
 
-def test_a_fresh_universe_ends_at_the_limit() -> None:
+def test_fresh_universe_ends_at_the_limit() -> None:
     assert drawn(rows_of(universe(20))) == [
         ("up to date", 20, "fresh"),
         ("1 day", 0, "fresh"),
@@ -45,7 +45,7 @@ def test_a_fresh_universe_ends_at_the_limit() -> None:
     ]
 
 
-def test_one_stale_symbol_in_5000_is_seen_and_named() -> None:
+def test_one_stale_symbol_in_5000_is_visible_and_named() -> None:
     rows = rows_of(universe(5000) | {"SYM2500": 37})
     assert drawn(rows)[4:] == [
         ("limit: 3 trading days", 0, "limit"),
@@ -59,11 +59,11 @@ def test_one_stale_symbol_in_5000_is_seen_and_named() -> None:
     assert "21 to 62 days: 1 symbol, stale" in rows[-1].svg
 
 
-def test_a_universe_of_one_symbol_is_no_full_bar() -> None:
+def test_one_symbol_is_not_a_full_bar() -> None:
     assert 10 < width(rows_of(universe(1))[0]) < 50
 
 
-def test_ages_from_0_to_600_make_eleven_classes() -> None:
+def test_ages_from_0_to_600_have_eleven_rows() -> None:
     ages: dict[str, int | None] = {f"SYM{number:04d}": number % 601 for number in range(5000)}
     rows = rows_of(ages)
     assert len(rows) == 11
@@ -74,18 +74,18 @@ def test_ages_from_0_to_600_make_eleven_classes() -> None:
 
 
 @pytest.mark.parametrize("limit", [0, 1, 3, 4, 7, 30, 300, 10**6])
-def test_the_limit_is_a_line_between_fresh_and_stale(limit: int) -> None:
+def test_limit_separates_fresh_and_stale(limit: int) -> None:
     states = [row.state for row in rows_of({"A": limit, "B": limit + 1, "C": 0}, limit) if row.count or not row.svg]
     assert states[-2:] == ["limit", "stale"]
     assert set(states[:-2]) == {"fresh"}
 
 
-def test_without_a_limit_there_is_no_line() -> None:
+def test_unknown_limit_has_no_line() -> None:
     assert drawn(rows_of({"A": 1}, None)) == [("up to date", 0, "fresh"), ("1 day", 1, "fresh")]
     assert drawn(rows_of({"A": 0}, -1)) == [("up to date", 1, "stale")]
 
 
-def test_what_the_list_calls_stale_is_stale_on_either_side_of_the_limit() -> None:
+def test_stale_list_overrides_the_limit() -> None:
     rows = age_rows({"A": 1, "B": 1, "C": 5}, ["A"], [], 3)
     assert [row for row in drawn(rows) if row[1]] == [
         ("1 day", 1, "fresh"),
@@ -94,25 +94,25 @@ def test_what_the_list_calls_stale_is_stale_on_either_side_of_the_limit() -> Non
     ]
 
 
-def test_what_could_not_be_read_has_a_row_of_its_own() -> None:
+def test_unreadable_symbols_have_their_own_row() -> None:
     rows = age_rows({"A": 0, "B": None, "C": 3}, ["D"], ["C", "E"], 3)
     assert drawn(rows)[-1] == ("age unknown", 4, "unreadable")
     assert rows[-1].names == "B, C, D, E"
     assert age_rows({}, [], [], 3) == []
 
 
-def test_a_long_name_is_cut_and_the_rest_is_counted() -> None:
+def test_long_name_is_cut_and_rest_is_counted() -> None:
     rows = age_rows({"A" * 100: 9, "B": 8}, ["A" * 100, "B"], [], 3)
     assert rows[-1].names == "A" * (LONGEST_NAMES - 1) + "… and 1 more"
 
 
-def test_the_axis_shows_powers_of_ten() -> None:
+def test_axis_shows_powers_of_ten() -> None:
     assert re.findall(r">([\d,]+)<", age_axis(rows_of(universe(5000)))) == ["1", "10", "100", "1,000"]
     assert re.findall(r">([\d,]+)<", age_axis(rows_of(universe(1)))) == ["1", "10"]
 
 
 class Closed(HTMLParser):
-    """Checks that an SVG closes what it opens."""
+    """Checks that an SVG closes every element."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -134,9 +134,7 @@ class Closed(HTMLParser):
     st.none() | st.integers(-3, 10**7),
 )
 @settings(max_examples=80)
-def test_every_symbol_is_in_the_picture_once(
-    ages: dict[str, int | None], unreadable: list[str], limit: int | None
-) -> None:
+def test_every_symbol_is_drawn_once(ages: dict[str, int | None], unreadable: list[str], limit: int | None) -> None:
     rows = age_rows(ages, [], unreadable, limit)
     assert sum(row.count for row in rows) == len({*ages, *unreadable})
     assert len(rows) <= 14

@@ -1,4 +1,4 @@
-"""One check: how its record is read, and the words that people get."""
+"""The record of a check: how it is read, and the texts from it."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ MACRO = check("macro", "data", "warn", "VIX ends in 2019", "Bring VIX up to date
 IMPORTS = check("imports", "software", "pass", "14 modules import", seconds=2)
 
 
-def test_a_sound_record_is_kept_as_it_is() -> None:
+def test_valid_record_is_unchanged() -> None:
     assert read_check({**FRESHNESS, "items": ["SYM250"]}) == ({**FRESHNESS, "items": ["SYM250"]}, True)
 
 
-def test_all_text_of_a_record_is_one_clean_line() -> None:
+def test_texts_of_a_record_are_clean_lines() -> None:
     record = {
         **FRESHNESS,
         "detail": "a\x1b[31m red\x1b[0m\n\tb\x00\x9b \u202e c",
@@ -41,12 +41,12 @@ def test_all_text_of_a_record_is_one_clean_line() -> None:
     assert (read["name"], read["detail"], read["remedy"]) == ("x y", "a red b c", "do this")
 
 
-def test_an_unknown_tier_group_or_time_is_none() -> None:
+def test_unknown_tier_group_and_time_are_empty() -> None:
     read, _ = read_check({"name": "x", "status": "pass", "tier": ["?"], "group": {}, "seconds": "long"})
     assert (read["tier"], read["group"], read["seconds"], read["remedy"]) == ("", "", None, "")
 
 
-def test_the_file_and_not_the_record_says_which_tier_it_is() -> None:
+def test_file_determines_the_tier() -> None:
     assert read_check(FRESHNESS, "controller")[0]["tier"] == "controller"
 
 
@@ -64,13 +64,13 @@ def test_the_file_and_not_the_record_says_which_tier_it_is() -> None:
         ({"name": "x", "status": ["pass"]}, "its status is \"['pass']\", so it counts as failed", MEND),
     ],
 )
-def test_a_malformed_record_counts_as_failed_and_says_so(record: Any, detail: str, remedy: str) -> None:
+def test_malformed_record_counts_as_failed(record: Any, detail: str, remedy: str) -> None:
     read, sound = read_check(record)
     assert not sound
     assert (read["status"], read["detail"], read["remedy"]) == ("fail", detail, remedy)
 
 
-def test_the_verdict_names_every_failed_check_with_all_of_its_words() -> None:
+def test_verdict_contains_every_failed_check() -> None:
     assert verdict([IMPORTS, FRESHNESS, MACRO, PINS], 20) == (
         False,
         "The preflight failed: 2 of 4 checks. freshness: SYM250 is 37 days old. Do: Bring it up to date.; "
@@ -78,23 +78,23 @@ def test_the_verdict_names_every_failed_check_with_all_of_its_words() -> None:
     )
 
 
-def test_the_verdict_of_good_checks_counts_them() -> None:
+def test_verdict_counts_good_checks() -> None:
     assert verdict([IMPORTS, MACRO], 20) == (True, "2 checks passed, 1 warning, 20 symbols")
     assert verdict([IMPORTS]) == (True, "1 check passed")
 
 
-def test_no_check_at_all_proves_nothing() -> None:
+def test_preflight_without_checks_fails() -> None:
     passed, words = verdict([])
     assert not passed
     assert words == "The preflight failed: it has no check, so it proves nothing"
 
 
-def test_a_check_without_words_is_told_by_its_name() -> None:
+def test_check_without_texts_has_its_name() -> None:
     assert told({**FRESHNESS, "detail": "", "remedy": ""}) == "freshness"
     assert told({**FRESHNESS, "detail": ""}) == "freshness: Do: Bring it up to date."
 
 
-def test_the_table_has_failures_first_and_whole() -> None:
+def test_table_has_failures_first_and_in_full() -> None:
     long = {**PINS, "detail": "numpy " * 60 + "end"}
     lines = table([IMPORTS, MACRO, FRESHNESS, long, {**IMPORTS, "detail": "y" * 200}], "Preflight", 60)
     assert [status for status, _ in lines] == ["", "fail", "fail", "fail", "fail", "warn", "warn", "pass", "pass", ""]
@@ -108,7 +108,7 @@ def test_the_table_has_failures_first_and_whole() -> None:
     assert texts[-1] == "5 checks: 2 passed, 1 warning, 2 failed, 17 s"
 
 
-def test_an_empty_table_has_two_lines() -> None:
+def test_empty_table_has_two_lines() -> None:
     assert table([], "Preflight\x1b[2J", 120) == [("", "Preflight"), ("", "0 checks: 0 passed, 0 failed")]
 
 
@@ -116,7 +116,7 @@ def write(folder: Path, name: str, value: Any) -> None:
     (folder / name).write_text(value if isinstance(value, str) else json.dumps(value), encoding="utf-8")
 
 
-def test_the_two_tiers_become_one_list_the_controller_first(tmp_path: Path) -> None:
+def test_tiers_are_merged_controller_first(tmp_path: Path) -> None:
     identity = check("identity", "account", "pass", "the controller's role", tier="controller")
     write(tmp_path, "preflight-controller.json", {"checks": [identity], "seconds": 1.2})
     result = {"checks": [IMPORTS], "symbols": 2, "ages": {"A": 1}, "unreadable": {"B": "gone\n!"}, "limit": 3}
@@ -139,7 +139,7 @@ def test_the_two_tiers_become_one_list_the_controller_first(tmp_path: Path) -> N
     }
 
 
-def test_where_only_the_controller_tier_ran_the_rest_is_empty(tmp_path: Path) -> None:
+def test_without_instance_tier_its_fields_are_empty(tmp_path: Path) -> None:
     write(tmp_path, "preflight-controller.json", {"checks": [FRESHNESS], "seconds": 1})
     preflight, notes = read_preflight(tmp_path)
     assert notes == [] and preflight is not None
@@ -150,17 +150,17 @@ def test_where_only_the_controller_tier_ran_the_rest_is_empty(tmp_path: Path) ->
     }
 
 
-def test_a_damaged_file_of_the_controller_tier_is_a_note(tmp_path: Path) -> None:
+def test_damaged_file_of_controller_tier_is_noted(tmp_path: Path) -> None:
     write(tmp_path, "preflight-controller.json", '{"checks": [')
     write(tmp_path, "preflight.json", {"checks": [IMPORTS]})
     preflight, notes = read_preflight(tmp_path)
     assert preflight is not None and preflight["checks"] == [IMPORTS]
     assert [note.partition(" (")[0] for note in notes] == ["preflight-controller.json is not valid JSON"]
     write(tmp_path, "preflight-controller.json", {"checks": "none"})
-    assert read_preflight(tmp_path)[1] == ["preflight-controller.json: checks is a str where a list belongs"]
+    assert read_preflight(tmp_path)[1] == ["preflight-controller.json: checks: expected a list, got str"]
 
 
-def test_the_summary_says_that_the_instance_tier_did_not_run(run: Any, clock: Any, tmp_path: Path) -> None:
+def test_summary_reports_missing_instance_tier(run: Any, clock: Any, tmp_path: Path) -> None:
     write(tmp_path, "preflight-controller.json", {"checks": [FRESHNESS, IMPORTS], "seconds": 1})
     preflight, _ = read_preflight(tmp_path)
     events = clock.step("open", 1, "task_failed", msg="The preflight failed")
@@ -171,9 +171,7 @@ def test_the_summary_says_that_the_instance_tier_did_not_run(run: Any, clock: An
     assert "preflight  1 passed, 1 failed; the instance tier left no result" in lines
 
 
-def test_a_preflight_step_without_the_instance_tier_is_not_passed(
-    run: Any, clock: Any, no_leaks: Any, tmp_path: Path
-) -> None:
+def test_preflight_step_without_instance_tier_fails(run: Any, clock: Any, no_leaks: Any, tmp_path: Path) -> None:
     write(tmp_path, "preflight-controller.json", {"checks": [IMPORTS], "seconds": 1})
     preflight, _ = read_preflight(tmp_path)
     events = [*clock.step("preflight", 1), clock.event("playbook_finished")]
@@ -181,7 +179,7 @@ def test_a_preflight_step_without_the_instance_tier_is_not_passed(
     assert (receipt["outcome"], receipt["error"]) == ("failed", "the preflight step passed but left no result")
 
 
-def test_the_summary_names_how_many_symbols_are_missing(run: Any, preflight: Any) -> None:
+def test_summary_counts_missing_symbols(run: Any, preflight: Any) -> None:
     preflight |= {"missing": ["A", "B"]}
     lines = summary_lines(build_receipt(Inputs(run=run, preflight=preflight)), "r")
     assert "preflight  3 passed, 1 warning, 0 failed; 3 symbols, 0 stale, 2 missing, newest 2022-12-28" in lines

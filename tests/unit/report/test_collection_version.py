@@ -1,4 +1,4 @@
-"""The version of a collection, which the receipt tells."""
+"""The filter collection_version."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import re
 from ansible_collections.spot_train.core.plugins.filter.collection_version import collection_version
 
 
-def test_a_collection_that_is_there_has_a_version() -> None:
+def test_installed_collection_has_a_version() -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+", collection_version("amazon.aws") or "")
 
 
-def test_one_that_is_not_there_has_none() -> None:
+def test_missing_collection_has_no_version() -> None:
     assert collection_version("amazon.nothing") is None

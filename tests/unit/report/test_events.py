@@ -1,4 +1,4 @@
-"""What the events of a run say."""
+"""The evaluation of a run's events."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def statuses(events: list[dict[str, Any]]) -> dict[str, str]:
     return {step["name"]: step["status"] for step in summarise_steps(events)}
 
 
-def test_steps_keep_their_order_and_their_time(clock: Any) -> None:
+def test_steps_keep_order_and_duration(clock: Any) -> None:
     events = [*clock.step("open", 2.0), *clock.step("request", 20.5), *clock.step("deps", 70)]
     steps = summarise_steps(events)
     assert [(step["name"], step["seconds"]) for step in steps] == [("open", 2.0), ("request", 20.5), ("deps", 70.0)]
@@ -29,14 +29,14 @@ def test_steps_keep_their_order_and_their_time(clock: Any) -> None:
     assert steps[1]["finished_at"] == "2026-05-23T09:00:22.500Z"
 
 
-def test_a_step_in_two_stretches_counts_only_the_time_that_it_ran(clock: Any) -> None:
+def test_duration_of_a_step_is_the_sum_of_its_spans(clock: Any) -> None:
     events = [*clock.step("terminate", 5), *clock.step("report", 100), *clock.step("terminate", 3)]
     terminate = summarise_steps([*events, clock.event("playbook_finished")])[0]
     assert terminate["seconds"] == 8.0
     assert len(terminate["spans"]) == 2
 
 
-def test_tasks_outside_every_step_do_not_split_one(clock: Any) -> None:
+def test_tasks_outside_steps_do_not_split_a_step(clock: Any) -> None:
     events = [*clock.step("deps", 5), clock.event("task_started"), *clock.step("deps", 5)]
     assert len(summarise_steps(events)[0]["spans"]) == 1
 
@@ -54,25 +54,23 @@ def test_tasks_outside_every_step_do_not_split_one(clock: Any) -> None:
         ("task_failed", {"rescued": True}, "failed"),
     ],
 )
-def test_the_status_of_a_step_follows_from_how_its_tasks_ended(
-    clock: Any, end: str, more: dict[str, bool], status: str
-) -> None:
+def test_results_of_tasks_determine_status_of_step(clock: Any, end: str, more: dict[str, bool], status: str) -> None:
     events = [*clock.step("deps", 5, end, **more), clock.event("playbook_finished")]
     assert statuses(events) == {"deps": status}
 
 
-def test_a_step_with_one_task_that_ran_is_not_skipped(clock: Any) -> None:
+def test_step_with_one_finished_task_is_not_skipped(clock: Any) -> None:
     events = [*clock.step("deps", 1, "task_skipped"), *clock.step("deps", 1), clock.event("playbook_finished")]
     assert statuses(events) == {"deps": "passed"}
 
 
-def test_a_record_that_breaks_off_leaves_its_step_running(clock: Any) -> None:
+def test_truncated_record_leaves_its_step_running(clock: Any) -> None:
     events = [*clock.step("open", 1), clock.event("task_started", "deps", after=1)]
     assert statuses(events) == {"open": "passed", "deps": "running"}
     assert summarise_steps(events)[1]["finished_at"] is None
 
 
-def test_a_second_playbook_on_the_record_proves_the_first_was_interrupted(clock: Any) -> None:
+def test_second_playbook_marks_step_as_interrupted(clock: Any) -> None:
     events = [
         clock.event("playbook_started"),
         *clock.step("full", 30),
@@ -83,12 +81,12 @@ def test_a_second_playbook_on_the_record_proves_the_first_was_interrupted(clock:
     assert statuses(events) == {"full": "interrupted", "terminate": "passed"}
 
 
-def test_no_failure_is_no_error(clock: Any) -> None:
+def test_without_failure_there_is_no_error(clock: Any) -> None:
     assert first_error(clock.step("open", 1)) is None
     assert first_error([]) is None
 
 
-def test_the_first_failure_of_the_work_goes_before_every_closing_failure(clock: Any) -> None:
+def test_failure_of_work_precedes_closing_failures(clock: Any) -> None:
     events = [
         *clock.step("terminate", 1, "task_failed", msg="cannot list instances"),
         *clock.step("preflight", 9, "task_failed", msg="AAPL is stale", host="i-0abc", rescued=True),
@@ -98,12 +96,12 @@ def test_the_first_failure_of_the_work_goes_before_every_closing_failure(clock: 
     assert first_error(events) == 'preflight failed at "Do preflight" on i-0abc: AAPL is stale'
 
 
-def test_a_failed_termination_is_the_error_when_nothing_else_failed(clock: Any) -> None:
+def test_only_failure_of_termination_is_the_error(clock: Any) -> None:
     events = [*clock.step("full", 9), *clock.step("terminate", 1, "task_failed", msg="AccessDenied")]
     assert first_error(events) == 'terminate failed at "Do terminate": AccessDenied'
 
 
-def test_an_attempt_that_a_role_recovered_from_is_not_blamed(clock: Any) -> None:
+def test_recovered_failure_does_not_count(clock: Any) -> None:
     events = [
         *clock.step("request", 1, "task_failed", msg="InsufficientInstanceCapacity", recovered=True),
         *clock.step("request", 1),
@@ -114,7 +112,7 @@ def test_an_attempt_that_a_role_recovered_from_is_not_blamed(clock: Any) -> None
     assert statuses(events)["request"] == "passed"
 
 
-def test_a_failure_that_a_role_only_tidied_up_after_is_what_the_run_failed_of(clock: Any) -> None:
+def test_failure_followed_only_by_handling_counts(clock: Any) -> None:
     events = [
         *clock.step("full", 1, "task_failed", msg="out of memory", recovered=True),
         *clock.step("full", 1, handling=True),
@@ -128,22 +126,22 @@ def test_a_failure_that_a_role_only_tidied_up_after_is_what_the_run_failed_of(cl
     assert statuses(events) == {"full": "failed", "terminate": "passed"}
 
 
-def test_a_torn_line_is_noted_and_the_rest_is_kept(tmp_path: Path, clock: Any) -> None:
+def test_invalid_lines_are_ignored_and_noted(tmp_path: Path, clock: Any) -> None:
     path = tmp_path / "events.jsonl"
     lines = [json.dumps(event) for event in clock.step("open", 1)]
     path.write_text("\n".join([lines[0], "[1, 2]", lines[1], '{"event": "task_st']), encoding="utf-8")
     events, notes = read_events(path)
     assert [event["event"] for event in events] == ["task_started", "task_ok"]
-    assert notes == ["events.jsonl: 2 line(s) are damaged and were left out (line 2, 4)"]
+    assert notes == ["events.jsonl: ignored 2 invalid line(s) (line 2, 4)"]
 
 
-def test_a_missing_record_is_said(tmp_path: Path) -> None:
+def test_missing_record_is_noted(tmp_path: Path) -> None:
     events, notes = read_events(tmp_path / "events.jsonl")
     assert events == []
     assert notes == ["events.jsonl is missing, so the steps of this run are unknown"]
 
 
-def test_an_event_without_a_time_does_not_stop_the_summary(clock: Any) -> None:
+def test_invalid_time_of_an_event_is_ignored(clock: Any) -> None:
     broken = [{"event": "task_ok", "step": "open", "time": "yesterday"}, {"event": "task_ok", "step": "deps"}]
     steps = summarise_steps([*broken, clock.event("playbook_finished")])
     assert [(step["name"], step["seconds"], step["started_at"]) for step in steps] == [
@@ -152,10 +150,10 @@ def test_an_event_without_a_time_does_not_stop_the_summary(clock: Any) -> None:
     ]
 
 
-def test_text_loses_colours_and_control_characters() -> None:
+def test_clean_removes_colours_and_control_characters() -> None:
     assert clean("\x1b[31mred\x1b[0m\x00\x07 and\ttab\r\nline \x9b\u202e") == "red and\ttab\nline"
 
 
-def test_a_log_is_never_named_out_of_its_folder() -> None:
+def test_log_name_stays_in_its_folder() -> None:
     assert log_name("../../etc/passwd") == "etc-passwd"
     assert log_name(None) == log_name("..") == "playbook"

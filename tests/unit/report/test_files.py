@@ -1,4 +1,4 @@
-"""The files of a run: how they are read and replaced, and the link to the newest run."""
+"""The files of a run: reading, atomic writes, and the link to the newest run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CHANGED = {
 
 
 def without_events(folder: Path, no_leaks: dict[str, int], **more: Any) -> dict[str, Any]:
-    """Build the receipt of a preflight whose folder has no events.jsonl."""
+    """Build the receipt of a preflight without events.jsonl."""
     parameters = dict.fromkeys(argument_spec())
     known = {"run": {"run_id": "r1", "mode": "preflight"}, "leaks": no_leaks, "writes": {"data_bucket": 0}, **more}
     receipt: dict[str, Any] = build_receipt(gather({**parameters, **known, "run_dir": str(folder)}, check_mode=False))
@@ -33,7 +33,7 @@ def without_events(folder: Path, no_leaks: dict[str, int], **more: Any) -> dict[
 
 @pytest.fixture
 def unrecorded(tmp_path: Path) -> Path:
-    """The folder of a run that run_open has opened and of which no events were recorded."""
+    """The folder of a run that run_open opened but that recorded no events."""
     (tmp_path / "run.json").write_text("{}", encoding="utf-8")
     return tmp_path
 
@@ -54,7 +54,7 @@ def test_unrecorded_run_without_an_outcome_failed(unrecorded: Path, no_leaks: di
     ("known", "words"),
     [
         ({"error": "terminating failed"}, "terminating failed"),
-        ({"leaks": {"instances": 1}}, "left something behind: 1 instances"),
+        ({"leaks": {"instances": 1}}, "left resources behind: 1 instances"),
         ({"writes": {"data_bucket": 2}}, "2"),
         ({"writes": {"digest": CHANGED}}, "1 object changed"),
     ],
@@ -73,7 +73,7 @@ def test_run_without_run_json_needs_no_events(tmp_path: Path, no_leaks: dict[str
     assert "events.jsonl is missing, so the steps of this run are unknown" in receipt["notes"]
 
 
-def test_a_file_is_replaced_only_when_it_changes(tmp_path: Path) -> None:
+def test_file_is_replaced_only_if_it_changes(tmp_path: Path) -> None:
     path = tmp_path / "receipt.json"
     assert write_atomically(path, "one") is True
     inode = path.stat().st_ino
@@ -84,7 +84,7 @@ def test_a_file_is_replaced_only_when_it_changes(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["receipt.json"]
 
 
-def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "receipt.json"
     write_atomically(path, "one")
 
@@ -113,14 +113,14 @@ def test_latest_points_at_the_run_that_started_last(tmp_path: Path) -> None:
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["latest", "new", "old"]
 
 
-def test_latest_is_mended_when_its_run_is_gone(tmp_path: Path) -> None:
+def test_dangling_latest_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "latest").symlink_to("deleted")
     new = run_folder(tmp_path, "new", "2026-05-02T00:00:00Z")
     assert point_latest(new, "2026-05-02T00:00:00Z") == (True, None)
     assert os.readlink(tmp_path / "latest") == "new"
 
 
-def test_a_folder_called_latest_is_left_alone(tmp_path: Path) -> None:
+def test_folder_named_latest_is_kept(tmp_path: Path) -> None:
     (tmp_path / "latest").mkdir()
     changed, note = point_latest(run_folder(tmp_path, "new", "2026-05-02T00:00:00Z"), None)
     assert changed is False and note is not None

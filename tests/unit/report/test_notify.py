@@ -1,4 +1,4 @@
-"""Notifications: which settings are refused, what is written, and what SES and SNS receive."""
+"""Notifications: validation of the settings, the messages, and what SES and SNS receive."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ TOPIC = "arn:aws:sns:eu-west-1:123456789012:spot-train-runs"
 
 
 def mailing(**changes: Any) -> Settings:
-    """Settings with which an e-mail can be sent."""
+    """Return settings for an e-mail."""
     usual = {"email_to": ["ops@example.org"], "email_from": "trainer@example.org", "smtp_host": "127.0.0.1"}
     return dataclasses.replace(OFF, **{**usual, **changes})
 
@@ -61,30 +61,33 @@ def page(tmp_path: Path) -> Path:
     return path
 
 
-def test_switched_off_nothing_is_wrong() -> None:
+def test_default_settings_are_valid() -> None:
     assert problems(OFF) == []
 
 
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        (mailing(email_from=""), "run_report_email_to names a recipient, and run_report_email_from no sender"),
-        (mailing(smtp_host=""), "run_report_smtp_host names no server"),
-        (mailing(email_to=["ops"]), "run_report_email_to: 'ops' is no e-mail address"),
-        (mailing(email_to=[""]), "run_report_email_to: '' is no e-mail address"),
-        (mailing(email_to=["a@b", "a b@c.d"]), "run_report_email_to: 'a b@c.d' is no e-mail address"),
-        (mailing(email_to=["a@b.c\nBcc: d@e.f"]), "is no e-mail address"),
-        (mailing(email_from="me@"), "run_report_email_from: 'me@' is no e-mail address"),
-        (mailing(smtp_port=0), "run_report_smtp_port: 0 is no port"),
-        (mailing(smtp_user="me"), "run_report_smtp_user is set, and run_report_smtp_password is not"),
-        (mailing(smtp_password="x"), "run_report_smtp_password is set, and run_report_smtp_user is not"),
+        (mailing(email_from=""), "run_report_email_from: required with run_report_email_to"),
+        (mailing(smtp_host=""), "run_report_smtp_host: required with run_report_email_via=smtp"),
+        (mailing(email_to=["ops"]), "run_report_email_to: expected an e-mail address, got 'ops'"),
+        (mailing(email_to=[""]), "run_report_email_to: expected an e-mail address, got ''"),
+        (mailing(email_to=["a@b", "a b@c.d"]), "run_report_email_to: expected an e-mail address, got 'a b@c.d'"),
+        (mailing(email_to=["a@b.c\nBcc: d@e.f"]), "expected an e-mail address"),
+        (mailing(email_from="me@"), "run_report_email_from: expected an e-mail address, got 'me@'"),
+        (mailing(smtp_port=0), "run_report_smtp_port: expected 1 to 65535, got 0"),
+        (mailing(smtp_user="me"), "run_report_smtp_password: required with run_report_smtp_user"),
+        (mailing(smtp_password="x"), "run_report_smtp_user: required with run_report_smtp_password"),
         (mailing(smtp_user="me", smtp_password="x", smtp_security="none"), "would send run_report_smtp_password"),
-        (mailing(smtp_ca_file="/nowhere.pem"), "run_report_smtp_ca_file: /nowhere.pem is no file"),
-        (mailing(link_base="runs/"), "run_report_link_base: 'runs/' is no http or https address"),
-        (dataclasses.replace(OFF, sns_topic_arn="runs"), "run_report_sns_topic_arn: 'runs' is no ARN of an SNS topic"),
+        (mailing(smtp_ca_file="/nowhere.pem"), "run_report_smtp_ca_file: expected a file, got /nowhere.pem"),
+        (mailing(link_base="runs/"), "run_report_link_base: expected an http or https URL, got 'runs/'"),
+        (
+            dataclasses.replace(OFF, sns_topic_arn="runs"),
+            "run_report_sns_topic_arn: expected the ARN of an SNS topic, got 'runs'",
+        ),
     ],
 )
-def test_what_can_never_work_is_named_by_its_input(settings: Settings, words: str) -> None:
+def test_invalid_settings_name_their_input(settings: Settings, words: str) -> None:
     (problem,) = problems(settings)
     assert words in problem
 
@@ -95,15 +98,15 @@ def test_ses_and_sns_need_no_mail_server() -> None:
     assert dataclasses.replace(OFF, sns_topic_arn=TOPIC).topic_region == "eu-west-1"
 
 
-def test_failures_alone_are_told_if_that_is_asked_for() -> None:
+def test_notify_on_failure_skips_passed_runs() -> None:
     only = dataclasses.replace(OFF, notify_on="failure")
-    assert [only.wanted(outcome) for outcome in ("passed", "failed", "interrupted", "no_capacity")] == [
+    assert [only.applies(outcome) for outcome in ("passed", "failed", "interrupted", "no_capacity")] == [
         *(False, True, True, True),
     ]
-    assert OFF.wanted("passed")
+    assert OFF.applies("passed")
 
 
-def test_the_subject_says_how_it_ended_in_ascii_and_one_line(receipt: dict[str, Any], training: Any) -> None:
+def test_subject_is_one_line_of_ascii_with_the_outcome(receipt: dict[str, Any], training: Any) -> None:
     assert subject(receipt) == "spot-train PASSED: preflight 20260523T090000Z-7f3a"
     receipt |= {"mode": "full", "training": training}
     assert subject(receipt).endswith(", promoted")
@@ -113,7 +116,7 @@ def test_the_subject_says_how_it_ended_in_ascii_and_one_line(receipt: dict[str, 
     assert line.isascii() and line.isprintable() and len(line) < 100
 
 
-def test_a_message_is_the_summary_with_the_page_attached(receipt: dict[str, Any], page: Path) -> None:
+def test_message_is_the_summary_with_the_page_attached(receipt: dict[str, Any], page: Path) -> None:
     message = email(receipt, page, mailing(email_to=["ops@example.org", "you@example.org"]))
 
     assert message["To"] == "ops@example.org, you@example.org"
@@ -124,7 +127,7 @@ def test_a_message_is_the_summary_with_the_page_attached(receipt: dict[str, Any]
     assert attached.get_payload(decode=True) == page.read_bytes()
 
 
-def test_with_an_address_of_the_pages_it_is_linked_and_not_attached(receipt: dict[str, Any], page: Path) -> None:
+def test_page_is_linked_with_a_link_base(receipt: dict[str, Any], page: Path) -> None:
     settings = mailing(link_base="https://runs.example.org/spot/")
 
     message = email(receipt, page, settings)
@@ -136,9 +139,7 @@ def test_with_an_address_of_the_pages_it_is_linked_and_not_attached(receipt: dic
 
 
 @pytest.mark.parametrize(("spoil", "words"), [("missing", "cannot be read"), ("large", "larger than 7 MB")])
-def test_a_page_that_cannot_be_attached_is_said_to_be_left_out(
-    receipt: dict[str, Any], page: Path, spoil: str, words: str
-) -> None:
+def test_message_says_why_the_page_is_not_attached(receipt: dict[str, Any], page: Path, spoil: str, words: str) -> None:
     if spoil == "missing":
         page.unlink()
     else:
@@ -150,35 +151,35 @@ def test_a_page_that_cannot_be_attached_is_said_to_be_left_out(
     assert not list(message.iter_attachments())
 
 
-def test_ses_gets_the_whole_message(receipt: dict[str, Any], page: Path) -> None:
+def test_ses_receives_the_whole_message(receipt: dict[str, Any], page: Path) -> None:
     settings = mailing(email_via="ses")
     message = email(receipt, page, settings)
     with mock_aws():
         client = boto3.client("ses", region_name="us-east-1")
         (refused,) = attempt("ses", settings.email_to, lambda: by_ses(client, settings, message))
         client.verify_email_identity(EmailAddress=settings.email_from)
-        (taken,) = attempt("ses", settings.email_to, lambda: by_ses(client, settings, message))
+        (accepted,) = attempt("ses", settings.email_to, lambda: by_ses(client, settings, message))
         (kept,) = ses_backends["123456789012"]["us-east-1"].sent_messages
 
     assert (refused["sent"], "MessageRejected" in refused["error"]) == (False, True)
-    assert taken["sent"], taken
+    assert accepted["sent"], accepted
     assert f"Subject: {subject(receipt)}" in kept.raw_data
     assert "text/html" in kept.raw_data
 
 
-def test_a_topic_gets_the_summary(receipt: dict[str, Any], page: Path) -> None:
+def test_topic_receives_the_summary(receipt: dict[str, Any], page: Path) -> None:
     with mock_aws():
         client = boto3.client("sns", region_name="us-east-1")
         topic = client.create_topic(Name="runs")["TopicArn"]
-        said = text(receipt, page, OFF)
-        (taken,) = attempt("sns", [topic], lambda: by_sns(client, topic, subject(receipt), said))
-        (refused,) = attempt("sns", [TOPIC], lambda: by_sns(client, TOPIC, subject(receipt), said))
+        summary = text(receipt, page, OFF)
+        (accepted,) = attempt("sns", [topic], lambda: by_sns(client, topic, subject(receipt), summary))
+        (refused,) = attempt("sns", [TOPIC], lambda: by_sns(client, TOPIC, subject(receipt), summary))
         kept = sns_backends["123456789012"]["us-east-1"].topics[topic].sent_notifications
 
-    assert taken == {"channel": "sns", "to": topic, "sent": True, "error": None}
-    assert [(entry[1], entry[2]) for entry in kept] == [(said, subject(receipt))]
+    assert accepted == {"channel": "sns", "to": topic, "sent": True, "error": None}
+    assert [(entry[1], entry[2]) for entry in kept] == [(summary, subject(receipt))]
     assert (refused["sent"], "NotFound" in refused["error"]) == (False, True)
 
 
-def test_an_error_without_words_has_its_name() -> None:
+def test_error_without_message_is_its_type() -> None:
     assert one_line(TimeoutError()) == "TimeoutError"

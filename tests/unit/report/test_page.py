@@ -1,4 +1,4 @@
-"""The page: what it says, that it stands alone, and that nothing from outside gets into its markup."""
+"""The report page: its texts, that it is self-contained, and that every value is escaped."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ VOID = {"meta", "br", "hr", "img", "input", "link"}
 
 
 class Outline(HTMLParser):
-    """Reads a page: its text, its elements, what it refers to, and whether every element is closed."""
+    """Parses a page: its text, elements and links, and whether every element is closed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -87,11 +87,11 @@ def both(run: Any, instance: Any, preflight: Any, training: Any, no_leaks: Any, 
     )
 
 
-def test_the_page_of_a_full_run_shows_every_part(both: Inputs, template: Path) -> None:
+def test_page_of_a_full_run_has_every_part(both: Inputs, template: Path) -> None:
     page = outline(render_page(build_receipt(both), ["logs/deps.log"], template))
     for words in (
         "Passed",
-        "Trained over 4 folds: median IC +0.0270 where +0.0200 is needed. The new weights are live.",
+        "Trained over 4 folds: median IC +0.0270, +0.0200 required. The new weights are live.",
         "Timeline",
         "InsufficientInstanceCapacity",
         "VIX ends in 2019",
@@ -99,7 +99,7 @@ def test_the_page_of_a_full_run_shows_every_part(both: Inputs, template: Path) -
         "Information coefficient of each fold",
         "The smoke training before it: 4 folds",
         "Promoted: every blocking gate passed",
-        "observes only",
+        "does not block",
         "17 writes reached the data bucket",
         "ledger.jsonl",
         "s3.GetObject",
@@ -108,9 +108,7 @@ def test_the_page_of_a_full_run_shows_every_part(both: Inputs, template: Path) -
     assert page.links == ["receipt.json", "logs/deps.log"]
 
 
-def test_the_page_of_another_project_shows_its_own_figures_and_no_folds(
-    both: Inputs, template: Path, tmp_path: Path
-) -> None:
+def test_page_of_another_project_has_metrics_but_no_folds(both: Inputs, template: Path, tmp_path: Path) -> None:
     path = tmp_path / "training-full.json"
     path.write_text('{"metrics": {"r2": 0.91234, "rmse": 12}, "promoted": true}', encoding="utf-8")
     both.full, both.smoke = read_training(path)[0], None
@@ -119,38 +117,38 @@ def test_the_page_of_another_project_shows_its_own_figures_and_no_folds(
     receipt = build_receipt(both)
     page = outline(render_page(receipt, [], template))
     words = " ".join(page.text.split())
-    assert "Trained to r2 0.9123, rmse 12. The new weights are live." in words
-    assert "Figures" in words
+    assert "Trained: r2 0.9123, rmse 12. The new weights are live." in words
+    assert "Metrics" in words
     assert not {"median IC", "fold", "symbol"} & {word for word in ("median IC", "fold", "symbol") if word in words}
     lines = summary_lines(receipt, "report.html")
     assert "training   r2 0.9123, rmse 12, promoted" in lines
     assert [line for line in lines if "symbol" in line] == []
 
 
-def test_the_page_tells_every_attempt_and_what_all_of_them_cost(both: Inputs, attempts: Any, template: Path) -> None:
+def test_page_shows_every_attempt_and_the_total_cost(both: Inputs, attempts: Any, template: Path) -> None:
     attempts[1]["cells"].insert(
         0, {"market": "spot", "type": "m5.large", "error": "PriceAboveCap", "price_usd_hour": 9}
     )
     both.attempts = attempts
     page = outline(render_page(build_receipt(both), [], template))
     for words in (
-        "It lost 1 instance on the way and went on with another.",
-        "In all: $0.0030 for 8 min 01 s; on demand $0.0168, 82% less.",
-        "Attempt 1 r5.large, us-east-1c, spot taken back",
-        "EC2 took the spot instance i-0aaaaaaaaaaaaaaaa back at 2026-05-23 08:56:20 UTC (notice 2 min 00 s before).",
-        "Told by EC2.",
-        "3 min 00 s at $0.0360 an hour",
-        "Free: EC2 took the spot instance back in its first hour, which it does not bill.",
-        "The run ended it, 7 folds taken up.",
-        "5 min 01 s at $0.0360 an hour",
+        "It lost 1 instance and continued on another.",
+        "Total: $0.0030 for 8 min 01 s; on demand $0.0168, 82% less.",
+        "Attempt 1 r5.large, us-east-1c, spot reclaimed",
+        "EC2 reclaimed the spot instance i-0aaaaaaaaaaaaaaaa at 2026-05-23 08:56:20 UTC (notice 2 min 00 s before).",
+        "Confirmed by EC2.",
+        "3 min 00 s at $0.0360 per hour",
+        "Free: EC2 reclaimed the spot instance within its first hour, which is not billed.",
+        "The run terminated it, 7 folds resumed.",
+        "5 min 01 s at $0.0360 per hour",
         "PriceAboveCap",
         "$9.0000",
-        "4 cells, 2 refused",
+        "4 offers, 2 refused",
     ):
         assert words in " ".join(page.text.split()), words
 
 
-def test_the_page_of_an_interrupted_preflight_says_to_run_it_again(both: Inputs, attempts: Any, template: Path) -> None:
+def test_page_of_interrupted_preflight_says_to_run_it_again(both: Inputs, attempts: Any, template: Path) -> None:
     both.run, both.outcome = {**both.run, "mode": "preflight"}, "interrupted"
     both.attempts, both.full, both.smoke = attempts[:1], None, None
     page = outline(render_page(build_receipt(both), [], template))
@@ -159,21 +157,21 @@ def test_the_page_of_an_interrupted_preflight_says_to_run_it_again(both: Inputs,
     assert "Start the preflight again" in page.text
 
 
-def test_the_page_of_a_run_without_capacity_lists_the_cells(run: Any, template: Path) -> None:
+def test_page_of_a_run_without_capacity_lists_the_offers(run: Any, template: Path) -> None:
     cells = [{"market": "spot", "type": "r5.large", "az": "us-east-1a", "error": "InsufficientInstanceCapacity"}] * 3
     attempts = [{"number": 1, "instance": {}, "cells": cells}]
     page = outline(render_page(build_receipt(Inputs(run=run, attempts=attempts, outcome="no_capacity")), [], template))
     assert page.text.count("us-east-1a") == 3
-    assert "No instance could be had (InsufficientInstanceCapacity 3)." in page.text
+    assert "No instance was available (InsufficientInstanceCapacity 3)." in page.text
 
 
-def test_the_page_fetches_nothing_and_runs_nothing(both: Inputs, template: Path) -> None:
+def test_page_is_self_contained_and_without_scripts(both: Inputs, template: Path) -> None:
     page = render_page(build_receipt(both), ["logs/deps.log"], template)
     assert not {"script", "link", "img", "iframe", "object", "embed", "base", "form"} & set(outline(page).tags)
     assert not re.search(r"(https?:)?//\w|@import|url\((?!#)", page)
 
 
-def test_every_picture_has_words(both: Inputs, template: Path) -> None:
+def test_every_chart_has_accessible_text(both: Inputs, template: Path) -> None:
     page = render_page(build_receipt(both), [], template)
     pictures = re.findall(r"<svg([^>]*)>(.*?)</svg>", page, flags=re.DOTALL)
     assert len(pictures) > 8
@@ -182,28 +180,26 @@ def test_every_picture_has_words(both: Inputs, template: Path) -> None:
     assert "<desc" in page
 
 
-def test_a_failed_run_says_what_where_and_what_next(run: Any, clock: Any, template: Path) -> None:
+def test_page_of_a_failed_run_has_error_log_and_advice(run: Any, clock: Any, template: Path) -> None:
     events = clock.step("deps", 5, "task_failed", msg="no wheel for arcticdb", host="i-0abc")
     receipt = build_receipt(Inputs(run=run, events=events, instance={"id": "i-0abc"}))
     page = outline(render_page(receipt, ["logs/deps.log", "logs/open.log"], template))
-    assert "The run failed in the step deps." in page.text
+    assert "The run failed in step deps." in page.text
     assert 'deps failed at "Do deps" on i-0abc: no wheel for arcticdb' in page.text
     assert "What to do next" in page.text
     assert page.links[0] == "logs/deps.log"
-    assert "There is no preflight result" in page.text
+    assert "No preflight result" in page.text
 
 
-def test_a_run_without_any_evidence_still_has_a_page(template: Path) -> None:
+def test_run_without_evidence_has_a_page(template: Path) -> None:
     page = outline(render_page(build_receipt(Inputs(run={"run_id": "r1"}, outcome="failed")), [], template))
-    assert "nothing recorded says why" in page.text
-    assert "No step was recorded" in page.text
+    assert "no cause was recorded" in page.text
+    assert "no steps were recorded" in page.text
 
 
 @pytest.mark.parametrize("outcome", ["passed", "failed", "interrupted", "no_capacity"])
 @pytest.mark.parametrize("mode", ["preflight", "smoke", "full", "both", None])
-def test_every_outcome_has_a_headline_and_every_bad_one_an_advice(
-    outcome: str, mode: str | None, training: dict[str, Any]
-) -> None:
+def test_outcomes_have_headlines_and_bad_ones_advice(outcome: str, mode: str | None, training: dict[str, Any]) -> None:
     trained = training if outcome == "passed" and mode in ("smoke", "full", "both") else None
     inputs = Inputs(run={"run_id": "r1", "mode": mode}, outcome=outcome, writes={"data_bucket": 0})
     receipt = build_receipt(replace(inputs, smoke=trained, full=trained))
@@ -212,7 +208,7 @@ def test_every_outcome_has_a_headline_and_every_bad_one_an_advice(
     assert bool(advice(receipt)) == (outcome != "passed")
 
 
-def test_a_training_that_was_not_promoted_says_why(both: Inputs, template: Path) -> None:
+def test_page_says_why_the_weights_were_not_promoted(both: Inputs, template: Path) -> None:
     assert both.full is not None
     both.full |= {"promoted": False, "median_ic": 0.01}
     both.full["gates"][0]["passed"] = False
@@ -263,14 +259,14 @@ def test_bars_stay_inside_their_track(clock: Any) -> None:
             assert float(left) >= 0 and float(left) + float(width) <= 100.01
 
 
-def test_a_step_of_no_length_makes_a_picture(clock: Any) -> None:
+def test_step_without_duration_is_drawn(clock: Any) -> None:
     rows = timeline_rows(summarise_steps([clock.event("task_ok", "open"), clock.event("playbook_finished")]))
     assert [row.value for row in rows] == ["0.0 s"]
 
 
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=80), st.none() | st.floats(-1, 1))
 @settings(max_examples=60)
-def test_every_fold_is_drawn_inside_the_picture(ics: list[float], threshold: float | None) -> None:
+def test_every_fold_is_drawn_inside_the_chart(ics: list[float], threshold: float | None) -> None:
     svg = ic_chart([{"fold": index, "ic": value} for index, value in enumerate(ics)], None, threshold)
     bars = re.findall(r'<rect class="(?:up|down)" x="([\d.]+)%" y="([\d.]+)" width="[\d.]+%" height="([\d.]+)"', svg)
     assert len(bars) == len(ics)
@@ -279,11 +275,11 @@ def test_every_fold_is_drawn_inside_the_picture(ics: list[float], threshold: flo
     assert lines and all(0 <= float(line) <= 220 for line in lines)
 
 
-def test_folds_without_a_number_are_left_out_of_the_picture() -> None:
+def test_folds_without_ic_are_not_drawn() -> None:
     assert ic_chart([{"fold": 1, "ic": None}, {"fold": 2, "ic": float("nan")}], None, 0.02) == ""
 
 
-def test_log_files_are_listed_by_name(tmp_path: Path) -> None:
+def test_log_files_are_sorted_by_name(tmp_path: Path) -> None:
     (tmp_path / "logs").mkdir()
     for name in ("open.log", "deps.log", "notes.txt"):
         (tmp_path / "logs" / name).touch()
@@ -325,7 +321,7 @@ ODD_RESULT = st.dictionaries(
 
 @given(preflight=ODD_RESULT, training=ODD_RESULT, rest=st.lists(ODD_ENTRY, min_size=6, max_size=6), price=ODD)
 @settings(max_examples=50)
-def test_no_result_file_however_odd_keeps_the_report_from_being_written(
+def test_arbitrary_result_files_do_not_prevent_the_report(
     tmp_path_factory: pytest.TempPathFactory,
     preflight: Any,
     training: Any,
@@ -368,8 +364,8 @@ def write_json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value), encoding="utf-8")
 
 
-def test_a_training_that_was_cut_off_is_not_told_as_one_that_left_the_live_weights_alone() -> None:
+def test_unfinished_training_is_reported_as_such() -> None:
     training = {"error": "interrupted", "dry_run": False, "promoted": False, "gates": [], "folds": 3, "median_ic": None}
 
-    assert decision("full", training).startswith("The training did not end")
-    assert training_line(training).endswith("did not end")
+    assert decision("full", training).startswith("The training did not finish")
+    assert training_line(training).endswith("did not finish")

@@ -1,4 +1,4 @@
-"""The preflight on the page: what to mend first, every check in its group, the universe's ages."""
+"""The preflight on the page: failures first, every check in its group, the ages of the symbols."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ansible_collections.spot_train.core.plugins.module_utils.report.receipt imp
 from tests.unit.report.conftest import check
 
 NAMES = [f"SYM{number:04d}" for number in range(5000)]
-#: A page of 20 symbols is about 30 kB; what 5,000 add is their names.
+#: A page of 20 symbols is about 30 kB; 5,000 symbols add their names.
 LARGEST_PAGE = 200_000
 
 
@@ -36,13 +36,13 @@ def page_of(inputs: Inputs, template: Path) -> str:
 
 
 def text_of(page: str) -> str:
-    """The words of a page, in its order."""
+    """Return the text of a page."""
     body = page.partition("<main>")[2]
     return " ".join(unescape(re.sub(r"<[^>]*>", " ", body)).split())
 
 
 def in_order(text: str, *parts: str) -> None:
-    """Assert that the parts come one after the other."""
+    """Assert that a text contains the parts in this order."""
     at = 0
     for part in parts:
         found = text.find(part, at)
@@ -50,7 +50,7 @@ def in_order(text: str, *parts: str) -> None:
         at = found + len(part)
 
 
-def test_failures_come_first_then_warnings_then_the_groups_in_order(inputs: Inputs, template: Path) -> None:
+def test_failures_precede_warnings_and_groups(inputs: Inputs, template: Path) -> None:
     assert inputs.preflight is not None
     inputs.preflight["checks"] = [
         check("freshness", "data", "fail", "SYM250 is 37 days old", "Bring it up to date."),
@@ -72,7 +72,7 @@ def test_failures_come_first_then_warnings_then_the_groups_in_order(inputs: Inpu
     )
 
 
-def test_a_preflight_without_failures_has_no_section_of_them(inputs: Inputs, template: Path) -> None:
+def test_preflight_without_failures_lists_none(inputs: Inputs, template: Path) -> None:
     text = text_of(page_of(inputs, template))
     assert "Failed" not in text
     in_order(
@@ -80,14 +80,16 @@ def test_a_preflight_without_failures_has_no_section_of_them(inputs: Inputs, tem
     )
 
 
-def test_both_tiers_say_how_long_they_took(inputs: Inputs, template: Path) -> None:
+def test_intro_has_the_duration_of_both_tiers(inputs: Inputs, template: Path) -> None:
     text = text_of(page_of(inputs, template))
     in_order(
-        text, "The account was checked before anything was launched, in 0.3 s.", "before anything trained, in 3.2 s."
+        text,
+        "The account was checked before the launch, in 0.3 s.",
+        "The instance was checked before any training, in 3.2 s.",
     )
 
 
-def test_a_run_that_ended_before_the_instance_says_so_and_shows_its_checks(
+def test_run_that_ended_before_the_instance_shows_its_checks(
     run: Any, clock: Any, inputs: Inputs, template: Path
 ) -> None:
     assert inputs.preflight is not None
@@ -106,24 +108,24 @@ def test_a_run_that_ended_before_the_instance_says_so_and_shows_its_checks(
         clock.event("playbook_finished"),
     ]
     text = text_of(page_of(inputs, template))
-    assert "There is no preflight result" not in text
+    assert "No preflight result" not in text
     in_order(
         text,
-        "Nothing was launched. Do what the failed checks below say",
-        "The preflight is not whole: the instance tier did not run.",
+        "Nothing was launched. Apply the remedies of the failed checks below",
+        "The preflight is incomplete: the instance tier did not run.",
         "The instance tier did not run.",
         "ami-0abc is gone",
         "Do: Choose another image.",
     )
-    assert "How fresh the prices are" not in text
+    assert "Age of the prices" not in text
 
 
-def test_a_preflight_that_failed_without_a_failed_check_points_at_the_log(inputs: Inputs, clock: Any) -> None:
+def test_preflight_error_without_failed_check_points_at_log(inputs: Inputs, clock: Any) -> None:
     inputs.events = clock.step("preflight", 1, "task_failed", msg="the connection was lost")
-    assert advice(build_receipt(inputs)).startswith("Read the log of the step")
+    assert advice(build_receipt(inputs)).startswith("Read the step's log")
 
 
-def test_stale_symbols_are_named_oldest_first_and_none_is_lost(inputs: Inputs, template: Path) -> None:
+def test_all_stale_symbols_are_listed_oldest_first(inputs: Inputs, template: Path) -> None:
     stale = NAMES[::100]
     ages: dict[str, int | None] = dict.fromkeys(NAMES, 0)
     ages |= {name: 4 + number for number, name in enumerate(stale)}
@@ -139,7 +141,7 @@ def test_stale_symbols_are_named_oldest_first_and_none_is_lost(inputs: Inputs, t
     assert context["freshness"]["named"][:2] == [(stale[0], "age unknown"), (stale[-1], "53 trading days")]
 
 
-def test_the_page_of_5000_symbols_stays_small_and_names_them_all(inputs: Inputs, template: Path) -> None:
+def test_page_of_5000_symbols_is_small_and_lists_them_all(inputs: Inputs, template: Path) -> None:
     assert inputs.preflight is not None
     small = len(page_of(inputs, template))
     inputs.preflight |= {"ages": dict.fromkeys(NAMES, 0), "symbols": 5000}
@@ -165,7 +167,7 @@ def test_missing_new_and_unreadable_symbols_are_listed(inputs: Inputs, template:
     )
 
 
-def test_the_single_things_that_a_detail_leaves_out_can_be_unfolded(inputs: Inputs, template: Path) -> None:
+def test_items_missing_in_the_detail_can_be_unfolded(inputs: Inputs, template: Path) -> None:
     assert inputs.preflight is not None
     broken = check("pins", "software", "fail", "numpy and 1 more", "Install the lock file.")
     inputs.preflight["checks"] = [{**broken, "items": ["numpy", "scipy"]}]
@@ -174,9 +176,9 @@ def test_the_single_things_that_a_detail_leaves_out_can_be_unfolded(inputs: Inpu
     assert "All 2 entries" not in text_of(page_of(inputs, template))
 
 
-def test_a_preflight_that_reports_nothing_has_a_page(inputs: Inputs, template: Path) -> None:
+def test_empty_preflight_has_a_page(inputs: Inputs, template: Path) -> None:
     assert inputs.preflight is not None
     inputs.preflight |= {"checks": [], "ages": {}}
     text = text_of(page_of(inputs, template))
-    assert "The result holds no checks." in text
+    assert "The result contains no checks." in text
     assert "the preflight step passed but left no result" in text

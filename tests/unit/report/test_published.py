@@ -1,4 +1,4 @@
-"""What a run publishes to workflows."""
+"""The part of a receipt that is published to workflows."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ TRAINING = {"folds": 57, "median_ic": 0.031, "promoted": True, "fold_ics": [{"fo
 LARGEST_BYTES = 4000
 
 
-def test_a_training_publishes_what_a_next_job_decides_by(run: Any, instance: Any, no_leaks: Any) -> None:
+def test_training_publishes_the_inputs_of_later_jobs(run: Any, instance: Any, no_leaks: Any) -> None:
     inputs = Inputs(run={**run, "mode": "full"}, instance=instance, full=TRAINING, leaks=no_leaks)
-    told = published(build_receipt(inputs), "r/receipt.json", "r/report.html")
+    fields = published(build_receipt(inputs), "r/receipt.json", "r/report.html")
 
-    assert (told["run_id"], told["mode"], told["promoted"]) == (run["run_id"], "full", True)
-    assert (told["median_ic"], told["folds"]) == (0.031, 57)
-    assert (told["instance_type"], told["market"]) == (instance["type"], "spot")
-    assert not any(told["leaks"].values())
-    assert len(json.dumps(told)) < LARGEST_BYTES
-
-
-def test_a_run_that_got_no_instance_publishes_what_is_known(run: Any) -> None:
-    told = published(build_receipt(Inputs(run=run, outcome="no_capacity")), "r/receipt.json", "r/report.html")
-
-    assert told["outcome"] == "no_capacity"
-    assert "no capacity" in told["error"]
-    assert (told["median_ic"], told["promoted"], told["instance_type"]) == (None, None, None)
+    assert (fields["run_id"], fields["mode"], fields["promoted"]) == (run["run_id"], "full", True)
+    assert (fields["median_ic"], fields["folds"]) == (0.031, 57)
+    assert (fields["instance_type"], fields["market"]) == (instance["type"], "spot")
+    assert not any(fields["leaks"].values())
+    assert len(json.dumps(fields)) < LARGEST_BYTES
 
 
-def test_what_one_job_publishes_passes_the_input_gate_of_the_next_and_is_documented() -> None:
+def test_run_without_instance_publishes_the_known_fields(run: Any) -> None:
+    fields = published(build_receipt(Inputs(run=run, outcome="no_capacity")), "r/receipt.json", "r/report.html")
+
+    assert fields["outcome"] == "no_capacity"
+    assert "no capacity" in fields["error"]
+    assert (fields["median_ic"], fields["promoted"], fields["instance_type"]) == (None, None, None)
+
+
+def test_published_variables_pass_the_input_checks() -> None:
     gate = (ROOT / "plugins" / "module_utils" / "inputs" / "gate.py").read_text(encoding="utf-8")
     passed = set(re.findall(r'"(\w+)"', gate.partition("PUBLISHED = ")[2].partition("\n")[0]))
     tasks = [path for folder in ("roles", "playbooks") for path in (ROOT / folder).rglob("*.yml")]
@@ -48,9 +48,9 @@ def test_what_one_job_publishes_passes_the_input_gate_of_the_next_and_is_documen
 
 
 def test_every_published_field_is_documented(run: Any) -> None:
-    told = published(build_receipt(Inputs(run=run)), "r/receipt.json", "r/report.html")
+    fields = published(build_receipt(Inputs(run=run)), "r/receipt.json", "r/report.html")
     section = (ROOT / "docs" / "receipt.md").read_text(encoding="utf-8").partition("## What is published")[2]
     table = section.partition("| field of `spot_train_run`")[2].partition("\n\n")[0]
 
     listed = [name for row in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", row.split("|")[1])]
-    assert sorted(listed) == sorted(told)
+    assert sorted(listed) == sorted(fields)

@@ -1,4 +1,4 @@
-"""The receipt: its shape, its verdict, its bill."""
+"""The receipt: its fields and the outcome."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ def trained(passed: Inputs, training: Any, clock: Any) -> Inputs:
     return passed
 
 
-def test_the_receipt_has_the_promised_shape(trained: Inputs) -> None:
+def test_receipt_has_the_documented_shape(trained: Inputs) -> None:
     receipt = json.loads(json.dumps(build_receipt(trained)))
-    promised = {
+    documented = {
         "": "run_id mode outcome error started_at finished_at instance attempts steps preflight writes training cost"
         " leaks api_calls",
         "instance": "id type az market requested_at online_at terminated_at attempts",
@@ -60,14 +60,14 @@ def test_the_receipt_has_the_promised_shape(trained: Inputs) -> None:
         "cost": "market_price_usd_hour billed_seconds usd on_demand_usd attempts",
         "leaks": "instances volumes spot_requests launch_templates schedules transport_keys",
     }  # fmt: skip
-    for part, names in promised.items():
+    for part, names in documented.items():
         assert set(names.split()) <= set(receipt[part] if part else receipt), part
     assert {"name", "status", "seconds"} <= set(receipt["steps"][0])
     assert {"market", "type", "subnet", "error"} <= set(receipt["instance"]["attempts"][0])
     assert {"name", "tier", "group", "status", "detail", "remedy", "seconds"} <= set(receipt["preflight"]["checks"][0])
 
 
-def test_the_fields_of_preflight_and_writes_are_documented(passed: Inputs, digest: Any) -> None:
+def test_fields_of_preflight_and_writes_are_documented(passed: Inputs, digest: Any) -> None:
     passed.writes = {"data_bucket": None, "denied": 0, "digest": digest}
     receipt = build_receipt(passed)
     preflight, writes = receipt["preflight"], receipt["writes"]
@@ -77,37 +77,37 @@ def test_the_fields_of_preflight_and_writes_are_documented(passed: Inputs, diges
         assert set(part) <= documented
 
 
-def test_a_good_preflight_passes_with_no_training(passed: Inputs) -> None:
+def test_good_preflight_passes_without_training(passed: Inputs) -> None:
     receipt = build_receipt(passed)
     assert (receipt["outcome"], receipt["error"], receipt["training"]) == ("passed", None, None)
     assert receipt["notes"] == []
     assert [step["status"] for step in receipt["steps"]] == ["passed"] * 5
 
 
-def test_the_running_report_is_no_step_of_its_own_receipt(passed: Inputs) -> None:
+def test_running_report_is_not_a_step(passed: Inputs) -> None:
     assert "report" not in [step["name"] for step in build_receipt(passed)["steps"]]
 
 
-def test_what_the_training_role_prepares_is_no_step_beside_smoke_and_full(trained: Inputs, clock: Any) -> None:
+def test_training_is_not_a_step_next_to_smoke_and_full(trained: Inputs, clock: Any) -> None:
     trained.events = [*clock.step("training", 0.1), *list(trained.events)[1:]]
     assert "training" not in [step["name"] for step in build_receipt(trained)["steps"]]
 
 
-def test_a_good_training_passes_with_the_full_result(trained: Inputs) -> None:
+def test_good_training_passes_with_the_full_result(trained: Inputs) -> None:
     receipt = build_receipt(trained)
     assert receipt["outcome"] == "passed"
     assert receipt["training"]["promoted"] is True
     assert receipt["smoke"]["dry_run"] is True
 
 
-def test_the_smoke_result_is_the_training_only_in_mode_smoke(trained: Inputs) -> None:
+def test_smoke_result_is_the_training_only_in_mode_smoke(trained: Inputs) -> None:
     trained.full = None
     assert build_receipt(trained)["training"] is None
     trained.run = {**trained.run, "mode": "smoke"}
     assert build_receipt(trained)["training"]["dry_run"] is True
 
 
-def test_a_run_that_failed_before_launch_still_has_a_receipt(run: Any, clock: Any) -> None:
+def test_run_that_failed_before_launch_has_a_receipt(run: Any, clock: Any) -> None:
     receipt = build_receipt(Inputs(run=run, events=clock.step("open", 1, "task_failed", msg="no such bucket")))
     assert receipt["outcome"] == "failed"
     assert receipt["error"] == 'open failed at "Do open": no such bucket'
@@ -123,12 +123,12 @@ def test_a_run_that_failed_before_launch_still_has_a_receipt(run: Any, clock: An
         ({"leaks": {"instances": 1, "volumes": 2, "schedules": 1}}, "1 instances, 2 volumes, 1 schedules"),
         ({"writes": {"data_bucket": 1}}, "a preflight wrote to the data bucket (1 write)"),
         ({"preflight": None}, "the preflight step passed but left no result"),
-        ({"full": {"folds": 1}}, "something trained in a run that was to be a preflight only"),
+        ({"full": {"folds": 1}}, "a preflight run has trained"),
         ({"error": "the lease ran out"}, "the lease ran out"),
-        ({"outcome": "failed"}, "nothing recorded says why"),
+        ({"outcome": "failed"}, "no cause was recorded"),
     ],
 )
-def test_what_the_evidence_forbids_is_not_passed(passed: Inputs, change: dict[str, Any], error: str) -> None:
+def test_evidence_overrides_a_passed_outcome(passed: Inputs, change: dict[str, Any], error: str) -> None:
     passed.outcome = "passed"
     for name, value in change.items():
         setattr(passed, name, value)
@@ -137,11 +137,11 @@ def test_what_the_evidence_forbids_is_not_passed(passed: Inputs, change: dict[st
     assert error in receipt["error"]
 
 
-def test_the_first_failure_goes_before_what_the_playbook_says_about_the_end(run: Any, clock: Any) -> None:
+def test_failure_of_work_precedes_error_of_playbook(run: Any, clock: Any) -> None:
     events = clock.step("deps", 5, "task_failed", msg="no wheel")
     receipt = build_receipt(Inputs(run=run, events=events, error="Terminating failed: AccessDenied"))
     assert receipt["error"] == 'deps failed at "Do deps": no wheel'
-    assert "the playbook also says: Terminating failed: AccessDenied" in receipt["notes"]
+    assert "the playbook also reported: Terminating failed: AccessDenied" in receipt["notes"]
     same = build_receipt(Inputs(run=run, events=events, error="Install: no wheel"))
     assert not any("no wheel" in note for note in same["notes"])
     last = [*clock.step("deps", 5), *clock.step("terminate", 5, "task_failed", msg="AccessDenied")]
@@ -150,19 +150,19 @@ def test_the_first_failure_goes_before_what_the_playbook_says_about_the_end(run:
     )
 
 
-def test_a_failed_check_is_a_failed_run_even_if_no_task_failed(passed: Inputs) -> None:
+def test_failed_check_fails_a_run_without_failed_tasks(passed: Inputs) -> None:
     assert passed.preflight is not None
     passed.preflight["checks"][3]["status"] = "fail"
     receipt = build_receipt(passed)
-    assert (receipt["outcome"], receipt["error"]) == ("failed", "the preflight did not pass: freshness")
+    assert (receipt["outcome"], receipt["error"]) == ("failed", "the preflight failed: freshness")
 
 
-def test_a_training_that_left_no_result_is_not_passed(trained: Inputs) -> None:
+def test_training_without_result_fails(trained: Inputs) -> None:
     trained.full = None
     assert build_receipt(trained)["error"] == "the training step passed but left no result"
 
 
-def test_a_training_step_in_a_preflight_is_not_passed(passed: Inputs, clock: Any) -> None:
+def test_training_step_in_a_preflight_fails(passed: Inputs, clock: Any) -> None:
     started, *rest = passed.events
     passed.events = [started, *clock.step("training", 5), *rest]
     assert build_receipt(passed)["outcome"] == "failed"
@@ -170,18 +170,18 @@ def test_a_training_step_in_a_preflight_is_not_passed(passed: Inputs, clock: Any
     assert build_receipt(passed)["outcome"] == "passed"
 
 
-def test_an_interrupted_run_says_so(run: Any, clock: Any) -> None:
+def test_interrupted_run_has_the_outcome_interrupted(run: Any, clock: Any) -> None:
     cut = build_receipt(Inputs(run=run, events=[*clock.step("open", 1), clock.event("task_started", "deps")]))
     assert cut["outcome"] == "interrupted"
     assert cut["error"] == (
-        "the run was interrupted in the step deps: the controller's process ended;"
+        "the run was interrupted in step deps: the process on the control node ended;"
         " preflights do not resume: run it again"
     )
-    told = build_receipt(
+    lost = build_receipt(
         Inputs(run=run, events=clock.step("full", 1, "task_failed", msg="gone"), outcome="interrupted")
     )
-    assert told["outcome"] == "interrupted"
-    assert "gone" in told["error"]
+    assert lost["outcome"] == "interrupted"
+    assert "gone" in lost["error"]
 
 
 def test_counts_may_be_given_as_lists(passed: Inputs, no_leaks: Any) -> None:
@@ -189,7 +189,7 @@ def test_counts_may_be_given_as_lists(passed: Inputs, no_leaks: Any) -> None:
     assert build_receipt(passed)["leaks"] == {**no_leaks, "instances": 2}
 
 
-def test_credentials_in_an_address_stay_out_of_the_receipt(passed: Inputs) -> None:
+def test_credentials_in_urls_are_removed(passed: Inputs) -> None:
     source = {"url": "https://user:s3cr3t@example.org/model.git", "train_command": ["x", "ssh://s3cr3t@host/y"]}
     passed.run = {**passed.run, "training_source": source}
     receipt = build_receipt(passed)
@@ -197,31 +197,31 @@ def test_credentials_in_an_address_stay_out_of_the_receipt(passed: Inputs) -> No
     assert receipt["run"]["training_source"]["url"] == "https://example.org/model.git"
 
 
-def test_a_password_with_an_at_sign_stays_out_too(passed: Inputs) -> None:
+def test_password_with_an_at_sign_is_removed(passed: Inputs) -> None:
     passed.run = {**passed.run, "training_source": {"git": "https://user:s3@cr3t@example.org/a@b.git"}}
     assert build_receipt(passed)["run"]["training_source"] == {"git": "https://example.org/a@b.git"}
 
 
-def test_what_the_gate_noted_is_in_the_receipt(passed: Inputs) -> None:
+def test_notes_of_the_input_checks_are_in_the_receipt(passed: Inputs) -> None:
     passed.run = {**passed.run, "notes": ["the training source is dirty"]}
     assert build_receipt(passed)["notes"][0] == "the training source is dirty"
     assert build_receipt(passed)["outcome"] == "passed"
 
 
-def test_figures_of_a_training_are_numbers_by_name(tmp_path: Path) -> None:
+def test_metrics_are_numbers_by_name(tmp_path: Path) -> None:
     path = tmp_path / "training-full.json"
     path.write_text('{"promoted": true, "metrics": {"r2": 0.5, "n": 3, "name": "x", "odd": NaN}}', encoding="utf-8")
     result, notes = read_training(path)
     assert result is not None
     assert result["metrics"] == {"r2": 0.5, "n": 3.0}
-    assert notes == ["training-full.json: metrics has values that are no numbers: name, odd"]
+    assert notes == ["training-full.json: metrics: expected numbers, got other values for name, odd"]
     path.write_text('{"promoted": true, "metrics": [1]}', encoding="utf-8")
     result, notes = read_training(path)
     assert (result or {})["metrics"] == {}
-    assert notes == ["training-full.json: metrics is a list where an object belongs"]
+    assert notes == ["training-full.json: metrics: expected an object, got list"]
 
 
-def test_what_is_no_circumstance_stays_out_of_the_receipt(passed: Inputs) -> None:
+def test_other_keys_of_run_stay_out_of_the_receipt(passed: Inputs) -> None:
     passed.run = {**passed.run, "token": "s3cr3t"}
     assert "s3cr3t" not in json.dumps(build_receipt(passed))
 
@@ -230,18 +230,18 @@ def test_what_is_no_circumstance_stays_out_of_the_receipt(passed: Inputs) -> Non
     ("content", "note"),
     [
         ('{"checks": [', "preflight.json is not valid JSON"),
-        ("[]", "preflight.json holds a list where an object belongs"),
+        ("[]", "preflight.json: expected an object, got list"),
         ("\x80", "preflight.json is not valid JSON"),
     ],
 )
-def test_a_damaged_result_is_missing_and_noted(tmp_path: Path, content: str, note: str) -> None:
+def test_damaged_result_is_missing_and_noted(tmp_path: Path, content: str, note: str) -> None:
     (tmp_path / "preflight.json").write_bytes(content.encode("latin-1"))
     result, notes = read_preflight(tmp_path)
     assert result is None
     assert notes[0].startswith(note)
 
 
-def test_a_number_that_is_none_does_not_get_into_the_receipt(tmp_path: Path) -> None:
+def test_nan_and_infinity_become_null(tmp_path: Path) -> None:
     path = tmp_path / "training-full.json"
     path.write_text('{"median_ic": NaN, "seconds": 1e999, "folds": 2, "rows": -Infinity}', encoding="utf-8")
     result, _ = read_training(path)
@@ -250,12 +250,12 @@ def test_a_number_that_is_none_does_not_get_into_the_receipt(tmp_path: Path) -> 
     json.dumps(result, allow_nan=False)
 
 
-def test_a_missing_result_is_no_fault(tmp_path: Path) -> None:
+def test_missing_result_is_not_noted(tmp_path: Path) -> None:
     assert read_preflight(tmp_path) == (None, [])
     assert read_training(tmp_path / "training-full.json") == (None, [])
 
 
-def test_a_check_without_a_known_status_counts_as_failed(tmp_path: Path) -> None:
+def test_check_without_known_status_counts_as_failed(tmp_path: Path) -> None:
     (tmp_path / "preflight.json").write_text('{"checks": [{"name": "pins", "status": "great"}, 7]}', encoding="utf-8")
     result, notes = read_preflight(tmp_path)
     assert result is not None
@@ -263,12 +263,12 @@ def test_a_check_without_a_known_status_counts_as_failed(tmp_path: Path) -> None
     assert len(notes) == 2
 
 
-def test_a_training_result_keeps_its_fields(tmp_path: Path, training: Any) -> None:
+def test_training_result_keeps_its_fields(tmp_path: Path, training: Any) -> None:
     (tmp_path / "training-full.json").write_text(json.dumps(training), encoding="utf-8")
     assert read_training(tmp_path / "training-full.json") == (training, [])
 
 
-def test_the_summary_is_short_and_says_what_matters(trained: Inputs) -> None:
+def test_summary_is_short_and_has_the_key_facts(trained: Inputs) -> None:
     lines = summary_lines(build_receipt(trained), "runs/r1/report.html")
     assert len(lines) <= 12
     text = "\n".join(lines)
@@ -279,13 +279,13 @@ def test_the_summary_is_short_and_says_what_matters(trained: Inputs) -> None:
     assert lines[-1] == "report     runs/r1/report.html"
 
 
-def test_the_summary_names_the_oldest_stale_symbols(passed: Inputs) -> None:
+def test_summary_names_the_oldest_stale_symbols(passed: Inputs) -> None:
     assert passed.preflight is not None
     passed.preflight |= {"ages": {"A": 4, "B": None, "C": 30, "D": 5, "E": 0}, "stale": ["A", "B", "C", "D"]}
     assert "4 stale (B unreadable, C 30, D 5, …)" in "\n".join(summary_lines(build_receipt(passed), "r"))
 
 
-def test_a_failure_that_a_role_recovered_from_explains_a_run_that_is_known_to_have_failed(run: Any, clock: Any) -> None:
+def test_recovered_failure_explains_a_failed_run(run: Any, clock: Any) -> None:
     events = [
         *clock.step("full", 1, "task_failed", msg="out of memory", recovered=True),
         *clock.step("full", 1, handling=True),
@@ -296,7 +296,7 @@ def test_a_failure_that_a_role_recovered_from_explains_a_run_that_is_known_to_ha
     assert receipt["steps"][0]["status"] == "failed"
 
 
-def test_a_long_error_is_one_line_of_the_summary(run: Any) -> None:
+def test_long_error_is_one_line_of_the_summary(run: Any) -> None:
     receipt = build_receipt(Inputs(run=run, error="first\nsecond " + "x" * 500))
     lines = summary_lines(receipt, "/" + "long/" * 50)
     assert all("\n" not in line for line in lines)
@@ -306,25 +306,23 @@ def test_a_long_error_is_one_line_of_the_summary(run: Any) -> None:
 
 
 @pytest.mark.parametrize("mode", ["smoke", "full", "both"])
-def test_a_run_that_was_to_train_and_did_not_has_not_passed(
-    mode: str, run: dict[str, Any], clock: Clock, no_leaks: dict[str, int]
-) -> None:
+def test_run_without_its_training_fails(mode: str, run: dict[str, Any], clock: Clock, no_leaks: dict[str, int]) -> None:
     events = [*clock.step("open", 1), *clock.step("terminate", 1), clock.event("playbook_finished")]
     receipt = build_receipt(Inputs(run={**run, "mode": mode}, events=events, leaks=no_leaks, writes={"data_bucket": 0}))
-    assert (receipt["outcome"], receipt["error"]) == ("failed", f"nothing was trained in a run of mode {mode}")
+    assert (receipt["outcome"], receipt["error"]) == ("failed", f"no training in a run of mode {mode}")
 
 
-def test_what_the_tags_left_out_is_a_skipped_step_in_its_place(run: dict[str, Any], clock: Clock) -> None:
+def test_part_excluded_by_tags_is_a_skipped_step(run: dict[str, Any], clock: Clock) -> None:
     events = [event for name in ("open", "deps", "smoke", "full", "terminate") for event in clock.step(name, 1)]
     events.append(clock.event("playbook_finished"))
     receipt = build_receipt(Inputs(run={**run, "mode": "both", "skipped": ["preflight"]}, events=events))
-    told = [(step["name"], step["status"]) for step in receipt["steps"]]
-    assert told == [("open", "passed"), ("deps", "passed"), ("preflight", "skipped"), ("smoke", "passed"),
+    statuses = [(step["name"], step["status"]) for step in receipt["steps"]]
+    assert statuses == [("open", "passed"), ("deps", "passed"), ("preflight", "skipped"), ("smoke", "passed"),
                     ("full", "passed"), ("terminate", "passed")]  # fmt: skip
     assert receipt["run"]["skipped"] == ["preflight"]
 
 
-def test_a_run_that_ended_before_it_left_nothing_out_by_its_tags(run: dict[str, Any], clock: Clock) -> None:
+def test_run_that_ended_early_has_no_skipped_step(run: dict[str, Any], clock: Clock) -> None:
     events = clock.step("open", 1, "task_failed", msg="no bucket")
     receipt = build_receipt(Inputs(run={**run, "skipped": ["training"]}, events=events))
     assert [step["name"] for step in receipt["steps"]] == ["open"]

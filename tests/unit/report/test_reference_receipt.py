@@ -1,4 +1,4 @@
-"""Receipts of recorded runs: the same folder gives the receipt that was recorded, and `make runs` lists it.
+"""Receipts of recorded runs: the folder of a run gives the recorded receipt, and `make runs` lists it.
 
 `reference_runs` holds two runs of commit ca34913, with shortened lists and without machine data.
 """

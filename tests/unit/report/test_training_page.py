@@ -1,4 +1,4 @@
-"""The training on the page: every part where its data is, no trace of it where the data is not."""
+"""The training on the page: each part is shown only with its data."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ from hypothesis import strategies as st
 from tests.unit.report import rich_training
 
 EVIL = "<script>alert('x')</script>\"><img src=x onerror=y>"
-# A part of the result -> words that are on the page only if the result has it.
+# A part of the result -> texts that are on the page only if the result has it.
 PARTS = {
     "diagnostics.cumulative_ic": ["Cumulative rank IC, out of sample", "A steady climb is skill"],
-    "diagnostics.calibration": ["Calibration: outcome against forecast"],
-    "diagnostics.importance": ["What the models lean on", "predicted_volatility", "42% (21% to 55%)"],
+    "diagnostics.calibration": ["Calibration: realised against forecast"],
+    "diagnostics.importance": ["Feature importance", "predicted_volatility", "42% (21% to 55%)"],
     "median_ic_interval": ["interval of the median", "95% interval -0.0102 to +0.0534"],
     "gates": ["Gates", "standard deviation of the last forecasts, 61 different ones"],
-    "incumbent": ["Beside the set that was live", "better in 8 of 12 folds", "median difference +0.0041"],
+    "incumbent": ["Comparison with the live weights", "better in 8 of 12 folds", "median difference +0.0041"],
     "data_changes": [
-        "What changed in the data",
-        "The training read the versions that the preflight of this run had checked.",
-        "Since the run 20221222T090000Z-a1b2c3, of 2022-12-22: 1 symbol added, 2 symbols removed, "
+        "Changes in the data",
+        "The training read the versions that this run's preflight checked.",
+        "Since run 20221222T090000Z-a1b2c3, of 2022-12-22: 1 symbol added, 2 symbols removed, "
         "3 symbols in a new version.",
         "GONE, OLD",
         "8,310 → 8,315",
     ],
-    "promotion": ["Live version 2022-12-29-20221229T090000Z-0a1b2c", "In the place of 2022-12-22-2022", "ETag of the"],
-    "left_out": ["Symbols left out", "NEW : 12 days with a price, 504 are needed"],
+    "promotion": ["Live version 2022-12-29-20221229T090000Z-0a1b2c", "Replaced 2022-12-22-2022", "ETag of the"],
+    "left_out": ["Excluded symbols", "NEW : 12 days with a price, 504 are needed"],
     "heartbeat": ["sent: AlphaEngine/Heartbeat with Process=predictor-training"],
 }
 
@@ -54,7 +54,7 @@ def full() -> dict[str, Any]:
 
 
 def page_of(training: dict[str, Any], template: Path, tmp_path: Path) -> str:
-    """The page of a run whose training left this result, through the file as in a run."""
+    """Render the page of a run with this result, read from its file."""
     path = tmp_path / "training-full.json"
     path.write_text(json.dumps(training), encoding="utf-8")
     read, notes = read_training(path)
@@ -69,9 +69,7 @@ def text_of(page: str) -> str:
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_a_part_is_shown_where_its_data_is_and_else_leaves_no_trace(
-    part: str, full: dict[str, Any], template: Path, tmp_path: Path
-) -> None:
+def test_part_is_shown_only_with_its_data(part: str, full: dict[str, Any], template: Path, tmp_path: Path) -> None:
     shown = text_of(page_of(full, template, tmp_path))
     assert [words for words in PARTS[part] if words not in shown] == []
 
@@ -83,9 +81,7 @@ def test_a_part_is_shown_where_its_data_is_and_else_leaves_no_trace(
     assert [words for words in PARTS[part] if words in absent] == []
 
 
-def test_folds_show_their_intervals_only_where_they_have_them(
-    full: dict[str, Any], template: Path, tmp_path: Path
-) -> None:
+def test_intervals_are_shown_only_if_folds_have_them(full: dict[str, Any], template: Path, tmp_path: Path) -> None:
     assert "95% interval of the fold" in text_of(page_of(full, template, tmp_path))
     for fold in full["fold_ics"]:
         del fold["ic_low"], fold["ic_high"]
@@ -96,16 +92,14 @@ def test_folds_show_their_intervals_only_where_they_have_them(
     assert 'class="whisker"' not in page
 
 
-def test_the_page_of_another_project_shows_its_metrics_and_nothing_that_it_lacks(
-    template: Path, tmp_path: Path
-) -> None:
+def test_page_of_another_project_has_only_its_metrics(template: Path, tmp_path: Path) -> None:
     text = text_of(page_of(rich_training.of_another_project(), template, tmp_path))
 
     for words in (
-        "Figures",
+        "Metrics",
         "accuracy 0.9123",
         "rows 1500",
-        "Trained to accuracy 0.9123, rows 1,500. The new weights are live.",
+        "Trained: accuracy 0.9123, rows 1,500. The new weights are live.",
         "Promoted: the new weights are live.",
     ):
         assert words in text, words
@@ -113,21 +107,21 @@ def test_the_page_of_another_project_shows_its_metrics_and_nothing_that_it_lacks
         assert words not in text.partition("Training")[2].partition("Evidence")[0], words
 
 
-def test_an_empty_result_says_nothing_that_is_not_so(template: Path, tmp_path: Path) -> None:
+def test_empty_result_claims_nothing(template: Path, tmp_path: Path) -> None:
     text = text_of(page_of({}, template, tmp_path))
 
     assert "Trained." in text
     assert "promoted" not in text.lower()
 
 
-def test_the_headline_and_the_terminal_of_another_project_count_no_folds() -> None:
+def test_texts_of_another_project_have_no_folds() -> None:
     training: dict[str, Any] = {**dict.fromkeys(("folds", "median_ic", "promoted", "seconds", "dry_run")), "gates": []}
 
     assert headline({"outcome": "passed", "mode": "full", "training": training, "attempts": []}) == "Trained."
-    assert training_line({**training, "promoted": True}) == "no figures, promoted"
+    assert training_line({**training, "promoted": True}) == "no metrics, promoted"
 
 
-def test_a_heartbeat_that_could_not_be_sent_stands_out(full: dict[str, Any], template: Path, tmp_path: Path) -> None:
+def test_unsent_heartbeat_is_a_warning(full: dict[str, Any], template: Path, tmp_path: Path) -> None:
     full["heartbeat"] = {"sent": False, "detail": "AccessDenied"}
 
     page = page_of(full, template, tmp_path)
@@ -135,22 +129,20 @@ def test_a_heartbeat_that_could_not_be_sent_stands_out(full: dict[str, Any], tem
     assert '<p class="warning">The heartbeat could not be sent: AccessDenied</p>' in page
 
 
-def test_versions_that_changed_since_the_preflight_are_named(
-    full: dict[str, Any], template: Path, tmp_path: Path
-) -> None:
+def test_versions_changed_since_the_preflight_are_listed(full: dict[str, Any], template: Path, tmp_path: Path) -> None:
     changed = [{"symbol": "AAPL", "library": "universe", "preflight": 3, "training": 4},
                {"symbol": "NEW", "library": "universe", "preflight": None, "training": 0}]  # fmt: skip
     full["data_changes"] = {"since_preflight": {"changed": changed}, "since_last_run": None}
 
     text = text_of(page_of(full, template, tmp_path))
 
-    assert "2 symbols changed between the preflight of this run and its training." in text
+    assert "2 symbols changed between this run's preflight and its training." in text
     assert "universe AAPL : version 3 in the preflight, 4 in the training" in text
     assert "universe NEW : version none in the preflight, 0 in the training" in text
     assert "Since" not in text
 
 
-def test_many_features_and_symbols_are_folded_away(full: dict[str, Any], template: Path, tmp_path: Path) -> None:
+def test_many_features_and_symbols_are_folded(full: dict[str, Any], template: Path, tmp_path: Path) -> None:
     entry = full["diagnostics"]["importance"][0]
     full["diagnostics"]["importance"] = [{**entry, "model": "research", "feature": f"f{n}"} for n in range(30)]
     full["left_out"] = [{"symbol": f"S{n}", "reason": "short"} for n in range(40)]
@@ -162,7 +154,7 @@ def test_many_features_and_symbols_are_folded_away(full: dict[str, Any], templat
     assert "S39 : short" in text
 
 
-def test_a_training_that_ended_after_its_promotion_is_not_told_as_one_that_promoted_nothing() -> None:
+def test_unfinished_training_may_have_promoted() -> None:
     cut = {"error": "cut", "dry_run": False, "promoted": True, "gates": [], "folds": 3, "median_ic": None}
 
     assert "promoted nothing" in decision("full", cut)
@@ -170,7 +162,7 @@ def test_a_training_that_ended_after_its_promotion_is_not_told_as_one_that_promo
 
 
 def _with_evil(value: Any) -> Any:
-    """The same with every text replaced."""
+    """Replace every text."""
     if isinstance(value, dict):
         return {name: _with_evil(entry) for name, entry in value.items()}
     if isinstance(value, list):
@@ -194,14 +186,14 @@ TREE = st.recursive(
 
 
 def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """The paths of all parts of a document; of a list its first entry only."""
+    """Return the paths of all parts of a document; of a list, only of its first entry."""
     inside = value.items() if isinstance(value, dict) else enumerate(value[:1]) if isinstance(value, list) else ()
     return [path, *(place for key, entry in inside for place in _places(entry, (*path, key)))][1 if not path else 0 :]
 
 
 @given(place=st.sampled_from(_places(rich_training.everything())), odd=TREE)
 @settings(max_examples=150)
-def test_whatever_stands_in_the_place_of_a_part_the_page_is_made(
+def test_arbitrary_part_of_a_result_does_not_prevent_the_page(
     place: tuple[Any, ...], odd: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     spoilt = rich_training.everything()
@@ -217,7 +209,7 @@ def test_whatever_stands_in_the_place_of_a_part_the_page_is_made(
 
 
 def inside_plot(svg: str) -> bool:
-    """Whether everything with a height lies in the picture."""
+    """Return whether all vertical positions are inside the chart."""
     tops = [float(value) for value in re.findall(r' (?:y|y1|y2|cy)="(-?[\d.]+)"', svg)]
     return bool(tops) and all(0 <= top <= 220 for top in tops)
 
@@ -227,9 +219,7 @@ IC = st.floats(-1, 1)
 
 @given(st.lists(st.tuples(IC, IC, IC), min_size=1, max_size=60), st.tuples(IC, IC))
 @settings(max_examples=60)
-def test_every_interval_is_drawn_inside_the_picture(
-    ics: list[tuple[float, ...]], interval: tuple[float, float]
-) -> None:
+def test_every_interval_is_drawn_inside_the_chart(ics: list[tuple[float, ...]], interval: tuple[float, float]) -> None:
     folds = [{"fold": n, "ic": ic, "ic_low": low, "ic_high": high} for n, (ic, low, high) in enumerate(ics)]
 
     svg = ic_chart(folds, None, 0.02, sorted(interval))
@@ -241,7 +231,7 @@ def test_every_interval_is_drawn_inside_the_picture(
 
 @given(st.lists(st.floats(-500, 500), min_size=2, max_size=400))
 @settings(max_examples=40)
-def test_the_curve_stays_in_its_box_from_the_first_day_to_the_last(values: list[float]) -> None:
+def test_curve_fills_its_box_from_first_to_last_day(values: list[float]) -> None:
     svg = curve_chart(
         [{"date": f"20{10 + n // 12}-{n % 12 + 1:02}-01", "value": value} for n, value in enumerate(values)]
     )
@@ -256,7 +246,7 @@ def test_the_curve_stays_in_its_box_from_the_first_day_to_the_last(values: list[
     "points", [[], [{"date": "2020-01-01", "value": 1.0}], [{"date": "soon", "value": 1.0}] * 3,
                [{"date": "2020-01-01", "value": None}, {"date": "2020-02-01", "value": 1.0}]]
 )  # fmt: skip
-def test_a_curve_of_less_than_two_days_is_not_drawn(points: list[dict[str, Any]]) -> None:
+def test_curve_of_less_than_two_days_is_not_drawn(points: list[dict[str, Any]]) -> None:
     assert curve_chart(points) == ""
 
 
@@ -265,7 +255,7 @@ RETURN = st.floats(-0.3, 0.3)
 
 @given(st.lists(st.tuples(RETURN, RETURN, RETURN, RETURN), min_size=2, max_size=10, unique_by=lambda one: one[0]))
 @settings(max_examples=60)
-def test_every_bin_is_drawn_inside_the_picture(bins: list[tuple[float, ...]]) -> None:
+def test_every_bin_is_drawn_inside_the_chart(bins: list[tuple[float, ...]]) -> None:
     names = ("forecast", "realised", "low", "high")
     svg = calibration_chart([{**dict(zip(names, one, strict=True)), "rows": 10} for one in bins])
 
@@ -274,13 +264,13 @@ def test_every_bin_is_drawn_inside_the_picture(bins: list[tuple[float, ...]]) ->
     assert all(0 <= float(x) <= 100.01 for x in re.findall(r'cx="(-?[\d.]+)%"', svg))
 
 
-def test_a_single_bin_is_no_curve() -> None:
+def test_single_bin_is_not_drawn() -> None:
     one = {"forecast": 0.01, "realised": 0.02, "low": None, "high": None, "rows": 5}
 
     assert calibration_chart([one]) == calibration_chart([one, one]) == ""
 
 
-def test_the_difference_is_the_trainings_less_the_incumbents() -> None:
+def test_difference_is_training_minus_incumbent() -> None:
     folds = [
         {"fold": 1, "ic": 0.05, "incumbent_ic": 0.02, "days": 126},
         {"fold": 2, "ic": 0.01, "incumbent_ic": 0.03, "days": None},
@@ -299,7 +289,7 @@ def test_the_difference_is_the_trainings_less_the_incumbents() -> None:
     assert difference_chart({"folds": folds[2:], "median_difference": None}, [], None) == ""
 
 
-def test_shares_have_one_scale_for_all_models() -> None:
+def test_all_models_share_one_scale() -> None:
     rows = share_rows(
         [
             {"model": "a", "feature": "x", "mean": 0.5, "low": 0.4, "high": 1.0, "folds": 3},

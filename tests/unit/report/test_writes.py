@@ -1,4 +1,4 @@
-"""The writes to the data bucket: what proves that there were none, and what a preflight must not have tried."""
+"""The writes to the data bucket: the evidence that a run was read-only."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def unequal(digest: Writes) -> Writes:
 
 @pytest.fixture
 def passed(run: Any, preflight: Any, no_leaks: Any, clock: Any) -> Inputs:
-    """A preflight that passed, on an account that counts nothing."""
+    """A preflight that passed, without a count of requests."""
     events = [*clock.step("open", 1), *clock.step("preflight", 1), clock.event("playbook_finished")]
     return Inputs(run=run, events=events, preflight=preflight, leaks=no_leaks)
 
@@ -37,7 +37,7 @@ def line_of(receipt: dict[str, Any]) -> str:
     return next(str(line) for line in summary_lines(receipt, "r") if line.startswith("writes"))
 
 
-def test_an_equal_digest_proves_that_nothing_was_written(passed: Inputs, digest: Writes, template: Path) -> None:
+def test_equal_digest_proves_that_nothing_was_written(passed: Inputs, digest: Writes, template: Path) -> None:
     passed.writes = {"data_bucket": None, "evidence": "digest", "digest": digest}
     receipt = build_receipt(passed)
     assert (receipt["outcome"], receipt["notes"], receipt["writes"]["data_bucket"]) == ("passed", [], None)
@@ -53,31 +53,31 @@ def test_an_equal_digest_proves_that_nothing_was_written(passed: Inputs, digest:
     assert "not counted" not in page
 
 
-def test_without_count_and_digest_the_writes_are_unknown(passed: Inputs) -> None:
+def test_without_count_and_digest_writes_are_unknown(passed: Inputs) -> None:
     passed.writes = {"data_bucket": None, "evidence": "none", "digest": None}
     receipt = build_receipt(passed)
     assert receipt["notes"] == ["the writes to the data bucket were not counted"]
     assert (receipt["outcome"], receipt["error"]) == (
         "failed",
-        "nothing proves that the preflight wrote nothing: there is neither a count of requests nor a second digest",
+        "cannot verify that the preflight was read-only: no request count and no second digest",
     )
     assert line_of(receipt) == "writes     to the data bucket: not counted"
 
 
-def test_a_preflight_whose_digests_differ_is_not_passed(passed: Inputs, unequal: Writes, template: Path) -> None:
+def test_preflight_with_different_digests_fails(passed: Inputs, unequal: Writes, template: Path) -> None:
     passed.writes = {"data_bucket": None, "evidence": "digest", "digest": unequal}
     receipt = build_receipt(passed)
     assert receipt["outcome"] == "failed"
     assert receipt["error"] == (
-        "the data bucket is not as it was before the preflight: 6 objects changed (added arctic/key0, "
-        "added arctic/key1, added arctic/key2, …); somebody wrote while the run lasted"
+        "the data bucket changed during the preflight run: 6 objects changed (added arctic/key0, "
+        "added arctic/key1, added arctic/key2, …)"
     )
     page = render_page(receipt, [], template)
     assert "arctic/key3" in page and "and 2 more objects" in page and "are not equal" in page
     assert "Nothing was written" not in page
 
 
-def test_a_preflight_that_tried_to_write_is_not_passed(passed: Inputs, template: Path) -> None:
+def test_preflight_that_tried_to_write_fails(passed: Inputs, template: Path) -> None:
     passed.writes = {"data_bucket": 0, "denied": 3, "evidence": "ledger"}
     receipt = build_receipt(passed)
     assert (receipt["outcome"], receipt["error"]) == (
@@ -91,14 +91,14 @@ def test_a_preflight_that_tried_to_write_is_not_passed(passed: Inputs, template:
     assert error is not None and error.startswith("1 write to the data bucket was tried and refused")
 
 
-def test_a_smoke_training_must_not_write_either(passed: Inputs, training: Any) -> None:
+def test_smoke_training_must_not_write(passed: Inputs, training: Any) -> None:
     passed.run = {**passed.run, "mode": "smoke"}
     passed.preflight, passed.smoke = None, {**training, "dry_run": True}
     passed.writes = {"data_bucket": 2, "denied": 0}
     assert build_receipt(passed)["error"] == "a smoke training wrote to the data bucket (2 writes)"
 
 
-def test_what_a_training_writes_is_no_breach(passed: Inputs, unequal: Writes, training: Any, clock: Any) -> None:
+def test_full_training_may_write(passed: Inputs, unequal: Writes, training: Any, clock: Any) -> None:
     passed.run = {**passed.run, "mode": "full"}
     passed.full = training
     passed.writes = {"data_bucket": 17, "denied": 2, "digest": unequal}
@@ -109,7 +109,7 @@ def test_what_a_training_writes_is_no_breach(passed: Inputs, unequal: Writes, tr
     )
 
 
-def test_equality_is_not_taken_on_trust(digest: Writes) -> None:
+def test_equality_of_digests_is_verified(digest: Writes) -> None:
     forged = {**digest, "after": {**digest["after"], "sha256": "77" * 32}}
     notes: list[str] = []
     assert shape_writes({"digest": forged}, notes)["digest"]["equal"] is False
@@ -122,18 +122,18 @@ def test_equality_is_not_taken_on_trust(digest: Writes) -> None:
 
 
 @pytest.mark.parametrize("odd", [7, "text", [1]])
-def test_a_damaged_digest_is_none_and_noted(odd: Any) -> None:
+def test_invalid_digest_is_none_and_noted(odd: Any) -> None:
     notes: list[str] = []
     assert shape_writes({"data_bucket": 0, "digest": odd}, notes)["digest"] is None
-    assert notes == ["the digest of the data bucket is damaged and was not used"]
+    assert notes == ["the digest of the data bucket is invalid; ignored"]
 
 
-def test_digests_that_differ_without_saying_where_still_say_so(unequal: Writes) -> None:
+def test_different_digests_without_changes_are_reported(unequal: Writes) -> None:
     writes = shape_writes({"digest": {**unequal, "changed": [7], "changed_count": None}}, [])
     assert writes_line(writes) == "to the data bucket: the digests differ"
 
 
-def test_a_count_of_writes_stands_against_an_equal_digest(digest: Writes) -> None:
+def test_counted_writes_override_an_equal_digest(digest: Writes) -> None:
     assert not nothing_written(shape_writes({"data_bucket": 2, "digest": digest}, []))
 
 
@@ -141,5 +141,5 @@ def test_a_count_of_writes_stands_against_an_equal_digest(digest: Writes) -> Non
     ("count", "words"),
     [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (999_960, "1.0 MB"), (2.5e12, "2.5 TB"), (None, UNKNOWN)],
 )
-def test_bytes_are_read_by_people(count: Any, words: str) -> None:
+def test_bytes_are_formatted(count: Any, words: str) -> None:
     assert size(count) == words

@@ -1,4 +1,4 @@
-"""What people see and type: the plugins behind it, importable as Ansible imports them; made-up runs."""
+"""Artificial runs for the tests of lists and pages."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[3]
 
-#: When the first of the made-up runs began.
+#: Start of the first run.
 FIRST = datetime(2026, 3, 7, 9, 0, tzinfo=UTC)
 
 
 def make_run(runs: Path, week: int, **changed: Any) -> Path:
-    """Make the folder of a run of some week, as a run leaves it.
+    """Create the folder of a finished run.
 
     Args:
         runs: The folder of runs.
-        week: So many weeks after `FIRST`.
-        changed: Fields of the receipt that are different.
+        week: Start of the run in weeks after `FIRST`.
+        changed: Fields of the receipt to replace.
     """
     began = FIRST + timedelta(weeks=week)
     folder = runs / f"{began:%Y%m%dT%H%M%SZ}-{week:06x}"

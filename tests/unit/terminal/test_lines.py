@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.spot_train.core.plugins.module_utils.terminal.failures import SEEN, Told, failure_lines
+from ansible_collections.spot_train.core.plugins.module_utils.terminal.failures import AS_ABOVE, Seen, failure_lines
 from ansible_collections.spot_train.core.plugins.module_utils.terminal.screen import (
     compact_wanted,
     cut,
@@ -46,10 +46,10 @@ def test_wrapping_keeps_columns_and_paths() -> None:
 
 
 def test_truncated_message_is_recognised() -> None:
-    told = Told()
-    assert told.new([BROKEN]) == [BROKEN]
-    assert told.shortened(f"error      deps failed: {BROKEN[:50]}…") == f"error      deps failed: {SEEN}"
-    assert told.shortened("error      another one") == "error      another one"
+    seen = Seen()
+    assert seen.new([BROKEN]) == [BROKEN]
+    assert seen.shortened(f"error      deps failed: {BROKEN[:50]}…") == f"error      deps failed: {AS_ABOVE}"
+    assert seen.shortened("error      another one") == "error      another one"
 
 
 def test_hidden_results_stay_hidden() -> None:

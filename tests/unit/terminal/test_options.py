@@ -1,4 +1,4 @@
-"""Tags and other options: what a run is asked for, and what it refuses before anything is played."""
+"""Tags and other command-line options: their parts of a run, and what is refused."""
 
 from __future__ import annotations
 
@@ -48,20 +48,20 @@ def test_tags_choose_the_parts_of_a_run(run_tags: tuple[str, ...], skip_tags: tu
         (("preflight",), ("preflight",), "--tags preflight --skip-tags preflight leaves nothing to do"),
     ],
 )
-def test_tags_that_cannot_be_are_refused(run_tags: tuple[str, ...], skip_tags: tuple[str, ...], words: str) -> None:
+def test_invalid_tags_are_refused(run_tags: tuple[str, ...], skip_tags: tuple[str, ...], words: str) -> None:
     with pytest.raises(TagError) as refusal:
         chosen_parts(run_tags, skip_tags)
     assert words in str(refusal.value)
 
 
-def test_the_parts_are_the_tags_of_the_playbook() -> None:
+def test_parts_are_the_tags_of_the_playbook() -> None:
     plays = yaml.safe_load((ROOT / "playbooks" / "attempt.yml").read_text())
     (work,) = [task for play in plays for task in play["tasks"] if task["name"] == "Work on the instance"]
     tags = [tag for task in work["block"] for tag in [task["tags"]] if tag != "always"]
     assert tuple(tags) == PARTS
 
 
-def test_a_playbook_without_parts_takes_no_tag() -> None:
+def test_playbook_without_parts_accepts_no_tags() -> None:
     assert chosen_parts(ALL, (), ()) == set()
     with pytest.raises(TagError, match="has no tags"):
         chosen_parts(("preflight",), (), ())
@@ -76,22 +76,22 @@ def test_a_playbook_without_parts_takes_no_tag() -> None:
         ({"skip_tags": ["always"]}, "--skip-tags always"),
     ],
 )
-def test_options_that_play_half_a_run_are_refused(options: dict[str, Any], words: str) -> None:
+def test_options_for_a_partial_run_are_refused(options: dict[str, Any], words: str) -> None:
     assert words in str(refusal(options, PARTS))
 
 
 @pytest.mark.parametrize("options", [{}, {"tags": ["all"]}, {"subset": "all"}, {"skip_tags": ["training"]}])
-def test_options_that_play_a_whole_run_are_taken(options: dict[str, Any]) -> None:
+def test_options_for_a_whole_run_are_accepted(options: dict[str, Any]) -> None:
     assert refusal(options, PARTS) is None
 
 
-def test_what_the_tags_leave_out_is_told_where_it_is_missed() -> None:
+def test_excluded_preflight_is_noted() -> None:
     assert leave_out({"preflight"}, False) == (["training"], [])
-    left_out, (said,) = leave_out({"training"}, False)
+    left_out, (note,) = leave_out({"training"}, False)
     assert left_out == ["preflight"]
-    assert "the preflight on the instance is left out" in said
+    assert "the preflight on the instance is left out" in note
 
 
-def test_a_preflight_without_the_preflight_is_refused() -> None:
+def test_preflight_only_run_without_preflight_is_refused() -> None:
     with pytest.raises(InputError, match="there is nothing to do"):
         leave_out({"training"}, True)

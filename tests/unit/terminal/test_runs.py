@@ -1,4 +1,4 @@
-"""`make runs` and the page of all runs: every folder is one line, whatever is in it."""
+"""`make runs` and the page of all runs: every folder is one line, also a damaged one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TEMPLATES = ROOT / "roles" / "run_report" / "templates"
 
 
 class Outline(HTMLParser):
-    """What a page links to, loads and is made of."""
+    """Parses a page: its elements, links, and loaded resources."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class Outline(HTMLParser):
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder of runs in which much has happened."""
+    """A folder with runs in every state."""
     runs = tmp_path / "runs"
     make_run(runs, 1)
     make_run(runs, 2, mode="preflight", training=None)
@@ -76,7 +76,7 @@ def entries(folder: Path) -> dict[str, Entry]:
     return {entry.run_id[-6:]: entry for entry in read_runs(folder)}
 
 
-def test_every_run_is_one_line_and_the_newest_is_first(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_run_is_one_line_newest_first(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["--runs-dir", str(folder)]) == 0
     head, *lines, summary = capsys.readouterr().out.splitlines()
     assert head.split()[:4] == ["started", "(UTC)", "mode", "outcome"]
@@ -91,32 +91,32 @@ def test_every_run_is_one_line_and_the_newest_is_first(folder: Path, capsys: pyt
     ("run", "state", "words"),
     [
         ("000003", "failed", "deps failed: no <wheel> for arcticdb"),
-        ("000006", "damaged", "receipt.json: it is no JSON"),
-        ("000007", "damaged", "it holds a list where an object belongs"),
+        ("000006", "damaged", "receipt.json: not valid JSON"),
+        ("000007", "damaged", "receipt.json: expected an object, got list"),
         ("000008", "unfinished", "playbooks/terminate.yml -e run_id=20260502T090000Z-000008"),
         ("000009", "running", "no receipt yet"),
         ("f ours", "foreign", "neither receipt.json nor run.json"),
         ("01010Z", "passed", "2026-06-20 is live again"),
     ],
 )
-def test_what_is_no_whole_run_says_what_it_is(folder: Path, run: str, state: str, words: str) -> None:
+def test_incomplete_run_has_state_and_note(folder: Path, run: str, state: str, words: str) -> None:
     entry = entries(folder)[run]
     assert entry.state == state
     assert words in entry.note
 
 
-def test_a_run_without_a_receipt_goes_on_only_for_so_long(folder: Path) -> None:
+def test_run_without_receipt_becomes_unfinished(folder: Path) -> None:
     later = datetime.now(UTC) + timedelta(hours=1)
     states = {entry.run_id[-6:]: entry.state for entry in read_runs(folder, later)}
     assert states["000009"] == "unfinished"
 
 
-def test_left_over_counts_what_is_known(folder: Path) -> None:
+def test_leftovers_count_known_ones(folder: Path) -> None:
     known = entries(folder)
     assert (known["000001"].left_over, known["000004"].left_over, known["000006"].left_over) == (0, 1, None)
 
 
-def test_a_mode_and_a_count_choose(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mode_and_count_limit_the_list(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command.main(["--runs-dir", str(folder), "--mode", "full", "--last", "1"])
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3
@@ -132,20 +132,20 @@ def test_json_has_every_field(folder: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 @pytest.mark.parametrize("wrong", [["--last", "0"], ["--last", "x"], ["--mode", "fast"], ["--color"], ["more"]])
-def test_wrong_options_are_one_line(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_option_is_one_line_of_error(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         command.main(wrong)
     assert ended.value.code == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-def test_no_run_yet_says_how_to_get_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_empty_list_says_how_to_start_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["--runs-dir", str(tmp_path / "none")]) == 0
     assert "make preflight" in capsys.readouterr().out
     assert not (tmp_path / "none").exists()
 
 
-def test_a_page_that_cannot_be_written_costs_a_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unwritable_page_is_a_warning(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "index.html").mkdir()
     assert command.main(["--runs-dir", str(folder)]) == 0
     shown = capsys.readouterr()
@@ -153,12 +153,12 @@ def test_a_page_that_cannot_be_written_costs_a_line(folder: Path, capsys: pytest
     assert "9 runs:" in shown.out
 
 
-def test_the_columns_of_no_run_are_none() -> None:
+def test_listing_without_runs_is_empty() -> None:
     assert listing([], None, False) == []
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 500])
-def test_the_page_is_whole_with_any_number_of_runs(tmp_path: Path, count: int) -> None:
+def test_page_is_complete_for_any_number_of_runs(tmp_path: Path, count: int) -> None:
     runs = tmp_path / "runs"
     runs.mkdir()
     for week in range(count):
@@ -173,25 +173,25 @@ def test_the_page_is_whole_with_any_number_of_runs(tmp_path: Path, count: int) -
     assert len(page.pictures) == (3 if count else 0)
     for picture in page.pictures:
         assert set(str(picture["aria-labelledby"]).split()) <= set(page.ids)
-    assert not write_index(runs, TEMPLATES), "written again although nothing had changed"
+    assert not write_index(runs, TEMPLATES), "written again without a change"
 
 
-def test_the_trend_shows_interval_threshold_and_what_was_promoted(folder: Path) -> None:
+def test_trend_shows_intervals_and_threshold(folder: Path) -> None:
     page = render_index(read_runs(folder), TEMPLATES)
     trend = page.partition("ic-trend-title")[2].partition("</svg>")[0]
     assert len(re.findall(r"<circle", trend)) == 3
     assert trend.count('class="whisker"') == 2
     assert 'class="threshold"' in trend
-    assert "the gate asks for +0.0200" in page
+    assert "gate threshold +0.0200" in page
     assert "2026-03-14 09:00, full: median IC" in trend
 
 
-def test_a_changed_threshold_is_a_step(tmp_path: Path) -> None:
+def test_changed_threshold_is_drawn_as_a_step(tmp_path: Path) -> None:
     for week, asked in enumerate([0.01, 0.01, 0.03]):
         gates = [{"name": "median_ic", "threshold": asked}]
         make_run(tmp_path, week, training={"median_ic": 0.02, "promoted": True, "gates": gates})
     chart = str(index_context(read_runs(tmp_path))["ic_chart"])
-    assert chart.count('class="threshold"') == 3  # two levels and what joins them
+    assert chart.count('class="threshold"') == 3  # two levels and the step between them
 
 
 def test_nothing_from_outside_becomes_markup(tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_nothing_from_outside_becomes_markup(tmp_path: Path) -> None:
         {"outcome": []},
     ],
 )
-def test_no_receipt_breaks_the_list(tmp_path: Path, receipt: dict[str, object]) -> None:
+def test_odd_receipt_does_not_break_the_list(tmp_path: Path, receipt: dict[str, object]) -> None:
     folder = tmp_path / "20260101T000000Z-aaaaaa"
     folder.mkdir()
     (folder / "receipt.json").write_text(json.dumps(receipt))
