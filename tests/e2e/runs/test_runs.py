@@ -97,7 +97,7 @@ def test_a_training_runs_whole_and_promotes_only_what_passed(account: Account) -
     beats = account.ledger("--action", "PutMetricData", "--since", receipt["started_at"])
     assert [(beat["source"], beat["status"]) for beat in beats] == [(receipt["instance"]["id"], 200)]
     assert receipt["training"]["diagnostics"]["cumulative_ic"][-1]["date"]
-    assert "Calibration: outcome against forecast" in run.page
+    assert "Calibration: realised against forecast" in run.page
     after = keys(account)
     assert "predictor/weights/meta/manifest.json" in after
     assert "predictor/metrics/training_summary_latest.json" in after
