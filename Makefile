@@ -91,8 +91,8 @@ docs: setup ## Build the documentation as a site, check its links
 	@echo .cache/site/index.html
 
 .PHONY: docs-roles
-docs-roles: setup ## Write inputs and examples into each role's README
-	@.venv/bin/python tools/role_docs.py
+docs-roles: setup ## Write the inputs into each role's README
+	@$(foreach role,$(wildcard roles/*/),.venv/bin/aar-doc --output-template tools/role_inputs.md.j2 $(role) markdown &&) true
 
 .PHONY: changelog
 changelog: setup ## Show what the fragments in changelog.d/ add up to

@@ -1,10 +1,8 @@
 #!/usr/bin/env python3
-#!/usr/bin/env python3
 """Write docs/inputs.md: every input of a run, from the roles' argument specs, their defaults and `group_vars/`.
 
-Usage: `inputs_doc.py [--check]`. As with `role_docs.py`, whose reading of argument specs this uses, the section between
-the two markers is generated and the rest is the author's. With `--check` nothing is written, and a page that is out of
-date is an error.
+Usage: `inputs_doc.py [--check]`. The section between the two markers is generated, the rest is the author's. With
+`--check` nothing is written, and a page that is out of date is an error.
 """
 
 from __future__ import annotations

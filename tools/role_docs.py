@@ -1,36 +1,26 @@
-#!/usr/bin/env python3
-"""Write each role's inputs and examples into its README.
+"""The inputs of roles, as `meta/argument_specs.yml` and `defaults/main.yml` describe them.
 
-Usage: `role_docs.py [--check]`. The inputs are those of `meta/argument_specs.yml` and `defaults/main.yml`, the examples
-are the playbooks in `examples/`. The sections between two markers are generated, the rest is the author's. A README
-that is not there yet is begun. With `--check` nothing is written, and a section that is out of date is an error.
-The format of argument specs:
 https://docs.ansible.com/ansible/latest/playbook_guide/playbooks_reuse_roles.html#role-argument-validation
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-BEGIN = "<!-- inputs: begin, written by make docs-roles -->"
-END = "<!-- inputs: end -->"
-EXAMPLES_BEGIN = "<!-- examples: begin, written by make docs-roles -->"
-EXAMPLES_END = "<!-- examples: end -->"
 #: The example that every role has.
 MINIMAL = "minimal.yml"
 
 
 class RoleDocsError(Exception):
-    """A role's documentation or inputs are wrong; the text says which and how."""
+    """A role's inputs are wrong; the text says which and how."""
 
 
 @dataclass(frozen=True)
@@ -44,43 +34,6 @@ class Input:
     has_default: bool
     choices: tuple[Any, ...]
     description: str
-
-
-def main(arguments: Sequence[str] | None = None, root: Path | None = None) -> int:
-    """Write or check the README of each role.
-
-    Args:
-        arguments: The command line without the program's name.
-        root: The project's folder; this script's own by default.
-
-    Returns:
-        The exit code: 0 done, 1 with one line a problem on standard error.
-    """
-    parser = argparse.ArgumentParser(
-        description="Write each role's inputs and examples into its README.", allow_abbrev=False
-    )
-    parser.add_argument("--check", action="store_true", help="write nothing, fail where something is out of date")
-    check = bool(parser.parse_args(arguments).check)
-    problems: list[str] = []
-    for role in roles(root or Path(__file__).resolve().parent.parent):
-        try:
-            problems.extend(f"{role.name}: {problem}" for problem in mismatches(role))
-            readme = role / "README.md"
-            present = readme.read_text(encoding="utf-8") if readme.exists() else None
-            wanted = updated(role, present)
-        except RoleDocsError as error:
-            problems.append(f"{role.name}: {error}")
-            continue
-        if present == wanted:
-            continue
-        if check:
-            problems.append(f"{role.name}: README.md is out of date, run make docs-roles")
-        else:
-            readme.write_text(wanted, encoding="utf-8")
-            print(f"wrote {role.name}/README.md")
-    for problem in problems:
-        print(problem, file=sys.stderr)
-    return 1 if problems else 0
 
 
 def bring_up_to_date(root: Path, page: str, wanted: str, check: bool, script: str) -> int:
@@ -141,64 +94,9 @@ def mismatches(role: Path) -> list[str]:
     return problems
 
 
-def updated(role: Path, readme: str | None) -> str:
-    """Return the README with its generated sections brought up to date.
-
-    Args:
-        role: The role's folder.
-        readme: The README's text; None where there is none.
-
-    Raises:
-        RoleDocsError: The README has not exactly one pair of markers for each section.
-    """
-    sections = [(BEGIN, inputs_section(role), END)]
-    if examples(role):
-        sections.insert(0, (EXAMPLES_BEGIN, examples_section(role), EXAMPLES_END))
-    if readme is None:
-        summary = str(entry_points(role).get("main", {}).get("short_description", "")).rstrip(".")
-        introduction = f"{summary}.\n\n" if summary else ""
-        text = "\n\n".join(f"{begin}\n{section}{end}" for begin, section, end in sections)
-        return f"# {role.name}\n\n{introduction}{text}\n"
-    for begin, section, end in sections:
-        if readme.count(begin) != 1 or readme.count(end) != 1 or readme.index(begin) > readme.index(end):
-            raise RoleDocsError(f"README.md needs these two lines, once each, in this order: {begin} and {end}")
-        before, _, rest = readme.partition(begin)
-        readme = f"{before}{begin}\n{section}{end}{rest.partition(end)[2]}"
-    return readme
-
-
 def examples(role: Path) -> list[Path]:
     """List the playbooks that show how the role is used, the minimal one first."""
     return sorted((role / "examples").glob("*.yml"), key=lambda path: (path.name != MINIMAL, path.name))
-
-
-def examples_section(role: Path) -> str:
-    """Render the examples as they are: Markdown, ending with an empty line."""
-    lines = ["## Example", ""]
-    for path in examples(role):
-        text = path.read_text(encoding="utf-8").removeprefix("---\n")
-        lines += [f"[`examples/{path.name}`](examples/{path.name}):", "", "```yaml", text.rstrip("\n"), "```", ""]
-    return "\n".join(lines) + "\n"
-
-
-def inputs_section(role: Path) -> str:
-    """Render the tables of inputs: one for each entry point, Markdown, ending with an empty line."""
-    specs = entry_points(role)
-    lines: list[str] = []
-    for entry_point, spec in specs.items():
-        heading = "## Inputs" if entry_point == "main" else f"## Inputs of `tasks_from: {entry_point}`"
-        lines += [heading, ""]
-        if entry_point != "main" and spec.get("options") and spec["options"] == specs.get("main", {}).get("options"):
-            lines += ["The same as above.", ""]
-            continue
-        listed = list(inputs(spec.get("options") or {}))
-        if not listed:
-            lines += ["None.", ""]
-            continue
-        lines += ["| name | type | default | what it is |", "| --- | --- | --- | --- |"]
-        lines += [f"| `{one.name}` | {one.type} | {default_cell(one)} | {description_cell(one)} |" for one in listed]
-        lines.append("")
-    return "\n".join(lines) + "\n"
 
 
 def inputs(options: Mapping[str, Mapping[str, Any]], parent: str = "") -> Iterator[Input]:
@@ -277,7 +175,3 @@ def load(path: Path) -> dict[str, Any]:
     if content is not None and not isinstance(content, dict):
         raise RoleDocsError(f"{path.name} is no mapping")
     return content or {}
-
-
-if __name__ == "__main__":
-    sys.exit(main())
