@@ -20,7 +20,7 @@ import yaml
 if not __package__:  # started as a file: Python does not search the project for modules
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from tools import role_docs
+from tools import argument_specs
 
 PAGE = "awx/surveys.yml"
 HEAD = """\
@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None, root: Path | None = None) -> in
     except SurveyError as error:
         print(f"{PAGE}: {error}", file=sys.stderr)
         return 1
-    return role_docs.bring_up_to_date(root, PAGE, wanted, check, "awx_surveys.py")
+    return argument_specs.bring_up_to_date(root, PAGE, wanted, check, "awx_surveys.py")
 
 
 class _Dumper(yaml.SafeDumper):
@@ -95,7 +95,7 @@ def surveys(root: Path) -> dict[str, dict[str, Any]]:
     Raises:
         SurveyError: An input is unknown, or AWX has no question for it.
     """
-    described, defaults = described_inputs(root), role_docs.load(root / "group_vars" / "all.yml")
+    described, defaults = described_inputs(root), argument_specs.load(root / "group_vars" / "all.yml")
     return {
         template: {
             "name": template,
@@ -106,7 +106,7 @@ def surveys(root: Path) -> dict[str, dict[str, Any]]:
     }
 
 
-def question(name: str, one: role_docs.Input, default: Any = None) -> dict[str, Any]:
+def question(name: str, one: argument_specs.Input, default: Any = None) -> dict[str, Any]:
     """One question.
 
     Args:
@@ -134,8 +134,8 @@ def question(name: str, one: role_docs.Input, default: Any = None) -> dict[str, 
     return asked
 
 
-def _kind(name: str, one: role_docs.Input) -> dict[str, Any]:
-    choices = [role_docs.value_text(choice) for choice in one.choices]
+def _kind(name: str, one: argument_specs.Input) -> dict[str, Any]:
+    choices = [argument_specs.value_text(choice) for choice in one.choices]
     if one.type == "bool":
         return {"type": "multiplechoice", "choices": ["true", "false"]}
     if one.type == "list of str" and choices:
@@ -148,12 +148,12 @@ def _kind(name: str, one: role_docs.Input) -> dict[str, Any]:
     return {"type": kinds[one.type]}
 
 
-def _answer(one: role_docs.Input, default: Any) -> Any:
+def _answer(one: argument_specs.Input, default: Any) -> Any:
     if isinstance(default, list):
         return "\n".join(map(str, default))
     if one.type in ("int", "float") and not one.choices:
         return default
-    return role_docs.value_text(default) if default != "" else ""
+    return argument_specs.value_text(default) if default != "" else ""
 
 
 def plain(text: str) -> str:
@@ -161,20 +161,20 @@ def plain(text: str) -> str:
     return re.sub(r"\b[CVOMBI]\(([^()]*)\)", r"\1", " ".join(text.split()))
 
 
-def _of(described: Mapping[str, role_docs.Input], name: str) -> role_docs.Input:
+def _of(described: Mapping[str, argument_specs.Input], name: str) -> argument_specs.Input:
     wanted = ALIASES.get(name, name)
     if wanted not in described:
         raise SurveyError(f"{wanted}: not found in any role's argument spec")
     return described[wanted]
 
 
-def described_inputs(root: Path) -> dict[str, role_docs.Input]:
+def described_inputs(root: Path) -> dict[str, argument_specs.Input]:
     """Every input in the argument specs of the roles, by name."""
     return {
         one.name: one
-        for role in role_docs.roles(root)
-        for spec in role_docs.entry_points(role).values()
-        for one in role_docs.inputs(spec.get("options") or {})
+        for role in argument_specs.roles(root)
+        for spec in argument_specs.entry_points(role).values()
+        for one in argument_specs.inputs(spec.get("options") or {})
     }
 
 

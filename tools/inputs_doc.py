@@ -18,7 +18,7 @@ import yaml
 if not __package__:  # started as a file: Python then looks for modules beside it, not in the project
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from tools import role_docs
+from tools import argument_specs
 
 PAGE = "docs/inputs.md"
 BEGIN = "<!-- inputs: begin, written by tools/inputs_doc.py -->"
@@ -50,10 +50,10 @@ def main(arguments: Sequence[str] | None = None, root: Path | None = None) -> in
     root = root or Path(__file__).resolve().parent.parent
     try:
         wanted = updated(root, (root / PAGE).read_text(encoding="utf-8"))
-    except (OSError, InputsDocError, role_docs.RoleDocsError) as error:
+    except (OSError, InputsDocError, argument_specs.ArgumentSpecsError) as error:
         print(f"{PAGE}: {error}", file=sys.stderr)
         return 1
-    return role_docs.bring_up_to_date(root, PAGE, wanted, check, "inputs_doc.py")
+    return argument_specs.bring_up_to_date(root, PAGE, wanted, check, "inputs_doc.py")
 
 
 def updated(root: Path, page: str) -> str:
@@ -74,13 +74,13 @@ def updated(root: Path, page: str) -> str:
 
 def section(root: Path) -> str:
     """Render the tables: the run's own inputs, then each role's, Markdown, ending with an empty line."""
-    shared, local, aws = (role_docs.load(root / "group_vars" / f"{name}.yml") for name in ("all", "local", "aws"))
+    shared, local, aws = (argument_specs.load(root / "group_vars" / f"{name}.yml") for name in ("all", "local", "aws"))
     lines = ["## The run", "", "| name | type | default | what it is |", "| --- | --- | --- | --- |"]
     for one in _options(root / "roles" / RUN_ROLE):
         lines.append(_row(one, _run_default(one, shared, local, aws)))
     lines.append("")
     passed = passed_by_playbooks(root)
-    for role in _in_order(role_docs.roles(root)):
+    for role in _in_order(argument_specs.roles(root)):
         own = [one for one in _options(role) if not one.required and one.name not in passed and "." not in one.name]
         if role.name == RUN_ROLE or not own:
             continue
@@ -94,7 +94,7 @@ def names(root: Path) -> set[str]:
     """Every input that the page lists, parts of a dictionary as `parent.part`."""
     passed = passed_by_playbooks(root)
     found: set[str] = set()
-    for role in role_docs.roles(root):
+    for role in argument_specs.roles(root):
         for one in _options(role):
             if role.name == RUN_ROLE or not (one.required or one.name in passed):
                 found.add(one.name)
@@ -121,11 +121,11 @@ def _include_vars(node: Any) -> Iterator[str]:
             yield from _include_vars(entry)
 
 
-def _options(role: Path) -> list[role_docs.Input]:
+def _options(role: Path) -> list[argument_specs.Input]:
     """The options of every entry point of a role, each name once."""
-    found: dict[str, role_docs.Input] = {}
-    for spec in role_docs.entry_points(role).values():
-        for one in role_docs.inputs(spec.get("options") or {}):
+    found: dict[str, argument_specs.Input] = {}
+    for spec in argument_specs.entry_points(role).values():
+        for one in argument_specs.inputs(spec.get("options") or {}):
             found.setdefault(one.name, one)
     return list(found.values())
 
@@ -136,7 +136,7 @@ def _in_order(roles: Iterable[Path]) -> list[Path]:
 
 
 def _run_default(
-    one: role_docs.Input, shared: Mapping[str, Any], local: Mapping[str, Any], aws: Mapping[str, Any]
+    one: argument_specs.Input, shared: Mapping[str, Any], local: Mapping[str, Any], aws: Mapping[str, Any]
 ) -> str:
     """Say where the value of one of the run's own inputs comes from when nobody gives it."""
     parent, _, part = one.name.partition(".")
@@ -150,9 +150,9 @@ def _run_default(
     return f"local: {_given(local, one.name)}, aws: {_given(aws, one.name)}"
 
 
-def _role_default(one: role_docs.Input, local: Mapping[str, Any], aws: Mapping[str, Any]) -> str:
+def _role_default(one: argument_specs.Input, local: Mapping[str, Any], aws: Mapping[str, Any]) -> str:
     """Say a role's default, and what an inventory's `group_vars` say instead."""
-    text = role_docs.default_cell(one)
+    text = argument_specs.default_cell(one)
     for inventory, values in (("local", local), ("aws", aws)):
         if one.name in values:
             text += f"; {inventory}: {_shown(values[one.name])}"
@@ -168,7 +168,7 @@ def _shown(value: Any) -> str:
     """Write a value for a table; a computed one is said in words, not in Jinja."""
     if isinstance(value, str) and "{{" in value:
         return _COMPUTED.get(value.rpartition("}}")[2] or value.strip(), "computed")
-    return f"`{role_docs.value_text(value)}`"
+    return f"`{argument_specs.value_text(value)}`"
 
 
 _COMPUTED = {
@@ -180,9 +180,9 @@ _COMPUTED = {
 """What the computed values of `group_vars/` are, by their end or as a whole."""
 
 
-def _row(one: role_docs.Input, default: str) -> str:
+def _row(one: argument_specs.Input, default: str) -> str:
     """One line of a table."""
-    return f"| `{one.name}` | {one.type} | {default} | {role_docs.description_cell(one)} |"
+    return f"| `{one.name}` | {one.type} | {default} | {argument_specs.description_cell(one)} |"
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from ansible_collections.spot_train.core.plugins.module_utils.report.published i
 from ansible_collections.spot_train.core.plugins.module_utils.report.receipt import Inputs, build_receipt
 
 from tests.integration.awx.conftest import PROJECT
-from tools import awx_surveys, role_docs
+from tools import argument_specs, awx_surveys
 from tools.awx_check import notifications, surveys
 
 #: The action that checks the inputs.
@@ -26,7 +26,7 @@ def templates(data: Data) -> dict[str, Data]:
 
 
 @pytest.fixture(scope="module")
-def described() -> dict[str, role_docs.Input]:
+def described() -> dict[str, argument_specs.Input]:
     return awx_surveys.described_inputs(PROJECT)
 
 
@@ -34,7 +34,7 @@ def test_surveys_are_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
     assert (awx_surveys.main(["--check"], PROJECT), capsys.readouterr().err) == (0, "")
 
 
-def test_each_question_matches_its_input(data: Data, described: dict[str, role_docs.Input]) -> None:
+def test_each_question_matches_its_input(data: Data, described: dict[str, argument_specs.Input]) -> None:
     """Compare in the other direction than `awx_surveys.py`: from the question to the input."""
     group_vars = yaml.safe_load((PROJECT / "group_vars/all.yml").read_text())
     kinds = {
@@ -59,12 +59,12 @@ def test_each_question_matches_its_input(data: Data, described: dict[str, role_d
 
 
 def test_inputs_without_a_question_are_listed(data: Data) -> None:
-    own = role_docs.entry_points(PROJECT / "roles/run_open")["main"]["options"]
+    own = argument_specs.entry_points(PROJECT / "roles/run_open")["main"]["options"]
     asked = {question["variable"] for question in data["surveys"]["spot-train"]["spec"]}
     assert set(own) - asked == set(awx_surveys.NOT_ASKED)
 
 
-def test_question_of_an_unsupported_type_is_an_error(described: dict[str, role_docs.Input]) -> None:
+def test_question_of_an_unsupported_type_is_an_error(described: dict[str, argument_specs.Input]) -> None:
     with pytest.raises(awx_surveys.SurveyError, match="training_source: AWX has no questions of type dict"):
         awx_surveys.question("training_source", described["training_source"])
 
@@ -79,7 +79,7 @@ def test_outdated_surveys_are_an_error(tmp_path: Path, capsys: pytest.CaptureFix
     assert awx_surveys.main(["--check"], tmp_path) == 0
 
 
-def test_bool_becomes_a_choice_of_two_strings(described: dict[str, role_docs.Input]) -> None:
+def test_bool_becomes_a_choice_of_two_strings(described: dict[str, argument_specs.Input]) -> None:
     question = awx_surveys.question("run_watchdog", described["run_watchdog"], True)
     assert (question["type"], question["choices"], question["default"]) == ("multiplechoice", ["true", "false"], "true")
 
@@ -121,7 +121,7 @@ def test_saturday_trains_in_full_with_two_retries(data: Data) -> None:
 
 def test_job_timeout_exceeds_every_limit_of_a_run(templates: dict[str, Data]) -> None:
     """A lease limits the life of an instance, and a run has at most three, one after another."""
-    lease = 60 * role_docs.load(PROJECT / "roles/spot_instance/defaults/main.yml")["spot_instance_lease_minutes"]
+    lease = 60 * argument_specs.load(PROJECT / "roles/spot_instance/defaults/main.yml")["spot_instance_lease_minutes"]
     assert templates["spot-train"]["timeout"] > 3 * lease
     assert templates["spot-preflight"]["timeout"] > lease
     assert templates["spot-reap"]["timeout"] > 600, "longer than the interval of the schedule"
@@ -168,12 +168,14 @@ def test_names_that_workflows_and_schedules_use_are_unique(data: Data) -> None:
 def test_data_contains_no_organisation(data: Data) -> None:
     text = "\n".join(path.read_text() for path in (PROJECT / "awx").glob("*.yml"))
     assert not re.search(r"https?://|arn:aws|@\w+\.\w+|AKIA|\d{12}", text)
-    assert set(re.findall(r"(?<!/)\bawx_\w+", text)) <= set(role_docs.load(PROJECT / "roles/awx/defaults/main.yml"))
+    assert set(re.findall(r"(?<!/)\bawx_\w+", text)) <= set(
+        argument_specs.load(PROJECT / "roles/awx/defaults/main.yml")
+    )
 
 
 def test_playbook_takes_exactly_the_inputs_of_the_role() -> None:
     play = yaml.safe_load((PROJECT / "playbooks/awx.yml").read_text())[0]
-    assert set(play["tasks"][0][GATE]["only"]) == set(role_docs.load(PROJECT / "roles/awx/defaults/main.yml"))
+    assert set(play["tasks"][0][GATE]["only"]) == set(argument_specs.load(PROJECT / "roles/awx/defaults/main.yml"))
 
 
 RUN: Data = published(

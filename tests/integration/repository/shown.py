@@ -75,7 +75,7 @@ RUN_BY: dict[str, tuple[str, tuple[str, ...]]] = {
         "tests/e2e/benchmarks/test_bench_train.py::test_the_three_ways_are_measured_on_the_same_rows_and_folds",
         ("-m", "tools.benchmarks.train_scale"),
     ),
-    "aar-doc": ("tests/integration/repository/test_role_docs.py::test_every_readme_lists_the_inputs", ("aar-doc",)),
+    "aar-doc": ("tests/integration/repository/test_role_readmes.py::test_every_readme_lists_the_inputs", ("aar-doc",)),
     "sphinx-build": (
         "tests/integration/repository/test_site.py::test_site_builds_without_a_warning",
         ("sphinx-build",),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.account import ROOT, EmbeddedAccount
-from tools import role_docs
+from tools import argument_specs
 
 PAGE = ROOT / "roles" / "README.md"
 # They need more than a run has: archived weights, an account to set up, an AWX. test_rollback.py, test_acceptance.py
@@ -35,8 +35,10 @@ def command() -> list[str]:
 
 
 def test_every_role_has_an_example_and_the_command_plays_it() -> None:
-    there = {str(path.relative_to(ROOT)) for role in role_docs.roles(ROOT) for path in role_docs.examples(role)}
-    assert {f"roles/{role.name}/examples/{role_docs.MINIMAL}" for role in role_docs.roles(ROOT)} <= there
+    there = {
+        str(path.relative_to(ROOT)) for role in argument_specs.roles(ROOT) for path in argument_specs.examples(role)
+    }
+    assert {f"roles/{role.name}/examples/{argument_specs.MINIMAL}" for role in argument_specs.roles(ROOT)} <= there
     assert set(command()[1:]) == there - ELSEWHERE
 
 

@@ -19,7 +19,7 @@ import yaml
 MINIMAL = "minimal.yml"
 
 
-class RoleDocsError(Exception):
+class ArgumentSpecsError(Exception):
     """A role's inputs are wrong; the text says which and how."""
 
 
@@ -171,7 +171,7 @@ def load(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
-        raise RoleDocsError(f"{path.name} is no YAML: {' '.join(str(error).split())}") from error
+        raise ArgumentSpecsError(f"{path.name} is not valid YAML: {' '.join(str(error).split())}") from error
     if content is not None and not isinstance(content, dict):
-        raise RoleDocsError(f"{path.name} is no mapping")
+        raise ArgumentSpecsError(f"{path.name}: expected a mapping")
     return content or {}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tools import role_docs
+from tools import argument_specs
 
 ROOT = Path(__file__).resolve().parents[3]
 # Messages of Ansible itself.
@@ -48,26 +48,32 @@ argument_specs:
 
 
 def test_every_role_declares_its_inputs(root: Path) -> None:
-    undeclared = [path.name for path in root.glob("roles/*") if path.is_dir() and path not in role_docs.roles(root)]
+    undeclared = [
+        path.name for path in root.glob("roles/*") if path.is_dir() and path not in argument_specs.roles(root)
+    ]
     assert undeclared == []
 
 
 def test_every_role_has_equal_defaults_and_argument_specs(root: Path) -> None:
-    assert {role.name: role_docs.mismatches(role) for role in role_docs.roles(root) if role_docs.mismatches(role)} == {}
+    assert {
+        role.name: argument_specs.mismatches(role)
+        for role in argument_specs.roles(root)
+        if argument_specs.mismatches(role)
+    } == {}
 
 
 def test_every_readme_lists_the_inputs(root: Path, tmp_path: Path) -> None:
     shutil.copytree(root / "roles", tmp_path / "roles")
-    for role in role_docs.roles(root):
+    for role in argument_specs.roles(root):
         assert aar_doc(tmp_path / "roles" / role.name) == (role / "README.md").read_text(encoding="utf-8"), (
             f"{role.name}/README.md is out of date, run make docs-roles"
         )
 
 
 def test_every_readme_shows_the_examples(root: Path) -> None:
-    for role in role_docs.roles(root):
+    for role in argument_specs.roles(root):
         text = (role / "README.md").read_text(encoding="utf-8")
-        for path in role_docs.examples(role):
+        for path in argument_specs.examples(role):
             example = path.read_text(encoding="utf-8").removeprefix("---\n")
             assert f"\n[`examples/{path.name}`](examples/{path.name}):\n\n```yaml\n{example}```\n" in text, path
 
@@ -103,12 +109,12 @@ def test_inputs_are_a_table_for_each_entry_point(cat: Path) -> None:
 )
 def test_a_default_that_differs_is_found(cat: Path, defaults: str, problem: str) -> None:
     (cat / "defaults/main.yml").write_text(defaults, encoding="utf-8")
-    assert role_docs.mismatches(cat) == [problem]
+    assert argument_specs.mismatches(cat) == [problem]
 
 
 def test_every_readme_has_the_sections_of_a_role(root: Path) -> None:
     wanted = ["## Requirements", "## Example", "## Inputs", "## Results", "## Errors"]
-    for role in role_docs.roles(root):
+    for role in argument_specs.roles(root):
         headings = re.findall(r"^## .*", (role / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
         assert [heading for heading in headings if heading in wanted] == wanted, role.name
 
@@ -116,7 +122,7 @@ def test_every_readme_has_the_sections_of_a_role(root: Path) -> None:
 def test_every_message_in_a_readme_exists_in_the_role(root: Path) -> None:
     shared = [root / "plugins", root / "files/predictor/src", root / "packages/local_aws/src"]
     unknown = []
-    for role in role_docs.roles(root):
+    for role in argument_specs.roles(root):
         sources = [path for folder in (role, *shared) for path in folder.rglob("*") if path.suffix in (".py", ".yml")]
         code = " ".join(" ".join(path.read_text(encoding="utf-8").split()) for path in sources)
         # Join string literals that continue on the next line.
