@@ -29,7 +29,7 @@ def project(root: Path, tmp_path: Path) -> Path:
 
 def test_the_fragments_become_a_section_of_the_changelog(root: Path, project: Path) -> None:
     before = (project / "CHANGELOG.md").read_text(encoding="utf-8")
-    made = towncrier(root, project, "create", "--content", "The reaper says what it spared.", "12.changed.md")
+    made = towncrier(root, project, "create", "--content", "The reaper lists what it skipped.", "12.changed.md")
     assert made.returncode == 0, made.stderr
 
     built = towncrier(root, project, "build", "--version", "0.1.0", "--date", "2026-11-26", "--yes")
@@ -40,7 +40,7 @@ def test_the_fragments_become_a_section_of_the_changelog(root: Path, project: Pa
     assert after.startswith(head)
     assert after.endswith(old)
     assert "## 0.1.0 (2026-11-26)" in after
-    assert "- The reaper says what it spared. (#12)" in after
+    assert "- The reaper lists what it skipped. (#12)" in after
     assert [path.name for path in (project / "changelog.d").iterdir()] == ["README.md"]
 
 
