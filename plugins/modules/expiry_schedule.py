@@ -1,34 +1,33 @@
 #!/usr/bin/python
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Module that has the cloud itself end the instances of a run at a set time."""
+"""Module that schedules the termination of a run's instances in the cloud."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: expiry_schedule
-short_description: Have EventBridge Scheduler end the instances of a run at the end of its lease
+short_description: Schedule the termination of a run's instances at the end of the lease
 description:
-  - Makes the one-time schedule C(<project>-<run_id>), or sets the one that is there anew. When it is due, Scheduler
-    starts the runbook C(AWS-TerminateEC2Instance) on every instance with the tag C(run_id), and deletes the schedule.
-  - It needs nobody and no function of ours. That only the project's instances are ended is a condition of the role's
-    policy (C(files/iam/expiry.json)).
-  - M(spot_sweep) removes the schedule, once no instance of the run is left.
+  - Creates or updates the one-time schedule C(<project>-<run_id>). When it is due, EventBridge Scheduler starts the
+    runbook C(AWS-TerminateEC2Instance) on every instance with the tag C(run_id), and deletes the schedule.
+  - A condition in the role's policy (C(files/iam/expiry.json)) limits it to the project's instances.
+  - M(spot_sweep) removes the schedule once no instance of the run is left.
 options:
   project:
     description: Value of the tag C(project).
     type: str
     required: true
   run_id:
-    description: The run.
+    description: Id of the run.
     type: str
     required: true
   at:
-    description: When, ISO 8601 in UTC, for example V(2026-01-31T09:00:00Z).
+    description: Time in ISO 8601 and UTC, for example V(2026-01-31T09:00:00Z).
     type: str
     required: true
   role:
-    description: Name of the role that Scheduler and the runbook take.
+    description: Name of the role that Scheduler and the runbook assume.
     type: str
     required: true
 extends_documentation_fragment: [amazon.aws.common.modules, amazon.aws.region.modules, amazon.aws.boto3]
@@ -38,7 +37,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: End the instances at the end of the lease
+- name: Terminate the instances at the end of the lease
   spot_train.core.expiry_schedule:
     project: spot-train
     run_id: 20260105T090000Z-0a1b2c
@@ -52,7 +51,7 @@ name:
   returned: always
   type: str
 first:
-  description: Whether there was none before, so that nothing of the run was ever described or launched.
+  description: Whether the schedule is new, so that the run has no launch template or instance yet.
   returned: always
   type: bool
 """
@@ -72,20 +71,20 @@ ISO = "%Y-%m-%dT%H:%M:%SZ"
 
 
 def schedule(project: str, run_id: str, at: datetime, role_arn: str) -> dict[str, Any]:
-    """The schedule, as CreateSchedule and UpdateSchedule take it."""
+    """The parameters of CreateSchedule and UpdateSchedule."""
     runbook = {
         "DocumentName": "AWS-TerminateEC2Instance",
         "TargetParameterName": "InstanceId",
         "Targets": [{"Key": "tag:run_id", "Values": [run_id]}],
         "Parameters": {"AutomationAssumeRole": [role_arn]},
-        # One that may not be ended (another project's with the same run id) holds up none of the others.
+        # A refused termination (another project's instance with the same run id) does not stop the others.
         "MaxConcurrency": "10",
         "MaxErrors": "100%",
     }
     partition = role_arn.split(":")[1]
     return {
         "Name": f"{project}-{run_id}",
-        "Description": f"Ends what is left of run {run_id} at the end of its lease",
+        "Description": f"Terminates the instances of run {run_id} at the end of its lease",
         "ScheduleExpression": f"at({at:%Y-%m-%dT%H:%M:%S})",
         "ScheduleExpressionTimezone": "UTC",
         "FlexibleTimeWindow": {"Mode": "OFF"},
@@ -105,11 +104,11 @@ def main() -> None:
     )
     project, run_id, role = (module.params[name] for name in ("project", "run_id", "role"))
     if not project or not run_id:
-        module.fail_json(msg="An expiry schedule needs a project and a run id")
+        module.fail_json(msg="project and run_id must not be empty")
     try:
         at = datetime.strptime(module.params["at"], ISO)
     except ValueError:
-        module.fail_json(msg=f"at={module.params['at']!r} is no time: write it as 2026-01-31T09:00:00Z")
+        module.fail_json(msg=f"at: expected a time (2026-01-31T09:00:00Z), got {module.params['at']!r}")
     try:
         arn = module.client("iam").get_role(RoleName=role)["Role"]["Arn"]
         scheduler, wanted = module.client("scheduler"), schedule(project, run_id, at, arn)
@@ -120,7 +119,7 @@ def main() -> None:
             first = False
             scheduler.update_schedule(**wanted)
     except (BotoCoreError, ClientError) as error:
-        module.fail_json_aws(error, msg=f"The schedule {project}-{run_id} cannot be made with the role {role}")
+        module.fail_json_aws(error, msg=f"Cannot create the schedule {project}-{run_id} with the role {role}")
     module.exit_json(changed=True, name=wanted["Name"], first=first)
 
 

@@ -1,16 +1,16 @@
 #!/usr/bin/python
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Module that asks EC2 whether it took a spot instance back; amazon.aws has none for it."""
+"""Module that asks EC2 whether it took a spot instance back."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: instance_fate_info
-short_description: Ask EC2 what became of an instance, and whether EC2 itself took it back
+short_description: Ask EC2 whether it took an instance back
 description:
-  - Looks at the instance's state and state reason, and at the status of its spot request. Only these count as a
-    reclaim; an instance that merely does not answer, or that somebody terminated, was not taken back.
+  - Reads the instance's state reason and the status of its spot request. Only these confirm a reclaim; an instance that
+    does not answer, or that a user terminated, was not taken back.
 options:
   instance_id:
     description: The instance.
@@ -20,7 +20,7 @@ extends_documentation_fragment: [amazon.aws.common.modules, amazon.aws.region.mo
 """
 
 EXAMPLES = r"""
-- name: Ask EC2 why the instance ended
+- name: Ask EC2 whether it took the instance back
   spot_train.core.instance_fate_info:
     instance_id: i-0123456789abcdef0
   register: fate
@@ -28,19 +28,19 @@ EXAMPLES = r"""
 
 RETURN = r"""
 state:
-  description: State of the instance, V(unknown) where EC2 no longer shows it.
+  description: State of the instance; V(unknown) if EC2 no longer lists it.
   returned: always
   type: str
 reason:
-  description: Code of the state's reason, for example C(Client.UserInitiatedShutdown); empty while it runs.
+  description: Code of the state reason, for example C(Client.UserInitiatedShutdown); empty while it runs.
   returned: always
   type: str
 reclaimed:
-  description: Whether EC2 took the instance back, or has announced that it does.
+  description: Whether EC2 took the instance back, or announced it.
   returned: always
   type: bool
 confirmed_by:
-  description: The code by which EC2 says so; null where it does not.
+  description: The code that confirms it; null without one.
   returned: always
   type: str
 """
@@ -66,14 +66,14 @@ RECLAIMED_STATUSES = (
 
 
 def confirmation(reason: str, status: str) -> str | None:
-    """The code by which EC2 confirms a reclaim; None where neither the reason nor the request's status does."""
+    """The code that confirms a reclaim; None if neither the reason nor the request's status does."""
     if status in RECLAIMED_STATUSES:
         return status
     return reason if reason == RECLAIMED_REASON else None
 
 
 def look(client: Any, instance_id: str) -> dict[str, Any]:
-    """State, reason and verdict for one instance.
+    """Return state, reason and verdict of one instance.
 
     Raises:
         ClientError: EC2 refuses.
@@ -108,7 +108,7 @@ def main() -> None:
     try:
         fate = look(module.client("ec2"), module.params["instance_id"])
     except (BotoCoreError, ClientError) as error:
-        module.fail_json_aws(error, msg=f"Cannot ask what became of {module.params['instance_id']}")
+        module.fail_json_aws(error, msg=f"Cannot read the state of {module.params['instance_id']}")
     module.exit_json(changed=False, **fate)
 
 

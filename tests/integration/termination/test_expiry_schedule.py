@@ -67,9 +67,9 @@ def test_made_twice_it_has_the_later_time(cloud: Cloud, module: Any) -> None:
 @pytest.mark.parametrize(
     ("parameters", "words"),
     [
-        ({"at": "tomorrow"}, "is no time"),
-        ({"run_id": ""}, "needs a project and a run id"),
-        ({"role": "spot-train-none"}, "cannot be made with the role spot-train-none"),
+        ({"at": "tomorrow"}, "at: expected a time"),
+        ({"run_id": ""}, "project and run_id must not be empty"),
+        ({"role": "spot-train-none"}, "with the role spot-train-none"),
     ],
 )
 def test_what_cannot_be_made_is_one_clear_line(module: Any, parameters: dict[str, str], words: str) -> None:

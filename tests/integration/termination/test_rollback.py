@@ -1,4 +1,4 @@
-"""playbooks/rollback.yml: two sets were put live, the older one is wanted back."""
+"""playbooks/rollback.yml restores the older of two sets."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ROLE = "arn:aws:iam::123456789012:role/spot-train-rollback"
 
 
 def archive(s3: Any, run_date: str, run_id: str, promoted: bool) -> dict[str, Any]:
-    """What a training archives; the manifest."""
+    """Archive a set as a training does; return the manifest."""
     bodies = {name: f"{name} of {run_id}".encode() for name in (*s3_keys.MODEL_FILES, s3_keys.OUT_OF_SAMPLE)}
     for name, body in bodies.items():
         s3.put_object(Bucket=DATA_BUCKET, Key=s3_keys.archive(run_date, name), Body=body)
@@ -45,7 +45,7 @@ def archive(s3: Any, run_date: str, run_id: str, promoted: bool) -> dict[str, An
 
 
 def promote(s3: Any, run_date: str, run_id: str) -> None:
-    """What a training does whose gates pass."""
+    """Promote a set as a training does."""
     document = archive(s3, run_date, run_id, promoted=True)
     entries = {}
     for name in (*s3_keys.MODEL_FILES, s3_keys.OUT_OF_SAMPLE):
@@ -60,7 +60,7 @@ def promote(s3: Any, run_date: str, run_id: str) -> None:
 
 @pytest.fixture(scope="module")
 def s3(cloud: Cloud) -> Any:
-    """The data bucket with three archived sets, two of them once live."""
+    """The data bucket with three archived sets, two of which were live."""
     client = cloud.account.client("s3")
     promote(client, OLD, "old")
     promote(client, NEW, "new")
@@ -79,7 +79,7 @@ def etags(s3: Any) -> dict[str, str]:
 
 
 def verify(cloud: Cloud) -> str:
-    """What `predictor verify` says of the live set, to whoever may read it."""
+    """Output of `predictor verify` on the live set."""
     reservation = reserve(cloud.account.folder / "aws")
     answer = cloud.account.command(
         "env", f"PYTHONPATH={ROOT / 'files/predictor/src'}", f"AWS_ENDPOINT_URL={reservation.endpoint}",
@@ -93,7 +93,7 @@ def verify(cloud: Cloud) -> str:
 @pytest.mark.parametrize(
     ("variables", "words"),
     [
-        ({}, 'as YYYY-MM-DD: -e to=…; "" is none. Nothing was changed'),
+        ({}, '(-e to=YYYY-MM-DD), got "". Nothing was changed'),
         ({"to": "2022-02-30"}, "'2022-02-30' is no day"),
         (
             {"to": "2022-12-16"},
@@ -101,12 +101,12 @@ def verify(cloud: Cloud) -> str:
         ),
         ({"to": BAD}, f"the set archived for {BAD} never passed its gates (median_ic); nothing was changed"),
         ({"too": OLD}, "unknown input 'too' (did you mean 'to')"),
-        ({"to": OLD, "rollback_role": "spot-train-nobody"}, "The role spot-train-nobody cannot be taken: "),
-        # A role that is there, and not for the controller.
-        ({"to": OLD, "rollback_role": "spot-train-training"}, "The role spot-train-training cannot be taken: "),
+        ({"to": OLD, "rollback_role": "spot-train-nobody"}, "Cannot assume the role spot-train-nobody: "),
+        # An existing role that the control node may not assume.
+        ({"to": OLD, "rollback_role": "spot-train-training"}, "Cannot assume the role spot-train-training: "),
     ],
 )
-def test_what_cannot_be_restored_is_one_clear_line_and_changes_nothing(
+def test_error_is_one_clear_line_and_changes_nothing(
     cloud: Cloud, s3: Any, variables: dict[str, Any], words: str, tmp_path: Path
 ) -> None:
     before = etags(s3)
@@ -118,7 +118,7 @@ def test_what_cannot_be_restored_is_one_clear_line_and_changes_nothing(
     assert etags(s3) == before
 
 
-def test_an_archived_set_is_put_live_once_and_the_newer_one_again(cloud: Cloud, s3: Any, tmp_path: Path) -> None:
+def test_archived_set_is_restored_once_and_can_be_replaced(cloud: Cloud, s3: Any, tmp_path: Path) -> None:
     before = etags(s3)
 
     code, output = rollback(cloud, to=OLD, runs_dir=str(tmp_path))
@@ -136,12 +136,12 @@ def test_an_archived_set_is_put_live_once_and_the_newer_one_again(cloud: Cloud, 
     assert (code, "changed=0" in output, "is live already: nothing was changed" in output) == (0, True, True), output
     assert etags(s3) == after
 
-    # The example of the role, which names this day.
+    # The example of the role uses this day.
     cloud.account.command("ansible-playbook", "roles/rollback/examples/minimal.yml", "-e", f"runs_dir={tmp_path}")
     assert verify(cloud) == f"the live set is whole: run new of {NEW}, 6 files\n"
 
 
-def test_a_look_only_changes_nothing(cloud: Cloud, s3: Any, tmp_path: Path) -> None:
+def test_check_mode_changes_nothing(cloud: Cloud, s3: Any, tmp_path: Path) -> None:
     before = etags(s3)
     answer = cloud.account.command(
         "ansible-playbook", "playbooks/rollback.yml", "--check", "-e", f"to={OLD}", "-e", f"runs_dir={tmp_path}"
