@@ -1,4 +1,4 @@
-"""The gate before a controller is described: what is missing or wrong is one line, and nothing has been sent."""
+"""Check inputs and controller before the first change in AWX."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ ROLES = Path(__file__).resolve().parents[2] / "roles"
 
 DOCUMENTATION = r"""
 module: awx_ready
-short_description: Check that a controller can be described
+short_description: Check that the jobs can be created in a controller
 description:
-  - Checks that the collection C(awx.awx) is there, that what only the organisation knows is given and fits, that the
-    controller answers, and that the token may do what is to be done. Changes nothing.
-  - Reads the inputs of the role as they are; none is an option, because options are shown.
+  - Checks that the collection C(awx.awx) is installed, that the required inputs are set and valid, that the controller
+    responds, and that the token has the necessary permissions. Changes nothing.
+  - Reads the inputs of the role from variables, because Ansible shows options.
 options:
   surveys:
     description: The surveys of the job templates.
@@ -42,7 +42,7 @@ COLLECTION = "awx.awx"
 NEEDED = ("awx_organization", "awx_scm_url", "awx_image", "awx_role_arn")
 BUCKETS = ("data_bucket", "transport_bucket")
 ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+")
-#: Settings of a notification: those that must be given, and those that may be. AWX takes no text for a number.
+#: Required and optional settings of a notification. AWX does not accept text for a number.
 SETTINGS: Mapping[str, tuple[Mapping[str, type], Mapping[str, type]]] = {
     "awx_email": (
         {"host": str, "port": int, "sender": str, "recipients": list},
@@ -50,36 +50,37 @@ SETTINGS: Mapping[str, tuple[Mapping[str, type], Mapping[str, type]]] = {
     ),
     "awx_slack": ({"token": str, "channels": list}, {}),
 }
-WORDS = {str: "a text", int: "a whole number", bool: "true or false", list: "a list of texts, with one at least"}
+WORDS = {str: "text", int: "a whole number", bool: "true or false", list: "a non-empty list of texts"}
 
 
 class NotReady(Exception):
-    """One line: what is wrong, where, what to do."""
+    """One line: what is wrong, and what to do."""
 
 
 def check_given(given: Mapping[str, Any], surveys: Mapping[str, Any], known: Mapping[str, Spec]) -> None:
-    """Check what the organisation gave.
+    """Check the inputs.
 
     Args:
-        given: Input -> value.
+        given: Their values by name.
         surveys: The surveys of the job templates.
         known: The inputs of a run.
 
     Raises:
-        NotReady: Something is missing or does not fit.
+        NotReady: An input is missing or invalid.
     """
     missing = [name for name in NEEDED if not given[name]]
     missing += [f"awx_variables.{name}" for name in BUCKETS if not given["awx_variables"].get(name)]
     if missing:
-        raise NotReady(f"{_list(missing)} must be given, in a file for example: -e @my-awx.yml (docs/awx.md has one)")
+        raise NotReady(f"{_list(missing)} must be set, for example in a file: -e @my-awx.yml (docs/awx.md has one)")
     if not ROLE_ARN.fullmatch(given["awx_role_arn"]):
         raise NotReady(
-            f"awx_role_arn={given['awx_role_arn']!r} is no ARN of a role, which is arn:aws:iam::<account>:role/<name>"
+            "awx_role_arn: expected the ARN of a role (arn:aws:iam::<account>:role/<name>), got "
+            f"{given['awx_role_arn']!r}"
         )
     if bool(given["awx_access_key_id"]) is not bool(given["awx_secret_access_key"]):
         raise NotReady(
-            "awx_access_key_id and awx_secret_access_key go together: give both, or neither where the "
-            "jobs run on a machine that may take the role"
+            "awx_access_key_id and awx_secret_access_key: expected both, or neither if the jobs run on a machine that "
+            "may assume the role"
         )
     _check_variables(given["awx_variables"], surveys, known)
     for name, (needed, allowed) in SETTINGS.items():
@@ -91,14 +92,14 @@ def _check_settings(
     name: str, settings: Mapping[str, Any], needed: Mapping[str, type], allowed: Mapping[str, type]
 ) -> None:
     if lacking := needed.keys() - settings.keys():
-        raise NotReady(f"{name} lacks {_list(sorted(lacking))}")
+        raise NotReady(f"{name}: missing {_list(sorted(lacking))}")
     kinds = {**needed, **allowed}
     for setting, value in settings.items():
         if setting not in kinds:
-            raise NotReady(f"{name} has no setting {setting!r}, there is {_list(sorted(kinds))}")
-        # Among the values are secrets: none is said.
+            raise NotReady(f"{name}: unknown setting {setting!r} (expected {_list(sorted(kinds))})")
+        # Values may be secret, so the message has none.
         if not _is(value, kinds[setting]) or (setting in needed and not value):
-            raise NotReady(f"{name}.{setting} must be {WORDS[kinds[setting]]}")
+            raise NotReady(f"{name}.{setting}: expected {WORDS[kinds[setting]]}")
 
 
 def _is(value: Any, kind: type) -> bool:
@@ -109,20 +110,20 @@ def _is(value: Any, kind: type) -> bool:
 
 def _check_variables(variables: Mapping[str, Any], surveys: Mapping[str, Any], known: Mapping[str, Spec]) -> None:
     if variables["data_bucket"] == variables["transport_bucket"]:
-        raise NotReady("awx_variables: data_bucket and transport_bucket must be two buckets")
+        raise NotReady("awx_variables: expected different buckets for data_bucket and transport_bucket")
     asked = {question["variable"] for survey in surveys.values() for question in survey["spec"]}
     for name, value in variables.items():
         if name not in known:
             raise NotReady(str(unknown(name, known, "awx_variables")))
         if name in asked:
             raise NotReady(
-                f"awx_variables.{name} would have no effect: a survey asks for it, and its default wins; "
-                "leave it out here and change it in group_vars/all.yml or the role's defaults"
+                f"awx_variables.{name} would have no effect: a survey asks for it, and its default takes precedence; "
+                "set it in group_vars/all.yml or the role's defaults instead"
             )
         if known[name].get("no_log"):
             raise NotReady(
-                f"awx_variables.{name} is a secret, and AWX shows the variables of a template: let AWX tell "
-                "people (awx_email, awx_slack), or the job by SES or SNS"
+                f"awx_variables.{name} is secret, and AWX shows the variables of a template: use notifications of AWX "
+                "(awx_email, awx_slack), or of the job by SES or SNS"
             )
         try:
             convert(f"awx_variables.{name}", value, known[name])
@@ -131,7 +132,7 @@ def _check_variables(variables: Mapping[str, Any], surveys: Mapping[str, Any], k
 
 
 def has_collection(name: str) -> bool:
-    """Whether this Ansible finds a collection, wherever it looks for them."""
+    """Whether this Ansible finds a collection."""
     try:
         return importlib.util.find_spec(f"ansible_collections.{name}") is not None
     except ModuleNotFoundError:  # not even its namespace
@@ -139,7 +140,7 @@ def has_collection(name: str) -> bool:
 
 
 def run_inputs() -> dict[str, Spec]:
-    """What a run can be given (docs/inputs.md), from the argument specs."""
+    """Return the inputs of a run (docs/inputs.md) from the argument specs."""
     inputs: dict[str, Spec] = known_inputs(ROLES, known_of(ROLES / "run_open"))
     return inputs
 
@@ -148,22 +149,22 @@ class Controller:
     """A controller, to read from."""
 
     def __init__(self, host: str, token: str, validate_certs: bool, timeout: float) -> None:
-        """Nothing is asked yet.
+        """Prepare requests to a controller.
 
         Args:
-            host: Its address; `https://` unless it says otherwise.
-            token: Goes with every question but that for the version.
-            validate_certs: Whether its certificate must be good.
-            timeout: Seconds that it has for an answer.
+            host: Its address; `https://` unless it has another scheme.
+            token: Sent with every request except that for the version.
+            validate_certs: Whether to verify its certificate.
+            timeout: Timeout of a request in seconds.
         """
         self._host, self._token = host, token
         self._options = {"validate_certs": validate_certs, "timeout": timeout}
 
     def version(self) -> str:
-        """Its version, which it tells everybody.
+        """Return its version, which needs no token.
 
         Raises:
-            NotReady: Nothing that is a controller answers there.
+            NotReady: No controller responds.
         """
         return str(self._read("/api/v2/ping/", "version", token=""))
 
@@ -171,20 +172,20 @@ class Controller:
         """Check that the token is that of a system administrator.
 
         Raises:
-            NotReady: It is not, or it is nobody's.
+            NotReady: It is not, or it is invalid.
         """
         (user,) = self._read("/api/v2/me/", "results")
         if not user["is_superuser"]:
             raise NotReady(
-                f"the token is that of {user['username']}, who is no system administrator: nobody else may make the "
-                "credential type that the jobs need, whatever role they have in an organisation"
+                f"the token is that of {user['username']}, who is not a system administrator: only they may create the "
+                "credential type that the jobs need"
             )
 
     def galaxy_credentials(self, organization: str) -> list[str]:
-        """The names of the Galaxy credentials of an organisation; none where there is no such organisation.
+        """Return the names of the Galaxy credentials of an organisation; none if it does not exist.
 
         Raises:
-            NotReady: The controller does not answer.
+            NotReady: The controller does not respond.
         """
         found = self._read(f"/api/v2/organizations/?{urlencode({'name': organization})}", "results")
         lists = [self._read(one["related"]["galaxy_credentials"], "results") for one in found]
@@ -201,21 +202,23 @@ class Controller:
         except HTTPError as error:
             if error.code == 401:
                 raise NotReady(
-                    "the controller does not know the token: is it of this controller, and still valid"
+                    "the controller rejects the token: check that it belongs to this controller and is still valid"
                 ) from error
-            raise NotReady(f"{url} answers {error.code}: is awx_host={self._host} a controller's address") from error
+            raise NotReady(
+                f"{url} responds with {error.code}: check that awx_host={self._host} is the address of a controller"
+            ) from error
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise NotReady(f"no controller answers at {url}: {' '.join(str(error).split())}") from error
+            raise NotReady(f"no response from a controller at {url}: {' '.join(str(error).split())}") from error
 
 
 def check_controller(controller: Controller, given: Mapping[str, Any]) -> str:
-    """Check that a controller takes what is to be sent to it.
+    """Check the token and the organisation's Galaxy credentials.
 
     Returns:
-        Its version.
+        The controller's version.
 
     Raises:
-        NotReady: It does not, or something would come of it that nobody has asked for.
+        NotReady: A check failed.
     """
     version = controller.version()
     controller.check_token()
@@ -224,7 +227,7 @@ def check_controller(controller: Controller, given: Mapping[str, Any]) -> str:
         if found := controller.galaxy_credentials(organization):
             raise NotReady(
                 f"the organisation {organization} has Galaxy credentials ({_list(found)}): AWX would install "
-                "requirements.yml from Galaxy and have the jobs use that instead of what is in the image; give another "
+                "requirements.yml from Galaxy, and jobs would use that instead of the image's collections; use another "
                 "organisation, or awx_galaxy_credentials=keep or remove"
             )
     return version
@@ -241,17 +244,17 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     _VALID_ARGS = frozenset(("surveys",))
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Check, and say the controller's version."""
+        """Check, and return the controller's version."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         _, arguments = self.validate_argument_spec({"surveys": {"type": "dict", "default": {}}})
         try:
             given = self._given(task_vars or {})
             if not has_collection(COLLECTION):
-                raise NotReady(f"the collection {COLLECTION} is not here: run tools/awx_collection.py")
+                raise NotReady(f"the collection {COLLECTION} is not installed: run tools/awx_collection.py")
             if not given["awx_host"] or not given["awx_token"]:
                 raise NotReady(
-                    "the controller's address and a token are needed: set CONTROLLER_HOST and CONTROLLER_OAUTH_TOKEN, "
-                    "or awx_host and awx_token"
+                    "the controller's address and a token are required: set CONTROLLER_HOST and "
+                    "CONTROLLER_OAUTH_TOKEN, or awx_host and awx_token"
                 )
             check_given(given, arguments["surveys"], run_inputs())
             controller = Controller(
@@ -266,10 +269,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return {**result, "changed": False, "version": version, "update_secrets": given["awx_update_secrets"]}
 
     def _given(self, variables: Mapping[str, Any]) -> dict[str, Any]:
-        """The inputs of the role, each as its type.
+        """Return the inputs of the role, converted.
 
         Raises:
-            NotReady: A value does not fit.
+            NotReady: A value is invalid.
         """
         given = {}
         for name, spec in known_of(ROLES / "awx").items():

@@ -58,7 +58,7 @@ def test_missing_address_and_token_is_one_line() -> None:
     answer = apply(PROJECT, "", "", EXAMPLE)
     assert answer.code != 0
     assert message(answer.output) == (
-        "The controller's address and a token are needed: set CONTROLLER_HOST and CONTROLLER_OAUTH_TOKEN, or "
+        "The controller's address and a token are required: set CONTROLLER_HOST and CONTROLLER_OAUTH_TOKEN, or "
         "awx_host and awx_token. Nothing was changed."
     )
 
@@ -75,7 +75,8 @@ def test_wrong_token_is_one_line_and_writes_nothing(started: Controller) -> None
     answer = apply(PROJECT, started.url, "wrong", EXAMPLE)
     assert answer.code != 0
     assert message(answer.output) == (
-        "The controller does not know the token: is it of this controller, and still valid. Nothing was changed."
+        "The controller rejects the token: check that it belongs to this controller and is still valid. "
+        "Nothing was changed."
     )
     assert {one.status for one in started.requests} == {200, 401}
     assert started.writes == []
@@ -111,26 +112,26 @@ def variables(**more: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"awx_image": "", "awx_scm_url": ""}, "awx_scm_url, awx_image must be given"),
-        ({"awx_variables": {"data_bucket": "d"}}, "awx_variables.transport_bucket must be given"),
-        ({"awx_access_key_id": ""}, "go together"),
-        ({"awx_secret_access_key": ""}, "go together"),
+        ({"awx_image": "", "awx_scm_url": ""}, "awx_scm_url, awx_image must be set"),
+        ({"awx_variables": {"data_bucket": "d"}}, "awx_variables.transport_bucket must be set"),
+        ({"awx_access_key_id": ""}, "expected both, or neither"),
+        ({"awx_secret_access_key": ""}, "expected both, or neither"),
         (
             {"awx_role_arn": "spot-train-control-node"},
-            "awx_role_arn='spot-train-control-node' is no ARN of",
+            "awx_role_arn: expected the ARN of a role (arn:aws:iam::<account>:role/<name>), got 'spot",
         ),
-        ({"awx_role_arn": "arn:aws:iam::123456789012:user/x"}, "is no ARN of a role"),
-        ({"awx_email": {"host": "h", "port": 25, "sender": "s"}}, "awx_email lacks recipients"),
-        (mailing(port="587"), "awx_email.port must be a whole number"),
-        (mailing(port=True), "awx_email.port must be a whole number"),
-        (mailing(use_tls="yes"), "awx_email.use_tls must be true or false"),
-        (mailing(recipients="on-call@example.com"), "awx_email.recipients must be a list of texts"),
-        (mailing(recipients=[]), "awx_email.recipients must be a list of texts, with one at least"),
-        (mailing(sender=""), "awx_email.sender must be a text"),
-        (slack(chanels=[]), "awx_slack has no setting 'chanels'"),
-        (slack(token=["x"]), "awx_slack.token must be a text"),
-        (slack(channels="#runs"), "awx_slack.channels must be a list of texts"),
-        ({"awx_variables": {"data_bucket": "b", "transport_bucket": "b"}}, "must be two buckets"),
+        ({"awx_role_arn": "arn:aws:iam::123456789012:user/x"}, "expected the ARN of a role"),
+        ({"awx_email": {"host": "h", "port": 25, "sender": "s"}}, "awx_email: missing recipients"),
+        (mailing(port="587"), "awx_email.port: expected a whole number"),
+        (mailing(port=True), "awx_email.port: expected a whole number"),
+        (mailing(use_tls="yes"), "awx_email.use_tls: expected true or false"),
+        (mailing(recipients="on-call@example.com"), "awx_email.recipients: expected a non-empty list of texts"),
+        (mailing(recipients=[]), "awx_email.recipients: expected a non-empty list of texts"),
+        (mailing(sender=""), "awx_email.sender: expected text"),
+        (slack(chanels=[]), "awx_slack: unknown setting 'chanels'"),
+        (slack(token=["x"]), "awx_slack.token: expected text"),
+        (slack(channels="#runs"), "awx_slack.channels: expected a non-empty list of texts"),
+        ({"awx_variables": {"data_bucket": "b", "transport_bucket": "b"}}, "expected different buckets"),
         (
             variables(aws_regoin="x"),
             "unknown input 'aws_regoin' in awx_variables (did you mean 'aws_region')",
@@ -146,7 +147,7 @@ def variables(**more: Any) -> dict[str, Any]:
             "awx_variables.spot_instance_volume_gb: expected a whole number above 0, got",
         ),
         (variables(run_watchdog="perhaps"), "awx_variables.run_watchdog: expected true or false, got 'perhaps'"),
-        (variables(run_report_smtp_password="p"), "awx_variables.run_report_smtp_password is a secret"),
+        (variables(run_report_smtp_password="p"), "awx_variables.run_report_smtp_password is secret"),
     ],
 )
 def test_missing_or_invalid_input_is_one_line(gate: ModuleType, changes: dict[str, Any], text: str) -> None:
@@ -171,16 +172,16 @@ def reader(gate: ModuleType, controller: Controller, host: str = "") -> Any:
 
 
 def test_missing_controller_is_an_error(gate: ModuleType, started: Controller) -> None:
-    with pytest.raises(gate.NotReady, match="no controller answers at http"):
+    with pytest.raises(gate.NotReady, match="no response from a controller at http"):
         reader(gate, started, "http://127.0.0.1:9").version()
-    with pytest.raises(gate.NotReady, match="answers 404"):
+    with pytest.raises(gate.NotReady, match="responds with 404"):
         reader(gate, started, f"{started.url}/elsewhere").version()
     assert gate.check_controller(reader(gate, started), {**EXAMPLE, "awx_galaxy_credentials": "refuse"}) == ("24.6.1")
 
 
 def test_token_must_be_a_system_administrators(gate: ModuleType) -> None:
     with Controller(PROJECT, superuser=False) as controller:
-        with pytest.raises(gate.NotReady, match="the token is that of admin, who is no system administrator"):
+        with pytest.raises(gate.NotReady, match="the token is that of admin, who is not a system administrator"):
             gate.check_controller(reader(gate, controller), EXAMPLE)
         assert controller.writes == []
 
@@ -259,7 +260,7 @@ def test_missing_collection_is_one_line(tmp_path: Path) -> None:
         pytest.skip("ansible-core 2.21 is not installed: it needs Python 3.12 or 3.13")
     answer = apply(PROJECT, "http://127.0.0.1:9", "x", EXAMPLE, ansible=Ansible(binaries, tmp_path))
     assert answer.code != 0
-    assert "The collection awx.awx is not here: run tools/awx_collection.py. Nothing was changed." in message(
+    assert "The collection awx.awx is not installed: run tools/awx_collection.py. Nothing was changed." in message(
         answer.output
     )
 
