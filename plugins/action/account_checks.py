@@ -1,4 +1,4 @@
-"""Everything that can be checked of an account before any instance exists, and at no cost."""
+"""Check an account before the launch, at no cost."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ DOCUMENTATION = r"""
 module: account_checks
 short_description: Check an account before anything is launched in it
 description:
-  - Runs every check file of C(plugins/module_utils/checks), several at once. All run, none hides another.
-  - Looks only. The one launch that it asks for is a dry run.
-  - Runs in the controller's process. Keys and endpoint are found as by the other AWS modules, in the environment.
-  - Never fails because a check fails; the caller reads RV(checks).
+  - Runs all checks in C(plugins/module_utils/checks), several at once. A failed check does not stop the others.
+  - Read-only. The only launch request is a dry run.
+  - Runs on the control node, with keys and endpoint from the environment as in other AWS modules.
+  - Does not fail if a check fails; the caller reads RV(checks).
 options:
   only: {description: Names of the checks to run; empty for all., type: list, elements: str, default: []}
   region: {description: AWS region of the run., type: str, required: true}
@@ -28,16 +28,16 @@ options:
   markets: {description: Markets of the matrix., type: list, elements: str, required: true}
   max_price: {description: Highest spot price in USD an hour; empty for none., type: str, required: true}
   on_demand: {description: On-demand prices in USD an hour by type., type: dict, required: true}
-  subnet_filters: {description: Filters that find the subnets., type: dict, required: true}
+  subnet_filters: {description: Filters for the subnets., type: dict, required: true}
   security_group: {description: Name of the security group., type: str, required: true}
   profile: {description: Name of the instance profile., type: str, required: true}
-  image_parameter: {description: SSM parameter that holds the image id., type: str, required: true}
+  image_parameter: {description: SSM parameter with the image id., type: str, required: true}
   volume_gb: {description: Size of the root volume in GiB., type: int, required: true}
-  data_bucket: {description: Bucket that holds the data., type: str, required: true}
+  data_bucket: {description: Bucket of the data., type: str, required: true}
   transport_bucket: {description: Bucket of the SSM connection., type: str, required: true}
   arctic_prefix: {description: Path prefix of ArcticDB in the data bucket., type: str, required: true}
   artefact_prefixes:
-    description: Key prefixes of the data bucket that the training writes below.
+    description: Key prefixes of the data bucket under which the training writes.
     type: list
     elements: str
     required: true
@@ -46,26 +46,26 @@ options:
 
 RETURN = r"""
 checks:
-  description: One record a check, in the order of the files.
+  description: One record for each check, in the order of the files.
   returned: always
   type: list
   elements: dict
 seconds:
-  description: How long all of it took.
+  description: Duration of all checks.
   returned: always
   type: float
 clock_offset:
-  description: Seconds that AWS's clock is ahead of the controller's; 0 where AWS did not say.
+  description: Seconds that AWS's clock is ahead of the control node's; 0 if unknown.
   returned: always
   type: float
 caller:
-  description: ARN of who asked; empty where AWS did not say.
+  description: ARN of the caller; empty if unknown.
   returned: always
   type: str
 place:
   description:
-    - What was looked at and a launch needs, C(image_id), C(root_device_name), C(profile_arn), C(group_id) and
-      C(subnets), each of these with C(subnet_id) and C(availability_zone). Empty where one of them is not there.
+    - What a launch needs, C(image_id), C(root_device_name), C(profile_arn), C(group_id) and C(subnets), each with
+      C(subnet_id) and C(availability_zone). Empty if one of them is missing.
   returned: always
   type: dict
 """

@@ -1,4 +1,4 @@
-"""The gate: every input of a run is checked here, once, before anything is started or launched."""
+"""Check every input of a run once, before anything is started."""
 
 from __future__ import annotations
 
@@ -35,11 +35,10 @@ description:
     not fit its argument spec, each with one line.
   - The callback P(spot_train.core.run#callback) has converted the extra variables to the types in the argument specs
     before the first task. A value from group_vars or the inventory must have its type.
-  - Asks a git repository which commit the training source is. User and password of its URL are in nothing that is
-    returned.
-  - C(--tags) and C(--skip-tags) are inputs too. Without the training a run is a preflight, however that was said;
-    without the preflight its receipt says so. A tag that the playbook does not have is refused.
-  - Returns C(run), which the rest of the run reads as a fact, and warns of a folder that is not as committed.
+  - Resolves a git source to a commit. Results do not contain user and password of its URL.
+  - C(--tags) and C(--skip-tags) are inputs too. A run without the training is a preflight; a run without the preflight
+    has a note in its receipt. Unknown tags are refused.
+  - Returns C(run), which later plays read as a fact, and warns of a folder that differs from its commit.
 options:
   spec:
     description: Role whose C(meta/argument_specs.yml) describes the inputs of the playbook itself.
@@ -47,8 +46,7 @@ options:
     default: run_open
   only:
     description:
-      - Names of the extra variables that the playbook takes. Nothing else is checked then, no run is named, and
-        nothing is returned.
+      - Names of the extra variables that the playbook accepts. Then only these are checked, and nothing is returned.
     type: list
     elements: str
   describe:
@@ -59,14 +57,14 @@ options:
 
 
 def check_source(source: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Check the training source, and find out which commit it is.
+    """Check the training source, and resolve its commit.
 
     Args:
         source: The input, converted.
 
     Returns:
         The source with `revision` and, for a folder, `dirty` and `unpushed`, its URL without user and password; and
-        sentences for the user.
+        notes for the user.
 
     Raises:
         InputError: It cannot be used.
@@ -87,10 +85,10 @@ def check_source(source: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
 
 
 def chosen_parts(variables: Mapping[str, Any], parts: Collection[str]) -> set[str]:
-    """Return which of the parts of a playbook `--tags` and `--skip-tags` leave to be done.
+    """Return the parts of a playbook that `--tags` and `--skip-tags` select.
 
     Raises:
-        InputError: A tag that the playbook does not have, or tags that leave nothing to do.
+        InputError: An unknown tag, or tags that leave nothing to do.
     """
     asked, unwanted = variables.get("ansible_run_tags") or ("all",), variables.get("ansible_skip_tags") or ()
     try:
@@ -101,29 +99,31 @@ def chosen_parts(variables: Mapping[str, Any], parts: Collection[str]) -> set[st
 
 
 def leave_out(parts: Collection[str], preflight_only: bool) -> tuple[list[str], list[str]]:
-    """Say what the tags leave out of a run.
+    """Return what the tags skip.
 
     Args:
-        parts: What they leave to be done.
+        parts: The selected parts.
         preflight_only: The input of that name.
 
     Returns:
-        The parts that are left out, and sentences that a person should read.
+        The skipped parts, and notes for the user.
 
     Raises:
-        InputError: With the input, nothing is left to be done.
+        InputError: Tags and input together leave nothing to do.
     """
     if preflight_only and "preflight" not in parts:
-        raise InputError("preflight_only=true leaves out the training, the tags the preflight: there is nothing to do")
-    said = "the preflight on the instance is left out: nothing checks software, machine and data before the training"
+        raise InputError(
+            "preflight_only=true skips the training and the tags skip the preflight: nothing is left to do"
+        )
+    note = "the tags skip the preflight on the instance: software, machine and data are not checked before the training"
     left_out = [part for part in run_tags.PARTS if part not in parts]
-    return left_out, [said] if "preflight" in left_out else []
+    return left_out, [note] if "preflight" in left_out else []
 
 
 def revision_of(folder: Path) -> str | None:
-    """The commit that a folder is of; None where nobody knows.
+    """Return the commit of a folder; None if unknown.
 
-    AWX copies a project without what git knows of it, and says in the environment which commit it is.
+    AWX copies a project without its git data, and sets the commit in the environment.
     """
     revision: str | None = run_source.look_at(folder)[0]["revision"]
     if revision is None and folder.resolve().is_relative_to(PROJECT):
@@ -132,7 +132,7 @@ def revision_of(folder: Path) -> str | None:
 
 
 def name_run(now: datetime) -> str:
-    """A run id: UTC time to the second and six random hexadecimal digits; sorts by time."""
+    """Return a run id: UTC time to the second and six random hexadecimal digits; sorts by time."""
     return f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
 
 
@@ -202,16 +202,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             if option.get("required") and values[name] in ("", None):
                 raise InputError(f"{name} is empty: {first_line(option)}")
         values.pop(gate.ALLOWED, None)
-        left_out, said = leave_out(parts, bool(values["preflight_only"]))
+        left_out, notes = leave_out(parts, bool(values["preflight_only"]))
         values["preflight_only"] = "training" not in parts or values["preflight_only"]
         values["run_date"] = check_date("run_date", values["run_date"])
         if values["data_bucket"] == values["transport_bucket"]:
             raise InputError(
-                f"transport_bucket and data_bucket are both {values['data_bucket']!r}: files on their way to the "
-                "instance must never be written to the bucket that holds the data; give transport_bucket another"
+                f"transport_bucket and data_bucket are both {values['data_bucket']!r}: files in transit to the "
+                "instance must never be written to the bucket that holds the data; choose another transport_bucket"
             )
-        # Last, because it may have to ask another machine.
-        values["training_source"], notes = check_source(values["training_source"])
+        # Last, because it may need the network.
+        values["training_source"], source_notes = check_source(values["training_source"])
         now = datetime.now(UTC)
         run_id = name_run(now)
         return {
@@ -225,6 +225,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             "skipped": left_out,
             "revision": values["training_source"]["revision"],
             "git_revision": revision_of(PROJECT),
-            "notes": [*said, *notes],
+            "notes": [*notes, *source_notes],
             **self._task.args.get("describe", {}),
         }

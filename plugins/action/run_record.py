@@ -24,8 +24,8 @@ DOCUMENTATION = r"""
 module: run_record
 short_description: Update the record of a run
 description:
-  - The only owner of what is known of a run while it runs. Each event updates the record, writes C(attempts.json) in
-    the folder of the run, and returns the record as the fact C(run_record).
+  - Owns the record of a run while it runs. Each event updates the record, writes C(attempts.json) in the folder of the
+    run, and returns the record as the fact C(run_record).
   - Plays read C(hostvars.localhost.ansible_facts.run_record). From another host, delegate the task to localhost with
     C(delegate_facts).
   - Reads the variable C(run). Without C(run.run_dir), or in check mode, nothing is written.

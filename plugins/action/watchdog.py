@@ -1,4 +1,4 @@
-"""The watchdog of a run: a process outside the playbook that ends what the run has, should the playbook be killed."""
+"""Start and stop the watchdog of a run, a process outside the playbook."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from ansible.plugins.action import ActionBase
 
 DOCUMENTATION = r"""
 module: watchdog
-short_description: Have a process outside the playbook watch over a run
+short_description: Start or stop the watchdog of a run
 description:
-  - V(started) starts a process in a session of its own that waits for the end of this C(ansible-playbook). Where the
-    run is not closed by then, whatever signal ended the playbook, it ends what carries the tags of the run and has
-    C(playbooks/terminate.yml) write receipt and report. It writes to C(watchdog.log) in the folder of the run.
-  - It ends an SSM session in which nothing moves for twice the time that C(ansible_aws_ssm_timeout) gives a command;
-    the connection plugin would wait for it for ever, and so would the playbook.
-  - V(closed) says that the run has ended and reported by itself, and lets the process go.
-  - Reads the fact C(run). It lives as long as the machine, and so does not outlive a container that is removed.
+  - V(started) starts a process in a separate session that waits for the end of this C(ansible-playbook). If the run is
+    not closed by then, for example because a signal killed the playbook, it removes all resources with the tags of the
+    run, and C(playbooks/terminate.yml) writes receipt and report. Its log is C(watchdog.log) in the folder of the run.
+  - The process also terminates SSM sessions without activity for twice C(ansible_aws_ssm_timeout), for which the
+    connection plugin, and so the playbook, would wait forever.
+  - V(closed) marks the run as closed and stops the process.
+  - Reads the fact C(run). The process does not outlive its machine or container.
 options:
   state:
-    description: Whether to begin or to end the watch.
+    description: Whether to start or to stop the watchdog.
     type: str
     choices: [started, closed]
     required: true
@@ -47,7 +47,7 @@ SSM_TIMEOUT = 60
 
 
 def collections_root() -> Path:
-    """The folder whose ``ansible_collections`` holds this collection."""
+    """The folder whose ``ansible_collections`` has this collection."""
     parents = Path(__file__).absolute().parents
     return next((folder.parent for folder in parents if folder.name == "ansible_collections"), PROJECT / "collections")
 
@@ -59,7 +59,7 @@ def main_process() -> int:
 
 
 def start_time(pid: int) -> int | None:
-    """When a process started, in clock ticks since boot (proc(5)); None where the system does not tell."""
+    """When a process started, in clock ticks since boot (proc(5)); None if unknown."""
     try:
         return int(Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[19])
     except OSError:
@@ -67,7 +67,7 @@ def start_time(pid: int) -> int | None:
 
 
 def report_command(run: Mapping[str, Any]) -> list[str]:
-    """The command that ends and reports a run, with the inventory and the secrets of this playbook."""
+    """The command that terminates and reports a run, with the inventory and the secrets of this playbook."""
     command = [sys.executable, "-m", "ansible", "playbook", str(PROJECT / "playbooks" / "terminate.yml")]
     for source in context.CLIARGS.get("inventory") or ():
         command += ["-i", source]
@@ -87,7 +87,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     _supports_check_mode = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Begin or end the watch."""
+        """Start or stop the watchdog."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         _, arguments = self.validate_argument_spec(
             argument_spec={"state": {"type": "str", "choices": ["started", "closed"], "required": True}}
@@ -95,7 +95,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         variables = task_vars or {}
         run = self._templar.template(variables.get("run") or {})
         if not run.get("run_dir"):
-            raise AnsibleActionFail("watchdog needs the fact run, with the folder of the run")
+            raise AnsibleActionFail("watchdog: expected the fact run with run_dir")
         folder = Path(run["run_dir"])
         if arguments["state"] == "closed":
             self._close(folder)
@@ -105,7 +105,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return {**result, "changed": True, "pid": self._start(folder, run, at_most, patience), "run_dir": str(folder)}
 
     def _start(self, folder: Path, run: Mapping[str, Any], at_most: int, session_seconds: float) -> int:
-        """Start the program and wait until it watches; its process id."""
+        """Start the program and wait until it watches; return its process id."""
         pid = main_process()
         settings = {
             "pid": pid,
@@ -140,12 +140,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             )
         (folder / "watchdog.pid").write_text(str(watchdog.pid))
         deadline = time.monotonic() + START_SECONDS
-        while "watching" not in (told := log.read_text(errors="replace")):
+        while "watching" not in (output_so_far := log.read_text(errors="replace")):
             if watchdog.poll() is not None or time.monotonic() > deadline:
-                last = (told.strip().splitlines() or ["it says nothing"])[-1]
+                last = (output_so_far.strip().splitlines() or ["no output"])[-1]
                 watchdog.kill()
                 raise AnsibleActionFail(
-                    f"The watchdog of the run did not start: {last}. See {log}; -e run_watchdog=false does without it"
+                    f"The watchdog of the run did not start: {last}. See {log}; disable it with -e run_watchdog=false"
                 )
             time.sleep(0.05)
         return watchdog.pid
@@ -157,6 +157,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             pid = int((folder / "watchdog.pid").read_text())
             command = Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
         except (OSError, ValueError):
-            return  # there is none, or this system does not tell: it sees the mark when the playbook ends
+            return  # not started, or a system without /proc: it sees the mark when the playbook ends
         if PROGRAM in command and str(folder) in command:
             os.kill(pid, signal.SIGTERM)

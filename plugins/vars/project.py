@@ -14,9 +14,9 @@ DOCUMENTATION = r"""
 name: project
 short_description: The project's group_vars for every playbook in it
 description:
-  - Ansible looks for C(group_vars) beside the playbook. The playbooks of this project are in several folders
+  - Ansible looks for C(group_vars) in the playbook's folder. The playbooks of this project are in several folders
     (C(playbooks), C(roles/*/examples)) and share the C(group_vars) at its top level.
-  - Their precedence is that of variables beside a playbook.
+  - Their precedence is that of C(group_vars) of a playbook.
 requirements:
   - enable in configuration (C(vars_plugins_enabled = host_group_vars, spot_train.core.project))
 extends_documentation_fragment: vars_plugin_staging

@@ -66,7 +66,7 @@ class Settings:
 
         Raises:
             KeyError: One is missing.
-            ValueError: One is no number.
+            ValueError: One is not a number.
         """
         return cls(
             region=str(arguments["region"]),

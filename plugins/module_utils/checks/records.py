@@ -1,9 +1,9 @@
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""One check of the preflight, as everybody reads it: in the receipt, on the page, in the terminal.
+"""The checks of the preflight in the receipt, on the page and in the terminal.
 
-A record is read and put into words here and nowhere else, also for ``plugins/action/preflight_verdict.py``: so a failed
-check says the same wherever it is met.
+All of them, also ``plugins/action/preflight_verdict.py``, read and format records here, so that a failed check has the
+same text everywhere.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..runs.text import clean
 #: Worst first.
 CHECK_STATES = ("fail", "warn", "pass")
 TIERS = ("controller", "instance")
-#: The groups in the order in which people see them, with their headings.
+#: The groups in the order of display, with their headings.
 GROUPS = {
     "account": "The account",
     "software": "Software",
@@ -27,8 +27,10 @@ GROUPS = {
     "data": "Data",
 }
 UNNAMED = "unnamed check"
-MEND = "Mend the check that reports this: a record has a name, a status (pass, warn or fail), a detail and a remedy."
-#: So much of a damaged record is shown.
+FIX_RECORD = (
+    "Correct the check that reports this: a record has a name, a status (pass, warn or fail), a detail and a remedy."
+)
+#: Characters of a damaged record to show.
 LONGEST_QUOTE = 120
 
 
@@ -40,23 +42,22 @@ def one_line(value: object) -> str:
 def read_check(entry: Any, tier: str = "") -> tuple[dict[str, Any], bool]:
     """Read the record of one check.
 
-    A record that is none, or whose status nobody knows, counts as failed and says so: whoever made it may have meant
-    anything.
+    A malformed record, or one with an unknown status, counts as failed.
 
     Args:
-        entry: the record, from wherever it came.
-        tier: the tier that it belongs to, if that is known; else the record itself is asked.
+        entry: the record.
+        tier: its tier, if known; else that in the record.
 
     Returns:
-        ``{name, tier, group, status, detail, remedy, seconds}`` and whatever else it holds; and whether it was sound.
-        All text is one line. An unknown tier or group is empty, an unknown time None.
+        ``{name, tier, group, status, detail, remedy, seconds}`` with any other fields; and whether it was valid. All
+        text is one line. An unknown tier or group is empty, an unknown time None.
     """
     fields = dict(entry) if isinstance(entry, Mapping) else {}
     sound = isinstance(entry, Mapping) and fields.get("status") in CHECK_STATES
     status = str(fields["status"]) if sound else "fail"
     detail, remedy = one_line(fields.get("detail")), one_line(fields.get("remedy"))
     if not isinstance(entry, Mapping):
-        detail = f"this is no record of a check, so it counts as failed: {_quote(entry)}"
+        detail = f"not a record of a check, so it counts as failed: {_quote(entry)}"
     elif not sound:
         known = f"its status is {_quote(fields['status'])!r}" if "status" in fields else "it has no status"
         detail = ": ".join(part for part in (f"{known}, so it counts as failed", detail) if part)
@@ -71,7 +72,7 @@ def read_check(entry: Any, tier: str = "") -> tuple[dict[str, Any], bool]:
         "group": group if isinstance(group, str) and group in GROUPS else "",
         "status": status,
         "detail": detail,
-        "remedy": remedy if sound else remedy or MEND,
+        "remedy": remedy if sound else remedy or FIX_RECORD,
         "seconds": number(fields.get("seconds")),
     }, sound
 
@@ -87,50 +88,50 @@ def with_status(checks: Iterable[Mapping[str, Any]], status: str) -> list[Mappin
 
 
 def tally(checks: Iterable[Mapping[str, Any]]) -> str:
-    """Count checks by status: ``21 passed, 1 warning, 2 failed``; warnings only where there are any."""
+    """Count checks by status: ``21 passed, 1 warning, 2 failed``; warnings only if there are any."""
     counts = Counter(check["status"] for check in checks)
     warned = [counted(counts["warn"], "warning")] if counts["warn"] else []
     return ", ".join([f"{counts['pass']} passed", *warned, f"{counts['fail']} failed"])
 
 
 def seconds_of(checks: Iterable[Mapping[str, Any]]) -> float | None:
-    """Add up the times of checks; None where none is known."""
+    """Add up the times of checks; None if none is known."""
     known = [check["seconds"] for check in checks if check["seconds"] is not None]
     return sum(known) if known else None
 
 
 def instance_tier_ran(preflight: Mapping[str, Any] | None) -> bool:
-    """Say whether the instance's half of a preflight left a check."""
-    # A record without a tier is from the instance, as all were when there was one tier.
+    """Whether the preflight has a check of the instance."""
+    # A record without a tier is the instance's: older receipts had only one tier.
     return any(check.get("tier") != "controller" for check in (preflight or {}).get("checks", []))
 
 
 def instance_tier_gap(receipt: Mapping[str, Any]) -> str:
-    """Say why a receipt has no result of the instance's half of the preflight; empty where it has one."""
+    """Say why a receipt has no result of the instance's tier; empty if it has one."""
     if instance_tier_ran(receipt["preflight"]):
         return ""
     begun = any(step["name"] == "preflight" and step["status"] != "skipped" for step in receipt["steps"])
     return "the instance tier left no result" if begun else "the instance tier did not run"
 
 
-def told(check: Mapping[str, Any]) -> str:
-    """Put a check that did not pass into one sentence: its name, what was found, what to do."""
+def sentence(check: Mapping[str, Any]) -> str:
+    """Format a check that did not pass: name, detail, remedy."""
     detail, remedy = check["detail"], check["remedy"]
     if detail and remedy:
-        # The words of a detail stay as they are; where it ends has to be seen.
+        # A full stop marks the end of the detail.
         detail += " " if detail.endswith((".", "!", "?")) else ". "
     return f"{check['name']}: {detail}{f'Do: {remedy}' if remedy else ''}".rstrip(": ")
 
 
 def verdict(checks: Sequence[Mapping[str, Any]], symbols: int | None = None) -> tuple[bool, str]:
-    """Draw the verdict over checks.
+    """Return the verdict on checks.
 
     Args:
         checks: as `read_check` returns them.
         symbols: how many symbols were examined, if any.
 
     Returns:
-        Whether they allow to go on, and a sentence: every failed check with its whole detail and remedy, or the counts.
+        Whether the run may continue, and a sentence: every failed check with its detail and remedy, or the counts.
     """
     if not checks:
         return False, "The preflight failed: it has no check, so it proves nothing"
@@ -138,7 +139,7 @@ def verdict(checks: Sequence[Mapping[str, Any]], symbols: int | None = None) -> 
     if failed:
         return False, (
             f"The preflight failed: {len(failed)} of {counted(len(checks), 'check')}. "
-            f"{'; '.join(told(check) for check in failed)}"
+            f"{'; '.join(sentence(check) for check in failed)}"
         )
     warned = len(with_status(checks, "warn"))
     parts = [f"{counted(len(checks), 'check')} passed"]
@@ -148,15 +149,15 @@ def verdict(checks: Sequence[Mapping[str, Any]], symbols: int | None = None) -> 
 
 
 def table(checks: Sequence[Mapping[str, Any]], title: str, width: int) -> list[tuple[str, str]]:
-    """Lay checks out for a terminal, worst first.
+    """Format checks for a terminal, worst first.
 
     Args:
         checks: as `read_check` returns them.
         title: the first line.
-        width: columns of the terminal. Only passed checks are cut to it: of the others a person needs every word.
+        width: columns of the terminal. Only passed checks are cut to it.
 
     Returns:
-        Lines, each with the status that it belongs to; empty for the first line and the last.
+        Lines, each with its status, which is empty for the first and the last line.
     """
     lines = [("", one_line(title))]
     longest = max((len(check["name"]) for check in checks), default=0)
@@ -176,6 +177,6 @@ def table(checks: Sequence[Mapping[str, Any]], title: str, width: int) -> list[t
 
 
 def _quote(value: object) -> str:
-    """Return the beginning of a value that is not what it should be."""
+    """Return the beginning of an invalid value."""
     text = one_line(value)
     return text if len(text) <= LONGEST_QUOTE else text[: LONGEST_QUOTE - 1] + "…"

@@ -13,7 +13,7 @@ _CREDENTIALS = re.compile(r"(\w+://)[^/\s]*@")
 
 
 def without_credentials(value: Any) -> Any:
-    """Take user and password out of every address in a value, however deep in it."""
+    """Remove user and password from every address in a value, at any depth."""
     if isinstance(value, Mapping):
         return {key: without_credentials(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,4 +1,4 @@
-"""The training source of a run: whether it can be used, and which commit of it is meant."""
+"""The training source of a run: checks, and the commit that it resolves to."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 PYTHON = re.compile(r"\d+\.\d+")
 MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 PREFIX = re.compile(r"([\w!.*'()-]+/)+", re.ASCII)
-#: Commands and what is appended to the second of them: each with the placeholders that it may hold.
+#: The commands and their additional arguments, each with its allowed placeholders.
 COMMANDS = {
     "preflight_command": COMMON.keys(),
     "train_command": COMMON.keys() | TRAINING.keys(),
@@ -29,7 +29,7 @@ NAMED_IN_NOTES = 3
 
 
 class SourceError(ValueError):
-    """One line: what is wrong with the training source."""
+    """The training source is refused; one line says why."""
 
 
 def check_origin(source: Any) -> None:
@@ -51,10 +51,10 @@ def check_origin(source: Any) -> None:
 
 
 def check_parts(source: Mapping[str, Any]) -> None:
-    """Check the parts of a source, which have their types.
+    """Check the parts of a source, which are converted.
 
     Raises:
-        SourceError: A part that cannot be used, or a placeholder that stands for nothing.
+        SourceError: An invalid part, or an unknown placeholder.
     """
     for name in ("preflight_command", "train_command", "artefact_prefixes"):
         if not source[name]:
@@ -81,10 +81,10 @@ def check_parts(source: Mapping[str, Any]) -> None:
 
 
 def check_folder(source: Mapping[str, Any]) -> None:
-    """Check that folder, lock file and configuration are there.
+    """Check that folder, lock file and configuration exist.
 
     Raises:
-        SourceError: One is not.
+        SourceError: One does not.
     """
     for name in ("", source["lock"], source.get("config") or ""):
         path = Path(str(source["path"])) / name
@@ -93,19 +93,19 @@ def check_folder(source: Mapping[str, Any]) -> None:
 
 
 def resolve(url: str, ref: str) -> str:
-    """The commit that a ref of a repository is now.
+    """Resolve a ref of a repository to a commit.
 
     Args:
-        url: Of the repository, with what it takes to read it.
-        ref: A branch, a tag, or a whole commit, which is taken as it is.
+        url: URL of the repository, with credentials if it needs them.
+        ref: A branch, a tag, or a whole commit, which is returned unchanged.
 
     Raises:
-        SourceError: The repository does not answer, or has no such ref, or two.
+        SourceError: The repository does not respond, or the ref is unknown or ambiguous.
     """
     shown = f"training_source.git={without_credentials(url)!r}"
     names = [ref] if ref.startswith("refs/") else [f"refs/heads/{ref}", f"refs/tags/{ref}"]
     whole = COMMIT.fullmatch(ref) is not None
-    # Of an annotated tag, ^{} is the commit. For a whole commit one question tells whether the repository is there.
+    # For an annotated tag, ^{} is the commit. For a whole commit, HEAD shows that the repository can be read.
     patterns = ["HEAD"] if whole else [pattern for name in names for pattern in (name, f"{name}^{{}}")]
     try:
         listed = _git("ls-remote", "--", url, *patterns)
@@ -116,19 +116,19 @@ def resolve(url: str, ref: str) -> str:
     there = {name: commit for commit, _, name in (line.partition("\t") for line in listed.splitlines())}
     commits = {name: there.get(f"{name}^{{}}", there[name]) for name in names if name in there}
     if not commits:
-        raise SourceError(f"{shown} has no branch and no tag {ref!r}; a commit is written with all of its 40 digits")
+        raise SourceError(f"{shown} has no branch and no tag {ref!r}; write a commit with all of its 40 digits")
     if len(set(commits.values())) > 1:
         raise SourceError(f"{shown} has a branch and a tag {ref!r}: write {' or '.join(commits)}")
     return next(iter(commits.values()))
 
 
 def look_at(folder: Path) -> tuple[dict[str, Any], list[str]]:
-    """What git knows of a folder.
+    """Read the git state of a folder.
 
     Returns:
         `revision`, the commit that is checked out, `dirty`, whether the folder differs from it, and `unpushed`, whether
-        no remote branch has it; and a sentence for each of the last two that is true. The revision is None and nothing
-        else is known for a folder without a file in a git repository; `unpushed` is None where there is no remote.
+        no remote branch has it; and a note for each of the last two that is true. For a folder outside a repository
+        only `revision`, which is None; without a remote `unpushed` is None.
     """
     try:
         if not _git("-C", str(folder), "ls-files", "--", "."):
@@ -139,7 +139,7 @@ def look_at(folder: Path) -> tuple[dict[str, Any], list[str]]:
         if _git("-C", str(folder), "remote"):
             unpushed = not _git("-C", str(folder), "branch", "--remotes", "--contains", revision)
     except SourceError:
-        return {"revision": None}, []  # no repository, none of this user's, or no git here: nothing to say
+        return {"revision": None}, []  # no repository, another user's, or no git
     notes = []
     if differing:
         files = [line[3:] for line in differing]
@@ -154,12 +154,12 @@ def look_at(folder: Path) -> tuple[dict[str, Any], list[str]]:
 
 
 def _git(*arguments: str) -> str:
-    """What a git command prints.
+    """Run a git command and return its output.
 
     Raises:
-        SourceError: With its last words.
+        SourceError: It failed; with its error message.
     """
-    # Nobody is there to type a password. A hook's own variables would have git look at another repository.
+    # No prompts for passwords. Variables of a git hook would select another repository.
     kept = {
         name: value for name, value in os.environ.items() if name not in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
     }
@@ -176,18 +176,19 @@ def _git(*arguments: str) -> str:
             check=False,
         )
     except FileNotFoundError as error:
-        raise SourceError("there is no git on the controller") from error
+        raise SourceError("git is not installed on the control node") from error
     except subprocess.TimeoutExpired as error:
-        raise SourceError(f"no answer within {GIT_SECONDS} s") from error
+        raise SourceError(f"no response within {GIT_SECONDS} s") from error
     if answer.returncode != 0:
-        raise SourceError(_words(answer.stderr.splitlines()) or f"git ended with exit code {answer.returncode}")
+        raise SourceError(_words(answer.stderr.splitlines()) or f"git failed with exit code {answer.returncode}")
     return answer.stdout.rstrip("\n")
 
 
 def _words(lines: Sequence[str]) -> str:
-    """Of what git says, the first complaint: what follows is advice for whoever types."""
-    said = [line.strip() for line in lines if line.strip()]
+    """Return the first error in the output of git; later lines are advice."""
+    messages = [line.strip() for line in lines if line.strip()]
     complaint = next(
-        (line for line in said if line.startswith(("fatal:", "error:", "remote:"))), said[-1] if said else ""
+        (line for line in messages if line.startswith(("fatal:", "error:", "remote:"))),
+        messages[-1] if messages else "",
     )
     return str(without_credentials(complaint.partition(": ")[2] or complaint))

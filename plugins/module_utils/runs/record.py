@@ -26,7 +26,7 @@ Attempt = dict[str, Any]
 
 @dataclass
 class RunRecord:
-    """What is known of a run.
+    """The state of a run.
 
     Attributes:
         attempts: The attempts so far; the last one is the current one.

@@ -1,15 +1,15 @@
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The watchdog of a run: when ``ansible-playbook`` dies, by whatever signal, it ends what the run has in the account.
+"""The watchdog of a run: removes the run's resources when ``ansible-playbook`` is killed.
 
-``always`` does not run at SIGINT, SIGTERM or SIGKILL. So this process waits, in a session of its own, for the end of
-the main process. If the run was not closed by then (a file ``closed`` in its folder), it sweeps at once, and again
-until no worker of the dead run lives that could still launch something, and has playbooks/terminate.yml report on the
-run. Started by the action plugin ``watchdog``; what it does is in ``watchdog.log`` in the folder of the run.
-It first kills a playbook that still runs seconds after Ctrl-C, which ``interrupt.py`` marks by a file.
+``always`` does not run at SIGINT, SIGTERM or SIGKILL. So this process waits, in a separate session, for the end of the
+main process. If the run is not closed by then (a file ``closed`` in its folder), it sweeps, repeats that until no
+worker of the dead run could still launch something, and runs playbooks/terminate.yml to report on the run. The action
+plugin ``watchdog`` starts it; its log is ``watchdog.log`` in the folder of the run. It kills a playbook that still runs
+seconds after Ctrl-C, which ``interrupt.py`` marks by a file.
 
-It also ends SSM sessions that hang. The connection plugin reads a line of output without a limit, and waits without
-one for a session to close: a network that is gone in the middle of a line would hold the playbook for ever.
+It also terminates hung SSM sessions. The connection plugin reads a line of output, and waits for a session to close,
+without a time limit: a network failure in the middle of a line would block the playbook forever.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ from typing import Any
 
 LOOK_SECONDS = 0.2
 INTERRUPTED_SECONDS = 4.0
-"""So long a playbook may take to end after Ctrl-C: see ``interrupt.py`` for why it may hang."""
+"""Time for a playbook to end after Ctrl-C; ``interrupt.py`` explains why it may hang."""
 REMEMBER_SECONDS = 3.0
-"""A worker that was seen so shortly before the end of the main process may outlive it."""
+"""A worker seen this shortly before the end of the main process may outlive it."""
 WORKER_SECONDS = 12.0
-"""So long an orphaned worker may go on; then it is killed: nobody waits for what it does."""
+"""Time for an orphaned worker to end before it is killed."""
 TROUBLE_SECONDS = 600.0
 TROUBLE_PAUSES = (2.0, 5.0, 10.0, 20.0, 40.0, 60.0)
 LATE_SECONDS = 2.0
 REPORT_SECONDS = 300.0
 HUNG_LOOK_SECONDS = 2.0
 SHOWN_BY = ("ANSIBLE_CALLBACK_PLUGINS", "ANSIBLE_FORCE_COLOR", "AWX_ISOLATED_DATA_DIR", "ORIGINAL_STDOUT_CALLBACK")
-"""How ansible-runner has a playbook shown: by callbacks of its own, which hide in the text what they tell it."""
+"""Variables by which ansible-runner replaces the output of a playbook."""
 PIDFD = hasattr(os, "pidfd_open")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a watchdog is told, as one JSON argument."""
+    """Settings of a watchdog, its one JSON argument."""
 
     pid: int
     started: int | None
@@ -56,17 +56,17 @@ class Settings:
     report_command: list[str]
     config: str | None
     session_seconds: float
-    """So long a worker with an SSM session may be in one and the same system call."""
+    """Time for a worker with an SSM session to stay in the same system call."""
 
 
 def start_time(pid: int) -> int | None:
-    """When a process started, in clock ticks since boot; None where it has gone, is a zombie, or nobody can say."""
+    """When a process started, in clock ticks since boot; None if it is gone, a zombie, or unknown."""
     fields = stat_of(pid)
     return int(fields[19]) if fields and fields[0] != "Z" else None
 
 
 def stat_of(pid: int) -> list[str]:
-    """Fields of /proc/<pid>/stat from the state on (proc(5)); empty where there is none."""
+    """Fields of /proc/<pid>/stat from the state on (proc(5)); empty without such a file."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except OSError:
@@ -78,13 +78,13 @@ class Watched:
     """The main process of a playbook, and the workers that it forks."""
 
     def __init__(self, pid: int, started: int | None) -> None:
-        """Take hold of the process."""
+        """Open a handle of the process."""
         self.pid, self._started = pid, started
         self._handle = self._open()
         self._workers: dict[int, float] = {}
 
     def wait(self, look: Callable[[], None]) -> None:
-        """Wait until it has ended, remembering its workers; ``look`` is called each time it was found alive."""
+        """Wait until it has ended, remembering its workers; ``look`` is called while it is alive."""
         while self.is_alive():
             self._remember()
             look()
@@ -94,7 +94,7 @@ class Watched:
                 select.select([self._handle], [], [], LOOK_SECONDS)
 
     def is_alive(self) -> bool:
-        """Whether the very process still runs, and not another with its id."""
+        """Whether the process still runs, not another one with its id."""
         if self._started is not None:
             return start_time(self.pid) == self._started
         try:
@@ -104,19 +104,19 @@ class Watched:
         return True
 
     def kill(self) -> None:
-        """End it, if it still runs."""
+        """Kill it, if it still runs."""
         if self.is_alive():
-            with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+            with contextlib.suppress(ProcessLookupError):  # it has ended
                 os.kill(self.pid, signal.SIGKILL)
 
     def orphans(self) -> list[int]:
-        """Processes of the workers that lived at the end: each worker leads a process group of its own."""
+        """Processes of the last known workers, each of which leads a process group."""
         groups = {str(pid) for pid in self._workers}
         found = (int(path.name) for path in Path("/proc").glob("[0-9]*") if path.name != str(os.getpid()))
         return [pid for pid in found if (fields := stat_of(pid)) and fields[0] != "Z" and fields[2] in groups]
 
     def workers(self) -> list[int]:
-        """The workers that were seen last."""
+        """The last known workers."""
         return list(self._workers)
 
     def _open(self) -> int | None:
@@ -125,7 +125,7 @@ class Watched:
         try:
             return os.pidfd_open(self.pid)
         except OSError:
-            return None  # it has ended, or this kernel has none
+            return None  # it has ended, or this kernel has no pidfd
 
     def _remember(self) -> None:
         now = time.monotonic()
@@ -134,21 +134,21 @@ class Watched:
 
 
 class HungSessions:
-    """SSM sessions whose worker does not do anything any more, not even look whether there is something to do.
+    """Finds SSM sessions whose worker is blocked.
 
-    While the connection plugin waits for a command it looks for output each second. Where it has begun to read a line,
-    or waits for the session to close, it does not: then none of its threads gives up the processor of its own accord
-    any more, which is what is counted here (voluntary_ctxt_switches, proc_pid_status(5)).
+    While the connection plugin waits for a command, it polls the output each second. In the middle of a line, or while
+    it waits for the session to close, it blocks: its threads make no voluntary context switches
+    (voluntary_ctxt_switches, proc_pid_status(5)).
     """
 
     def __init__(self, seconds: float) -> None:
-        """Nothing is known yet; ``seconds`` is how long a worker may stand still."""
+        """Start without sessions; ``seconds`` is how long a worker may block."""
         self._seconds = seconds
         self._seen: dict[int, tuple[int, float]] = {}
         self._next = 0.0
 
     def find(self, workers: list[int]) -> list[int]:
-        """Processes of the sessions that hang; looks every HUNG_LOOK_SECONDS at most."""
+        """Return the processes of hung sessions; checks every HUNG_LOOK_SECONDS at most."""
         now = time.monotonic()
         if now < self._next:
             return []
@@ -168,7 +168,7 @@ class HungSessions:
 
 
 def children(pid: int) -> list[int]:
-    """The processes that the threads of a process have started; empty where nobody can say."""
+    """The child processes of a process; empty if unknown."""
     found: list[int] = []
     for path in Path(f"/proc/{pid}/task").glob("*/children"):
         try:
@@ -187,28 +187,28 @@ def is_session(pid: int) -> bool:
 
 
 def switches_of(pid: int) -> int | None:
-    """How often the threads of a process have waited for something; None where it has gone or was stopped (Ctrl-Z)."""
+    """Voluntary context switches of a process; None if it is gone or stopped (Ctrl-Z)."""
     total = 0
     for path in Path(f"/proc/{pid}/task").glob("*/status"):
         try:
-            said = dict(line.split(":", 1) for line in path.read_text(errors="replace").splitlines() if ":" in line)
+            status = dict(line.split(":", 1) for line in path.read_text(errors="replace").splitlines() if ":" in line)
         except OSError:
             continue  # the thread has ended
-        if said["State"].strip()[:1] in "Tt":
+        if status["State"].strip()[:1] in "Tt":
             return None
-        total += int(said["voluntary_ctxt_switches"])
+        total += int(status["voluntary_ctxt_switches"])
     return total or None
 
 
 class Watchdog:
-    """One run, and what is done for it when its playbook has died."""
+    """Watches one run."""
 
     def __init__(self, settings: Settings, sweep: Callable[[], str]) -> None:
-        """Prepare.
+        """Open a handle of the playbook.
 
         Args:
             settings: The run.
-            sweep: Ends what the run has in the account; what went wrong, in one line, or an empty text.
+            sweep: Removes the run's resources; returns what went wrong in one line, or an empty text.
         """
         self._settings, self._sweep = settings, sweep
         self._watched = Watched(settings.pid, settings.started)
@@ -218,19 +218,19 @@ class Watchdog:
         self._hung = HungSessions(settings.session_seconds)
 
     def watch(self) -> None:
-        """Wait for the end of the playbook, and end the run if nobody has."""
+        """Wait for the end of the playbook, and terminate the run if it is not closed."""
         self._watched.wait(self._look)
         if self._closed.exists():
             return
-        say(f"ansible-playbook (process {self._settings.pid}) has ended, and the run was not closed: ending it")
+        say(f"ansible-playbook (process {self._settings.pid}) ended without closing the run: terminating the run")
         self._end()
         self._report()
 
     def _look(self) -> None:
         """Kill a playbook that does not end after Ctrl-C; terminate hung sessions."""
         for pid in self._hung.find(self._watched.workers()):
-            say(f"nothing has moved in an SSM session for {self._settings.session_seconds:.0f} s: ending it ({pid})")
-            with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+            say(f"nothing has moved in an SSM session for {self._settings.session_seconds:.0f} s: terminating it ({pid})")
+            with contextlib.suppress(ProcessLookupError):  # it has ended
                 os.kill(pid, signal.SIGTERM)
         if self._interrupted is None:
             self._interrupted = time.monotonic() if self._note.exists() else None
@@ -239,7 +239,7 @@ class Watchdog:
             self._watched.kill()
 
     def _end(self) -> None:
-        """Sweep until nothing is left and nobody lives who could launch more, and then once again."""
+        """Sweep until nothing is left over and no worker could launch more, and then once more."""
         begun = time.monotonic()
         troubles = 0
         while True:
@@ -249,29 +249,29 @@ class Watchdog:
                     break
                 time.sleep(1)
                 continue
-            say(f"not ended: {trouble}")
+            say(f"sweep failed: {trouble}")
             if time.monotonic() - begun > TROUBLE_SECONDS:
-                say(f"giving up after {TROUBLE_SECONDS:.0f} s: what is left lives until the end of its lease")
+                say(f"giving up after {TROUBLE_SECONDS:.0f} s: leftovers live until their lease expires")
                 return
             time.sleep(TROUBLE_PAUSES[min(troubles, len(TROUBLE_PAUSES) - 1)])
             troubles += 1
-        # A launch that was under way may have been answered by now.
+        # A pending launch may have completed by now.
         time.sleep(LATE_SECONDS)
-        say(self._sweep() or f"the run is ended, {time.monotonic() - begun:.1f} s after its playbook")
+        say(self._sweep() or f"the run is terminated, {time.monotonic() - begun:.1f} s after its playbook")
 
     def _orphans_live(self, begun: float) -> bool:
         orphans = self._watched.orphans()
         if orphans and time.monotonic() - begun > WORKER_SECONDS:
-            say(f"killing what the dead playbook left running: {', '.join(map(str, orphans))}")
+            say(f"killing orphaned processes of the playbook: {', '.join(map(str, orphans))}")
             for pid in orphans:
                 try:
                     os.kill(pid, signal.SIGKILL)
                 except ProcessLookupError:
-                    continue  # it has ended meanwhile
+                    continue  # it has ended
         return bool(orphans)
 
     def _report(self) -> None:
-        """Have the receipt and the report written, by the playbook that a person would use."""
+        """Write receipt and report with playbooks/terminate.yml."""
         config = {"ANSIBLE_CONFIG": self._settings.config} if self._settings.config else {}
         kept = {name: value for name, value in os.environ.items() if not name.startswith(SHOWN_BY)}
         environment = {**kept, **config, "ANSIBLE_STDOUT_CALLBACK": "default", "ANSIBLE_NOCOLOR": "1"}
@@ -280,13 +280,13 @@ class Watchdog:
                 self._settings.report_command, env=environment, timeout=REPORT_SECONDS, stdin=subprocess.DEVNULL
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            say(f"the report could not be written: {error}")
+            say(f"cannot write the report: {error}")
             return
-        say("reported" if done.returncode == 0 else f"playbooks/terminate.yml ended with {done.returncode}: see above")
+        say("reported" if done.returncode == 0 else f"playbooks/terminate.yml failed with exit code {done.returncode}: see above")
 
 
 def make_sweep(settings: Settings) -> Callable[[], str]:
-    """The sweep of the run, with everything imported and every client made: at the end each second counts."""
+    """Return the sweep of the run. Imports and clients are created now, because each second counts later."""
     import boto3
     from ..sweep.sweep import sweep
     from ..aws.client import SWEEP, Aws
@@ -304,7 +304,7 @@ def make_sweep(settings: Settings) -> Callable[[], str]:
         except Refused as refusal:
             return str(refusal)
         except Exception as error:
-            # The edge: whatever goes wrong once is tried again, and nobody else is there to do it.
+            # Every error is retried.
             return f"{type(error).__name__}: {error}"
         for line in report.lines():
             say(line)
@@ -314,16 +314,16 @@ def make_sweep(settings: Settings) -> Callable[[], str]:
 
 
 def say(text: str) -> None:
-    """Write a line to watchdog.log; on a full disk the work matters more."""
+    """Write a line to watchdog.log; ignore errors such as a full disk."""
     with contextlib.suppress(OSError):
         print(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}  {text}", flush=True)
 
 
 def main() -> int:
-    """Watch one run; 0 also where it could not be ended, which watchdog.log then says."""
+    """Watch one run; return 0 even if it cannot be terminated, which is in watchdog.log."""
     settings = Settings(**json.loads(sys.argv[1]))
     closed = Path(settings.run_dir) / "closed"
-    # Whoever asks it to end before the run is closed (a controller that shuts down) asks too early.
+    # Ignore SIGTERM before the run is closed, for example from a control node that shuts down.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0) if closed.exists() else None)
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)

@@ -181,7 +181,7 @@ def test_a_training_without_the_preflight_at_a_terminal(account: Account, tmp_pa
         ("smoke", "passed"),
     ]
     assert {check["tier"] for check in receipt["preflight"]["checks"]} == {"controller"}
-    assert any("the preflight on the instance is left out" in note for note in receipt["notes"])
+    assert any("the tags skip the preflight on the instance" in note for note in receipt["notes"])
     # One line a step; how far the training is, in place.
     ended = [line.split()[1] for line in shown.lines if line.startswith("ok ")]
     steps = ["open", "bootstrap", "deps", "smoke"]

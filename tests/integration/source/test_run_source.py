@@ -34,7 +34,7 @@ def test_a_ref_that_is_not_there_is_one_line(repository: Repository) -> None:
             run_source.resolve(repository.url, ref)
         assert str(caught.value) == (
             f"training_source.git={repository.url!r} has no branch and no tag {ref!r}; "
-            "a commit is written with all of its 40 digits"
+            "write a commit with all of its 40 digits"
         )
 
 

@@ -245,10 +245,10 @@ def test_a_termination_that_is_refused_is_tried_until_it_is_done(play: Callable[
     one.start(["sleep", "8"])
 
     one.kill(signal.SIGKILL)
-    cloud.wait_for(lambda: "not ended: " in one.log, 60)
+    cloud.wait_for(lambda: "sweep failed: " in one.log, 60)
     assert cloud.state(instance) == "running"
     cloud.account.local_aws("fault", "clear")
 
     cloud.wait_for(lambda: cloud.state(instance) == "terminated", 60)
     cloud.wait_for(one.watchdog_has_gone, 60)
-    assert "the run is ended" in one.log
+    assert "the run is terminated" in one.log

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from ansible_collections.spot_train.core.plugins.module_utils.checks.records import (
-    MEND,
+    FIX_RECORD,
     read_check,
+    sentence,
     table,
-    told,
     verdict,
 )
 from ansible_collections.spot_train.core.plugins.module_utils.report.evidence import read_preflight
@@ -53,15 +53,15 @@ def test_file_determines_the_tier() -> None:
 @pytest.mark.parametrize(
     ("record", "detail", "remedy"),
     [
-        (7, "this is no record of a check, so it counts as failed: 7", MEND),
-        (None, "this is no record of a check, so it counts as failed: ", MEND),
-        ({"name": "x"}, "it has no status, so it counts as failed", MEND),
+        (7, "not a record of a check, so it counts as failed: 7", FIX_RECORD),
+        (None, "not a record of a check, so it counts as failed: ", FIX_RECORD),
+        ({"name": "x"}, "it has no status, so it counts as failed", FIX_RECORD),
         (
             {"name": "x", "status": "great", "detail": "all well", "remedy": "Cheer."},
             "its status is 'great', so it counts as failed: all well",
             "Cheer.",
         ),
-        ({"name": "x", "status": ["pass"]}, "its status is \"['pass']\", so it counts as failed", MEND),
+        ({"name": "x", "status": ["pass"]}, "its status is \"['pass']\", so it counts as failed", FIX_RECORD),
     ],
 )
 def test_malformed_record_counts_as_failed(record: Any, detail: str, remedy: str) -> None:
@@ -90,8 +90,8 @@ def test_preflight_without_checks_fails() -> None:
 
 
 def test_check_without_texts_has_its_name() -> None:
-    assert told({**FRESHNESS, "detail": "", "remedy": ""}) == "freshness"
-    assert told({**FRESHNESS, "detail": ""}) == "freshness: Do: Bring it up to date."
+    assert sentence({**FRESHNESS, "detail": "", "remedy": ""}) == "freshness"
+    assert sentence({**FRESHNESS, "detail": ""}) == "freshness: Do: Bring it up to date."
 
 
 def test_table_has_failures_first_and_in_full() -> None:

@@ -89,9 +89,9 @@ def test_excluded_preflight_is_noted() -> None:
     assert leave_out({"preflight"}, False) == (["training"], [])
     left_out, (note,) = leave_out({"training"}, False)
     assert left_out == ["preflight"]
-    assert "the preflight on the instance is left out" in note
+    assert "the tags skip the preflight on the instance" in note
 
 
 def test_preflight_only_run_without_preflight_is_refused() -> None:
-    with pytest.raises(InputError, match="there is nothing to do"):
+    with pytest.raises(InputError, match="nothing is left to do"):
         leave_out({"training"}, True)
