@@ -1,6 +1,6 @@
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Filter that tells the version of a collection, as the controller would load it."""
+"""Filter that returns the version of a collection on the control node."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ EXAMPLES = """
 
 RETURN = """
 _value:
-  description: The version; null where the collection is not there, or is a working copy, which has no manifest.
+  description: The version; null if the collection is missing, or a working copy, which has no manifest.
   type: str
 """
 
 
 def collection_version(name: str) -> str | None:
-    """Return the version of a collection, None where it is unknown.
+    """Return the version of a collection, None if it is unknown.
 
     Args:
-        name: Its full name, for example ``amazon.aws``.
+        name: Full name, for example ``amazon.aws``.
     """
     try:
         package = importlib.import_module(f"ansible_collections.{name}")
@@ -49,8 +49,8 @@ def collection_version(name: str) -> str | None:
 
 
 class FilterModule:
-    """The filters of this file, for Ansible."""
+    """The filters of this file."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        """Return each by its name."""
+        """Return the filters by name."""
         return {"collection_version": collection_version}

@@ -1,4 +1,4 @@
-"""The filter that fills the placeholders of a command in."""
+"""Filter that replaces the placeholders of a command."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from ansible_collections.spot_train.core.plugins.module_utils.inputs import plac
 
 DOCUMENTATION = r"""
 name: fill_placeholders
-short_description: Fill the placeholders of a command in
+short_description: Replace the placeholders of a command
 description:
-  - Takes an argument list in which C({name}) stands for a value, and returns the list to start.
+  - Replaces each C({name}) in an argument list with its value.
 options:
   _input:
     description: Program and arguments.
@@ -20,11 +20,11 @@ options:
     elements: str
     required: true
   values:
-    description: What each placeholder stands for. One that is not here is an error.
+    description: Values by placeholder. A placeholder without a value is an error.
     type: dict
     required: true
   programs:
-    description: Folder of a program that is named without one.
+    description: Folder of a program that is given without a path.
     type: str
     default: ""
 """
@@ -48,10 +48,10 @@ def fill_placeholders(arguments: Any, values: Any, programs: str = "") -> list[s
     """See ``DOCUMENTATION``.
 
     Raises:
-        AnsibleFilterError: No list, or a placeholder that stands for nothing.
+        AnsibleFilterError: The input is not a list, or a placeholder has no value.
     """
     if isinstance(arguments, str) or not isinstance(arguments, list):
-        raise AnsibleFilterError(f"fill_placeholders takes a list, not {type(arguments).__name__}")
+        raise AnsibleFilterError(f"fill_placeholders: expected a list, got {type(arguments).__name__}")
     try:
         filled: list[str] = run_placeholders.fill(arguments, values, programs)
     except ValueError as error:
@@ -60,8 +60,8 @@ def fill_placeholders(arguments: Any, values: Any, programs: str = "") -> list[s
 
 
 class FilterModule:
-    """What Ansible asks a file of filters for."""
+    """The filters of this file."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        """The filters by name."""
+        """Return the filters by name."""
         return {"fill_placeholders": fill_placeholders}

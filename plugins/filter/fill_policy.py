@@ -1,4 +1,4 @@
-"""The filter that fills the placeholders of a policy in."""
+"""Filter that replaces the placeholders of a policy."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from ansible.errors import AnsibleFilterError
 
 DOCUMENTATION = r"""
 name: fill_policy
-short_description: Fill the placeholders of a policy in
+short_description: Replace the placeholders of a policy
 description:
-  - Takes a policy in which C(${name}) stands for a value, and returns the policy to give to IAM.
-  - A text in a list that names a list becomes as many texts as that has entries, so that a policy's list of resources
-    grows with the list of prefixes.
-  - IAM's own variables, C(${aws:username}), stay as they are.
+  - Replaces each C(${name}) in a policy with its value.
+  - A text in a list whose placeholder is a list becomes one text per entry, for example a policy's resources for a list
+    of prefixes.
+  - IAM's own variables, such as C(${aws:username}), are kept.
 options:
   _input:
     description: The policy.
     type: dict
     required: true
   values:
-    description: What each placeholder stands for, a text or a list of texts. One that is not here is an error.
+    description: Values by placeholder, texts or lists of texts. A placeholder without a value is an error.
     type: dict
     required: true
 """
@@ -44,7 +44,7 @@ def fill_policy(document: Any, values: Mapping[str, Any]) -> Any:
     """See ``DOCUMENTATION``.
 
     Raises:
-        AnsibleFilterError: A placeholder that stands for nothing, or a list where there is room for one text.
+        AnsibleFilterError: A placeholder has no value, or a list is used outside a list.
     """
     if isinstance(document, dict):
         return {name: fill_policy(entry, values) for name, entry in document.items()}
@@ -54,7 +54,7 @@ def fill_policy(document: Any, values: Mapping[str, Any]) -> Any:
 
 
 def _entries(entry: Any, values: Mapping[str, Any]) -> list[Any]:
-    """What becomes of one entry of a list: itself, or one text for each entry of the list that it names."""
+    """Return what replaces an entry of a list: one text, or one per entry of its placeholder's list."""
     if not isinstance(entry, str):
         return [fill_policy(entry, values)]
     lists = [name for name in string.Template(entry).get_identifiers() if isinstance(values.get(name), list)]
@@ -67,16 +67,16 @@ def _text(text: str, values: Mapping[str, Any]) -> str:
     template = string.Template(text)
     for name in template.get_identifiers():
         if name not in values:
-            there = ", ".join(sorted(values))
-            raise AnsibleFilterError(f"a policy holds ${{{name}}}, and there is no value for it; there is: {there}")
+            known = ", ".join(sorted(values))
+            raise AnsibleFilterError(f"${{{name}}}: no value for this placeholder (known: {known})")
         if isinstance(values[name], list):
-            raise AnsibleFilterError(f"${{{name}}} is a list, and {text!r} stands where a policy takes one text")
+            raise AnsibleFilterError(f"${{{name}}}: expected one text in {text!r}, got a list")
     return template.safe_substitute(values)
 
 
 class FilterModule:
-    """What Ansible asks a file of filters for."""
+    """The filters of this file."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        """The filters by name."""
+        """Return the filters by name."""
         return {"fill_policy": fill_policy}

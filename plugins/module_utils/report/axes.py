@@ -65,7 +65,7 @@ class Scale:
         )
 
 
-def picture(name: str, title: str, description: str, scale: Scale, content: str, axis: str = "") -> str:
+def render_chart(name: str, title: str, description: str, scale: Scale, content: str, axis: str = "") -> str:
     """Return the axis and the plot of a chart as two SVGs.
 
     Args:

@@ -11,7 +11,7 @@ from html import escape
 from itertools import pairwise
 from typing import Any
 
-from .axes import BOTTOM, HEIGHT, TOP, Scale, level_labels, nice_range, picture, tick
+from .axes import BOTTOM, HEIGHT, TOP, Scale, level_labels, nice_range, render_chart, tick
 from .fold_charts import upright
 from .text import UNKNOWN, counted, number
 
@@ -56,7 +56,7 @@ def curve_chart(points: Sequence[Mapping[str, Any]]) -> str:
         f'<svg x="0" y="{TOP}" width="100%" height="{HEIGHT - TOP - BOTTOM}" viewBox="0 0 {UNITS} {UNITS}"'
         f' preserveAspectRatio="none"><polyline class="curve" points="{path}"/></svg>'
     )
-    drawn: str = picture("curve", "Cumulative rank IC", description, scale, curve + level_labels(years))
+    drawn: str = render_chart("curve", "Cumulative rank IC", description, scale, curve + level_labels(years))
     return drawn
 
 
@@ -98,7 +98,7 @@ def calibration_chart(bins: Sequence[Mapping[str, Any]]) -> str:
     )
     axis = scale.labels(lambda value: _percent(value, scale.step))
     content = ideal + joined + dots + labels
-    drawn: str = picture("calibration", "Forecast and outcome", description, scale, content, axis)
+    drawn: str = render_chart("calibration", "Forecast and outcome", description, scale, content, axis)
     return drawn
 
 

@@ -10,7 +10,7 @@ from html import escape
 from statistics import median
 from typing import Any
 
-from .axes import Scale, level_labels, picture
+from .axes import Scale, level_labels, render_chart
 from .text import counted, ic, number
 
 
@@ -144,7 +144,7 @@ def _chart(
         for one in (f"halo {what}", what)
     )
     content = behind + "".join(drawn) + marks + level_labels(years)
-    chart: str = picture(name, title, description, scale, content)
+    chart: str = render_chart(name, title, description, scale, content)
     return chart
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from html import escape
 from itertools import pairwise
 
-from .axes import Scale, level_labels, picture
+from .axes import Scale, level_labels, render_chart
 from .fold_charts import upright
 from .index import Entry
 from .text import counted, duration, ic, usd
@@ -48,7 +48,9 @@ def ic_trend(runs: Sequence[Entry]) -> str:
         f"{ic(min(medians))}; {live} promoted" + (f"; gate threshold {ic(asked[-1])}" if asked else "")
     )
     content = _threshold(drawn, slot, scale) + marks + level_labels(_days(drawn, slot))
-    chart: str = picture("ic-trend", "Median information coefficient of each training", description, scale, content)
+    chart: str = render_chart(
+        "ic-trend", "Median information coefficient of each training", description, scale, content
+    )
     return chart
 
 
@@ -99,7 +101,7 @@ def _bars(name: str, title: str, values: Sequence[tuple[Entry, float | None, str
     most, least = max(drawn, key=lambda entry: entry[1]), min(drawn, key=lambda entry: entry[1])
     description = f"{counted(len(drawn), 'run')}, oldest first; newest {drawn[-1][2]}; most {most[2]}; least {least[2]}"
     content = "".join(bars) + level_labels(_days([run for run, _, _ in drawn], slot))
-    chart: str = picture(name, title, description, scale, content)
+    chart: str = render_chart(name, title, description, scale, content)
     return chart
 
 

@@ -219,11 +219,6 @@ def deciding_failure(events: Iterable[Event], failed: bool = False) -> Failure |
     return None
 
 
-def first_error(events: Iterable[Event]) -> str | None:
-    """Return the sentence of `deciding_failure`, or None if nothing failed."""
-    failure = deciding_failure(events)
-    return None if failure is None else str(failure)
-
 
 def attempt_of(event: Event) -> int | None:
     """Return the attempt that an event belongs to, or None.

@@ -50,8 +50,8 @@ def test_iam_variables_stay() -> None:
 @pytest.mark.parametrize(
     ("document", "says"),
     [
-        ({"Resource": "${nobody}"}, r"holds \$\{nobody\}, and there is no value for it; there is: bucket, prefixes"),
-        ({"Resource": "${bucket}/${prefixes}"}, r"\$\{prefixes\} is a list"),
+        ({"Resource": "${unknown}"}, r"\$\{unknown\}: no value for this placeholder \(known: bucket, prefixes\)"),
+        ({"Resource": "${bucket}/${prefixes}"}, r"\$\{prefixes\}: expected one text"),
     ],
 )
 def test_placeholder_without_value_is_an_error(document: Any, says: str) -> None:

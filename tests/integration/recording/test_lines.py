@@ -17,7 +17,7 @@ from tests.support.terminal import Shown, at_terminal
 NEWEST = ROOT / ".venv-2.21" / "bin"
 BROKEN = "the disk of the machine is full and nothing more can be written to it"
 PLAYBOOK = f"""\
-- name: A play with things to tell
+- name: A play with messages
   hosts: localhost
   gather_facts: false
   tasks:
@@ -31,9 +31,9 @@ PLAYBOOK = f"""\
       retries: 1
       delay: 0
       ignore_errors: true
-    - name: Nobody is there
+    - name: Ping a lost host
       ansible.builtin.ping:
-      delegate_to: nobody
+      delegate_to: lost
       ignore_unreachable: true
       vars: {{ansible_connection: ssh, ansible_host: 127.0.0.1, ansible_port: 1, ansible_ssh_retries: 0}}
 - name: A play that breaks
@@ -91,7 +91,7 @@ LOST = """\
         - name: Follow the training
           follow:
       rescue:
-        - name: Say what comes of it
+        - name: Announce the next attempt
           ansible.builtin.fail: {msg: another instance is needed}
 - hosts: localhost
   gather_facts: false
@@ -114,8 +114,8 @@ def play(folder: Path, text: str, *options: str, binaries: Path = ROOT / ".venv"
     """Run a playbook at a terminal."""
     (folder / "site.yml").write_text(text)
     # Set the interpreter explicitly: `python3.13` may be only a shim of pyenv.
-    told = ["-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={binaries / 'python'}"]
-    command = [str(binaries / "ansible-playbook"), "site.yml", *told, *options]
+    common = ["-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={binaries / 'python'}"]
+    command = [str(binaries / "ansible-playbook"), "site.yml", *common, *options]
     return at_terminal(command, folder, environment(binaries, **more), columns, interrupt_after)
 
 
@@ -150,7 +150,7 @@ def test_retries_and_unreachable_hosts_are_shown(shown: Shown) -> None:
     assert "retrying, " in shown.raw
     assert "ignored: Try again:" in shown.text
     assert "UNREACHABLE" in shown.text
-    assert "Nobody is there" in shown.text
+    assert "Ping a lost host" in shown.text
 
 
 def test_live_line_disappears_at_the_end(shown: Shown) -> None:
@@ -169,14 +169,14 @@ def test_no_color_prints_no_escape_sequences(tmp_path: Path) -> None:
 
 def test_output_without_terminal_is_that_of_default(tmp_path: Path) -> None:
     (tmp_path / "site.yml").write_text(QUIET)
-    told = []
+    results = []
     for callback in ({}, {"ANSIBLE_STDOUT_CALLBACK": "default"}):
         variables = environment(ROOT / ".venv" / "bin", **callback)
         command = ["ansible-playbook", "site.yml", "-i", "localhost,", "-c", "local"]
         answer = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)
-        told.append((answer.returncode, answer.stdout, answer.stderr))
-    assert told[0] == told[1]
-    assert "TASK [Set]" in told[0][1]
+        results.append((answer.returncode, answer.stdout, answer.stderr))
+    assert results[0] == results[1]
+    assert "TASK [Set]" in results[0][1]
 
 
 def test_v_shows_tasks(tmp_path: Path) -> None:
@@ -199,8 +199,10 @@ def test_chosen_stdout_callback_is_used(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("outcome", "code", "word"), [("passed", 0, "done"), ("interrupted", 75, "FAILED")])
 def test_run_that_passed_on_second_instance_is_done(tmp_path: Path, outcome: str, code: int, word: str) -> None:
     (tmp_path / "library").mkdir()
-    for name, told in {"follow": TAKEN_BACK, "run_report": {"outcome": outcome}}.items():
-        (tmp_path / "library" / f"{name}.py").write_text(f"#!/usr/bin/python\nprint({json.dumps(json.dumps(told))})\n")
+    for name, result in {"follow": TAKEN_BACK, "run_report": {"outcome": outcome}}.items():
+        (tmp_path / "library" / f"{name}.py").write_text(
+            f"#!/usr/bin/python\nprint({json.dumps(json.dumps(result))})\n"
+        )
     shown = play(tmp_path, LOST)
     assert shown.code == code, shown.text
     assert re.search(r"^interrupted +Train ", shown.text, re.MULTILINE), shown.text

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.spot_train.core.plugins.module_utils.runs.events import (
-    first_error,
+    deciding_failure,
     read_events,
     summarise_steps,
 )
@@ -189,8 +189,7 @@ def test_argument_check_belongs_to_the_step_of_its_role(failed: Any) -> None:
 
 def test_first_failure_is_the_error(failed: Any) -> None:
     events = failed.events()
-    error = first_error(events)
-    assert error is not None
+    error = str(deciding_failure(events))
     assert error.startswith('preflight failed at "Probe each library" on i-0abc: macro: ')
     assert error.endswith("non-zero return code: SPX is 30 trading days old")
     assert named(events, "Say how it went", "task_failed")["msg"] == "the run failed"
@@ -296,7 +295,7 @@ def test_failure_of_a_resumed_attempt_does_not_count(project: Any) -> None:
     assert named(events, "Go on", "task_ok")["attempt"] is None
     (resumed,) = [event for event in events if event["event"] == "attempt_resumed"]
     assert (resumed["attempt"], resumed["reason"]) == (1, "EC2 took i-1 back (no-capacity)")
-    assert first_error(events) is None
+    assert deciding_failure(events) is None
     assert {step["name"]: step["status"] for step in summarise_steps(events)}["full"] == "passed"
 
 
@@ -335,8 +334,7 @@ def test_unreachable_instance_is_the_error(project: Any) -> None:
     project.play()
     events = project.events()
     assert named(events, "Look", "task_unreachable")["ignored"] is False
-    error = first_error(events)
-    assert error is not None and error.startswith('bootstrap failed at "Look" on i-0abc: ')
+    assert str(deciding_failure(events)).startswith('bootstrap failed at "Look" on i-0abc: ')
 
 
 def test_only_the_control_node_sets_the_run_folder(project: Any) -> None:

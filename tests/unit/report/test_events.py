@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from ansible_collections.spot_train.core.plugins.module_utils.runs.events import (
     deciding_failure,
-    first_error,
     log_name,
     read_events,
     summarise_steps,
@@ -82,8 +81,8 @@ def test_second_playbook_marks_step_as_interrupted(clock: Any) -> None:
 
 
 def test_without_failure_there_is_no_error(clock: Any) -> None:
-    assert first_error(clock.step("open", 1)) is None
-    assert first_error([]) is None
+    assert deciding_failure(clock.step("open", 1)) is None
+    assert deciding_failure([]) is None
 
 
 def test_failure_of_work_precedes_closing_failures(clock: Any) -> None:
@@ -93,12 +92,12 @@ def test_failure_of_work_precedes_closing_failures(clock: Any) -> None:
         *clock.step("report", 1, "task_failed", msg="the run failed"),
         clock.event("task_failed", host="localhost", msg="the run failed"),
     ]
-    assert first_error(events) == 'preflight failed at "Do preflight" on i-0abc: AAPL is stale'
+    assert str(deciding_failure(events)) == 'preflight failed at "Do preflight" on i-0abc: AAPL is stale'
 
 
 def test_only_failure_of_termination_is_the_error(clock: Any) -> None:
     events = [*clock.step("full", 9), *clock.step("terminate", 1, "task_failed", msg="AccessDenied")]
-    assert first_error(events) == 'terminate failed at "Do terminate": AccessDenied'
+    assert str(deciding_failure(events)) == 'terminate failed at "Do terminate": AccessDenied'
 
 
 def test_recovered_failure_does_not_count(clock: Any) -> None:
@@ -108,7 +107,7 @@ def test_recovered_failure_does_not_count(clock: Any) -> None:
         *clock.step("deps", 1),
         *clock.step("terminate", 1, "task_failed", msg="AccessDenied"),
     ]
-    assert str(first_error(events)).startswith("terminate failed")
+    assert str(deciding_failure(events)).startswith("terminate failed")
     assert statuses(events)["request"] == "passed"
 
 

@@ -41,7 +41,7 @@ def test_wrapping_keeps_columns_and_paths() -> None:
     first, second = wrapped("steps      " + "word " * 12, 50, 4)
     assert first.startswith("    steps      word")
     assert second.startswith("               word")
-    path = "/a/very/long/path/that/nobody/breaks/report.html"
+    path = "/a/very/long/path/that/must/stay/whole/report.html"
     assert any(path in line for line in wrapped(f"report     {path}", 30, 4))
 
 
