@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from ..checks.records import one_line
 from ..runs.events import parse_time
 from ..runs.text import clean
 from .text import number
@@ -133,7 +134,7 @@ def read_rollback(path: Path) -> Entry:
         started_at=started,
         run_date=_text(result.get("run_date")),
         promoted=None if failed else bool(result.get("changed")),
-        note=_line(failed or result.get("detail") or ""),
+        note=one_line(failed or result.get("detail") or ""),
     )
 
 
@@ -162,7 +163,7 @@ def _of_receipt(folder: Path, name: str, receipt: Mapping[str, Any]) -> Entry:
         dry_run=dry and bool(training),
         usd=number(cost.get("usd")),
         left_over=sum(known) if counts and (len(known) == len(counts) or sum(known)) else None,
-        note=_line(receipt.get("error") or ""),
+        note=one_line(receipt.get("error") or ""),
         report=f"{folder.name}/report.html" if (folder / "report.html").is_file() else None,
     )
 
@@ -252,7 +253,3 @@ def _object(value: object) -> Mapping[str, Any]:
 
 def _text(value: object) -> str | None:
     return clean(value) if isinstance(value, str) and value else None
-
-
-def _line(value: object) -> str:
-    return " ".join(clean(value).split())

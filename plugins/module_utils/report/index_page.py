@@ -14,13 +14,13 @@ from markupsafe import Markup
 from ..runs.files import write_atomically
 from .index import OUTCOMES, Entry, read_runs
 from .index_charts import DRAWN, cost_trend, ic_trend, time_trend, when
-from .text import UNKNOWN, counted, duration, ic, usd
+from .text import UNKNOWN, counted, cut, duration, ic, usd
 
 INDEX = "index.html"
 TEMPLATE = "index.html.j2"
 #: Number of newest runs on the page.
 LISTED = 500
-#: Most characters of a run's note.
+#: Most characters of a run's note; the report has all of it.
 LONGEST_NOTE = 400
 
 WORDS = {
@@ -123,7 +123,7 @@ def row(run: Entry) -> dict[str, Any]:
         "seconds": duration(run.seconds),
         "left": UNKNOWN if run.left_over is None else str(run.left_over),
         "leaks": bool(run.left_over),
-        "note": "" if run.state == "passed" and run.mode != "rollback" else _cut(run.note),
+        "note": "" if run.state == "passed" and run.mode != "rollback" else cut(run.note, LONGEST_NOTE),
     }
 
 
@@ -136,11 +136,6 @@ def weights(run: Entry) -> str:
     if run.mode == "rollback":
         return "restored" if run.promoted else "already live"
     return "promoted" if run.promoted else "not promoted"
-
-
-def _cut(note: str) -> str:
-    """Truncate a note; the report has all of it."""
-    return note if len(note) <= LONGEST_NOTE else note[: LONGEST_NOTE - 1].rstrip() + "…"
 
 
 def _drawn(count: int, what: str) -> str:

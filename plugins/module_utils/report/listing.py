@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from .index import Entry
 from .index_charts import when
 from .index_page import WORDS, weights
-from .text import UNKNOWN, duration, ic, usd
+from .text import UNKNOWN, cut, duration, ic, usd
 
 COLUMNS = ("started (UTC)", "mode", "outcome", "IC", "weights", "cost", "took", "left", "run")
 RIGHT = {"IC", "cost", "took", "left"}
@@ -41,8 +41,7 @@ def listing(runs: Sequence[Entry], width: int | None, colour: bool) -> list[str]
             for cell, room, name in zip(line, widths, COLUMNS, strict=False)
         ]
         text = "  ".join([*fitted, line[-1]]).rstrip()
-        if width is not None and len(text) > width:
-            text = text[: width - 1].rstrip() + "…"
+        text = text if width is None else cut(text, width)
         if colour and number:
             code = COLOURS.get(runs[number - 1].state, OTHER_COLOUR)
             text = text.replace(line[2], f"\x1b[{code}m{line[2]}\x1b[0m", 1)
@@ -52,9 +51,7 @@ def listing(runs: Sequence[Entry], width: int | None, colour: bool) -> list[str]
 
 def row(run: Entry) -> tuple[str, ...]:
     """Return the cells of one run; its note follows its name."""
-    problem = run.note if run.state not in ("passed", "running") or run.mode == "rollback" else ""
-    if len(problem) > LONGEST_NOTE:
-        problem = problem[: LONGEST_NOTE - 1].rstrip() + "…"
+    note = run.note if run.state not in ("passed", "running") or run.mode == "rollback" else ""
     return (
         when(run) if run.started_at else UNKNOWN,
         run.mode or UNKNOWN,
@@ -64,5 +61,5 @@ def row(run: Entry) -> tuple[str, ...]:
         UNKNOWN if run.usd is None else usd(run.usd),
         duration(run.seconds),
         UNKNOWN if run.left_over is None else str(run.left_over),
-        f"{run.run_id}  {problem}".rstrip(),
+        f"{run.run_id}  {cut(note, LONGEST_NOTE)}".rstrip(),
     )

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from ..checks.records import GROUPS, instance_tier_gap, instance_tier_ran, seconds_of, tally, with_status
 from .ages import age_axis, age_rows
 from .charts import time_bars
+from .summary import oldest_first
 from .text import counted, duration
 
 #: Number of symbols shown before the rest is folded.
@@ -88,7 +89,7 @@ def freshness(preflight: Mapping[str, Any]) -> dict[str, Any] | None:
     rows = age_rows(ages, stale, list(unreadable), preflight["limit"])
     if not rows:
         return None
-    ordered = sorted(stale, key=lambda name: (-(10**9 if ages.get(name) is None else ages[name]), name))
+    ordered = oldest_first(preflight)
     counts = {state: sum(row.count for row in rows if row.state == state) for state in ("fresh", "stale", "unreadable")}
     summary = ", ".join(f"{count:,} {state}" for state, count in counts.items() if count or state != "unreadable")
     reasons = sorted(unreadable.items())

@@ -10,7 +10,7 @@ from typing import Any
 from ..checks.records import instance_tier_gap, tally
 from ..runs.attempts import launched, story
 from ..runs.events import parse_time
-from .text import counted, duration, ic, number, usd
+from .text import counted, cut, duration, ic, number, usd
 from .writes import writes_line
 
 #: Longest line; a terminal of 80 columns still shows most of it after Ansible's own indentation.
@@ -48,7 +48,7 @@ def summary_lines(receipt: Mapping[str, Any], report_path: str) -> list[str]:
     lines.append(f"leftovers  {leaks_line(receipt['leaks'])}")
     if receipt["notes"]:
         lines.append(f"notes      {counted(len(receipt['notes']), 'note')}, first: {receipt['notes'][0]}")
-    lines = [_cut(line, LONGEST_ERROR if line.startswith(("error ", "attempts ")) else LONGEST_LINE) for line in lines]
+    lines = [cut(line, LONGEST_ERROR if line.startswith(("error ", "attempts ")) else LONGEST_LINE) for line in lines]
     # The path is for copying and never cut.
     return [*lines, f"report     {report_path}"]
 
@@ -129,17 +129,17 @@ def leaks_line(leaks: Mapping[str, Any]) -> str:
     return "; ".join([*left, *([f"not counted: {', '.join(unknown)}"] if unknown else [])])
 
 
+def oldest_first(preflight: Mapping[str, Any]) -> list[str]:
+    """Sort the stale symbols, those of unknown age first, then the oldest."""
+    ages = preflight["ages"]
+    return sorted(preflight["stale"], key=lambda name: (-(10**9 if ages.get(name) is None else ages[name]), name))
+
+
 def _named_stale(preflight: Mapping[str, Any]) -> str:
     """Name the oldest stale symbols with their age in trading days."""
-    ages = preflight["ages"]
-    ordered = sorted(preflight["stale"], key=lambda name: (-(10**9 if ages.get(name) is None else ages[name]), name))
+    ages, ordered = preflight["ages"], oldest_first(preflight)
     named = [f"{name} {'unreadable' if ages.get(name) is None else ages[name]}" for name in ordered[:3]]
     return ", ".join([*named, "…"] if len(ordered) > 3 else named)
-
-
-def _cut(line: str, longest: int) -> str:
-    """Truncate a line."""
-    return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
 def _step(step: Mapping[str, Any]) -> str:

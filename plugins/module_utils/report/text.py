@@ -72,6 +72,11 @@ def ic(value: Any) -> str:
     return UNKNOWN if known is None else f"{known:+.4f}"
 
 
+def cut(text: str, longest: int) -> str:
+    """Truncate a text with an ellipsis."""
+    return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
+
+
 def count_of(value: Any) -> int | None:
     """Return a count given as a number, a list or a mapping of counts; None for anything else."""
     if isinstance(value, (list, tuple)):
