@@ -1,1 +1,1 @@
-"""Measurements that are run by hand: `make bench-preflight`, `make bench-train` (docs/benchmarks.md)."""
+"""Benchmarks: `make bench-preflight`, `make bench-train` (docs/benchmarks.md)."""

@@ -1,4 +1,4 @@
-"""What the benchmarks' command lines share: kinds of options, being stopped, showing the report, exit codes."""
+"""Shared parts of the benchmarks' command lines: option types, signals, the report, exit codes."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ def carry_out(
     tables: Callable[[Mapping[str, Any]], Iterable[str]],
     where: str,
 ) -> int:
-    """Measure, keep the report, and show it.
+    """Measure, write the report and print it.
 
     Args:
-        program: Name in front of an error.
-        run: Measures; its report has `required`, with `failures`.
-        output: File that gets the report.
-        tables: The report as lines.
-        where: Where something is required, for the error that says what was not met.
+        program: Prefix of error messages.
+        run: Measures; its report has `required` with `failures`.
+        output: File of the report.
+        tables: Formats the report as lines.
+        where: The point at which the requirements apply, for the error message.
 
     Returns:
-        The exit code: 1 for a failure, and for a requirement that is not met; each is one line on standard error.
+        The exit code: 1, with one line on standard error, for a failure or an unmet requirement.
     """
 
     def fail(message: str) -> int:
@@ -62,29 +62,28 @@ def carry_out(
 
 
 def say(what: str) -> None:
-    """Tell what is being done."""
+    """Print progress on standard error."""
     print(f"… {what}", file=sys.stderr, flush=True)
 
 
 def positive(text: str) -> int:
     """A number above 0, as the type of an option."""
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text!r}")
     return int(text)
 
 
 def some_of(known: Sequence[str]) -> Callable[[str], list[str]]:
-    """Names with commas between them, each a known one, as the type of an option."""
+    """Known names separated by commas, as the type of an option."""
 
     def parse(text: str) -> list[str]:
         parts = text.split(",")
         if unknown := sorted(set(parts) - set(known)):
-            raise argparse.ArgumentTypeError(f"unknown part {unknown[0]!r}, known are {', '.join(known)}")
+            raise argparse.ArgumentTypeError(f"unknown part {unknown[0]!r}: choose from {', '.join(known)}")
         return parts
 
     return parse
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    # As Ctrl-C does it: what was started is ended on the way out.
-    raise KeyboardInterrupt
+    raise KeyboardInterrupt  # as Ctrl-C does, so that every started process is stopped

@@ -1,4 +1,4 @@
-"""An embedded AWS for a benchmark: a bucket, a user who may only read it, added latency, and a count of requests."""
+"""An embedded AWS for benchmarks: a bucket, a user with read access, added latency, and the user's requests."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ READER = "bench-reader"
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 IDLE_MINUTES = 10.0
-"""Should this process be killed, the server ends by itself."""
+"""The server exits after this time without requests, in case this process is killed."""
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """A running embedded AWS with the bucket and the reader in it."""
+    """A running embedded AWS with the bucket and the reader."""
 
     reservation: Reservation
     reader: AccessKey
 
     @property
     def owner_uri(self) -> str:
-        """ArcticDB's address for the account's owner, who writes the prices."""
+        """ArcticDB's URI for the account's owner, who writes the prices."""
         key, at = self.reservation.operator, self.reservation
         return (
             f"s3://127.0.0.1:{BUCKET}?port={at.port}&region={at.region}&access={key.access_key_id}"
@@ -41,32 +41,32 @@ class Embedded:
         )
 
     def environment(self) -> dict[str, str]:
-        """Environment of a program that reads as an instance in preflight may, and has nothing of the user's."""
+        """Environment of a program with an instance's permissions in preflight and without the user's settings."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "ARCTICDB_"))}
         return {**kept, **self.reservation.client_environment(self.reader)}
 
     def set_latency(self, milliseconds: float) -> None:
-        """Have every S3 request wait; 0 ends it."""
+        """Delay every S3 request; 0 removes the delay."""
         control.call(self.reservation, "fault", {"kind": "clear", "parameters": {}})
         if milliseconds:
             parameters = {"milliseconds": milliseconds, "service": "s3"}
             control.call(self.reservation, "fault", {"kind": "latency", "parameters": parameters})
 
     def window(self) -> Window:
-        """What the reader asks from now on."""
+        """The reader's requests from now on."""
         return Window(self.reservation.home / "ledger.jsonl")
 
 
 class Window:
-    """The reader's requests since a moment. By place in the ledger, which grows too long to be read from its start."""
+    """The reader's requests from a position in the ledger, which becomes too long to read completely."""
 
     def __init__(self, ledger: Path) -> None:
-        """Begin at the ledger's present end."""
+        """Start at the ledger's current end."""
         self._ledger = ledger
         self._start = ledger.stat().st_size
 
     def requests(self) -> list[dict[str, Any]]:
-        """Its entries so far, in the order in which they were answered."""
+        """The requests so far, in the order of their responses."""
         with self._ledger.open(encoding="utf-8") as lines:
             lines.seek(self._start)
             entries = [json.loads(line) for line in lines if line.endswith("}\n")]
@@ -74,7 +74,7 @@ class Window:
 
 
 def keys(requests: list[dict[str, Any]]) -> list[str]:
-    """Keys of the objects that requests got."""
+    """Keys of the objects that the requests read."""
     prefix = f"arn:aws:s3:::{BUCKET}/"
     return [
         str(entry["resource"]).removeprefix(prefix)
@@ -85,14 +85,14 @@ def keys(requests: list[dict[str, Any]]) -> list[str]:
 
 @contextmanager
 def running(home: Path, policy: Path) -> Iterator[Embedded]:
-    """Start an embedded AWS in `home`; stop it at the end, whatever happens.
+    """Start an embedded AWS in `home`, and always stop it at the end.
 
     Args:
         home: Its state folder.
-        policy: Policy of the reader, with `${data_bucket}` in it.
+        policy: Policy template of the reader, with `${data_bucket}`.
     """
     try:
-        # A server that was told to start and does not answer yet could not be told to stop.
+        # A server that is still starting cannot be stopped.
         with uninterrupted():
             reservation = control.start(home, boot_delay=0, idle_minutes=IDLE_MINUTES)
         yield Embedded(reservation, _prepare(reservation, policy))
@@ -103,7 +103,7 @@ def running(home: Path, policy: Path) -> Iterator[Embedded]:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Put a request to stop off until the end of the block."""
+    """Defer signals until the end of the block."""
     asked: list[int] = []
     former = {number: signal.signal(number, lambda got, _: asked.append(got)) for number in STOPS}
     try:

@@ -1,4 +1,4 @@
-"""What a report says of the machine."""
+"""The description of the machine in a report."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def describe(versions: Mapping[str, str]) -> dict[str, Any]:
-    """The machine, its Python, and the versions of what was measured."""
+    """The machine, its Python, and the versions of the measured packages."""
     return {
         "cores": os.cpu_count(),
         "system": f"{platform.system()} {platform.release()}",

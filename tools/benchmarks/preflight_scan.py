@@ -1,6 +1,6 @@
-"""`make bench-preflight`: how long a preflight takes, beside the origin's way and beside what is possible at all.
+"""`make bench-preflight`: compare the duration of a preflight with the origin's way and with a lower bound.
 
-Exit codes: 0 done, 1 failed or a requirement not met (one line on standard error), 2 the command line is wrong.
+Exit codes: 0 success, 1 failure or unmet requirement (one line on standard error), 2 wrong command line.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Measure everything that the options ask for.
+    """Measure the selected parts.
 
     Raises:
-        BenchmarkError: Something that is measured fails.
+        BenchmarkError: A measured program fails.
         LocalAwsError: The embedded AWS fails.
     """
     started = time.monotonic()
-    # For the writing; what is measured gets an environment of its own. Read when ArcticDB is imported.
+    # For writing the prices. ArcticDB reads it on import; measured processes have their own environment.
     os.environ.setdefault(scans.IO_THREADS_VARIABLE, "16")
     report: dict[str, Any] = {
         "machine": machine.describe({name: metadata.version(name) for name in PACKAGES}),
@@ -75,7 +75,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _universes(options: argparse.Namespace, server: embedded.Embedded, folder: Path, report: dict[str, Any]) -> None:
-    """One library, grown from size to size, and measured at each."""
+    """Grow one library from size to size, and measure at each."""
     config = preflights.configuration(folder)
     scanner = scans.Scanner(server, config, folder, options.sample, options.io_threads)
     whole = verdict.POINT["symbols"] if verdict.POINT["symbols"] in options.sizes else options.sizes[-1]
@@ -94,11 +94,10 @@ def _universes(options: argparse.Namespace, server: embedded.Embedded, folder: P
 
 
 def _parser() -> argparse.ArgumentParser:
-    # Without abbreviations: a misspelt option is an error, never a guess.
     parser = argparse.ArgumentParser(prog="bench-preflight", description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--sizes", type=_sizes, default=[500, 5000, 20000], help="symbols (500,5000,20000)")
     parser.add_argument("--latencies", type=_latencies, default=[0.0, 20.0], help="added milliseconds (0,20)")
-    parser.add_argument("--repeats", type=positive, default=3, help="measurements of each (3); the best one counts")
+    parser.add_argument("--repeats", type=positive, default=3, help="measurements of each (3); the best counts")
     parser.add_argument("--sample", type=positive, default=200, help="symbols that the origin's way reads (200)")
     parser.add_argument("--io-threads", type=positive, help="ArcticDB's threads in our scan (the predictor's number)")
     parser.add_argument(
@@ -118,9 +117,9 @@ def _latencies(text: str) -> list[float]:
     try:
         values = sorted({float(part) for part in text.split(",")})
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no list of milliseconds") from None
+        raise argparse.ArgumentTypeError(f"expected milliseconds separated by commas, got {text!r}") from None
     if not all(0 <= value < 60_000 for value in values):
-        raise argparse.ArgumentTypeError(f"{text!r} must be of 0 to 60000 milliseconds")
+        raise argparse.ArgumentTypeError(f"expected 0 to 60000 milliseconds, got {text!r}")
     return values
 
 

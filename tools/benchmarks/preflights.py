@@ -1,4 +1,4 @@
-"""The whole preflight, step by step: the predictor's checks over a universe, and one run of the playbook."""
+"""The whole preflight step by step: the predictor's checks over a universe, and one run of the playbook."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from tools.benchmarks.scans import LOCK, ROOT, RUN_DATE, BenchmarkError
 BIN = ROOT / ".venv/bin"
 PREDICTOR = ROOT / ".venv/bin/predictor"
 BOOT = "request"
-"""The step of a run in which the instance is asked for and boots: shown apart, as it is not the preflight's."""
+"""The step that requests and boots the instance; reported separately because it is not part of the preflight."""
 
 PATIENCE_SECONDS = 90
 
 
 def checks(server: Embedded, config: Path, output: Path) -> dict[str, Any]:
-    """Run `predictor preflight` over the universe in the bucket, whatever its verdict.
+    """Run `predictor preflight` over the universe in the bucket; it may pass or fail.
 
     Returns:
         `exit_code`, `seconds`, and `checks` with the name, status and seconds of each.
 
     Raises:
-        BenchmarkError: It left no report.
+        BenchmarkError: It wrote no report.
     """
     command = [str(PREDICTOR), "preflight", "--data-bucket", embedded.BUCKET, "--arctic-prefix", embedded.PREFIX]
     command += ["--run-date", RUN_DATE.isoformat(), "--config", str(config), "--lock", str(LOCK)]
@@ -45,23 +45,23 @@ def checks(server: Embedded, config: Path, output: Path) -> dict[str, Any]:
         check=False,
     )
     if not output.exists():
-        raise BenchmarkError(f"predictor preflight left no report: {_last(done.stderr)}")
+        raise BenchmarkError(f"predictor preflight wrote no report: {_last(done.stderr)}")
     report = json.loads(output.read_text(encoding="utf-8"))
     shown = [{name: check[name] for name in ("name", "status", "seconds")} for check in report["checks"]]
     return {"exit_code": done.returncode, "seconds": report["seconds"], "checks": shown}
 
 
 def playbook(folder: Path) -> dict[str, Any]:
-    """Run the playbook's preflight once, on an embedded AWS of its own.
+    """Run the playbook's preflight once, in its own embedded AWS.
 
     Args:
-        folder: Where its state and its report go.
+        folder: For its state and its report.
 
     Returns:
         `outcome`, `steps` of the receipt, `boot_seconds` and `seconds_without_boot`.
 
     Raises:
-        BenchmarkError: It left no receipt.
+        BenchmarkError: It wrote no receipt.
     """
     home, runs = folder / "aws", folder / "runs"
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "ANSIBLE_"))}
@@ -81,7 +81,7 @@ def playbook(folder: Path) -> dict[str, Any]:
                 control.stop(home)
     receipts = list(runs.glob("2*/receipt.json"))
     if not receipts:
-        raise BenchmarkError(f"the playbook left no receipt: {_last(output)}")
+        raise BenchmarkError(f"the playbook wrote no receipt: {_last(output)}")
     receipt = json.loads(receipts[0].read_text(encoding="utf-8"))
     steps = [{name: step[name] for name in ("name", "status", "seconds")} for step in receipt["steps"]]
     boot = sum(step["seconds"] or 0 for step in steps if step["name"] == BOOT)
@@ -95,7 +95,7 @@ def playbook(folder: Path) -> dict[str, Any]:
 
 
 def _run(command: Sequence[str], environment: dict[str, str]) -> str:
-    """Run a command to its end; when told to stop, stop it as a person would, so that it leaves nothing."""
+    """Run a command to its end; if interrupted, send it SIGINT as Ctrl-C does, so that it cleans up."""
     with subprocess.Popen(
         command,
         cwd=ROOT,
@@ -118,7 +118,7 @@ def _run(command: Sequence[str], environment: dict[str, str]) -> str:
 
 
 def configuration(folder: Path) -> Path:
-    """The configuration that the project ships, with the one macro series that the synthetic prices have."""
+    """The default configuration with the only macro series of the synthetic prices."""
     import yaml
 
     content = yaml.safe_load((ROOT / "files/predictor/config/default.yaml").read_text(encoding="utf-8"))
@@ -129,4 +129,4 @@ def configuration(folder: Path) -> Path:
 
 
 def _last(text: str) -> str:
-    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "it said nothing")
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "no output")

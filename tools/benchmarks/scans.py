@@ -1,4 +1,4 @@
-"""The scan of a universe: ours, the origin's way and the floor, each in a process of its own, in turn."""
+"""The scan of a universe: ours, the origin's way and the floor, measured in turn in separate processes."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ IO_THREADS_VARIABLE = "ARCTICDB_VersionStore_NumIOThreads_int"
 
 LAST_BAR, RUN_DATE = date(2022, 12, 28), date(2022, 12, 29)
 BARS = 504
-"""Two years of one column: less than a real series, to the origin's favour, which reads all of it."""
+"""Two years of one column. Real series are longer, which costs only the origin's way more: it reads all of it."""
 
 BATCH = 500
 WAYS = ("ours", "floor", "origin")
 
 
 class BenchmarkError(Exception):
-    """The benchmark cannot go on; its text is one line."""
+    """The benchmark cannot continue; the text is one line."""
 
 
 @dataclass(frozen=True)
 class Scanner:
-    """What each measurement needs to know.
+    """Measures the three ways.
 
     Attributes:
         server: The embedded AWS.
         config: The predictor's configuration.
-        folder: Where files may be made.
-        sample: Symbols that the origin's way reads.
-        io_threads: ArcticDB's threads in ours, and the bare client's; None for what the predictor uses.
+        folder: For temporary files.
+        sample: Number of symbols that the origin's way reads.
+        io_threads: Threads of ArcticDB in ours and of the bare client; None for the predictor's number.
     """
 
     server: Embedded
@@ -51,7 +51,7 @@ class Scanner:
     io_threads: int | None
 
     def measure(self, repeats: int) -> dict[str, dict[str, Any]]:
-        """Measure each way so often, in turn; of each the best time is kept, and the highest memory."""
+        """Measure the ways in turn, `repeats` times; keep the best time and the highest memory of each."""
         runs: dict[str, list[dict[str, Any]]] = {way: [] for way in WAYS}
         for _ in range(repeats):
             for way in WAYS:
@@ -68,12 +68,12 @@ class Scanner:
         window = self.server.window()
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise BenchmarkError(f"{way} failed: {(done.stderr.strip().splitlines() or ['it said nothing'])[-1]}")
+            raise BenchmarkError(f"{way} failed: {(done.stderr.strip().splitlines() or ['no output'])[-1]}")
         result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         requests = window.requests()
         refused = [entry for entry in requests if not entry["allowed"] or entry["write"]]
-        if refused and way != "origin":  # which may try to compact the list: its way, and one request
-            raise BenchmarkError(f"{way} made {len(refused)} requests that write or are denied: {refused[0]}")
+        if refused and way != "origin":  # which may try to compact the symbol list, in one request
+            raise BenchmarkError(f"{way} sent {len(refused)} requests that write or were denied: {refused[0]}")
         if way == "ours":
             self._keys.write_text(json.dumps(embedded.keys(requests)), encoding="utf-8")
         result["requests"] = len(requests)
@@ -101,17 +101,17 @@ def _best(results: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def grow(server: Embedded, present: int, wanted: int, say: Callable[[str], None]) -> None:
-    """Write symbols until there are so many, and compact the symbol list: else it costs a request a symbol."""
+    """Write symbols up to a number, and compact the symbol list, which otherwise costs one request per symbol."""
     import arcticdb
     from arcticdb.config import set_log_level
 
-    set_log_level("ERROR")  # that a library which is about to be made is not there is no news
+    set_log_level("ERROR")  # hide the warning about the missing library, which is created next
     server.set_latency(0)
     for first, count in _batches(present, wanted):
         say(f"writing symbols {first} to {first + count - 1}")
-        macro = MACRO if first == 0 else None  # one series, which every universe of this size shares
+        macro = MACRO if first == 0 else None  # one series for all symbols
         write_synthetic(server.owner_uri, symbols=count, days=BARS, end=LAST_BAR, seed=first, first=first, macro=macro)
-    # Listing does it too, but only when it thinks that it pays.
+    # Listing compacts it only above a threshold.
     arcticdb.Arctic(server.owner_uri)[UNIVERSE].compact_symbol_list()
 
 

@@ -1,6 +1,6 @@
-"""`make bench-train`: what a training costs, beside a straightforward one and beside LightGBM's calls alone.
+"""`make bench-train`: compare the cost of a training with a straightforward one and with LightGBM's calls alone.
 
-Exit codes: 0 done, 1 failed or a requirement not met (one line on standard error), 2 the command line is wrong.
+Exit codes: 0 success, 1 failure or unmet requirement (one line on standard error), 2 wrong command line.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ WAYS = ("ours", "floor", "plain")
 DEFAULT = ROOT / "files/predictor/config/default.yaml"
 
 GROWTH = {"symbols": 250, "days": 1260, "test_days": 126}
-"""From here on one of them at a time is halved and doubled; half the test window is twice the folds."""
+"""The base point; each value is halved and doubled in turn. Half the test window gives twice the folds."""
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What each measurement needs to know.
+    """Measures trainings.
 
     Attributes:
-        folder: Where files may be made.
+        folder: For temporary files.
         settings: The training's configuration.
     """
 
@@ -45,14 +45,14 @@ class Bench:
     settings: dict[str, Any]
 
     def panel(self, symbols: int, days: int) -> Path:
-        """Make a panel, in a process of its own."""
+        """Create a panel in a separate process."""
         path = self.folder / f"{symbols}x{days}.npz"
         if not path.exists():
             self._run("make", "--panel", str(path), "--symbols", str(symbols), "--days", str(days))
         return path
 
     def measure(self, way: str, panel: Path, **walk_forward: int) -> dict[str, Any]:
-        """Measure one way, in a process of its own."""
+        """Measure one way in a separate process."""
         path = self.folder / "config.yaml"
         windows = {**self.settings["walk_forward"], **walk_forward}
         path.write_text(yaml.safe_dump({**self.settings, "walk_forward": windows}), encoding="utf-8")
@@ -63,10 +63,10 @@ class Bench:
         return result
 
     def compare(self, symbols: int, days: int, runs: int) -> dict[str, Any]:
-        """Measure the three ways so often, in turn; of each the best time is kept, and the highest memory.
+        """Measure the three ways in turn, `runs` times; keep the best time and the highest memory of each.
 
         Raises:
-            BenchmarkError: One fails, or the predictions of ours and of the straightforward one differ.
+            BenchmarkError: One fails, or the predictions of ours and plain differ.
         """
         panel = self.panel(symbols, days)
         results: dict[str, list[dict[str, Any]]] = {way: [] for way in WAYS}
@@ -79,17 +79,17 @@ class Bench:
         panel.unlink()
         if difference > train_verdict.TOLERANCE:
             raise BenchmarkError(
-                f"at {symbols} x {days} predictions of ours and of the straightforward implementation differ by "
-                f"{difference:g} (at most {train_verdict.TOLERANCE:g}): what takes how long says nothing then"
+                f"at {symbols} x {days}, predictions of ours and of the straightforward implementation differ by "
+                f"{difference:g} (at most {train_verdict.TOLERANCE:g}), so their times cannot be compared"
             )
         best = {way: _best(found) for way, found in results.items()}
         return {"symbols": symbols, "days": days, **best, "difference": difference, **train_verdict.ratios(best)}
 
     def growth(self) -> list[dict[str, Any]]:
-        """Measure ours where one of symbols, days and folds is halved and doubled."""
+        """Measure ours with symbols, days and folds halved and doubled, one at a time."""
         grown = []
         for name, factor in (("base", 1.0), *((name, factor) for name in GROWTH for factor in (0.5, 2.0))):
-            # A history half as long has no fold of its own: three quarters.
+            # Half the history is too short for a fold: use three quarters.
             factor = 0.75 if (name, factor) == ("days", 0.5) else factor
             point = {**GROWTH, **({} if name == "base" else {name: int(GROWTH[name] * factor)})}
             say(f"growth: {point['symbols']} x {point['days']}, {point['test_days']} days a fold")
@@ -103,8 +103,8 @@ class Bench:
         command = [str(PYTHON), "-m", "tools.benchmarks.instance.train_measure", *arguments]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         if done.returncode:
-            said = done.stderr.strip().splitlines() or ["it said nothing"]
-            raise BenchmarkError(f"{arguments[0]} failed: {said[-1]}")
+            lines = done.stderr.strip().splitlines() or ["no output"]
+            raise BenchmarkError(f"{arguments[0]} failed: {lines[-1]}")
         return done.stdout
 
 
@@ -122,10 +122,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Measure everything that the options ask for.
+    """Measure the selected parts.
 
     Raises:
-        BenchmarkError: Something that is measured fails.
+        BenchmarkError: A measured program fails.
     """
     started = time.monotonic()
     settings = yaml.safe_load(DEFAULT.read_text(encoding="utf-8"))
@@ -161,13 +161,13 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def differ(first: Path, second: Path) -> float:
-    """The largest difference between two files of predictions; infinite where one knows what the other does not."""
+    """The largest difference between two files of predictions; see `difference`."""
     with np.load(first) as ours, np.load(second) as plain:
         return max(difference(ours[name], plain[name]) for name in ours.files)
 
 
 def difference(ours: np.ndarray, plain: np.ndarray) -> float:
-    """The largest difference between two arrays of predictions; infinite where one knows what the other does not."""
+    """The largest difference between two arrays of predictions; infinite if their missing values differ."""
     if ours.shape != plain.shape or not np.array_equal(np.isnan(ours), np.isnan(plain)):
         return float("inf")
     known = ~np.isnan(ours)
@@ -187,7 +187,6 @@ def _best(results: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    # Without abbreviations: a misspelt option is an error, never a guess.
     parser = argparse.ArgumentParser(prog="bench-train", description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument(
         "--sizes", type=_sizes, default=[(500, 2520), (2000, 2520)], help="symbols x days (500x2520,2000x2520)"
@@ -209,7 +208,7 @@ def _sizes(text: str) -> list[tuple[int, int]]:
     for part in text.split(","):
         match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", part)
         if match is None:
-            raise argparse.ArgumentTypeError(f"{part!r} is no size as 500x2520 (symbols x days)")
+            raise argparse.ArgumentTypeError(f"expected symbols x days, for example 500x2520, got {part!r}")
         sizes.append((int(match[1]), int(match[2])))
     return sizes
 

@@ -1,4 +1,4 @@
-"""What is required of the training, and the tables that people read."""
+"""The requirements of the training, and the report as text."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 from tools.benchmarks.verdict import columns
 
 POINT = {"symbols": 500, "days": 2520}
-"""Where it is required."""
+"""The point at which the limits apply."""
 
 FEATURES = 20
 FLOAT_BYTES = 8
 MEBIBYTE = 1024 * 1024
 
 LIMITS = {"ours_to_floor": 1.20, "ours_to_plain": 0.50, "memory_to_matrix": 3.00}
-"""The most that is allowed."""
+"""Upper limits."""
 
 TOLERANCE = 1e-9
-"""The most that a prediction of ours may differ from the straightforward implementation's, in units of a return."""
+"""Largest allowed difference between predictions of ours and plain, as a return."""
 
 _MEANING = {
     "ours_to_floor": "times LightGBM's floor",
@@ -28,15 +28,15 @@ _MEANING = {
 
 
 def matrix_mib(rows: int) -> float:
-    """Size of the feature matrix: so many rows of 20 numbers of 8 bytes, in MiB."""
+    """Size of the feature matrix in MiB: each row has 20 numbers of 8 bytes."""
     return rows * FEATURES * FLOAT_BYTES / MEBIBYTE
 
 
 def ratios(point: Mapping[str, Any]) -> dict[str, float]:
-    """Ours against the other two, these against each other, and our memory against the feature matrix.
+    """Ratios between the times of the three ways, and of our memory to the feature matrix.
 
-    `ours_to_plain_once` is ours against plain's time without what it takes longer to compute the features in each fold
-    than once, over all days. Memory is the peak less what the process had after its imports.
+    `ours_to_plain_once` compares with plain's time if it computed the features only once, over all days. Memory is the
+    peak minus the memory after the imports.
     """
     ours, plain = point["ours"], point["plain"]
     once = plain["seconds"] - plain["stages"]["features"] + plain["features_once"]
@@ -49,10 +49,10 @@ def ratios(point: Mapping[str, Any]) -> dict[str, float]:
 
 
 def judge(points: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Hold the training at the required point against the limits.
+    """Compare the training at the required point with the limits.
 
     Returns:
-        `symbols`, `days`, `limits`, `failures` (texts), and `met`: None where that point was not measured.
+        `symbols`, `days`, `limits`, `failures` (texts), and `met`: None if that point was not measured.
     """
     found = [point for point in points if all(point[name] == value for name, value in POINT.items())]
     failures = [
@@ -71,8 +71,8 @@ def tables(report: Mapping[str, Any]) -> Iterator[str]:
     if report["points"]:
         yield f"Training: {FEATURES} features, {size}"
         yield from columns(list(_point_rows(report["points"])))
-        yield "Times are the best of the runs, memory the highest; the three ways were measured in turn, each in a"
-        yield f"process of its own. Predictions of ours and plain differ by at most {TOLERANCE:g}: more is an error."
+        yield "Times are the best of the runs, memory the highest; the three ways were measured in turn, each in its"
+        yield f"own process. Predictions of ours and plain differ by at most {TOLERANCE:g}: more is an error."
         yield from _verdict(report["required"])
     for point in report["points"]:
         yield ""
@@ -80,8 +80,8 @@ def tables(report: Mapping[str, Any]) -> Iterator[str]:
         share = point["floor_to_plain"]
         again, once = point["plain"]["stages"]["features"], point["ours_to_plain_once"]
         yield f"At {where} LightGBM's calls alone take {share:.2f} of plain's time: ours cannot take less."
-        yield f"Plain's features take {again:.1f} s, in each fold anew. Beside one that computes them once, over all"
-        yield f"days, ours would take {once:.2f} of its time."
+        yield f"Plain computes its features again in each fold, which takes {again:.1f} s. If it computed them once,"
+        yield f"over all days, ours would take {once:.2f} of its time."
         yield f"Stages at {where}, seconds (share of the whole)"
         yield from columns(list(_stage_rows(point)))
     if report["growth"]:
@@ -137,7 +137,7 @@ def _growth_rows(points: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, ...
 def _verdict(required: Mapping[str, Any]) -> Iterator[str]:
     where = f"{required['symbols']} x {required['days']}"
     if required["met"] is None:
-        yield f"Nothing is required here: {where} was not measured."
+        yield f"No requirement applies: {where} was not measured."
     elif required["met"]:
-        wanted = ", ".join(f"at most {limit:.2f} {_MEANING[name]}" for name, limit in required["limits"].items())
-        yield f"Required at {where}, and met: {wanted}."
+        limits = ", ".join(f"at most {limit:.2f} {_MEANING[name]}" for name, limit in required["limits"].items())
+        yield f"Required at {where}, and met: {limits}."

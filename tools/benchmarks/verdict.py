@@ -1,4 +1,4 @@
-"""What is required of the scan, and the tables that people read."""
+"""The requirements of the scan, and the report as text."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 POINT = {"symbols": 5000, "latency_ms": 20}
-"""Where it is required."""
+"""The point at which the limits apply."""
 
 LIMITS = {"ours_to_origin": 0.10, "requests_per_symbol": 2.00, "ours_to_floor": 1.50}
-"""The most that is allowed. Requests a symbol count to two decimals: a few for opening and listing vanish there."""
+"""Upper limits. Requests per symbol are rounded to two decimals, which hides the few for opening and listing."""
 
 _MEANING = {
     "ours_to_origin": "of the origin's time",
@@ -19,16 +19,16 @@ _MEANING = {
 
 
 def ratios(scan: Mapping[str, Any]) -> dict[str, float]:
-    """Ours against the other two."""
+    """Ratios of our time to the other two."""
     ours = scan["ours"]["seconds"]
     return {f"ours_to_{way}": round(ours / scan[way]["seconds"], 4) for way in ("origin", "floor")}
 
 
 def judge(scans: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Hold the scan at the required point against the limits.
+    """Compare the scan at the required point with the limits.
 
     Returns:
-        `symbols`, `latency_ms`, `limits`, `failures` (texts), and `met`: None where that point was not measured.
+        `symbols`, `latency_ms`, `limits`, `failures` (texts), and `met`: None if that point was not measured.
     """
     found = [scan for scan in scans if all(scan[name] == value for name, value in POINT.items())]
     failures = []
@@ -50,7 +50,7 @@ def tables(report: Mapping[str, Any]) -> Iterator[str]:
         yield from columns(_scan_rows(report["scans"]))
         yield f"Times are the best of {settings['repeats']}, memory the highest; the three ways were measured in turn,"
         threads = report["scans"][0]["ours"]["io_threads"]
-        yield f"each in a process of its own, ours and the floor with {threads} requests under way at once."
+        yield f"each in its own process, ours and the floor with {threads} concurrent requests."
         if any(scan["origin"]["sampled"] for scan in report["scans"]):
             yield f"~ scaled: the origin's way read {settings['sample']} symbols, evenly spread, after its whole list."
         yield from _verdict(report["required"])
@@ -61,7 +61,7 @@ def tables(report: Mapping[str, Any]) -> Iterator[str]:
     if one := report["playbook"]:
         yield ""
         yield f"ansible-playbook train.yml -e preflight_only=true: {one['outcome']}"
-        boot = f"beside {one['boot_seconds']:.1f} s to request and boot the instance"
+        boot = f"without the {one['boot_seconds']:.1f} s to request and boot the instance"
         yield f"  {one['seconds_without_boot']:.1f} s in all, {boot}"
         yield from columns([(each["name"], each["status"], f"{each['seconds'] or 0:.1f} s") for each in one["steps"]])
 
@@ -88,14 +88,14 @@ def _scan_rows(scans: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, ...]]:
 def _verdict(required: Mapping[str, Any]) -> Iterator[str]:
     where = f"{required['symbols']} symbols and {required['latency_ms']} ms"
     if required["met"] is None:
-        yield f"Nothing is required here: {where} were not measured."
+        yield f"No requirement applies: {where} were not measured."
     elif required["met"]:
-        wanted = ", ".join(f"at most {limit:.2f} {_MEANING[name]}" for name, limit in required["limits"].items())
-        yield f"Required at {where}, and met: {wanted}."
+        limits = ", ".join(f"at most {limit:.2f} {_MEANING[name]}" for name, limit in required["limits"].items())
+        yield f"Required at {where}, and met: {limits}."
 
 
 def columns(rows: Iterator[tuple[str, ...]] | Sequence[tuple[str, ...]]) -> Iterator[str]:
-    """Rows as lines; figures to the right, words to the left."""
+    """Format rows as lines, numbers right-aligned, words left-aligned."""
     rows = list(rows)
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     for row in rows:

@@ -1,4 +1,4 @@
-"""`make bench-preflight`: the shape and the counts of what it measures, and that nothing is left; no time is judged."""
+"""`make bench-preflight`: its report and request counts, and that it leaves nothing. Times are not checked."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SIZE = 40
 
 
 def start(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
-    """The benchmark as a process of its own, with its folders below ``tmp_path``."""
+    """Start the benchmark with its folders below ``tmp_path``."""
     return subprocess.Popen(
         [
             sys.executable,
@@ -40,13 +40,13 @@ def start(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
 
 
 def servers(tmp_path: Path) -> list[str]:
-    """Command lines of the processes of the embedded AWS below a folder."""
+    """Command lines of the embedded AWS's processes for a folder."""
     lines = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
-            continue  # it has ended meanwhile
+            continue  # already ended
         if str(tmp_path) in line and "serve" in line:
             lines.append(line)
     return lines
@@ -54,7 +54,7 @@ def servers(tmp_path: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any], Path]:
-    """What a run at a tiny size printed and wrote, and the folder in which it worked."""
+    """Output, report and folder of a run with a tiny size."""
     folder = tmp_path_factory.mktemp("bench")
     tiny = ("--sizes", str(SIZE), "--latencies", "0,5", "--repeats", "1", "--sample", "10")
     with start(folder, *tiny, "--parts", "scan,preflight") as process:
@@ -63,7 +63,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, A
     return output, json.loads((folder / "out/bench.json").read_text(encoding="utf-8")), folder
 
 
-def test_each_size_and_latency_has_the_three_ways_and_their_ratios(
+def test_report_has_all_ways_and_ratios_of_each_point(
     finished: tuple[str, dict[str, Any], Path],
 ) -> None:
     _, report, _ = finished
@@ -72,11 +72,11 @@ def test_each_size_and_latency_has_the_three_ways_and_their_ratios(
         for way in ("ours", "origin", "floor"):
             assert scan[way]["seconds"] > 0 and scan[way]["peak_mib"] > 1 and len(scan[way]["all_seconds"]) == 1
         for way in ("origin", "floor"):
-            wanted = scan["ours"]["seconds"] / scan[way]["seconds"]
-            assert scan[f"ours_to_{way}"] == pytest.approx(wanted, abs=0.001)
+            ratio = scan["ours"]["seconds"] / scan[way]["seconds"]
+            assert scan[f"ours_to_{way}"] == pytest.approx(ratio, abs=0.001)
 
 
-def test_a_symbol_costs_two_requests_and_a_few_for_all(finished: tuple[str, dict[str, Any], Path]) -> None:
+def test_scan_sends_two_requests_per_symbol(finished: tuple[str, dict[str, Any], Path]) -> None:
     for scan in finished[1]["scans"]:
         ours, floor = scan["ours"], scan["floor"]
         assert ours["read"] == SIZE
@@ -86,7 +86,7 @@ def test_a_symbol_costs_two_requests_and_a_few_for_all(finished: tuple[str, dict
         assert floor["io_threads"] == ours["io_threads"] > 1
 
 
-def test_what_was_sampled_is_said_in_the_table_and_in_the_report(
+def test_table_and_report_mark_sampled_times(
     finished: tuple[str, dict[str, Any], Path],
 ) -> None:
     output, report, _ = finished
@@ -98,7 +98,7 @@ def test_what_was_sampled_is_said_in_the_table_and_in_the_report(
     assert "~ scaled: the origin's way read 10 symbols" in output
 
 
-def test_every_check_of_the_preflight_is_listed_with_its_time(finished: tuple[str, dict[str, Any], Path]) -> None:
+def test_report_lists_every_check_with_its_time(finished: tuple[str, dict[str, Any], Path]) -> None:
     output, report, _ = finished
     assert [one["latency_ms"] for one in report["preflight"]] == [0, 5]
     for one in report["preflight"]:
@@ -107,7 +107,7 @@ def test_every_check_of_the_preflight_is_listed_with_its_time(finished: tuple[st
         assert all(f"  {check['name']} " in output for check in one["checks"])
 
 
-def test_the_report_names_the_machine_and_judges_nothing_at_another_size(
+def test_report_names_the_machine_and_no_verdict_elsewhere(
     finished: tuple[str, dict[str, Any], Path],
 ) -> None:
     output, report, _ = finished
@@ -116,16 +116,16 @@ def test_the_report_names_the_machine_and_judges_nothing_at_another_size(
     assert report["scans"][0]["ours"]["versions"]["arcticdb"]
     assert report["required"]["met"] is None
     assert report["playbook"] is None
-    assert "Nothing is required here" in output
+    assert "No requirement applies" in output
 
 
-def test_nothing_is_left_of_a_run(finished: tuple[str, dict[str, Any], Path]) -> None:
+def test_run_leaves_nothing(finished: tuple[str, dict[str, Any], Path]) -> None:
     folder = finished[2]
     assert [path.name for path in folder.iterdir()] == ["out"]
     assert servers(folder) == []
 
 
-def test_nothing_is_left_of_a_run_that_is_stopped_in_the_middle(tmp_path: Path) -> None:
+def test_interrupted_run_leaves_nothing(tmp_path: Path) -> None:
     with start(tmp_path, "--sizes", "100000", "--parts", "scan") as process:
         deadline = time.monotonic() + 60
         while not servers(tmp_path):
@@ -139,7 +139,7 @@ def test_nothing_is_left_of_a_run_that_is_stopped_in_the_middle(tmp_path: Path) 
 
 
 def scan(ours: float, requests: float = 2.0) -> dict[str, Any]:
-    """A scan at the required point beside an origin of 100 s and a floor of 5 s."""
+    """A scan at the required point, with an origin of 100 s and a floor of 5 s."""
     measured = {"ours": {"seconds": ours, "requests_per_symbol": requests}}
     measured |= {"origin": {"seconds": 100.0}, "floor": {"seconds": 5.0}}
     return {**verdict.POINT, **measured, **verdict.ratios(measured)}
@@ -154,7 +154,7 @@ def scan(ours: float, requests: float = 2.0) -> dict[str, Any]:
         (scan(6.0, 2.01), ["2.01 requests a symbol (at most 2.00)"]),
     ],
 )
-def test_what_is_not_met_at_the_required_point_is_named(measured: dict[str, Any], failures: list[str]) -> None:
+def test_verdict_names_unmet_requirements(measured: dict[str, Any], failures: list[str]) -> None:
     judged = verdict.judge([{**measured, "symbols": 500}, measured])
     assert (judged["failures"], judged["met"]) == (failures, not failures)
 
@@ -163,16 +163,14 @@ def test_what_is_not_met_at_the_required_point_is_named(measured: dict[str, Any]
     ("arguments", "says"),
     [
         (["--size", "500"], "unrecognized arguments: --size"),
-        (["--sizes", "500,none"], "'none' is no number above 0"),
-        (["--sizes", "0"], "'0' is no number above 0"),
+        (["--sizes", "500,none"], "expected a whole number above 0, got 'none'"),
+        (["--sizes", "0"], "expected a whole number above 0, got '0'"),
         (["--latencies", "-1"], "argument --latencies"),
-        (["--latencies", "nan"], "must be of 0 to 60000 milliseconds"),
+        (["--latencies", "nan"], "expected 0 to 60000 milliseconds, got 'nan'"),
         (["--parts", "scan,everything"], "unknown part 'everything'"),
     ],
 )
-def test_a_mistake_on_the_command_line_is_an_error(
-    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_wrong_option_is_an_error(arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == 2

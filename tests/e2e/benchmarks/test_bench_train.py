@@ -1,4 +1,4 @@
-"""`make bench-train`: its arithmetic, and the shape of what it measures at a toy size; no time is judged."""
+"""`make bench-train`: its arithmetic, and its report at a toy size. Times are not checked."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ STAGES = {
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any], Path]:
-    """What a run at a toy size printed and wrote, and the folder in which it worked."""
+    """Output, report and folder of a run with a toy size."""
     folder = tmp_path_factory.mktemp("bench")
     arguments = ["--sizes", "12x820", "--trees", "3", "--leaves", "4", "--parts", "compare"]
     done = subprocess.run(
@@ -48,7 +48,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, A
     return done.stdout, json.loads((folder / "out/bench.json").read_text(encoding="utf-8")), folder
 
 
-def test_the_three_ways_are_measured_on_the_same_rows_and_folds(finished: tuple[str, dict[str, Any], Path]) -> None:
+def test_all_ways_use_the_same_rows_and_folds(finished: tuple[str, dict[str, Any], Path]) -> None:
     (point,) = finished[1]["points"]
     assert (point["symbols"], point["days"]) == (12, 820)
     for way in ("ours", "floor", "plain"):
@@ -57,13 +57,13 @@ def test_the_three_ways_are_measured_on_the_same_rows_and_folds(finished: tuple[
         assert (point[way]["rows"], point[way]["folds"]) == (12 * (820 - 21 - 5), 2)
 
 
-def test_the_straightforward_implementation_predicts_the_same(finished: tuple[str, dict[str, Any], Path]) -> None:
+def test_plain_implementation_predicts_the_same(finished: tuple[str, dict[str, Any], Path]) -> None:
     (point,) = finished[1]["points"]
     assert point["difference"] <= train_verdict.TOLERANCE
     assert point["ours"]["median_ic"] == pytest.approx(point["plain"]["median_ic"], abs=1e-9)
 
 
-def test_the_stages_add_up_to_the_whole(finished: tuple[str, dict[str, Any], Path]) -> None:
+def test_stages_add_up_to_the_total_time(finished: tuple[str, dict[str, Any], Path]) -> None:
     (point,) = finished[1]["points"]
     for way in ("ours", "plain"):
         assert sum(point[way]["stages"].values()) == pytest.approx(point[way]["seconds"], abs=0.05)
@@ -74,14 +74,14 @@ def test_the_stages_add_up_to_the_whole(finished: tuple[str, dict[str, Any], Pat
     assert 0 < point["plain"]["features_once"] < point["plain"]["stages"]["features"]
 
 
-def test_the_report_names_the_machine_and_judges_nothing_at_another_size(
+def test_report_names_the_machine_and_no_verdict_elsewhere(
     finished: tuple[str, dict[str, Any], Path],
 ) -> None:
     output, report, folder = finished
     assert {"lightgbm", "scikit-learn"} <= set(report["machine"]["versions"])
     assert (report["settings"]["trees"], report["settings"]["leaves"]) == (3, 4)
     assert report["required"]["met"] is None
-    assert "Nothing is required here: 500 x 2520 was not measured." in output
+    assert "No requirement applies: 500 x 2520 was not measured." in output
     assert [path.name for path in folder.iterdir()] == ["out"]
 
 
@@ -96,12 +96,12 @@ def point(ours: float = 11.0, mib: float = 500.0) -> dict[str, Any]:
     return {**train_verdict.POINT, **measured, **train_verdict.ratios(measured)}
 
 
-def test_it_also_says_what_one_gains_over_a_rival_that_computes_its_features_once() -> None:
+def test_ratio_to_features_computed_once() -> None:
     assert point(ours=10.0)["ours_to_plain"] == pytest.approx(10 / 24, abs=1e-4)
     assert point(ours=10.0)["ours_to_plain_once"] == pytest.approx(0.5)
 
 
-def test_the_feature_matrix_is_20_numbers_of_8_bytes_a_row() -> None:
+def test_feature_matrix_has_160_bytes_per_row() -> None:
     assert train_verdict.matrix_mib(1024 * 1024) == 160
     assert point()["memory_to_matrix"] == pytest.approx(2.5, abs=1e-4)
 
@@ -121,12 +121,12 @@ def test_the_feature_matrix_is_20_numbers_of_8_bytes_a_row() -> None:
         (point(mib=601.0), ["3.00 times the feature matrix in memory (at most 3.00)"]),
     ],
 )
-def test_what_is_not_met_at_the_required_point_is_named(measured: dict[str, Any], failures: list[str]) -> None:
+def test_verdict_names_unmet_requirements(measured: dict[str, Any], failures: list[str]) -> None:
     judged = train_verdict.judge([{**measured, "days": 1260}, measured])
     assert (judged["failures"], judged["met"]) == (failures, not failures)
 
 
-def test_a_prediction_that_only_one_makes_is_no_small_difference() -> None:
+def test_missing_prediction_is_an_infinite_difference() -> None:
     some, other = np.array([0.1, np.nan, 0.3]), np.array([0.1, np.nan, 0.3001])
     assert difference(some, some) == 0
     assert difference(some, other) == pytest.approx(0.0001)
@@ -138,15 +138,13 @@ def test_a_prediction_that_only_one_makes_is_no_small_difference() -> None:
     ("arguments", "says"),
     [
         (["--size", "500x2520"], "unrecognized arguments: --size"),
-        (["--sizes", "500"], "'500' is no size as 500x2520"),
-        (["--sizes", "0x2520"], "'0x2520' is no size"),
-        (["--trees", "0"], "'0' is no number above 0"),
+        (["--sizes", "500"], "expected symbols x days, for example 500x2520, got '500'"),
+        (["--sizes", "0x2520"], "500x2520, got '0x2520'"),
+        (["--trees", "0"], "expected a whole number above 0, got '0'"),
         (["--parts", "compare,all"], "unknown part 'all'"),
     ],
 )
-def test_a_mistake_on_the_command_line_is_an_error(
-    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_wrong_option_is_an_error(arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == 2

@@ -68,11 +68,11 @@ RUN_BY: dict[str, tuple[str, tuple[str, ...]]] = {
         ("make", "soak-training"),
     ),
     "python -m tools.benchmarks.preflight_scan": (
-        "tests/e2e/benchmarks/test_bench_preflight.py::test_each_size_and_latency_has_the_three_ways_and_their_ratios",
+        "tests/e2e/benchmarks/test_bench_preflight.py::test_report_has_all_ways_and_ratios_of_each_point",
         ("-m", "tools.benchmarks.preflight_scan"),
     ),
     "python -m tools.benchmarks.train_scale": (
-        "tests/e2e/benchmarks/test_bench_train.py::test_the_three_ways_are_measured_on_the_same_rows_and_folds",
+        "tests/e2e/benchmarks/test_bench_train.py::test_all_ways_use_the_same_rows_and_folds",
         ("-m", "tools.benchmarks.train_scale"),
     ),
     "aar-doc": ("tests/integration/repository/test_role_readmes.py::test_every_readme_lists_the_inputs", ("aar-doc",)),

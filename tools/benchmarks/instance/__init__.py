@@ -1,1 +1,1 @@
-"""What is measured, each in a process of its own, with the packages of an instance."""
+"""The measured programs; each runs in its own process with the packages of an instance."""

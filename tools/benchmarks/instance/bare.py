@@ -1,7 +1,7 @@
-"""The floor: GETs of given keys by as little a client as there can be.
+"""The floor: a minimal client that GETs given keys.
 
-Requests are signed before the clock starts; then a few threads, each with one kept connection, send the next one as
-soon as the last one is answered, and look at nothing but status and length.
+Requests are signed before the clock starts. Then a few threads with one connection each send the next request as soon
+as the last response arrived; they check only its status and length.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
 class BareError(Exception):
-    """The S3 did not answer as expected."""
+    """An unexpected response of S3."""
 
 
 def fetch(bucket: str, keys: Sequence[str], threads: int) -> float:
@@ -31,25 +31,25 @@ def fetch(bucket: str, keys: Sequence[str], threads: int) -> float:
     Args:
         bucket: Their bucket. Endpoint, region and credentials come from the environment.
         keys: Object keys.
-        threads: How many requests are under way at once.
+        threads: Number of concurrent requests.
 
     Returns:
-        Seconds from the first connection to the last answer.
+        Seconds from the first connection to the last response.
 
     Raises:
-        BareError: An answer that is not 200.
+        BareError: A response is not 200.
     """
     endpoint = os.environ["AWS_ENDPOINT_URL"]
     where = urlsplit(endpoint)
     requests = iter([_signed(endpoint, f"/{bucket}/{quote(key, safe='/-_.~')}") for key in keys])
     started = time.monotonic()
     with ThreadPoolExecutor(threads) as pool:
-        # All take from one iterator, so that none is idle while there is work.
+        # All threads share one iterator, so that none is idle while requests remain.
         workers = [pool.submit(_work, (str(where.hostname), where.port or 80), requests) for _ in range(threads)]
         done = sum(worker.result() for worker in workers)
     seconds = time.monotonic() - started
     if done != len(keys):
-        raise BareError(f"{done} of {len(keys)} keys were got")
+        raise BareError(f"got {done} of {len(keys)} keys")
     return seconds
 
 
@@ -74,12 +74,12 @@ def _work(address: tuple[str, int], requests: Iterator[bytes]) -> int:
 
 
 def _read(connection: socket.socket) -> None:
-    """Take one answer off the connection."""
+    """Read one response from the connection."""
     got = b""
     while (end := got.find(b"\r\n\r\n")) < 0:
         got += _receive(connection)
     if not got.startswith(b"HTTP/1.1 200 ") or not (length := _LENGTH.search(got, 0, end)):
-        raise BareError(f"the S3 answered {got[:60]!r}")
+        raise BareError(f"unexpected response: {got[:60]!r}")
     missing = end + 4 + int(length[1]) - len(got)
     while missing > 0:
         missing -= len(_receive(connection))
@@ -88,5 +88,5 @@ def _read(connection: socket.socket) -> None:
 def _receive(connection: socket.socket) -> bytes:
     part = connection.recv(1 << 16)
     if not part:
-        raise BareError("the S3 closed the connection")
+        raise BareError("S3 closed the connection")
     return part

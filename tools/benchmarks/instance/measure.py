@@ -1,8 +1,8 @@
-"""One measurement, printed as one line of JSON; a process of its own, so that its peak memory is its own.
+"""One measurement, printed as one line of JSON; a separate process, so that its peak memory can be measured.
 
-`ours` is the scan that the preflight makes, by the predictor's own code. `origin` is what the system being rebuilt
-did: a default handle, the list, then read and tail in a loop. `floor` gets the keys in a file with a bare client.
-Imports are no part of any time; opening and listing are part of ours and of the origin's.
+`ours` is the preflight's scan, run by the predictor's code. `origin` is the original system's way: a default handle,
+the list, then read and tail in a loop. `floor` gets the keys in a file with a bare client. Times exclude imports;
+those of ours and origin include opening and listing.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PREFIX = "arcticdb"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure what the arguments name; return the exit code."""
+    """Run one measurement; return the exit code."""
     parser = argparse.ArgumentParser(prog="benchmarks.instance.measure", allow_abbrev=False)
     parser.add_argument("way", choices=["ours", "origin", "floor"])
     parser.add_argument("--bucket", required=True)
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--keys", type=Path, help="JSON list of the keys that the floor gets")
     options = parser.parse_args(arguments)
     result = {"ours": _ours, "origin": _origin, "floor": _floor}[options.way](options)
-    # Kilobytes on Linux, where alone the embedded AWS runs.
+    # Kilobytes on Linux, the only system of the embedded AWS.
     result["peak_mib"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
     print(json.dumps(result))
     return 0
@@ -49,8 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _ours(options: argparse.Namespace) -> dict[str, Any]:
     context = Context(options.bucket, options.run_date, options.config, options.lock, PREFIX)
-    # In the preflight too ArcticDB is loaded by an earlier check, and takes its number of threads from the environment
-    # then: nothing is set here, so that a predictor which sets it too late is measured as slow as it is.
+    # As in the preflight, ArcticDB is loaded before the scan and reads its number of threads from the environment then.
+    # Do not set it here: a predictor that sets it too late must be measured as slow.
     versions = _import()
     started = time.monotonic()
     bars = context.last_bars(options.library)
@@ -67,7 +67,7 @@ def _ours(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _origin(options: argparse.Namespace) -> dict[str, Any]:
-    # It had ArcticDB's own number; the predictor, imported above, has set its own.
+    # The origin used ArcticDB's default; importing the predictor has set another number.
     os.environ.pop(predictor.IO_THREADS_VARIABLE, None)
     _import()
     import arcticdb
@@ -86,20 +86,20 @@ def _origin(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _floor(options: argparse.Namespace) -> dict[str, Any]:
-    _import()  # so that its memory compares
+    _import()  # makes its memory comparable
     keys = json.loads(options.keys.read_text(encoding="utf-8"))
     threads = int(os.environ.get(predictor.IO_THREADS_VARIABLE, predictor.IO_THREADS))
     return {"seconds": bare.fetch(options.bucket, keys, threads), "io_threads": threads}
 
 
 def _evenly(names: list[str], wanted: int) -> list[str]:
-    """As many names as wanted, or all, evenly spread."""
+    """At most `wanted` names, evenly spread."""
     step = max(1.0, len(names) / wanted)
     return [names[int(place * step)] for place in range(min(wanted, len(names)))]
 
 
 def _import() -> dict[str, str]:
-    """Import what the measured code uses; return the versions of what matters."""
+    """Import the packages of the measured code; return their versions."""
     import arcticdb
     import exchange_calendars
     import pandas

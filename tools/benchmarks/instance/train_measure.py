@@ -1,8 +1,8 @@
-"""One measurement of `make bench-train`, printed as one line of JSON; a process of its own, so its memory is its own.
+"""One measurement of `make bench-train`, printed as one line of JSON; a separate process, to measure its memory.
 
-`ours` is the package: features, labels, rows, walk-forward and final models, from a panel in memory. `floor` makes the
-same calls of `lightgbm.Dataset` and `lightgbm.train` and no other, on matrices that are ready. `plain` is the
-straightforward implementation. Imports and the reading of the panel are no part of any time.
+`ours` is the package: features, labels, rows, walk-forward and final models, from a panel in memory. `floor` makes only
+the same calls of `lightgbm.Dataset` and `lightgbm.train`, on prepared matrices. `plain` is the straightforward
+implementation. Times exclude imports and reading the panel.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import predictor.training  # first: it tells OpenMP how to wait, before LightGBM is loaded  # noqa: F401
+import predictor.training  # first: it configures OpenMP's waiting before LightGBM is loaded  # noqa: F401
 from predictor import config as configuration
 
 # isort: split
 import lightgbm
 import numpy as np
 import scipy.linalg
-import scipy.optimize  # noqa: F401  # what the package loads when it is first needed, so that it counts as an import
+import scipy.optimize  # noqa: F401  # loaded lazily by the package; count it as an import
 from predictor.config import Config
 from predictor.training import boosting, features, folds, ic, labels, layer1, meta, rows
 from predictor.training.folds import Fold
@@ -39,25 +39,25 @@ from tools.benchmarks.instance import train_panel, train_plain
 TRAINING, BINNING = "LightGBM: training", "LightGBM: binning"
 
 SAMPLE = 1000
-"""The final models are compared by what they say of so many last rows."""
+"""Number of last rows on which the final models are compared."""
 
 
 class Watch:
-    """Sums up the time of stages.
+    """Measures the time of stages.
 
     Attributes:
-        seconds: Of each stage, in all.
-        longest: Of each stage, the longest time that it took at once.
+        seconds: Total of each stage.
+        longest: Longest single duration of each stage.
     """
 
     def __init__(self) -> None:
-        """Start with none."""
+        """Start without stages."""
         self.seconds: dict[str, float] = {}
         self.longest: dict[str, float] = {}
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Time what is inside."""
+        """Time the block."""
         started = time.perf_counter()
         try:
             yield
@@ -67,7 +67,7 @@ class Watch:
             self.longest[name] = max(self.longest.get(name, 0.0), took)
 
     def over(self, place: Any, name: str, stage: str) -> None:
-        """Time every call of a function of a module, or of a class."""
+        """Time every call of a function of a module or a class."""
         called = getattr(place, name)
 
         def timed(*arguments: Any, **options: Any) -> Any:
@@ -78,20 +78,20 @@ class Watch:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure what the arguments name; return the exit code."""
+    """Run one measurement; return the exit code."""
     parser = argparse.ArgumentParser(prog="benchmarks.instance.train_measure", allow_abbrev=False)
     parser.add_argument("way", choices=["make", *WAYS])
     parser.add_argument("--panel", type=Path, required=True, help="file of the panel")
     parser.add_argument("--symbols", type=int, help="size of the panel to make")
     parser.add_argument("--days", type=int, help="days of the panel to make")
     parser.add_argument("--config", type=Path)
-    parser.add_argument("--predictions", type=Path, help="where ours and plain leave what they predicted (.npz)")
+    parser.add_argument("--predictions", type=Path, help="file for the predictions of ours and plain (.npz)")
     options = parser.parse_args(arguments)
     if options.way == "make":
         train_panel.write(options.panel, options.symbols, options.days)
         return 0
     settings = configuration.load(options.config)
-    # A first model, as small as can be: the threads and the libraries of all that is measured are there.
+    # Fit a tiny model first, to load the libraries and start the threads.
     boosting.fit(np.zeros((64, 1)), np.zeros(64), ["x"], settings.lightgbm, settings.run)
     imports = _status("VmRSS")
     panel, research = train_panel.read(options.panel)
@@ -113,12 +113,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _clock(work: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
-    """Do some work.
+    """Measure a call.
 
     Returns:
-        What it returned; `seconds`, `cpu_seconds`, and `peak_mib`: the most memory that the process had meanwhile.
+        Its result; `seconds`, `cpu_seconds`, and `peak_mib`, the peak memory of the process during the call.
     """
-    # Back to what is there now, the panel included.
+    # Reset the peak to the current memory, which includes the panel.
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     started, cpu = time.perf_counter(), time.process_time()
     done = work()
@@ -127,7 +127,7 @@ def _clock(work: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
 
 
 def _status(name: str) -> float:
-    """`VmRSS` or `VmHWM` (its peak) of this process in MiB: unlike getrusage's, never that of the one before exec."""
+    """`VmRSS` or `VmHWM` (its peak) in MiB; unlike getrusage's, it excludes the process before exec."""
     for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
         if line.startswith(f"{name}:"):
             return round(int(line.split()[1]) / 1024, 1)
@@ -146,7 +146,7 @@ def _ours(panel: Panel, research: Research, settings: Config, watch: Watch) -> d
     watch.over(meta, "isotonic", "isotonic regression")
 
     def work() -> tuple[Any, ...]:
-        # As predictor.training.run does it; the wide arrays of the research columns go once they are in the rows.
+        # As in predictor.training.run: release the research columns once they are in the rows.
         with watch.stage("features"):
             computed = {**features.compute(panel.close), **research.columns}
             research.columns.clear()
@@ -160,10 +160,10 @@ def _ours(panel: Panel, research: Research, settings: Config, watch: Watch) -> d
 
     with threadpool_limits(1, user_api="blas"):
         (data, result, first, second), measured = _clock(work)
-    # lightgbm.train bins its data itself, when it starts.
+    # lightgbm.train bins its data when it starts.
     watch.seconds[TRAINING] -= watch.seconds[BINNING]
     watch.seconds["the rest"] = measured["seconds"] - sum(watch.seconds.values())
-    said = first.outputs(data, len(data) - SAMPLE, len(data), settings)
+    last = first.outputs(data, len(data) - SAMPLE, len(data), settings)
     parts = result.parts
     return {
         **measured,
@@ -175,8 +175,8 @@ def _ours(panel: Panel, research: Research, settings: Config, watch: Watch) -> d
             "research": np.concatenate([part.outputs[layer1.RESEARCH] for part in parts]),
             "score": np.concatenate([part.score for part in parts]),
             "forecast": np.concatenate([part.calibrated for part in parts]),
-            "final_volatility": said[layer1.VOLATILITY],
-            "final_research": said[layer1.RESEARCH],
+            "final_volatility": last[layer1.VOLATILITY],
+            "final_research": last[layer1.RESEARCH],
             "final_coefficients": second.coefficients,
         },
     }
@@ -191,7 +191,7 @@ def _floor(panel: Panel, research: Research, settings: Config, watch: Watch) -> 
     del computed, targets
     views, known = data.matrix(columns), np.isfinite(data.matrix(columns)).any(axis=1)
     stops = [data.first_row(fold.train_end) for fold in _plan(panel, settings)] + [len(data)]
-    # Of every fold and of the final models: C-ordered, so that LightGBM takes them as they are.
+    # The matrices of every fold and of the final models, C-ordered, so that LightGBM does not copy them.
     ready = [(data.matrix(features.VOLATILITY, stop=stop), data.move[:stop]) for stop in stops]
     if known.all():
         ready += [(views[:stop], data.relative[:stop]) for stop in stops]

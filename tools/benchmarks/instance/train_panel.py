@@ -1,6 +1,6 @@
-"""A plainly synthetic panel for `make bench-train`: prices, and research columns to make twenty features.
+"""A synthetic panel for `make bench-train`: prices, and research columns for a total of twenty features.
 
-It is written to one file before anything is measured, so that making it costs no measurement time or memory.
+It is written to a file before the measurement, so that creating it costs no measured time or memory.
 """
 
 from __future__ import annotations
@@ -14,35 +14,35 @@ from predictor.training.panel import Panel
 from predictor.training.research import PREFIX, Research
 
 FEATURES = 20
-"""What the trainer gets: the package's own price features, and research columns for the rest."""
+"""Number of features: the package's price features and research columns."""
 
 RESEARCH_COLUMNS = FEATURES - len(features.ALL)
 
 RELEASED_SHARE = 0.95
-"""Share of the research values that are there."""
+"""Share of research values that are present."""
 
 
 def write(path: Path, symbols: int, days: int, seed: int = 1) -> None:
-    """Make a panel and save it.
+    """Create a panel and save it.
 
     Args:
         path: File to write (`.npz`).
-        symbols: How many.
-        days: Bars of each.
-        seed: Same seed, same panel.
+        symbols: Number of symbols.
+        days: Bars of each symbol.
+        seed: Determines the panel.
     """
     random = np.random.default_rng(seed)
     market = random.normal(0.0003, 0.009, (days, 1))
-    # Drifts of their own that change slowly: the past says a little of the future.
+    # Slowly changing drifts per symbol make the future slightly predictable.
     own = np.zeros((days, symbols))
     for day in range(1, days):
         own[day] = 0.995 * own[day - 1] + random.normal(0, 0.0001, symbols)
-    # Calm and wild years, for the volatility model to tell apart.
+    # Calm and volatile years for the volatility model.
     level = 0.018 * np.exp(0.4 * np.sin(np.arange(days) / 120)[:, None] + 0.3 * random.normal(size=(1, symbols)))
     close = 100 * np.exp(np.cumsum(market + own + level * random.normal(size=(days, symbols)), axis=0))
     columns: dict[str, Any] = {}
     for number in range(RESEARCH_COLUMNS):
-        # The first ones know a little, the last ones nothing.
+        # The first columns are slightly predictive, the last ones hardly.
         values = own * 4000 / (number + 1) + random.normal(size=(days, symbols))
         values[random.random((days, symbols)) > RELEASED_SHARE] = np.nan
         columns[f"{PREFIX}view{number}"] = values

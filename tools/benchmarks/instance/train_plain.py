@@ -1,11 +1,10 @@
-"""The straightforward implementation that `make bench-train` compares with: the same model, plainly written.
+"""The straightforward implementation of the same model, for comparison in `make bench-train`.
 
-One long pandas frame; labels and ranks by `groupby`; in each fold a scikit-learn pipeline fitted anew on what was known
-then: first the features, by `groupby("symbol")` and `transform`, then the models. As pipelines do, it computes the
-features of what it is given, so anew in each fold, once to fit and once to predict; a fold's history is all there was,
-as the averages have a long memory. Written with the same care for the future as the package (purges, ranks within the
-day) and with the same parameters, and nothing in it is slower on purpose. How long the features take is a stage of its
-own, so that the report can tell what one would measure beside a rival that computes them once.
+It uses one long pandas frame, with labels and ranks by `groupby`. Each fold fits a new scikit-learn pipeline on the
+data known then: the features, by `groupby("symbol")` and `transform`, then the models. As pipelines do, it computes the
+features again in each fold, once to fit and once to predict, from the whole history, because the averages have a long
+memory. It avoids look-ahead like the package (purges, ranks within the day), has the same parameters, and nothing is
+slow on purpose. Features are a separate stage, so that the report can estimate the time of computing them only once.
 """
 
 from __future__ import annotations
@@ -33,10 +32,10 @@ FEATURES = "features"
 
 
 class Watch(Protocol):
-    """Tells how long each stage takes."""
+    """Measures the time of stages."""
 
     def stage(self, name: str) -> AbstractContextManager[None]:
-        """Time what is inside."""
+        """Time the block."""
 
 
 def walk_forward(panel: Panel, research: Research, config: Config, threads: int, watch: Watch) -> dict[str, Any]:
@@ -46,7 +45,7 @@ def walk_forward(panel: Panel, research: Research, config: Config, threads: int,
         panel: Prices.
         research: Research columns.
         config: Sizes, purge, seed.
-        threads: LightGBM's.
+        threads: Number of LightGBM's threads.
         watch: Timer.
 
     Returns:
@@ -114,44 +113,44 @@ def _long(panel: Panel, research: Research) -> pd.DataFrame:
 
 
 class PriceFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """The first step of a pipeline: adds the features of the prices, each from its own day and before."""
+    """The first step of a pipeline: adds the price features of each day, computed from that day and earlier."""
 
     def __init__(self, watch: Watch) -> None:
-        """With a timer."""
+        """Use a timer."""
         self.watch = watch
 
     def fit(self, frame: pd.DataFrame, _target: None = None) -> PriceFeatures:
-        """There is nothing to learn."""
+        """Learn nothing."""
         return self
 
     def transform(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """The frame with its features."""
+        """Return the frame with its features."""
         with self.watch.stage(FEATURES):
             return _features(frame.copy())
 
 
 class Layer1(BaseEstimator):  # type: ignore[misc]
-    """The last step of a pipeline: the two LightGBM models, fitted on the rows that have features and a label.
+    """The last step of a pipeline: the two LightGBM models, fitted on the rows with features and a label.
 
     Attributes:
         rows_: These rows.
-        volatility_: The one model.
-        research_: The other.
+        volatility_: The volatility model.
+        research_: The research model.
     """
 
     def __init__(self, names: list[str], config: Config, threads: int, watch: Watch) -> None:
-        """With the names of the research columns, sizes and seed, LightGBM's threads and a timer."""
+        """Store the names of the research columns, sizes and seed, LightGBM's threads and a timer."""
         self.names, self.config, self.threads, self.watch = names, config, threads, watch
 
     def fit(self, frame: pd.DataFrame, _target: None = None) -> Layer1:
-        """Fit both."""
+        """Fit both models."""
         with self.watch.stage("choosing rows"):
             self.rows_ = _usable(frame)
         self.volatility_, self.research_ = _layer1(self.rows_, self.names, self.config, self.threads, self.watch)
         return self
 
     def predict(self, frame: pd.DataFrame, days: np.ndarray) -> pd.DataFrame:
-        """The usable rows of some days, with what both models say of them; research where it has an input."""
+        """The usable rows of some days with the predictions of both models; research only with an input."""
         rows = _usable(frame[frame["day"].isin(days)])
         with self.watch.stage("LightGBM: prediction"):
             rows["predicted_volatility"] = self.volatility_.predict(rows[VOLATILITY])
@@ -228,7 +227,7 @@ def _layer1(train: pd.DataFrame, names: list[str], config: Config, threads: int,
 
 def _layer2(earlier: pd.DataFrame, ranked: list[str], config: Config, watch: Watch) -> tuple[Any, Any]:
     with watch.stage("ridge"):
-        # The first step stands where other models scale their inputs; ranks need none.
+        # The first step is where other models scale their inputs; ranks need no scaling.
         layer2 = make_pipeline(FunctionTransformer(), Ridge(alpha=config.meta.alpha))
         layer2.fit(earlier[ranked], earlier["relative"])
         scores = layer2.predict(earlier[ranked])
