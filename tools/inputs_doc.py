@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Write docs/inputs.md: every input of a run, from the roles' argument specs, their defaults and `group_vars/`.
 
-Usage: `inputs_doc.py [--check]`. The section between the two markers is generated, the rest is the author's. With
-`--check` nothing is written, and a page that is out of date is an error.
+Usage: `inputs_doc.py [--check]`. Only the section between the two markers is generated. With `--check` it writes
+nothing and fails if the page is out of date.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-if not __package__:  # started as a file: Python then looks for modules beside it, not in the project
+if not __package__:  # started as a file: Python does not search the project for modules
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tools import argument_specs
@@ -24,14 +24,14 @@ PAGE = "docs/inputs.md"
 BEGIN = "<!-- inputs: begin, written by tools/inputs_doc.py -->"
 END = "<!-- inputs: end -->"
 RUN_ROLE = "run_open"
-"""The role whose argument spec describes the inputs of the run itself."""
+"""The role whose argument spec describes the run's own inputs."""
 
 ROLE_ORDER = ("spot_instance", "bootstrap", "deps", "preflight", "training", "run_report")
-"""The roles in the order of a run; one that is not named here comes last."""
+"""The roles in the order of a run; all others follow."""
 
 
 class InputsDocError(Exception):
-    """The page or what it is made from is wrong; the text says which and how."""
+    """The page is malformed; the text says how."""
 
 
 def main(arguments: Sequence[str] | None = None, root: Path | None = None) -> int:
@@ -39,13 +39,13 @@ def main(arguments: Sequence[str] | None = None, root: Path | None = None) -> in
 
     Args:
         arguments: The command line without the program's name.
-        root: The project's folder; this script's own by default.
+        root: The project's folder; by default this script's.
 
     Returns:
-        The exit code: 0 done, 1 with one line on standard error.
+        The exit code: 0 on success, else 1 with one line on standard error.
     """
     parser = argparse.ArgumentParser(description="Write the inputs of a run into docs/inputs.md.", allow_abbrev=False)
-    parser.add_argument("--check", action="store_true", help="write nothing, fail where the page is out of date")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if the page is out of date")
     check = bool(parser.parse_args(arguments).check)
     root = root or Path(__file__).resolve().parent.parent
     try:
@@ -57,23 +57,23 @@ def main(arguments: Sequence[str] | None = None, root: Path | None = None) -> in
 
 
 def updated(root: Path, page: str) -> str:
-    """Return the page with its generated section brought up to date.
+    """Return the page with a current generated section.
 
     Args:
         root: The project's folder.
         page: The page's text.
 
     Raises:
-        InputsDocError: The page has not exactly one pair of markers.
+        InputsDocError: The page does not have exactly one pair of markers.
     """
     if page.count(BEGIN) != 1 or page.count(END) != 1 or page.index(BEGIN) > page.index(END):
-        raise InputsDocError(f"it needs these two lines, once each, in this order: {BEGIN} and {END}")
+        raise InputsDocError(f"expected these two lines, once each, in this order: {BEGIN} and {END}")
     before, _, rest = page.partition(BEGIN)
     return f"{before}{BEGIN}\n{section(root)}{END}{rest.partition(END)[2]}"
 
 
 def section(root: Path) -> str:
-    """Render the tables: the run's own inputs, then each role's, Markdown, ending with an empty line."""
+    """Render the tables in Markdown: the run's own inputs, then each role's."""
     shared, local, aws = (argument_specs.load(root / "group_vars" / f"{name}.yml") for name in ("all", "local", "aws"))
     lines = ["## The run", "", "| name | type | default | what it is |", "| --- | --- | --- | --- |"]
     for one in _options(root / "roles" / RUN_ROLE):
@@ -91,7 +91,7 @@ def section(root: Path) -> str:
 
 
 def names(root: Path) -> set[str]:
-    """Every input that the page lists, parts of a dictionary as `parent.part`."""
+    """Every input on the page; parts of a dictionary as `parent.part`."""
     passed = passed_by_playbooks(root)
     found: set[str] = set()
     for role in argument_specs.roles(root):
@@ -102,7 +102,7 @@ def names(root: Path) -> set[str]:
 
 
 def passed_by_playbooks(root: Path) -> set[str]:
-    """The names that the playbooks give to the roles themselves: they are not for a person to set."""
+    """Names that the playbooks pass to the roles; users do not set them."""
     found: set[str] = set()
     for playbook in sorted(root.glob("playbooks/*.yml")):
         found.update(_include_vars(yaml.safe_load(playbook.read_text(encoding="utf-8"))))
@@ -110,7 +110,7 @@ def passed_by_playbooks(root: Path) -> set[str]:
 
 
 def _include_vars(node: Any) -> Iterator[str]:
-    """Walk a playbook for the `vars` of every `include_role`."""
+    """The names in the `vars` of every `include_role` in a playbook."""
     if isinstance(node, list):
         for entry in node:
             yield from _include_vars(entry)
@@ -138,7 +138,7 @@ def _in_order(roles: Iterable[Path]) -> list[Path]:
 def _run_default(
     one: argument_specs.Input, shared: Mapping[str, Any], local: Mapping[str, Any], aws: Mapping[str, Any]
 ) -> str:
-    """Say where the value of one of the run's own inputs comes from when nobody gives it."""
+    """The default of one of the run's own inputs."""
     parent, _, part = one.name.partition(".")
     if part:
         parts = shared.get(parent) or {}
@@ -151,7 +151,7 @@ def _run_default(
 
 
 def _role_default(one: argument_specs.Input, local: Mapping[str, Any], aws: Mapping[str, Any]) -> str:
-    """Say a role's default, and what an inventory's `group_vars` say instead."""
+    """A role's default, and what an inventory's `group_vars` replace it with."""
     text = argument_specs.default_cell(one)
     for inventory, values in (("local", local), ("aws", aws)):
         if one.name in values:
@@ -160,12 +160,12 @@ def _role_default(one: argument_specs.Input, local: Mapping[str, Any], aws: Mapp
 
 
 def _given(values: Mapping[str, Any], name: str) -> str:
-    """Say what an inventory sets, or that it leaves the choice to the user."""
+    """The value that an inventory sets, or that the input is required."""
     return _shown(values[name]) if name in values else "**required**"
 
 
 def _shown(value: Any) -> str:
-    """Write a value for a table; a computed one is said in words, not in Jinja."""
+    """Format a value for a table; describe a computed one in words instead of Jinja."""
     if isinstance(value, str) and "{{" in value:
         return _COMPUTED.get(value.rpartition("}}")[2] or value.strip(), "computed")
     return f"`{argument_specs.value_text(value)}`"
@@ -175,9 +175,9 @@ _COMPUTED = {
     "/runs": "`runs` in the clone",
     "/files/predictor": "`files/predictor` in the clone",
     "{{ now(utc=true, fmt='%Y-%m-%d') }}": "today (UTC)",
-    "{{ ansible_playbook_python | realpath }}": "the controller's own Python",
+    "{{ ansible_playbook_python | realpath }}": "the control node's Python",
 }
-"""What the computed values of `group_vars/` are, by their end or as a whole."""
+"""Descriptions of the computed values of `group_vars/`, by their end or by the whole text."""
 
 
 def _row(one: argument_specs.Input, default: str) -> str:

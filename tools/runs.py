@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""List the runs of a folder, the newest first, and refresh the page of all runs: `make runs`.
+"""List the runs of a folder, the newest first, and update the page of all runs: `make runs`.
 
-Whatever lies there is one line: a run that goes on, one that was cut off, a damaged receipt, a folder of no run.
+Each folder is one line, also a running or interrupted run, a damaged receipt, and a folder that is not a run.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ MODES = ("preflight", "smoke", "full", "both", "rollback")
 
 
 class Parser(argparse.ArgumentParser):
-    """One that says what is wrong in one line."""
+    """A parser whose errors are one line."""
 
     def error(self, message: str) -> NoReturn:
-        """Say it, and leave with 2."""
-        self.exit(2, f"{self.prog}: {message} (--help shows what there is)\n")
+        """Print the error and exit with 2."""
+        self.exit(2, f"{self.prog}: {message} (see --help)\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """List the runs.
 
     Returns:
-        The exit code: 0, or 1 where the folder cannot be read.
+        The exit code: 0, or 1 if the folder cannot be read.
     """
     options = parse(arguments)
     from ansible_collections.spot_train.core.plugins.module_utils.report.index import read_runs
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         runs = read_runs(options.runs_dir)
     except OSError as error:
-        print(f"runs: {options.runs_dir} cannot be read: {error.strerror}", file=sys.stderr)
+        print(f"runs: cannot read {options.runs_dir}: {error.strerror}", file=sys.stderr)
         return 1
     if options.runs_dir.is_dir():
         refresh(options.runs_dir)
@@ -55,10 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for line in listing(chosen, width, terminal and coloured(os.environ)):
         print(line)
     if not runs:
-        print(f"There is no run in {shown(options.runs_dir)} yet: make preflight and make train make one.")
+        print(f"No runs in {shown(options.runs_dir)} yet: start one with make preflight or make train.")
         return 0
     if not chosen:
-        print(f"No run of mode {options.mode}.")
+        print(f"No runs of mode {options.mode}.")
     print(f"{headline(runs)} All of them: {shown(options.runs_dir / INDEX)}")
     return 0
 
@@ -66,38 +66,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the options."""
     parser = Parser(prog="runs", description=__doc__.partition("\n")[0], allow_abbrev=False)
-    parser.add_argument("--last", type=_count, metavar="N", help="no more than the newest N")
-    parser.add_argument("--mode", choices=MODES, help="only these")
-    parser.add_argument("--json", action="store_true", help="every field, as JSON")
+    parser.add_argument("--last", type=_count, metavar="N", help="only the newest N")
+    parser.add_argument("--mode", choices=MODES, help="only runs of this mode")
+    parser.add_argument("--json", action="store_true", help="all fields as JSON")
     parser.add_argument("--runs-dir", type=Path, default=ROOT / "runs", metavar="DIR", help="folder of runs (runs)")
     return parser.parse_args(arguments)
 
 
 def refresh(folder: Path) -> None:
-    """Write the page of all runs; where it cannot be written, say so: the list is there all the same."""
+    """Write the page of all runs; on failure only warn, because the list does not need it."""
     from ansible_collections.spot_train.core.plugins.module_utils.report.index_page import INDEX, write_index
 
     try:
         write_index(folder, REPORT / "templates")
     except OSError as error:
-        print(f"runs: {shown(folder / INDEX)} could not be written: {error.strerror}", file=sys.stderr)
+        print(f"runs: cannot write {shown(folder / INDEX)}: {error.strerror}", file=sys.stderr)
 
 
 def coloured(environment: Mapping[str, str]) -> bool:
-    """Say whether a terminal wants colours."""
+    """Whether a terminal supports colours."""
     return not environment.get("NO_COLOR") and environment.get("TERM", "dumb") != "dumb"
 
 
 def shown(path: Path) -> str:
-    """Return a path as short as it can be said from here."""
+    """A path relative to the working directory if possible."""
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
 def _count(text: str) -> int:
-    """Read a count of at least one."""
+    """Parse a number above 0."""
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no count: say 1 or more")
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text!r}")
     return int(text)
 
 
@@ -106,7 +106,7 @@ if __name__ == "__main__":
         code = main()
         sys.stdout.flush()
     except BrokenPipeError:
-        # `make runs | head`: whoever read has seen enough.
+        # The reader has closed the pipe, as in `make runs | head`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     sys.exit(code)

@@ -1,4 +1,4 @@
-"""An embedded AWS in a folder of its own, and a control node that uses it."""
+"""An embedded AWS in its own folder, and a control node that uses it."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ TRANSPORT_BUCKET = "spot-train-transport"
 
 
 def training_source(folder: Path, program: str = "predictor", **parts: Any) -> dict[str, Any]:
-    """The default training source, taken from another folder.
+    """The default training source with another folder.
 
     Args:
-        folder: Where it is.
-        program: What preflight and training are started with.
-        parts: What else is different.
+        folder: Folder of the project.
+        program: Program that starts preflight and training.
+        parts: Other changed parts.
     """
     default = yaml.safe_load((ROOT / "group_vars" / "all.yml").read_text())["training_source"]
     commands = {name: [program, *default[name][1:]] for name in ("preflight_command", "train_command")}
@@ -36,31 +36,31 @@ def training_source(folder: Path, program: str = "predictor", **parts: Any) -> d
 
 
 def project_copy(folder: Path, changes: dict[str, str] | None = None) -> Path:
-    """A copy of the default training project, to be spoilt or made smaller.
+    """Copy the default training project and change its configuration.
 
     Args:
-        folder: Where to.
-        changes: What the default configuration says, and what it says in the copy.
+        folder: Target folder.
+        changes: Text in the default configuration -> its replacement.
 
     Raises:
-        AssertionError: The configuration does not say what is to be changed.
+        AssertionError: The configuration lacks a text.
     """
     shutil.copytree(ROOT / "files" / "predictor", folder, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     config = folder / "config" / "default.yaml"
     text = config.read_text()
     for default, instead in (changes or {}).items():
-        assert default in text, f"the configuration has no {default!r}, which is to be changed"
+        assert default in text, f"not found in the configuration: {default!r}"
         text = text.replace(default, instead)
     config.write_text(text)
     return folder
 
 
 def practice_source(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
-    """The practice project as training source: it needs no library, and does nothing but wait.
+    """Copy the practice project, which needs no libraries and only waits, and return it as a training source.
 
     Args:
-        folder: Where a copy is made.
-        settings: What is different in its configuration.
+        folder: Target folder.
+        settings: Changed settings of its configuration.
     """
     shutil.copytree(PRACTICE, folder, ignore=shutil.ignore_patterns("__pycache__"))
     config = folder / "config" / "default.json"
@@ -70,11 +70,11 @@ def practice_source(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass
 class EmbeddedAccount:
-    """An embedded AWS and the environment of a control node of it.
+    """An embedded AWS and the environment of its control node.
 
     Attributes:
-        folder: Where its state and everything else of it lies.
-        project: The project's folder, from which commands are started.
+        folder: Folder of all its files.
+        project: The project's folder, the working directory of commands.
         binaries: `bin` of the environment with Ansible.
         prefix: Put before every command, for example `setpriv …`.
         environment: Added to every command's environment.
@@ -104,7 +104,7 @@ class EmbeddedAccount:
         """Run one command in the project's folder.
 
         Raises:
-            AssertionError: It failed, and `check` asks that it does not.
+            AssertionError: It failed and `check` is true.
         """
         answer = subprocess.run(
             [*self.prefix, *arguments],
@@ -124,30 +124,30 @@ class EmbeddedAccount:
         return self.command(str(self.binaries / "python"), "-m", "local_aws", *arguments).stdout
 
     def start(self) -> None:
-        """Start it and load the account and the prices into it."""
+        """Start it and load the account and the prices."""
         self.local_aws("start", "--boot-delay", "0.5", "--seed", str(self.project / "inventory/local/account.yml"))
 
     def stop(self) -> None:
-        """Stop it, and see that nothing of it is left.
+        """Stop it and check that all its processes have ended.
 
         Raises:
-            AssertionError: It does not stop, or a process of it is left.
+            AssertionError: It does not stop, or a process still runs.
         """
         self.local_aws("stop")
         self.assert_ended()
 
     def assert_ended(self) -> None:
-        """See that there is no process of it."""
+        """Check that all its processes have ended."""
         left = self.lingering()
-        assert not left, f"processes are left: {left}"
+        assert not left, f"processes still run: {left}"
 
     def lingering(self) -> list[str]:
-        """Its processes that do not go: what is killed goes only when it is its turn on a processor."""
+        """Its processes that still run after a minute: killed processes need processor time to end."""
         happens(lambda: not self.processes(), within=60)
         return self.processes()
 
     def status(self) -> dict[str, Any]:
-        """What `status --json` prints."""
+        """The output of `status --json`."""
         status: dict[str, Any] = json.loads(self.local_aws("status", "--json"))
         return status
 
@@ -156,7 +156,7 @@ class EmbeddedAccount:
         return [json.loads(line) for line in self.local_aws("log", "--json", *filters).splitlines()]
 
     def client(self, service: str, control_node: bool = False) -> Any:
-        """A boto3 client as the account's owner, or with the control node's keys and no more than its policy allows."""
+        """A boto3 client with the keys of the account's owner or of the control node."""
         import boto3
 
         reservation = reserve(self.folder / "aws")
@@ -170,13 +170,13 @@ class EmbeddedAccount:
         )
 
     def processes(self) -> list[str]:
-        """Command lines of the processes on this host that belong to this folder."""
+        """Command lines of this host's processes that contain the folder."""
         found = []
         for path in Path("/proc").glob("[0-9]*/cmdline"):
             try:
                 line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
             except OSError:
-                continue  # it has ended meanwhile
+                continue  # already ended
             if str(self.folder) in line:
                 found.append(line)
         return found

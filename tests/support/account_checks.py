@@ -1,4 +1,4 @@
-"""Runs the control node's checks in the embedded account, in their own process, without a playbook."""
+"""Run the control node's checks in the embedded account in a separate process, without a playbook."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.support.account import DATA_BUCKET, TRANSPORT_BUCKET
 
-# Of a training run.
+# Settings of a training run.
 SETTINGS: dict[str, Any] = {
     "region": "us-east-1",
     "preflight": False,
@@ -27,7 +27,7 @@ SETTINGS: dict[str, Any] = {
     "artefact_prefixes": ["predictor/", "health/", "data_manifest/"],
     "expiry_role": "spot-train-expiry",
 }
-# Prints what the checks found and by how many seconds the clock is off; the settings are its argument.
+# Prints the checks' results and the clock's offset in seconds; its argument is the settings.
 SCRIPT = """
 import json, sys
 sys.path[:0] = ["collections"]

@@ -1,4 +1,4 @@
-"""The account seen by its owner, who puts things there by hand and sees everything."""
+"""The embedded account, used by its owner, who creates resources by hand and sees everything."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Inventory = dict[str, dict[str, str]]
 
 @dataclass(frozen=True)
 class Instance:
-    """An instance as its owner sees it."""
+    """An instance in the account."""
 
     id: str
     state: str
@@ -24,22 +24,22 @@ class Instance:
 
 
 class Cloud:
-    """What drills and tests put into an account as its owner, and see of it."""
+    """Creates and lists resources for drills and tests with the owner's keys."""
 
     def __init__(self, account: EmbeddedAccount) -> None:
-        """The account is running."""
+        """Use a running account."""
         self.account = account
         self.ec2, self.s3, self.scheduler = (account.client(name) for name in ("ec2", "s3", "scheduler"))
         self.image = account.client("ssm").get_parameter(Name=IMAGE)["Parameter"]["Value"]
 
     def control_node(self, service: str) -> Any:
-        """A client with the control node's keys, and no more than its policy allows."""
+        """A client with the control node's keys."""
         return self.account.client(service, control_node=True)
 
     def launch(
         self, tags: dict[str, str], request_tags: dict[str, str] | None = None, user_data: str = "", **more: Any
     ) -> str:
-        """Launch an instance; with ``request_tags`` on spot, by a request with these tags."""
+        """Launch an instance; with ``request_tags`` a spot instance, whose request has these tags."""
         kinds = [("instance", tags), ("volume", tags), ("spot-instances-request", request_tags or {})]
         if request_tags is not None:
             more["InstanceMarketOptions"] = {"MarketType": "spot"}
@@ -55,14 +55,14 @@ class Cloud:
         return str(answer["Instances"][0]["InstanceId"])
 
     def volume(self, tags: dict[str, str]) -> str:
-        """Make a volume; its id."""
+        """Create a volume; return its id."""
         made = self.ec2.create_volume(
             AvailabilityZone="us-east-1a", Size=1, TagSpecifications=[specification("volume", tags)] if tags else []
         )
         return str(made["VolumeId"])
 
     def template(self, name: str, tags: dict[str, str]) -> str:
-        """Make a launch template; its name."""
+        """Create a launch template; return its name."""
         self.ec2.create_launch_template(
             LaunchTemplateName=name,
             LaunchTemplateData={"InstanceType": "c5.large"},
@@ -71,12 +71,12 @@ class Cloud:
         return name
 
     def key(self, key: str) -> str:
-        """Put an object into the transport bucket; its key."""
+        """Put an object into the transport bucket; return its key."""
         self.s3.put_object(Bucket=TRANSPORT_BUCKET, Key=key, Body=b"x")
         return key
 
     def schedule(self, name: str) -> str:
-        """Make a schedule that never fires; its name."""
+        """Create a schedule that never fires; return its name."""
         self.scheduler.create_schedule(
             Name=name,
             ScheduleExpression="at(2099-01-01T00:00:00)",
@@ -97,9 +97,9 @@ class Cloud:
         """Wait until something has happened.
 
         Raises:
-            AssertionError: It did not in time.
+            AssertionError: It did not happen in time.
         """
-        assert happens(happened, within=seconds), "it did not happen in time"
+        assert happens(happened, within=seconds), f"did not happen within {seconds:.0f} s"
 
     def instances(self, states: tuple[str, ...] = LIVE) -> list[Instance]:
         """Every instance in one of these states."""
@@ -113,7 +113,7 @@ class Cloud:
         ]
 
     def inventory(self) -> Inventory:
-        """Everything in the account, by kind: its name, and what must not change of what is a bystander's."""
+        """All resources by kind: name -> the state that must not change for a bystander."""
         requests = self.ec2.describe_spot_instance_requests()["SpotInstanceRequests"]
         templates = self.ec2.describe_launch_templates()["LaunchTemplates"]
         objects = self.s3.list_objects_v2(Bucket=TRANSPORT_BUCKET).get("Contents", [])
@@ -130,5 +130,5 @@ class Cloud:
 
 
 def specification(kind: str, tags: dict[str, str]) -> dict[str, Any]:
-    """A tag specification of EC2 for what a request makes of one kind."""
+    """A tag specification of EC2 for one resource type."""
     return {"ResourceType": kind, "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}

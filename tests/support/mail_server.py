@@ -1,4 +1,4 @@
-"""A mail server on loopback that speaks SMTP for real (aiosmtpd), with TLS and users, and keeps what it gets."""
+"""A real SMTP server on loopback (aiosmtpd) with TLS and users, which keeps its messages."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ REFUSED = "gone@example.org"
 
 @dataclass
 class Mailbox:
-    """What the server does with recipients and messages."""
+    """Handles recipients and messages."""
 
     messages: list[EmailMessage] = field(default_factory=list)
     encrypted: list[bool] = field(default_factory=list)
@@ -48,18 +48,18 @@ class Mailbox:
 
     @staticmethod
     def authenticate(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
-        """Know one user."""
+        """Accept one user."""
         right = isinstance(data, LoginPassword) and (data.login, data.password) == (USER.encode(), PASSWORD.encode())
         return AuthResult(success=right, handled=False, auth_data=USER if right else None)
 
 
 class _OnAnyPort(Controller):
-    """A controller that may be given port 0; aiosmtpd's own would then try to reach port 0."""
+    """A controller that supports port 0; aiosmtpd's tries to connect to port 0."""
 
     def _trigger_server(self) -> None:
         assert isinstance(self.server, Server)
         self.port = self.server.sockets[0].getsockname()[1]
-        super()._trigger_server()  # type: ignore[no-untyped-call]  # aiosmtpd gives it no types
+        super()._trigger_server()  # type: ignore[no-untyped-call]  # aiosmtpd is not typed
 
 
 @dataclass
@@ -71,7 +71,7 @@ class MailServer:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """Its port."""
         return int(self.controller.port)
 
 
@@ -80,8 +80,8 @@ def start(certificate: Path | None = None, implicit: bool = False, users: bool =
 
     Args:
         certificate: From `make_certificate`; without it, the server offers no encryption.
-        implicit: Encrypted from the first byte, and not by STARTTLS.
-        users: Wants to be told who sends.
+        implicit: TLS from the first byte instead of STARTTLS.
+        users: Whether it requires a login.
     """
     context = None
     if certificate is not None:
@@ -92,7 +92,7 @@ def start(certificate: Path | None = None, implicit: bool = False, users: bool =
     if context is not None and not implicit:
         options["tls_context"] = context
     if implicit and users:
-        options["auth_require_tls"] = False  # it does not count encryption that was there before it
+        options["auth_require_tls"] = False  # aiosmtpd only recognises STARTTLS
     options["ssl_context"] = context if implicit else None
     controller = _OnAnyPort(mailbox, hostname="127.0.0.1", port=0, ready_timeout=60, **options)
     controller.start()
@@ -100,7 +100,7 @@ def start(certificate: Path | None = None, implicit: bool = False, users: bool =
 
 
 def make_certificate(folder: Path) -> Path:
-    """Write a key and a certificate for 127.0.0.1, its own authority, into one PEM file."""
+    """Write a key and a self-signed certificate for 127.0.0.1 into one PEM file."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mail server of the tests")])
     now = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""One run of `train.yml` as a process that can be watched, and killed."""
+"""One run of `train.yml` as a process that can be watched and killed."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from typing import Any
 from tests.support.account import EmbeddedAccount
 from tests.support.waiting import LOOK_SECONDS
 
-#: A run under a loaded machine takes its time; what takes longer than this hangs.
+#: Longer than any run, even on a loaded machine.
 LONGEST_RUN_SECONDS = 600.0
 
 
 class Stuck(Exception):
-    """What a drill waited for did not happen."""
+    """An awaited event did not happen."""
 
 
 class Playbook:
-    """A started `ansible-playbook train.yml`, in a session and process group of its own."""
+    """A started `ansible-playbook train.yml` in its own session and process group."""
 
     def __init__(
         self, account: EmbeddedAccount, runs: Path, log: Path, *arguments: str, prefix: tuple[str, ...] = ()
@@ -32,9 +32,9 @@ class Playbook:
         """Start it.
 
         Args:
-            account: Whose control node it is.
-            runs: Folder that gets this run's folder, and no other run's.
-            log: File that gets what it prints.
+            account: The account of its control node.
+            runs: Folder for this run's folder only.
+            log: File for its output.
             arguments: Options of `ansible-playbook`.
             prefix: Put before the command, for example `faketime …`.
         """
@@ -54,17 +54,17 @@ class Playbook:
 
     @property
     def folder(self) -> Path | None:
-        """The run's folder; None before there is one."""
+        """The run's folder; None until it exists."""
         return next(iter(sorted(self.runs.glob("2*"))), None)
 
     @property
     def run_id(self) -> str:
-        """The run's id; empty before there is one."""
+        """The run's id; empty until its folder exists."""
         return self.folder.name if self.folder else ""
 
     @property
     def output(self) -> str:
-        """What it has printed so far."""
+        """The output so far."""
         return self.log.read_text(errors="replace")
 
     @property
@@ -74,12 +74,12 @@ class Playbook:
         return 128 - code if code is not None and code < 0 else code
 
     def receipt(self) -> dict[str, Any]:
-        """The receipt; empty while there is none."""
+        """The receipt; empty until it exists."""
         path = self.folder / "receipt.json" if self.folder else None
         return dict(json.loads(path.read_text())) if path and path.exists() else {}
 
     def events(self, text: str = "") -> Iterator[dict[str, Any]]:
-        """What was recorded so far, whole lines only, and only those that hold `text`."""
+        """The events recorded so far, complete lines that contain `text` only."""
         path = self.folder / "events.jsonl" if self.folder else None
         recorded = path.read_text(errors="replace") if path and path.exists() else ""
         for line in recorded.splitlines(keepends=True):
@@ -91,7 +91,7 @@ class Playbook:
         """Wait until something has happened.
 
         Raises:
-            Stuck: It did not in that time, or the playbook ended before it did.
+            Stuck: It did not happen in time, or the playbook ended first.
         """
         deadline = time.monotonic() + seconds
         while not happened():
@@ -102,14 +102,14 @@ class Playbook:
             time.sleep(LOOK_SECONDS)
 
     def wait_for_task(self, step: str, text: str = "") -> None:
-        """Wait until a task of a step has begun, whose name holds `text`.
+        """Wait until a task of a step whose name contains `text` has started.
 
         Raises:
             Stuck: See `wait_for`.
         """
 
         def begun() -> bool:
-            # The text first: most lines are of other events, and are not worth parsing ten times a second.
+            # Filter by text first: parsing all events ten times a second is too slow.
             started = self.events('"task_started"')
             return any(event.get("step") == step and text in str(event.get("task")) for event in started)
 
@@ -121,9 +121,9 @@ class Playbook:
             os.killpg(self._process.pid, number)
 
     def end_workers(self) -> None:
-        """End what a killed playbook has left: its workers are sessions of their own, which no signal to it reaches.
+        """Kill the workers of a killed playbook, which have their own sessions and wait for it forever.
 
-        Where there is a watchdog, it does so. Without one they wait for ever to tell the playbook what they did.
+        With a watchdog this is not necessary.
         """
         for path in Path("/proc").glob("[0-9]*/cmdline"):
             with suppress(OSError):
@@ -134,7 +134,7 @@ class Playbook:
         """Wait for its end and return its exit code.
 
         Raises:
-            Stuck: It goes on for longer than that; it is killed.
+            Stuck: It did not end in time and was killed.
         """
         try:
             self._process.wait(seconds)

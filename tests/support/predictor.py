@@ -9,8 +9,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-# Read when ArcticDB and LightGBM are first imported, which here may be before the package does it.
-os.environ["ARCTICDB_VersionStore_NumIOThreads_int"] = "16"  # noqa: SIM112  # ArcticDB spells it so
+# ArcticDB and LightGBM read these on import, which may happen here before the package sets them.
+os.environ["ARCTICDB_VersionStore_NumIOThreads_int"] = "16"  # noqa: SIM112  # ArcticDB's spelling
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
 import numpy as np
@@ -28,7 +28,7 @@ Closes = NDArray[np.float64]
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No credentials, profile or home of whoever runs the tests."""
+    """Hide the credentials, profile and home of the user who runs the tests."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -40,7 +40,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="session")
 def frames() -> Callable[[Closes, date], dict[str, pd.DataFrame]]:
-    """Make series `S00`, `S01`, … with a column `close` of a wide array; the last bar is on the day given."""
+    """Make series `S00`, `S01`, … with a column `close` from a wide array; the last bar is on the given day."""
 
     def make(closes: Closes, end: date) -> dict[str, pd.DataFrame]:
         index = pd.bdate_range(end=pd.Timestamp(end), periods=len(closes), name="date")
@@ -53,10 +53,9 @@ def frames() -> Callable[[Closes, date], dict[str, pd.DataFrame]]:
 
 @pytest.fixture(scope="session")
 def walks() -> Callable[..., Closes]:
-    """Random walks, shape (days, symbols), plainly synthetic.
+    """Random walks, shape (days, symbols).
 
-    `drift` is the daily spread of the symbols' own slowly changing drifts: above 0 the past says something of the
-    future, at 0 it says nothing.
+    `drift` is the daily spread of the symbols' slowly changing drifts; above 0 the future is slightly predictable.
     """
 
     def make(days: int, symbols: int, seed: int = 1, drift: float = 0.0) -> Closes:
@@ -73,14 +72,14 @@ def walks() -> Callable[..., Closes]:
 
 @pytest.fixture(scope="session")
 def default_settings() -> dict[str, Any]:
-    """The configuration the project ships, as YAML gives it."""
+    """The default configuration, parsed from YAML."""
     settings: dict[str, Any] = yaml.safe_load((PREDICTOR / "config" / "default.yaml").read_text())
     return settings
 
 
 @pytest.fixture
 def settings(default_settings: dict[str, Any]) -> dict[str, Any]:
-    """The shipped configuration with small windows and trees; a test may change its copy."""
+    """The default configuration with small windows and trees; a test may change its copy."""
     quick = copy.deepcopy(default_settings)
     quick["walk_forward"].update(min_train_days=120, test_days=60, min_train_rows=500, min_test_rows=100)
     quick["lightgbm"].update(trees=10, min_rows_in_leaf=50)
@@ -95,7 +94,7 @@ def config(settings: dict[str, Any]) -> Config:
 
 @pytest.fixture
 def config_file(settings: dict[str, Any], tmp_path: Path) -> Callable[[], Path]:
-    """Write `settings`, as the test has changed them, to a file."""
+    """Write `settings`, with the test's changes, to a file."""
 
     def write() -> Path:
         path = tmp_path / "config.yaml"

@@ -62,7 +62,7 @@ class Project:
 
 @pytest.fixture(scope="session")
 def make_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Project]:
-    """Make projects with a role ``run_open``, and with ``run_report``'s templates but tasks that a test writes."""
+    """Make projects with a role ``run_open`` and ``run_report``'s templates; tests write the tasks."""
 
     def make() -> Project:
         project = Project(tmp_path_factory.mktemp("project"))

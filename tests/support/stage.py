@@ -1,4 +1,4 @@
-"""Where drills happen: an embedded AWS with bystanders in it, and the count of what a run left there."""
+"""The stage of drills: an embedded AWS with bystanders, and a count of what a run left."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ LONG_PAST_RUN = "20260101T000000Z-abcdef"
 
 
 class Stage:
-    """An embedded AWS and everything that belongs to others in it. One drill at a time."""
+    """An embedded AWS with others' resources (bystanders), for one drill at a time."""
 
     def __init__(self, folder: Path) -> None:
-        """Nothing is started yet; `folder` gets all of it."""
+        """Prepare it; `folder` receives all files."""
         self.account = EmbeddedAccount(folder)
         self.folder = folder
         self._bystanders: Inventory = {}
@@ -33,7 +33,7 @@ class Stage:
 
     @contextmanager
     def running(self) -> Iterator[Stage]:
-        """Start it, with its bystanders; stop it at the end."""
+        """Start it and create the bystanders; stop it at the end."""
         try:
             self.account.start()
             self.cloud = Cloud(self.account)
@@ -42,7 +42,7 @@ class Stage:
         finally:
             self.account.local_aws("stop")
 
-    # what drills do
+    # Actions of drills.
 
     def play(
         self,
@@ -55,7 +55,7 @@ class Stage:
 
         Args:
             arguments: Options of `ansible-playbook`.
-            settings: Of the practice project; with none, `arguments` say what is trained, or it is the default.
+            settings: Of the practice project; if empty, train what `arguments` name, or the default project.
             prefix: Put before the command.
             runs: Folder for this run's folder.
         """
@@ -63,25 +63,25 @@ class Stage:
         practice = self.folder / f"practice-{self._plays}"
         source = ["-e", json.dumps({"training_source": practice_source(practice, settings)})] if settings else []
         runs = runs or self.folder / f"runs-{self._plays}"
-        # Not in the folder of the runs, whose disk a drill may fill.
+        # Outside of the runs' folder, whose disk a drill may fill.
         log = self.folder / f"output-{self._plays}.txt"
         self._runs.append(Playbook(self.account, runs, log, *source, *arguments, prefix=prefix))
         return self._runs[-1]
 
     def playbook(self, name: str, *arguments: str, prefix: tuple[str, ...] = ()) -> tuple[int, str]:
-        """Run another playbook to its end; its exit code and output."""
+        """Run another playbook to its end; return exit code and output."""
         answer = self.account.command(*prefix, "ansible-playbook", f"playbooks/{name}.yml", *arguments, check=False)
         return answer.returncode, answer.stdout + answer.stderr
 
     def fault(self, *arguments: str) -> None:
-        """Break something: see packages/local_aws/README.md."""
+        """Inject a fault: see packages/local_aws/README.md."""
         self.account.local_aws("fault", *arguments)
 
     def wait_for_instance(self, run: Playbook, states: tuple[str, ...] = ("running",)) -> Instance:
         """Wait until a run has an instance, and return it.
 
         Raises:
-            Stuck: It has none in time.
+            Stuck: It did not get one in time.
         """
         found: list[Instance] = []
 
@@ -92,20 +92,20 @@ class Stage:
         run.wait_for("an instance of the run", there)
         return found[0]
 
-    # what is there
+    # The account's contents.
 
     def instances(self, states: tuple[str, ...] = LIVE) -> list[Instance]:
-        """Every instance in one of these states that is no bystander's."""
+        """Every instance in one of these states except the bystanders."""
         others = self._bystanders.get("instances", {})
         return [i for i in self.cloud.instances(states) if i.id not in others]
 
     def left(self) -> dict[str, int]:
-        """What is there that is no bystander's, by kind."""
+        """The number of resources by kind, without bystanders."""
         now = self.cloud.inventory()
         return {kind: len(set(now[kind]) - set(self._bystanders[kind])) for kind in KINDS}
 
     def touched(self) -> list[str]:
-        """What was done to bystanders: one text each."""
+        """The changes of bystanders, one text each."""
         now = self.cloud.inventory()
         return [
             f"{kind[:-1].replace('_', ' ')} {name} was {before} and is {now[kind].get(name, 'gone')}"
@@ -115,11 +115,11 @@ class Stage:
         ]
 
     def wait_until(self, happened: Callable[[], bool], seconds: float) -> bool:
-        """Wait until something has happened; whether it did in time."""
+        """Wait until something has happened; return whether it did in time."""
         return happens(happened, within=seconds)
 
     def clear(self) -> None:
-        """End all faults, and whatever a drill that went wrong has left, so that the next one begins afresh."""
+        """Clear all faults and what a failed drill left, for the next drill."""
         self.fault("clear")
         for run in self._runs:
             if run.code is None:
@@ -130,12 +130,10 @@ class Stage:
         if left := [instance.id for instance in self.instances()]:
             self.cloud.ec2.terminate_instances(InstanceIds=left)
             if not self.wait_until(lambda: not self.instances(), 90):
-                raise Stuck(f"the embedded AWS does not end {', '.join(left)}")
-
-    # who stands by
+                raise Stuck(f"the embedded AWS did not terminate {', '.join(left)}")
 
     def _make_bystanders(self) -> None:
-        """What others have in the account, as like ours as can be."""
+        """Create others' resources, similar to a run's."""
         cloud, other = self.cloud, {"project": "spot-train-2", "lease_expires": PAST}
         made = [
             cloud.launch({}),
@@ -151,5 +149,5 @@ class Stage:
         for key in (f"{made[0]}/other", "i-0123456789abcdef0/other", "other"):
             cloud.key(key)
         if not self.wait_until(lambda: len(cloud.instances(("running",))) == len(made), 60):
-            raise Stuck("the bystanders do not start")
+            raise Stuck("the bystanders did not start")
         self._bystanders = cloud.inventory()

@@ -1,4 +1,4 @@
-"""Waiting for something to happen."""
+"""Wait for something to happen."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ SELDOM_SECONDS = 1.0
 
 
 def looks(within: float) -> Iterator[None]:
-    """Time to look, again and again: every 0.1 s at first, less and less often, and at last every second.
+    """Yield whenever it is time to poll: every 0.1 s at first, then less often, at last every second.
 
-    Most looks ask the embedded AWS, and a drill is not to keep a processor busy with them that another one needs. What
-    is timed by them is known to a tenth of itself, or to a second.
+    Most polls query the embedded AWS, which costs processor time that other drills need. Times measured this way are
+    accurate to a tenth or to a second, whichever is less.
 
     Args:
-        within: Seconds until there is no further look.
+        within: Seconds until the last poll.
     """
     started = time.monotonic()
     while (passed := time.monotonic() - started) <= within:
@@ -26,20 +26,20 @@ def looks(within: float) -> Iterator[None]:
 
 
 def happens(what: Callable[[], bool], within: float) -> bool:
-    """Wait until something has happened; whether it did.
+    """Wait until something has happened; return whether it did.
 
     Args:
-        what: Tells whether it has.
-        within: Seconds to wait at most.
+        what: Returns whether it has happened.
+        within: Longest time to wait in seconds.
     """
-    # Once more at the end: this process may not have had its turn for long.
+    # Check once more at the end: this process may have been suspended for long.
     return any(what() for _ in looks(within)) or what()
 
 
 def busy_seconds(seconds: float) -> float:
-    """What a machine may take longer, that has more to do than processors, for what takes it so long with nothing else.
+    """Additional seconds that a loaded machine may take for something that takes `seconds` on an idle one.
 
-    For tests beside others; a drill of its own is held to what is promised. At most twice as long again.
+    At most twice as long again. For tests that run in parallel; `make drill` grants none.
     """
     share = os.getloadavg()[0] / len(os.sched_getaffinity(0))
     return seconds * (min(max(share, 1.0), 3.0) - 1.0)

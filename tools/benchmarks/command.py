@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from local_aws.state import LocalAwsError
 
 from tools.benchmarks import embedded
 from tools.benchmarks.scans import BenchmarkError
+from tools.signals import stop_on
 
 Report = dict[str, Any]
 
@@ -43,8 +42,7 @@ def carry_out(
         print(f"{program}: {' '.join(message.split())}", file=sys.stderr)
         return 1
 
-    for number in embedded.STOPS:
-        signal.signal(number, _stop)
+    stop_on(*embedded.STOPS)
     try:
         report = run()
     except (BenchmarkError, LocalAwsError, OSError) as error:
@@ -83,7 +81,3 @@ def some_of(known: Sequence[str]) -> Callable[[str], list[str]]:
         return parts
 
     return parse
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt  # as Ctrl-C does, so that every started process is stopped

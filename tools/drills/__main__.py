@@ -19,7 +19,8 @@ from pathlib import Path
 
 from tests.support.stage import Stage
 from tools.drills.catalogue import all_drills
-from tools.drills.drill import Drill, Row, perform, stop_on_signals
+from tools.drills.drill import Drill, Row, perform
+from tools.signals import stop_on
 
 WIDTHS = {"drill": 30, "when": 22, "outcome": 12, "code": 5, "gone": 8, "left": 6}
 
@@ -27,7 +28,7 @@ WIDTHS = {"drill": 30, "when": 22, "outcome": 12, "code": 5, "gone": 8, "left": 
 def main() -> int:
     """Run the selected drills; 1 if one of them failed."""
     options = _parser().parse_args()
-    stop_on_signals()
+    stop_on()
     chosen = select(all_drills(), options.only, options.fast)
     if not chosen:
         sys.exit(f"unknown drill: {' or '.join(options.only)}; list all drills with --list")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -124,15 +123,6 @@ class Row:
     def holds(self) -> bool:
         """Whether everything is as expected."""
         return not self.problems
-
-
-def stop_on_signals() -> None:
-    """Raise KeyboardInterrupt on SIGTERM and SIGINT, so that every embedded AWS is stopped.
-
-    A shell starts background commands with SIGINT ignored, and the playbooks would inherit that.
-    """
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.default_int_handler)
 
 
 def finish(run: Playbook, stage: Stage) -> Seen:

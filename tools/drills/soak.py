@@ -14,7 +14,8 @@ from pathlib import Path
 
 from tests.support.stage import Stage
 from tools.drills.catalogue.signals import PREFLIGHT
-from tools.drills.drill import CLOSING_SECONDS, stop_on_signals
+from tools.drills.drill import CLOSING_SECONDS
+from tools.signals import stop_on
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 #: Longer than an undisturbed preflight of the practice project: some runs end before the signal.
@@ -66,7 +67,7 @@ def strike(stage: Stage, hit: Hit) -> list[str]:
 def main() -> int:
     """Run a soak; 1 if a run left anything or touched a bystander."""
     options = _parser().parse_args()
-    stop_on_signals()
+    stop_on()
     hits = plan(options.runs, options.seed)
 
     def row(part: int) -> int:

@@ -27,7 +27,7 @@ import yaml
 from local_aws.state import reserve
 
 from tests.support.account import DATA_BUCKET, ROOT, EmbeddedAccount
-from tools.drills.drill import stop_on_signals
+from tools.signals import stop_on
 
 PREDICTOR = ROOT / "files" / "predictor"
 PYTHON = ROOT / ".venv" / "bin" / "python"
@@ -235,7 +235,7 @@ def strike(kill: Kill, start: Callable[[str], Training], reader: Reader, known: 
 def main() -> int:
     """Kill trainings; 1 if a result or a read of the live set was wrong."""
     options = _parser().parse_args()
-    stop_on_signals()
+    stop_on()
     with tempfile.TemporaryDirectory(prefix="training-kills-") as scratch:
         folder = Path(scratch)
         account = EmbeddedAccount(folder)

@@ -1,1 +1,1 @@
-"""The policies of files/iam, statement by statement: what each is for, and what fails without it."""
+"""The policies of files/iam: for each statement, which requests need it and what fails without it."""

@@ -1,11 +1,10 @@
-"""`python -m tools.policies`: take away each statement of files/iam in turn, see what fails, write the table."""
+"""`python -m tools.policies`: remove each statement of files/iam in turn, record what fails, write the table."""
 
 from __future__ import annotations
 
 import argparse
 import fnmatch
 import queue
-import signal
 import tempfile
 import threading
 from collections.abc import Sequence
@@ -18,29 +17,28 @@ from tools.policies import replay, table, trials
 from tools.policies.recording import Recording, archive_sets, record
 from tools.policies.scene import Scene
 from tools.policies.statements import Statement, statements
+from tools.signals import stop_on
 
 PAGE = ROOT / "docs" / "policies.md"
 
 
 def main() -> int:
-    """Print the table; 1 if a statement is idle. The table of all statements is written into the page."""
+    """Print the table; return 1 if a statement is unused. Write a table of all statements into the page."""
     parser = argparse.ArgumentParser(prog="python -m tools.policies", description=__doc__, allow_abbrev=False)
-    parser.add_argument("only", nargs="*", help="statements, as <policy>.<sid> with * and ?; all without any")
-    parser.add_argument("--jobs", type=int, default=2, help="embedded AWSs to try them in, side by side (default 2)")
+    parser.add_argument("only", nargs="*", help="statements as <policy>.<sid>; * and ? are wildcards (default all)")
+    parser.add_argument("--jobs", type=int, default=2, help="number of parallel embedded AWSs (default 2)")
     options = parser.parse_args()
     chosen = [each for each in statements() if not options.only or _is_named(each, options.only)]
     if not chosen:
-        parser.error(f"no statement is named {' or '.join(options.only)}")
+        parser.error(f"unknown statement: {' or '.join(options.only)}")
     if options.jobs < 1:
-        parser.error(f"--jobs {options.jobs}: there must be one at least")
-    # So that every embedded AWS is stopped; and a shell that runs this in the background has it ignore SIGINT.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.default_int_handler)
+        parser.error(f"--jobs: expected at least 1, got {options.jobs}")
+    stop_on()
     with tempfile.TemporaryDirectory(prefix="policies-") as folder:
         work = Work(Path(folder), chosen)
         recording, failures = work.do(options.jobs)
     rows = [table.Row(each, replay.need(recording, each), failures[each.name]) for each in chosen]
-    print(f"\n{len(recording.asked)} questions to the policies recorded\n\n{table.markdown(rows)}")
+    print(f"\n{len(recording.asked)} policy decisions recorded\n\n{table.markdown(rows)}")
     idle = [f"{row.statement.name}: {why}" for row in rows if (why := _idle(recording, row))]
     if not options.only and not idle:
         PAGE.write_text(table.put(PAGE.read_text(encoding="utf-8"), table.markdown(rows)), encoding="utf-8")
@@ -49,10 +47,10 @@ def main() -> int:
 
 
 class Work:
-    """The recording, and beside it and after it the trials, each in one of some embedded AWSs."""
+    """The recording and the trials, in parallel embedded AWSs."""
 
     def __init__(self, folder: Path, chosen: Sequence[Statement]) -> None:
-        """Nothing is started yet; ``folder`` gets all of it."""
+        """Queue the trials; ``folder`` receives all files."""
         self._folder = folder
         self._todo: queue.Queue[Statement] = queue.Queue()
         self._total = len(chosen)
@@ -62,26 +60,26 @@ class Work:
         self._lock = threading.Lock()
 
     def do(self, jobs: int) -> tuple[Recording, dict[str, trials.Failure | None]]:
-        """Do it all; what was recorded, and what failed without each statement."""
+        """Record and try; return the recording, and what failed without each statement."""
         with ThreadPoolExecutor(jobs) as pool:
             recorded = pool.submit(self._record)
-            others = [pool.submit(self._try_beside, number) for number in range(1, jobs)]
+            others = [pool.submit(self._try_in_parallel, number) for number in range(1, jobs)]
             try:
                 for other in others:
                     other.result()
                 return recorded.result(), self._failures
             except BaseException:
-                self._todo.queue.clear()  # whatever happened: what has begun ends, and nothing new begins
+                self._todo.queue.clear()  # let running trials finish, start no others
                 raise
 
     def _record(self) -> Recording:
         with self._scene(0).running() as scene:
             recording = record(scene)
-            print("what uses the policies is recorded", flush=True)
+            print("recording done", flush=True)
             self._try(scene)
             return recording
 
-    def _try_beside(self, number: int) -> None:
+    def _try_in_parallel(self, number: int) -> None:
         with self._scene(number).running() as scene:
             archive_sets(scene)
             self._try(scene)
@@ -98,8 +96,8 @@ class Work:
                 failure = trials.fail(scene, statement)
                 with self._lock:
                     self._failures[statement.name] = failure
-                    told = f"{failure.step}: {failure.message}" if failure else "NOTHING FAILED"
-                    print(f"{len(self._failures)}/{self._total} without {statement.name} | {told}", flush=True)
+                    result = f"{failure.step}: {failure.message}" if failure else "NOTHING FAILED"
+                    print(f"{len(self._failures)}/{self._total} without {statement.name} | {result}", flush=True)
 
 
 def _is_named(statement: Statement, patterns: Sequence[str]) -> bool:
@@ -107,7 +105,7 @@ def _is_named(statement: Statement, patterns: Sequence[str]) -> bool:
 
 
 def _idle(recording: Recording, row: table.Row) -> str:
-    """Why a statement, or something in it, is idle; empty where it is not."""
+    """Why a statement or a part of it is unused; empty if all of it is used."""
     if not row.need.asked:
         return "no recorded request needs it"
     if row.failure is None:

@@ -1,9 +1,9 @@
-"""What the default training project asks of AWS, by its own functions, without its libraries, with an instance's keys.
+"""Send the AWS requests of the default training project with its functions but without its libraries.
 
     errand.py preflight|training|overreach <data bucket> <run date> <run id>
 
-`preflight` looks and reads, `training` writes an archived and a live set, saves a fold and sends the heartbeat, and
-`overreach` is a preflight that tries to write. Each prints what came of it, one line.
+`preflight` reads, `training` writes an archived and a live set, saves a fold and sends the heartbeat, and `overreach`
+is a preflight that tries to write. Each prints its result in one line.
 """
 
 from __future__ import annotations
@@ -29,11 +29,7 @@ FOLDS = "runs/folds/errand"
 
 
 def main(kind: str, bucket: str, run_date: str, run_id: str) -> str:
-    """Run one errand.
-
-    Returns:
-        What came of it, one line.
-    """
+    """Run one errand and return its result in one line."""
     s3 = aws.s3_client()
     finding = bucket_check.run(SimpleNamespace(data_bucket=bucket, arctic_prefix=ARCTIC))
     listed = s3.list_objects_v2(Bucket=bucket, Prefix=f"{ARCTIC}/", MaxKeys=1)["Contents"]
@@ -51,7 +47,7 @@ def main(kind: str, bucket: str, run_date: str, run_id: str) -> str:
 
 
 def _write(s3: Any, bucket: str, run_date: str, run_id: str, live: Any) -> None:
-    """What a training writes whose gates pass, in its order."""
+    """Write what a training with passing gates writes, in the same order."""
     s3.put_object(Bucket=bucket, Key=f"{FOLDS}/{run_id}", Body=b"a fold")
     s3.get_object(Bucket=bucket, Key=f"{FOLDS}/{run_id}")["Body"].read()
     bodies = {name: f"{name} of {run_id}".encode() for name in (*s3_keys.MODEL_FILES, s3_keys.OUT_OF_SAMPLE)}
@@ -75,8 +71,8 @@ def _write(s3: Any, bucket: str, run_date: str, run_id: str, live: Any) -> None:
         key = s3_keys.versioned(document["version"], name)
         entries[name] = manifest.entry(key, body)
         manifest.put_new(s3, bucket, key, body, "text/plain")
-        beside = to_json(manifest.describe(name, entries[name], document))
-        manifest.put_new(s3, bucket, s3_keys.description(key), beside, "application/json")
+        description = to_json(manifest.describe(name, entries[name], document))
+        manifest.put_new(s3, bucket, s3_keys.description(key), description, "application/json")
     now_live = {**document, "out_of_sample": entries.pop(s3_keys.OUT_OF_SAMPLE), "files": entries}
     manifest.replace_live(s3, bucket, to_json(now_live), live.etag)
 

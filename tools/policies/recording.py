@@ -1,10 +1,10 @@
-"""Everything that the policies are for, done once under all of them, and every question that was put to them.
+"""Use everything that the policies allow once, and record every policy decision.
 
-A preflight whose sessions are cut, which tells by e-mail and to a topic how it went; a training whose instance is taken
-back; the account checks as a role, for both markets and an image of one's own; a sweep of what dead runs left, one of
-them not to be ended; the end of a second instance of an attempt; what a preflight and a training ask of AWS on the
-instance, and a preflight that tries to write although another policy of its role lets it; a schedule that ends an
-instance; a rollback.
+A preflight whose sessions are cut and which notifies by e-mail and SNS; a training whose instance is reclaimed; the
+account checks as a role, for both markets and a custom image; a sweep after dead runs, with one instance that cannot be
+terminated; the end of a second instance of an attempt; the requests of a preflight and a training on the instance, and
+of a preflight that tries to write because another policy of its role allows it; a schedule that ends an instance; a
+rollback.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from tools.policies.scene import PAST, PROJECT, ROLES, Scene, now, tags_of
 from tools.policies.statements import filled
 
 CARELESS = f"{PROJECT}-careless"
-"""A preflight's role that somebody gave a policy more, with which it could write."""
+"""A preflight's role with an additional policy that allows writing."""
 EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
 CI_ROLE = f"{PROJECT}-ci"
 OWN_IMAGE = f"/{PROJECT}/image"
 ARCHIVED = ("2022-12-15", "2022-12-22")
-"""Days whose sets the recorded trainings archive, and put live one after the other."""
+"""Days whose sets the recorded trainings archive and promote, one after the other."""
 DELETES = 10
-"""As often as one sweep tries to delete a schedule: five times, each by two attempts of boto."""
+"""How often one sweep tries to delete a schedule: five times, with two attempts of boto each."""
 NOTICE_SECONDS = 4
-"""EC2 gives two minutes; nobody here need wait for them."""
-# What roles/spot_instance/tasks/checks.yml asks, for both markets and with an image of one's own.
+"""EC2's notice is two minutes; use less."""
+# The settings of roles/spot_instance/tasks/checks.yml, for both markets and with a custom image.
 CHECKS: dict[str, Any] = {
     "region": "us-east-1",
     "preflight": False,
@@ -59,7 +59,7 @@ CHECKS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Asked:
-    """One question to the policies, and where it came up."""
+    """One policy decision, and the part in which it was needed."""
 
     line: dict[str, Any]
     where: str
@@ -67,17 +67,17 @@ class Asked:
 
 @dataclass
 class Recording:
-    """All questions of the recorded runs but those of the account's owner, and the policies in force."""
+    """All policy decisions of the recorded runs except those about the account's owner, and the policies in force."""
 
     asked: list[Asked]
     in_force: dict[str, list[str]] = field(default_factory=dict)
-    """Names of the policies of ``files/iam`` that a user or a role had."""
-    beside: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    """Other policies that a role had."""
+    """Names of the policies of ``files/iam`` of each user or role."""
+    others: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """Other policies of a role."""
 
 
 class _Recorder:
-    """Does it all, and notes when what was done."""
+    """Performs all parts, and records their times."""
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
@@ -85,25 +85,25 @@ class _Recorder:
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """What is asked meanwhile belongs to this part."""
+        """Decisions in this block belong to this part."""
         self._marks.append((now(), name))
         yield
         self._marks.append((now(), "afterwards"))
 
     def where(self, time: str) -> str:
-        """Where a question of this time came up."""
+        """The part at a time."""
         marks = sorted(self._marks)
         found = bisect.bisect_right([moment for moment, _ in marks], time) - 1
         return marks[found][1] if found >= 0 else "before"
 
     def run(self, name: str, *arguments: str, **settings: Any) -> Playbook:
-        """Start a run; the steps of its record are the parts."""
+        """Start a run; its steps are the parts."""
         runs = self.scene.folder / name
         source = self.scene.source(**settings)
         return Playbook(self.scene.account, runs, self.scene.folder / f"{name}.txt", *source, *arguments)
 
     def end(self, name: str, run: Playbook) -> None:
-        """Wait for the run, which passes."""
+        """Wait for the run, which must pass."""
         assert run.wait() == 0, run.output[-3000:]
         step = ""
         for event in run.events('"task_started"'):
@@ -117,7 +117,7 @@ class _Recorder:
         return next(each.id for each in running if each.tags.get("run_id") == run.run_id)
 
     def fault(self, kind: str, **parameters: str | int) -> None:
-        """Break something at once: the command line would take seconds to start, and a run goes on meanwhile."""
+        """Inject a fault without the command line, which takes seconds to start while the run continues."""
         given = {name: str(value) for name, value in parameters.items()}
         control.call(self.scene.reservation, "fault", {"kind": kind, "parameters": given})
 
@@ -127,23 +127,23 @@ class _Recorder:
         instance = self._instance_of(run)
 
         def resumed() -> bool:
-            # A cut between two sessions, or before the first byte of one, leaves none to take up again.
+            # A cut between two sessions, or before the first byte of one, leaves nothing to resume.
             self.fault("cut", instance=instance)
             return any(each["permission"] == "ssm:ResumeSession" for each in self.scene.decisions())
 
-        self.scene.wait(resumed, "a session that was cut and taken up again")
+        self.scene.wait(resumed, "a session that was cut and resumed")
         self.end("preflight", run)
 
     def training(self) -> None:
         run = self.run("training", "-e", "training_mode=full", folds=12, fold_seconds=1)
         run.wait_for("the training", lambda: any(run.events("Follow the training")))
-        # The schedule outlives the attempt, and the next one finds it there.
+        # Let the schedule outlive the attempt, so that the next attempt finds it.
         self.fault("error", service="scheduler", action="DeleteSchedule", count=DELETES)
         self.fault("interrupt", instance=self._instance_of(run), seconds=NOTICE_SECONDS)
         self.end("training", run)
 
     def checks(self) -> None:
-        """The account checks by a control node that is a role, asked for both markets and an image of one's own."""
+        """Run the account checks as a role, for both markets and with a custom image."""
         scene = self.scene
         image = scene.cloud.ec2.register_image(Name="own", Architecture="x86_64", RootDeviceName="/dev/xvda")["ImageId"]
         scene.account.client("ssm").put_parameter(Name=OWN_IMAGE, Value=image, Type="String", Overwrite=True)
@@ -161,12 +161,12 @@ class _Recorder:
             "status=400", "count=1",
         )  # fmt: skip
         with self.part("checks of the account as a role"):
-            told = scene.ad_hoc("spot_train.core.account_checks", CHECKS, environment)
-        wrong = [each for each in told["checks"] if each["status"] != "pass"]
+            result = scene.ad_hoc("spot_train.core.account_checks", CHECKS, environment)
+        wrong = [each for each in result["checks"] if each["status"] != "pass"]
         assert not wrong, wrong
 
     def sweep(self) -> None:
-        """What is past its lease, and by its tags what a run left of which an instance cannot be ended."""
+        """Reap expired resources, and terminate a run with an instance that cannot be terminated."""
         scene, past = self.scene, tags_of("20260101T000000Z-dead", PAST)
         kept_run = "20260101T000000Z-kept"
         cloud = scene.cloud
@@ -177,7 +177,7 @@ class _Recorder:
         for run_id in ("20260101T000000Z-dead", kept_run):
             cloud.schedule(f"{PROJECT}-{run_id}")
         cloud.key(f"{instance}/a")
-        scene.wait(lambda: len(cloud.instances(("running",))) == 2, "two instances that run")
+        scene.wait(lambda: len(cloud.instances(("running",))) == 2, "two running instances")
         with self.part("reap"):
             code, output = scene.playbook("reap")
         assert code == 0, output[-3000:]
@@ -189,7 +189,7 @@ class _Recorder:
         scene.wait(lambda: cloud.instances() == [], "the end of all instances")
 
     def second_instance(self) -> None:
-        """As the role spot_instance ends a second instance of an attempt."""
+        """Terminate a second instance of an attempt as the role spot_instance does."""
         scene = self.scene
         instance = scene.cloud.launch(tags_of("twice"))
         asked = {"state": "absent", "instance_ids": [instance], "wait": False, "region": "us-east-1"}
@@ -203,7 +203,7 @@ class _Recorder:
         iam = scene.account.client("iam")
         iam.create_instance_profile(InstanceProfileName=CARELESS)
         iam.add_role_to_instance_profile(InstanceProfileName=CARELESS, RoleName=CARELESS)
-        # The second training reads what the first has written, and replaces it; so does the preflight after it.
+        # The second training reads and replaces what the first wrote; the preflight reads it too.
         for kind, role, run_date, run_id, words in (
             ("training", ROLES["training_instance"], ARCHIVED[0], "first", "can be listed"),
             ("training", ROLES["training_instance"], ARCHIVED[1], "second", "can be listed"),
@@ -212,9 +212,9 @@ class _Recorder:
         ):
             name = {"overreach": "preflight that tries to write"}.get(kind, f"{kind} on the instance")
             with self.part(name):
-                told = scene.errand(kind, role, run_date, run_id)
-            if words not in told:
-                wrong.append(f"{kind}: {told}")
+                result = scene.errand(kind, role, run_date, run_id)
+            if words not in result:
+                wrong.append(f"{kind}: {result}")
         assert not wrong, wrong
 
     def expiry(self) -> None:
@@ -223,7 +223,7 @@ class _Recorder:
         assert ended, denied
 
     def rollback(self) -> None:
-        """To a set that was made room for, as docs/real-aws.md lets one: it is put there anew."""
+        """Roll back to a set whose live copy was deleted, as docs/real-aws.md permits, so that it is written again."""
         self.scene.make_room(ARCHIVED[0])
         with self.part("rollback"):
             code, output = self.scene.playbook(
@@ -233,7 +233,7 @@ class _Recorder:
 
 
 def record(scene: Scene) -> Recording:
-    """Do everything."""
+    """Perform all parts and return the policy decisions."""
     recorder = _Recorder(scene)
     for work in (
         recorder.preflight,
@@ -257,7 +257,7 @@ def record(scene: Scene) -> Recording:
 
 
 def archive_sets(scene: Scene) -> None:
-    """The two sets of weights of the recorded trainings, in a scene that is not recorded."""
+    """Archive the two sets of the recorded trainings in a scene without a recording."""
     for day in ARCHIVED:
         scene.errand("training", ROLES["training_instance"], day, f"of-{day}")
 

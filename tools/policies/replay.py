@@ -1,4 +1,4 @@
-"""The recorded questions, put again to the policies without one of their statements."""
+"""Repeat the recorded decisions with policies that lack one statement."""
 
 from __future__ import annotations
 
@@ -13,27 +13,26 @@ from tools.policies.recording import Asked, Recording
 from tools.policies.statements import Statement, filled
 
 BEYOND = {
-    # AWS's reference holds the start against the runbook's definition, as the embedded AWS does; the examples of its
-    # user guide ("Setting up identity based policies examples") allow it on the document. Which one it asks for was
-    # not tried.
+    # AWS's reference checks the start against the runbook's definition, as the embedded AWS does; the examples in its
+    # user guide ("Setting up identity based policies examples") allow it on the document. This was not tried on AWS.
     ("expiry", "StartTheOneRunbook"): {"arn:aws:ssm:${region}::document/AWS-TerminateEC2Instance"},
-    # AWS's own runbook asks for more than the embedded AWS, which has it terminate and no more: how AWS finds the
-    # instances of a tag, and how it sees that they have ended, is not documented.
+    # AWS's runbook needs more than the embedded one, which only terminates: AWS does not document how it finds the
+    # instances of a tag and how it checks that they have ended.
     ("expiry", "FindTheInstancesOfATag"): {"ec2:DescribeInstanceStatus", "tag:GetResources"},
 }
-"""Actions and resources that no recorded question needs, and that stay all the same."""
+"""Actions and resources that no recorded decision needs but that must stay."""
 
 
 @dataclass(frozen=True)
 class Need:
-    """The recorded questions that a statement alone answers: allows, or for a ``Deny`` refuses."""
+    """The recorded decisions that depend on a statement: it alone allows, or for a ``Deny`` refuses."""
 
     statement: Statement
     asked: list[Asked]
 
     @property
-    def told(self) -> str:
-        """How many, the action of the first, and where it came up."""
+    def summary(self) -> str:
+        """Their number, and action and part of the first."""
         if not self.asked:
             return "none"
         first = self.asked[0]
@@ -41,20 +40,20 @@ class Need:
 
 
 def need(recording: Recording, statement: Statement) -> Need:
-    """What of a recording needs a statement."""
+    """The decisions of a recording that depend on a statement."""
     found = []
     for asked in _of(recording, statement):
         if not _applies(statement.only(), asked):
-            continue  # it says nothing to this question
-        whole = decisions.again(asked.line, _policies(recording, asked, statement.policy, ""))
-        rest = decisions.again(asked.line, _policies(recording, asked, statement.policy, statement.sid))
-        if whole != rest:
+            continue
+        complete = decisions.again(asked.line, _policies(recording, asked, statement.policy, ""))
+        reduced = decisions.again(asked.line, _policies(recording, asked, statement.policy, statement.sid))
+        if complete != reduced:
             found.append(asked)
     return Need(statement, found)
 
 
 def disagreements(recording: Recording) -> list[Asked]:
-    """Questions to which the policies as they are say something else than they did."""
+    """Decisions that the policies now make differently."""
     known = [each for each in recording.asked if _who(each) in recording.in_force]
     return [
         each for each in known if decisions.again(each.line, _policies(recording, each, "", "")) != each.line["allowed"]
@@ -62,7 +61,7 @@ def disagreements(recording: Recording) -> list[Asked]:
 
 
 def idle_parts(recording: Recording, statement: Statement) -> list[str]:
-    """Actions and resources of an ``Allow`` that no recorded question needs: without any of them all are answered."""
+    """Actions and resources of an ``Allow`` that no recorded decision needs."""
     if statement.denies:
         return []
     needed, beyond = need(recording, statement).asked, BEYOND.get((statement.policy, statement.sid), set())
@@ -76,18 +75,18 @@ def idle_parts(recording: Recording, statement: Statement) -> list[str]:
 
 
 def _uses(statement: Statement, element: str, part: str, asked: Asked) -> bool:
-    """Whether one action or resource of a statement is enough for a question."""
+    """Whether one action or resource of a statement suffices for a decision."""
     return _applies(statement.only(**{element: [part]}), asked)
 
 
 def _applies(policy_of_one: dict[str, Any], asked: Asked) -> bool:
     line = asked.line
-    said = policy.decide([json.dumps(policy_of_one)], line["permission"], line["resource"] or "*", line["context"])
-    return said != policy.IMPLICIT_DENY
+    decision = policy.decide([json.dumps(policy_of_one)], line["permission"], line["resource"] or "*", line["context"])
+    return decision != policy.IMPLICIT_DENY
 
 
 def _of(recording: Recording, statement: Statement) -> list[Asked]:
-    """The questions that were put to a policy."""
+    """The decisions that involve a policy."""
     return [each for each in recording.asked if statement.policy in recording.in_force.get(_who(each), [])]
 
 
@@ -96,10 +95,10 @@ def _who(asked: Asked) -> str:
 
 
 def _policies(recording: Recording, asked: Asked, less: str, leave_out: str) -> list[str]:
-    """All that the asker had, of which the policy ``less`` has one statement less."""
+    """All policies of the user or role; the policy ``less`` lacks one statement."""
     who = _who(asked)
     found = [_text(name, leave_out if name == less else "") for name in recording.in_force[who]]
-    return found + [json.dumps(each) for each in recording.beside.get(who, [])]
+    return found + [json.dumps(each) for each in recording.others.get(who, [])]
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""An embedded AWS that starts under the supplied policies, and everything that uses one of them in it."""
+"""An embedded AWS with the project's policies, and the operations that use them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ROLES = {
 PAST = "2026-01-01T00:00:00Z"
 WEIGHTS = "predictor/weights/meta"
 LONGEST_SECONDS = 120.0
-#: Prints on the console what the metadata service hands out to the role of the instance.
+#: Prints the credentials of the instance's role, from the metadata service, on the console.
 SHOW_KEYS = """#!/bin/sh
 service=$AWS_EC2_METADATA_SERVICE_ENDPOINT
 token=$(curl -sf -X PUT "$service/latest/api/token" -H 'X-aws-ec2-metadata-token-ttl-seconds: 60')
@@ -41,10 +41,10 @@ echo "keys $(curl -sf -H "X-aws-ec2-metadata-token: $token" \\
 
 
 class Scene:
-    """An account without prices, and what is done in it."""
+    """An account without prices, and operations in it."""
 
     def __init__(self, folder: Path) -> None:
-        """Nothing is started yet; ``folder`` gets all of it."""
+        """Prepare it; ``folder`` receives all files."""
         self.folder = folder
         self.account = EmbeddedAccount(folder)
         self._runs = 0
@@ -66,10 +66,10 @@ class Scene:
             self.account.local_aws("stop")
 
     def _describe(self) -> Path:
-        """Describe the project's own account, without prices: nothing here needs them, and to load them takes seconds.
+        """Write the description of the project's account without prices, which take seconds to load, and an inventory.
 
         Returns:
-            The description, and beside it the inventory that names it.
+            The description's file.
         """
         account = yaml.safe_load(ACCOUNT.read_text(encoding="utf-8"))
         del account["prices"]
@@ -86,7 +86,7 @@ class Scene:
         return path
 
     def use(self, policy: str, leave_out: str = "") -> None:
-        """Put a policy into force, without one of its statements."""
+        """Apply a policy, optionally without one of its statements."""
         document, iam = filled(policy, leave_out), self.account.client("iam")
         if policy == "control_node":
             control.call(self.reservation, "account", {"control_node_policy": document})
@@ -97,7 +97,7 @@ class Scene:
 
     @contextmanager
     def without(self, policy: str, sid: str) -> Iterator[None]:
-        """A policy without one of its statements, and whole again."""
+        """Remove a statement from a policy during the block."""
         self.use(policy, sid)
         try:
             yield
@@ -105,19 +105,19 @@ class Scene:
             self.use(policy)
 
     def decisions(self) -> Iterator[dict[str, Any]]:
-        """What the policies were asked so far, and what they answered."""
+        """The policy decisions so far."""
         return decisions.read(self.folder / "aws" / "decisions.jsonl")
 
-    # what uses the policies
+    # Operations that use the policies.
 
     def source(self, **settings: Any) -> list[str]:
-        """The options that have a run take a practice project of its own."""
+        """Options for a run with a new copy of the practice project."""
         self._runs += 1
         source = practice_source(self.folder / f"practice-{self._runs}", settings)
         return [*self.inventory, "-e", json.dumps({"training_source": source})]
 
     def notified(self) -> list[str]:
-        """The options that have a run tell by e-mail and to the topic how it went."""
+        """Options for a run with notifications by e-mail and SNS."""
         inputs = {
             "email_to": ["ops@example.org"],
             "email_from": SENDER,
@@ -127,24 +127,24 @@ class Scene:
         return ["-e", json.dumps({f"run_report_{name}": value for name, value in inputs.items()})]
 
     def train(self, *arguments: str) -> tuple[int, str, dict[str, Any]]:
-        """Run ``train.yml`` on a practice project; exit code, output and receipt."""
+        """Run ``train.yml`` on a practice project; return exit code, output and receipt."""
         source = self.source()
         runs = self.folder / f"runs-{self._runs}"
         answer = self.account.command(
             "ansible-playbook", "train.yml", *source, "-e", f"runs_dir={runs}", *arguments, check=False
         )
-        receipt = runs / "latest" / "receipt.json"
-        told = json.loads(receipt.read_text(encoding="utf-8")) if receipt.exists() else {}
-        return answer.returncode, answer.stdout + answer.stderr, told
+        path = runs / "latest" / "receipt.json"
+        receipt = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return answer.returncode, answer.stdout + answer.stderr, receipt
 
     def playbook(self, name: str, *arguments: str) -> tuple[int, str]:
-        """Run another playbook; exit code and output."""
+        """Run another playbook; return exit code and output."""
         path = f"playbooks/{name}.yml"
         answer = self.account.command("ansible-playbook", *self.inventory, path, *arguments, check=False)
         return answer.returncode, answer.stdout + answer.stderr
 
     def ad_hoc(self, module: str, arguments: dict[str, Any], environment: dict[str, str]) -> dict[str, Any]:
-        """Run one module or action on the control node, in this environment; its result.
+        """Run one module or action on the control node and return its result.
 
         Raises:
             AssertionError: It failed.
@@ -159,26 +159,26 @@ class Scene:
         return result
 
     def errand(self, kind: str, profile: str, run_date: str = "2022-12-22", run_id: str = "first") -> str:
-        """Do what the training project asks of AWS with the keys of an instance, as its metadata service gives them.
+        """Send the training project's AWS requests with the keys of an instance, read from its metadata service.
 
-        Not on the instance: its machine does not see this folder, wherever that is.
+        The errand runs on this machine, because the instance cannot see this folder.
 
         Returns:
-            What the errand says of it.
+            The errand's output.
         """
         instance = self.cloud.launch(
             {}, user_data=SHOW_KEYS.format(profile=profile), IamInstanceProfile={"Name": profile}
         )
-        told: list[str] = []
+        found: list[str] = []
 
         def shown() -> bool:
             lines = self.account.local_aws("console", instance).splitlines()
-            told[:] = [line.partition("keys ")[2] for line in lines if "keys {" in line]
-            return bool(told)
+            found[:] = [line.partition("keys ")[2] for line in lines if "keys {" in line]
+            return bool(found)
 
         try:
             self.wait(shown, f"the keys of {instance}")
-            keys = json.loads(told[0])
+            keys = json.loads(found[0])
             answer = self.account.command(
                 "env", f"AWS_ACCESS_KEY_ID={keys['AccessKeyId']}", f"AWS_SECRET_ACCESS_KEY={keys['SecretAccessKey']}",
                 f"AWS_SESSION_TOKEN={keys['Token']}", f"AWS_ENDPOINT_URL={self.reservation.endpoint}",
@@ -190,14 +190,13 @@ class Scene:
         return answer.stdout.partition("errand: ")[2].strip()
 
     def expire(self, run_id: str) -> tuple[bool, str]:
-        """Have the schedule in the cloud end an instance; whether it does, and what was denied."""
+        """Let the schedule in the cloud end an instance; return whether it does, and what was denied."""
         schedule = _schedule_maker()
         instance = self.cloud.launch(tags_of(run_id))
         self.wait(lambda: self.cloud.state(instance) == "running", f"{instance} running")
         since = now()
         role = f"arn:aws:iam::123456789012:role/{ROLES['expiry']}"
-        wanted = schedule(PROJECT, run_id, dt.datetime.now(dt.UTC), role)
-        self.cloud.control_node("scheduler").create_schedule(**wanted)
+        self.cloud.control_node("scheduler").create_schedule(**schedule(PROJECT, run_id, dt.datetime.now(dt.UTC), role))
         denied: list[str] = []
 
         def over() -> bool:
@@ -211,12 +210,12 @@ class Scene:
         return ended, denied[0] if denied else ""
 
     def live_date(self) -> str:
-        """The day of the set of weights that is live."""
+        """The run date of the live set of weights."""
         manifest = self.cloud.s3.get_object(Bucket=DATA_BUCKET, Key=f"{WEIGHTS}/manifest.json")["Body"].read()
         return str(json.loads(manifest)["run_date"])
 
     def make_room(self, run_date: str) -> None:
-        """Delete what was put live of a day's set, as docs/real-aws.md lets one; its archive stays."""
+        """Delete the live copies of a day's set, as docs/real-aws.md permits; its archive stays."""
         s3 = self.cloud.s3
         for each in s3.list_objects_v2(Bucket=DATA_BUCKET, Prefix=f"{WEIGHTS}/versions/{run_date}").get("Contents", []):
             s3.delete_object(Bucket=DATA_BUCKET, Key=each["Key"])
@@ -225,18 +224,18 @@ class Scene:
         """Wait until something has happened.
 
         Raises:
-            AssertionError: It did not in time.
+            AssertionError: It did not happen in time.
         """
-        assert happens(happened, within=LONGEST_SECONDS), f"it did not happen within {LONGEST_SECONDS:.0f} s: {what}"
+        assert happens(happened, within=LONGEST_SECONDS), f"did not happen within {LONGEST_SECONDS:.0f} s: {what}"
 
 
 def tags_of(run_id: str, lease: str = "2099-01-01T00:00:00Z") -> dict[str, str]:
-    """The tags of what a run launches."""
+    """The tags of a run's resources."""
     return {"project": PROJECT, "run_id": run_id, "mode": "preflight", "attempt": "1", "lease_expires": lease}
 
 
 def now() -> str:
-    """The time as the ledger writes it."""
+    """The current time in the ledger's format."""
     return dt.datetime.now(dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 

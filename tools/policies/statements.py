@@ -1,4 +1,4 @@
-"""The policies as files, filled in, and without one of their statements."""
+"""Read the policies, fill in their placeholders, and leave out statements."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ POLICIES = (
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement of a policy, as its file has it: nothing is filled in."""
+    """One statement of a policy, with its placeholders."""
 
     policy: str
     sid: str
@@ -34,36 +34,36 @@ class Statement:
 
     @property
     def name(self) -> str:
-        """Its name among all: ``<policy>.<sid>``."""
+        """Its unique name: ``<policy>.<sid>``."""
         return f"{self.policy}.{self.sid}"
 
     @property
     def denies(self) -> bool:
-        """Whether it forbids."""
+        """Whether its effect is ``Deny``."""
         return bool(self.content["Effect"] == "Deny")
 
     def actions(self) -> list[str]:
-        """What it names under ``Action``; nothing where it has ``NotAction``."""
+        """Its ``Action``; empty if it has ``NotAction``."""
         return _list(self.content.get("Action", []))
 
     def resources(self) -> list[str]:
-        """What it names under ``Resource``."""
+        """Its ``Resource``."""
         return _list(self.content["Resource"])
 
     def only(self, **elements: Any) -> dict[str, Any]:
-        """A policy of this statement alone, with these elements in place of its own."""
+        """A policy with only this statement, with these elements replaced."""
         return fill({"Version": "2012-10-17", "Statement": [{**self.content, **elements}]})
 
 
 @functools.cache
 def values() -> dict[str, Any]:
-    """What the embedded account fills in."""
+    """The embedded account's values of the placeholders."""
     found: dict[str, Any] = yaml.safe_load(ACCOUNT.read_text(encoding="utf-8"))["substitutions"]
     return found
 
 
 def document(policy: str) -> dict[str, Any]:
-    """A policy as its file has it."""
+    """A policy with its placeholders."""
     found: dict[str, Any] = json.loads((FOLDER / f"{policy}.json").read_text(encoding="utf-8"))
     return found
 
@@ -75,13 +75,13 @@ def statements() -> list[Statement]:
 
 def filled(policy: str, leave_out: str = "") -> dict[str, Any]:
     """A policy for the embedded account, without the statement ``leave_out``."""
-    whole = document(policy)
-    kept = [each for each in whole["Statement"] if each["Sid"] != leave_out]
-    return fill({**whole, "Statement": kept})
+    complete = document(policy)
+    kept = [each for each in complete["Statement"] if each["Sid"] != leave_out]
+    return fill({**complete, "Statement": kept})
 
 
 def fill(policy: dict[str, Any]) -> dict[str, Any]:
-    """A policy with the names of the embedded account."""
+    """Fill in the placeholders for the embedded account."""
     made: dict[str, Any] = substitutions.fill(policy, values())
     return made
 

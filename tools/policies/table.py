@@ -1,4 +1,4 @@
-"""The table of all statements: what only they allow, and what fails without them."""
+"""The table of all statements: the requests that need each, and what fails without it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HEADER = ("policy", "statement", "requests that only it allows", "without it")
 
 @dataclass(frozen=True)
 class Row:
-    """A statement, what of the recorded runs needs it, and what failed without it (None: not tried)."""
+    """A statement, the decisions that depend on it, and what failed without it (None: not tried)."""
 
     statement: Statement
     need: Need
@@ -24,19 +24,19 @@ class Row:
 
     def cells(self) -> tuple[str, str, str, str]:
         """The four columns."""
-        told = f"refuses {self.need.told}" if self.statement.denies else self.need.told
+        needed = f"refuses {self.need.summary}" if self.statement.denies else self.need.summary
         failed = f"**{self.failure.step}**: {cell(self.failure.message)}" if self.failure else "not run"
-        return self.statement.policy, self.statement.sid, told, failed
+        return self.statement.policy, self.statement.sid, needed, failed
 
 
 def cell(message: str) -> str:
-    """A message without what it says to do, as a cell of a table."""
-    told = re.sub(r"\.? Do: .*?(?=; [a-z_]+: |$)", "", message)
-    return told.replace("|", "/").replace("*", "\\*")
+    """A message as a cell of a table, without its remedy."""
+    text = re.sub(r"\.? Do: .*?(?=; [a-z_]+: |$)", "", message)
+    return text.replace("|", "/").replace("*", "\\*")
 
 
 def markdown(rows: Iterable[Row]) -> str:
-    """The table as it stands in docs/policies.md."""
+    """The table in docs/policies.md."""
     lines = [HEADER, tuple("---" for _ in HEADER), *(row.cells() for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
@@ -47,5 +47,5 @@ def between(text: str) -> str:
 
 
 def put(text: str, table: str) -> str:
-    """A page with this table in place of its own."""
+    """Replace the table of a page."""
     return f"{text.partition(BEGIN)[0]}{BEGIN}\n{table}{END}{text.partition(END)[2]}"

@@ -1,4 +1,4 @@
-"""What needs each statement, run for real without it: where it fails, and with which words."""
+"""Run what needs a statement without that statement, and report where and how it fails."""
 
 from __future__ import annotations
 
@@ -16,17 +16,14 @@ LONGEST_WORDS = 260
 
 @dataclass(frozen=True)
 class Failure:
-    """Where something failed without a statement, and what it said."""
+    """The step that failed without a statement, and its message."""
 
     step: str
     message: str
 
 
 def fail(scene: Scene, statement: Statement) -> Failure | None:
-    """Put the policy into force without the statement, run what needs it; None if nothing failed.
-
-    The statement is back in force afterwards.
-    """
+    """Run what needs a statement while its policy lacks it; None if nothing failed."""
     with scene.without(statement.policy, statement.sid):
         return _needs(statement)(scene, statement)
 
@@ -42,7 +39,7 @@ def _needs(statement: Statement) -> Callable[[Scene, Statement], Failure | None]
 
 
 def _run(scene: Scene, statement: Statement, *arguments: str) -> Failure | None:
-    """A run: a training where the training's role has too little, else a preflight."""
+    """Run a training for a statement of the training's role, else a preflight."""
     training = statement.policy == "training_instance"
     mode = ("-e", "training_mode=full") if training else ("-e", "preflight_only=true")
     code, output, receipt = scene.train(*mode, *arguments)
@@ -50,12 +47,12 @@ def _run(scene: Scene, statement: Statement, *arguments: str) -> Failure | None:
         return None
     error = str(receipt.get("error") or output[-LONGEST_WORDS:])
     failed = [each["name"] for each in receipt.get("steps", []) if each["status"] == "failed"]
-    told = re.sub(r'^open failed at "[^"]*": The preflight failed: \d+ of \d+ checks?\. ', "", error)
-    return Failure(failed[0] if failed else "open", short(told, statement.actions()))
+    message = re.sub(r'^open failed at "[^"]*": The preflight failed: \d+ of \d+ checks?\. ', "", error)
+    return Failure(failed[0] if failed else "open", short(message, statement.actions()))
 
 
 def _careless_preflight(scene: Scene, statement: Statement) -> Failure | None:
-    """A preflight whose role another policy lets write, of which this statement is the only guard."""
+    """Run a preflight whose role has another policy that allows writing; only this statement prevents it."""
     iam, role = scene.account.client("iam"), ROLES[statement.policy]
     iam.put_role_policy(RoleName=role, PolicyName="careless", PolicyDocument=json.dumps(EVERYTHING))
     try:
@@ -65,7 +62,7 @@ def _careless_preflight(scene: Scene, statement: Statement) -> Failure | None:
 
 
 def _rollback(scene: Scene, _: Statement) -> Failure | None:
-    """The way back to one of the two sets that the recorded trainings have archived: the one that is not live."""
+    """Roll back to the archived set of the recorded trainings that is not live."""
     live = scene.live_date()
     wanted = next(day for day in ARCHIVED if day != live)
     scene.make_room(wanted)
@@ -74,13 +71,13 @@ def _rollback(scene: Scene, _: Statement) -> Failure | None:
 
 
 def _error_of(output: str) -> str:
-    """What Ansible printed as its last error."""
+    """The last error that Ansible printed."""
     found = re.findall(r"\[ERROR\]: (?:Task failed: )?(?:Action failed: )?(.+)", output)
     return str(found[-1]) if found else output[-LONGEST_WORDS:]
 
 
 def _notification(scene: Scene, statement: Statement) -> Failure | None:
-    """A run that tells how it went; it fails early, which is all the same to what it tells."""
+    """Run a preflight that fails early and sends notifications."""
     _, _, receipt = scene.train("-e", "preflight_only=true", "-e", "data_bucket=not-there", *scene.notified())
     failed = [each for each in receipt["notifications"] if not each["sent"]]
     if not failed:
@@ -96,16 +93,16 @@ def _expiry(scene: Scene, statement: Statement) -> Failure | None:
 
 
 def _heartbeat(scene: Scene, _: Statement) -> Failure | None:
-    told = scene.errand("training", ROLES["training_instance"], "2022-12-29", "without-heartbeat")
-    return Failure("training", short(told)) if "could not be sent" in told else None
+    result = scene.errand("training", ROLES["training_instance"], "2022-12-29", "without-heartbeat")
+    return Failure("training", short(result)) if "could not be sent" in result else None
 
 
 def short(text: str, about: Sequence[str] = ()) -> str:
-    """A message as one line that is not too long, without what changes from run to run.
+    """Shorten a message to one line, and replace what differs between runs.
 
     Args:
         text: The message.
-        about: Actions, of which the first that is named is to be seen.
+        about: Actions; the first one in the message must stay visible.
     """
     line = " ".join(text.split()).replace(SENDER, "<sender>").replace("arn:aws:iam::123456789012:user/", "")
     line = re.sub(r"(ClientError: )?An error occurred \(\w+\) when calling the \w+ operation( \([^)]*\))?: ", "", line)
@@ -115,6 +112,6 @@ def short(text: str, about: Sequence[str] = ()) -> str:
     line = re.sub(r"\b\d{8}T\d{6}Z-[0-9a-z]+", "<run id>", line)
     named = [line.index(action) + len(action) for action in about if action in line]
     if named and min(named) > LONGEST_WORDS:
-        # From the check on that names it.
+        # Start at the check that names it.
         line = f"… {line[line.rindex('. ', 0, min(named)) + 2 :]}" if ". " in line[: min(named)] else line
     return line if len(line) <= LONGEST_WORDS else f"{line[: LONGEST_WORDS - 1]}…"

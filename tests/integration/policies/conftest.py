@@ -1,4 +1,4 @@
-"""One embedded AWS in which everything that uses the policies is done once, and recorded."""
+"""One embedded AWS in which everything that uses the policies runs once and is recorded."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tools.policies.scene import Scene
 
 @pytest.fixture(scope="session")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    """An account under the supplied policies; stopped, and nothing of it left, at the end."""
-    made = Scene(tmp_path_factory.mktemp("policies"))
-    with made.running():
-        yield made
-    made.account.assert_ended()
+    """An account with the project's policies; at the end it must stop completely."""
+    scene = Scene(tmp_path_factory.mktemp("policies"))
+    with scene.running():
+        yield scene
+    scene.account.assert_ended()
 
 
 @pytest.fixture(scope="session")
 def recording(scene: Scene) -> Recording:
-    """What was asked of the policies."""
+    """The recorded policy decisions."""
     return record(scene)

@@ -1,4 +1,4 @@
-"""AWS's service authorization reference, as `parliament` brings it along."""
+"""AWS's service authorization reference, as included in `parliament`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-# The first row of a table of the reference, whose condition keys do not belong to a resource type.
+# The row of the reference whose condition keys do not belong to a resource type.
 NO_TYPE = ""
 
 
@@ -18,8 +18,8 @@ class Action:
     """One action of the reference.
 
     Attributes:
-        keys: Condition keys by resource type; those of ``NO_TYPE`` go with any.
-        required: Resource types that every request has.
+        keys: Condition keys by resource type; those of ``NO_TYPE`` apply to all.
+        required: Resource types of every request.
     """
 
     keys: dict[str, set[str]] = field(default_factory=dict)
@@ -36,7 +36,7 @@ class Action:
 
 
 def same(key: str, known: str) -> bool:
-    """Whether a condition key is one of the reference, which writes ``aws:RequestTag/${TagKey}``."""
+    """Whether a condition key matches one of the reference, which writes ``aws:RequestTag/${TagKey}``."""
     if "/" in known:
         return key.partition("/")[0].lower() == known.partition("/")[0].lower() and "/" in key
     return key.lower() == known.lower()
@@ -61,13 +61,13 @@ def action(permission: str) -> Action:
     """One action, for example ``ec2:RunInstances``.
 
     Raises:
-        KeyError: AWS has none of that name.
+        KeyError: AWS has no such action.
     """
     return actions()[permission.lower()]
 
 
 def _definition() -> list[dict[str, Any]]:
-    # Not imported: parliament warns of itself when it is.
+    # Do not import parliament here: its import prints warnings.
     spec = importlib.util.find_spec("parliament")
     assert spec is not None and spec.origin is not None
     path = Path(spec.origin).with_name("iam_definition.json")

@@ -1,4 +1,4 @@
-"""No statement is idle: what needs each fails without it; and AWS's reference knows the resources of every request."""
+"""Every statement is needed, and every request matches AWS's reference."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tools.policies.scene import Scene
 from tools.policies.statements import POLICIES, Statement, statements
 
 ALL = statements()
-# Run for real here; `make policies` runs all. Some of each policy, and of each way to fail.
+# Tried here: some of each policy and of each way to fail. `make policies` tries all.
 TRIED = {
     "control_node.Look",
     "control_node.LaunchTaggedInstances",
@@ -32,7 +32,7 @@ TRIED = {
 
 @pytest.fixture(scope="module", autouse=True)
 def table_of_all(recording: Recording, request: pytest.FixtureRequest) -> Iterator[dict[str, trials.Failure]]:
-    """What failed without each statement that was tried; the table is printed at the end."""
+    """What failed without each tried statement; prints the table at the end."""
     failures: dict[str, trials.Failure] = {}
     yield failures
     rows = [table.Row(each, replay.need(recording, each), failures.get(each.name)) for each in ALL]
@@ -41,28 +41,28 @@ def table_of_all(recording: Recording, request: pytest.FixtureRequest) -> Iterat
         print("\n" + "\n".join(" | ".join(row.cells()) for row in rows), flush=True)
 
 
-def test_the_policies_say_what_they_said_when_it_was_recorded(recording: Recording) -> None:
+def test_replayed_decisions_equal_the_recorded_ones(recording: Recording) -> None:
     assert {each.line["user"] or each.line["role"] for each in recording.asked} == set(recording.in_force)
     assert replay.disagreements(recording) == []
 
 
-def test_only_what_must_be_refused_was_refused(recording: Recording) -> None:
+def test_only_expected_requests_were_refused(recording: Recording) -> None:
     refused = {(each.where, each.line["permission"]) for each in recording.asked if not each.line["allowed"]}
     assert refused == {
         ("preflight that tries to write", "s3:PutObject"),
-        # amazon.aws.aws_caller_info asks for the account's other name as well, and does without it.
+        # amazon.aws.aws_caller_info also asks for the account's alias, which is optional.
         ("rollback", "iam:ListAccountAliases"),
     }
 
 
-def test_every_request_is_held_against_a_resource_where_aws_knows_one(recording: Recording) -> None:
+def test_requests_have_a_resource_where_aws_defines_one(recording: Recording) -> None:
     asked = {(each.line["permission"], each.line["resource"]) for each in recording.asked}
     assert len({permission for permission, _ in asked}) > 40
     for permission, resource in asked:
         assert (resource == "*") == (not reference.action(permission).types), f"{permission} on {resource}"
 
 
-def test_a_launch_is_held_against_all_that_it_must_have_with_the_keys_that_aws_knows(recording: Recording) -> None:
+def test_launch_has_all_required_resources_and_valid_keys(recording: Recording) -> None:
     action, kinds = reference.action("ec2:RunInstances"), set()
     for each in recording.asked:
         if each.line["permission"] == "ec2:RunInstances":
@@ -79,18 +79,18 @@ GLOBAL = {"aws:PrincipalArn", "aws:RequestedRegion", "aws:SecureTransport", "aws
 
 
 @pytest.mark.parametrize("statement", ALL, ids=lambda each: each.name)
-def test_the_recorded_runs_need_the_statement_and_everything_in_it(recording: Recording, statement: Statement) -> None:
+def test_recorded_runs_need_all_of_the_statement(recording: Recording, statement: Statement) -> None:
     assert replay.need(recording, statement).asked, "no recorded request needs it"
     assert replay.idle_parts(recording, statement) == []
 
 
-def test_what_stays_beyond_the_recorded_runs_is_there() -> None:
+def test_exceptions_name_existing_parts() -> None:
     parts = {(each.policy, each.sid): {*each.actions(), *each.resources()} for each in ALL}
     for statement, beyond in replay.BEYOND.items():
         assert beyond <= parts[statement]
 
 
-def test_a_statement_that_nothing_needs_is_found_out(recording: Recording) -> None:
+def test_unused_statement_or_action_is_detected(recording: Recording) -> None:
     content = {"Sid": "Idle", "Effect": "Allow", "Action": "ec2:RebootInstances", "Resource": "*"}
     assert replay.need(recording, Statement("control_node", "Idle", content)).asked == []
     look = next(each for each in ALL if each.sid == "Look")
@@ -99,12 +99,12 @@ def test_a_statement_that_nothing_needs_is_found_out(recording: Recording) -> No
 
 
 @pytest.mark.parametrize("statement", [each for each in ALL if each.name in TRIED], ids=lambda each: each.name)
-def test_what_needs_the_statement_fails_without_it(
+def test_removing_the_statement_breaks_something(
     scene: Scene, recording: Recording, statement: Statement, table_of_all: dict[str, trials.Failure]
 ) -> None:
     failure = trials.fail(scene, statement)
 
-    assert failure is not None, "it passed without the statement"
+    assert failure is not None, "nothing failed without the statement"
     assert failure.step and failure.message
     table_of_all[statement.name] = failure
     asked = replay.need(recording, statement).asked
@@ -113,12 +113,12 @@ def test_what_needs_the_statement_fails_without_it(
         assert any(action.lower() in failure.message.lower() for action in actions), failure.message
 
 
-def test_each_policy_is_tried() -> None:
+def test_trials_cover_each_policy() -> None:
     assert {name.partition(".")[0] for name in TRIED} == set(POLICIES)
     assert {each.name for each in ALL} >= TRIED
 
 
-def test_the_page_has_a_row_for_each_statement_in_their_order() -> None:
+def test_documentation_has_a_row_for_each_statement() -> None:
     text = (ROOT / "docs" / "policies.md").read_text(encoding="utf-8")
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.between(text).splitlines()[2:]]
     assert [(row[0], row[1]) for row in rows] == [(each.policy, each.sid) for each in ALL]

@@ -108,7 +108,7 @@ RUN_BY: dict[str, tuple[str, tuple[str, ...]]] = {
         ("awx_check.check", "Check("),
     ),
     "python -m tools.policies": (
-        "tests/integration/policies/test_statements.py::test_what_needs_the_statement_fails_without_it",
+        "tests/integration/policies/test_statements.py::test_removing_the_statement_breaks_something",
         ("tools.policies",),
     ),
     "python tools/runs.py": (

@@ -89,7 +89,7 @@ def test_a_page_without_markers_is_not_touched(project: Path, text: str, capsys:
     page = project / "docs/inputs.md"
     page.write_text(text, encoding="utf-8")
     assert inputs_doc.main([], project) == 1
-    assert "it needs these two lines" in capsys.readouterr().err
+    assert "expected these two lines" in capsys.readouterr().err
     assert page.read_text(encoding="utf-8") == text
 
 

@@ -149,7 +149,7 @@ def test_unwritable_page_is_a_warning(folder: Path, capsys: pytest.CaptureFixtur
     (folder / "index.html").mkdir()
     assert command.main(["--runs-dir", str(folder)]) == 0
     shown = capsys.readouterr()
-    assert "index.html could not be written: Is a directory" in shown.err
+    assert "index.html: Is a directory" in shown.err
     assert "9 runs:" in shown.out
 
 
