@@ -123,7 +123,7 @@ class _Recorder:
 
     def preflight(self) -> None:
         run = self.run("preflight", "-e", "preflight_only=true", *self.scene.notified(), preflight_seconds=6)
-        run.wait_for_task("preflight", "Check software")
+        run.wait_for_task("preflight", "Run the preflight")
         instance = self._instance_of(run)
 
         def resumed() -> bool:

@@ -22,7 +22,7 @@ def _never_online(stage: Stage) -> Seen:
 
 def _cut(stage: Stage) -> Seen:
     run = stage.play(*PREFLIGHT, settings={"preflight_seconds": 12})
-    run.wait_for_task("preflight", "Check software")
+    run.wait_for_task("preflight", "Run the preflight")
     instance = stage.wait_for_instance(run)
     for _ in range(4):
         time.sleep(1.5)
@@ -57,7 +57,7 @@ def _torn(stage: Stage) -> Seen:
 
 def _hung(stage: Stage) -> Seen:
     run = stage.play(*PREFLIGHT, "-e", "preflight_seconds=5", settings={"preflight_seconds": 3600})
-    run.wait_for_task("preflight", "Check software")
+    run.wait_for_task("preflight", "Run the preflight")
     return finish(run, stage)
 
 

@@ -50,7 +50,7 @@ PHASES = {
     "request": Phase("request", "Launch", pause=0.8),
     "bootstrap": Phase("bootstrap"),
     "deps": Phase("deps", "Install", pause=2),
-    "preflight": Phase("preflight", "Check software", pause=2, settings={"preflight_seconds": 60}),
+    "preflight": Phase("preflight", "Run the preflight", pause=2, settings={"preflight_seconds": 60}),
     "training": Phase("full", "Follow", pause=2, arguments=TRAINING, settings={"folds": 60, "fold_seconds": 1}),
     "termination": Phase("terminate", pause=0),
 }
