@@ -55,7 +55,7 @@ RUN_BY: dict[str, tuple[str, tuple[str, ...]]] = {
         ("ansible-playbook", "playbooks/{name}.yml", '"reap"'),
     ),
     "ansible-playbook playbooks/rollback.yml": (
-        "tests/integration/termination/test_rollback.py::test_an_archived_set_is_put_live_once_and_the_newer_one_again",
+        "tests/integration/termination/test_rollback.py::test_archived_set_is_restored_once_and_can_be_replaced",
         ("ansible-playbook", "playbooks/rollback.yml"),
     ),
     "python -m tools.drills": ("tests/e2e/drills/test_fast_drills.py::test_drill_holds", ("all_drills", "perform")),
