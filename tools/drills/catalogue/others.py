@@ -133,7 +133,7 @@ DRILLS = [
     Drill("look-alikes", "terminate.yml with ids similar to the run's, and the reaper, during a run", "bootstrap",
           Expected("passed", (0,)), _look_alikes),
     Drill("too-many", "more expired instances than the reaper may terminate", "reap.yml",
-          Expected(None, FAILED, says="(?i)at once", gone_within=40), _too_many),
+          Expected(None, FAILED, says="more than spot_instance_end_at_most=3", gone_within=40), _too_many),
     Drill("reaper-twice", "two reapers at once", "reap.yml", Expected(None, (0,), gone_within=40), _reaper_twice),
     Drill("two-runs", "one of two runs is killed", "preflight",
           Expected("interrupted", (137,), gone_within=WATCHDOG_SECONDS), _two_runs),
