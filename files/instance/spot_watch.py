@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
 # Copyright: spot-train contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Run a command on an EC2 instance, and end it in good order when EC2 takes the instance back.
+"""Run a command on an EC2 spot instance, and stop it gracefully when EC2 reclaims the instance.
 
-The instance's metadata service announces that some two minutes ahead: the announcement is written to the notice file,
-the command gets SIGTERM, and after a grace SIGKILL. A rebalance recommendation is written down and nothing more. The
-notice file is `{"kind": "spot" | "rebalance", "noticed_at": …, "reclaim_at": … | null}`, times in UTC.
+The instance's metadata service announces this about two minutes ahead. The announcement is written to the notice file,
+and the command gets SIGTERM, then SIGKILL after a grace period. A rebalance recommendation is only recorded. The notice
+file is `{"kind": "spot" | "rebalance", "noticed_at": …, "reclaim_at": … | null}`, times in UTC.
 
-The same ends a command that takes longer than its limit. Ansible's own limit for a detached job cannot be relied on:
-async_wrapper makes the process group that it kills only after the job may have started outside it.
+A command that exceeds its time limit is stopped in the same way. Ansible's limit for an asynchronous job is unreliable:
+async_wrapper may create the process group that it kills after the job has started outside it.
 
-Exit code: 75 if the command was ended for EC2, 124 if it was for its limit, else its own (128 + n where signal n ended
-it). A command that ends with 0 all the same had done its work, and 0 it stays.
+Exit code: 75 if the command was stopped for EC2, 124 if it exceeded its limit, otherwise its own (128 + n after signal
+n). A stopped command that exits with 0 has completed its work, so the code stays 0.
 """
 
 from __future__ import annotations
@@ -46,27 +46,23 @@ _LIBC = ctypes.CDLL(None)
 
 
 class Unavailable(Exception):
-    """The metadata service does not answer, or not as EC2's does."""
+    """The metadata service does not answer as expected."""
 
 
 class Metadata:
     """The instance's metadata service, version 2."""
 
     def __init__(self, endpoint: str) -> None:
-        """Ask nothing yet.
-
-        Args:
-            endpoint: An http URL.
-        """
+        """Take the service's http URL."""
         self.endpoint = endpoint
         self._address = urlsplit(endpoint)
         self._token = ""
 
     def get(self, path: str) -> dict[str, Any] | None:
-        """Read a JSON object below `/latest/meta-data/`, None where there is none.
+        """Read a JSON object below `/latest/meta-data/`, None if it does not exist.
 
         Raises:
-            Unavailable: The service does not answer, or with something else.
+            Unavailable: The service does not answer, or not with a JSON object.
         """
         status, body = self._ask(path)
         if status == 401:
@@ -94,7 +90,7 @@ class Metadata:
         return self._request("GET", f"/latest/meta-data/{path}", {"X-aws-ec2-metadata-token": self._token})
 
     def _request(self, method: str, path: str, headers: dict[str, str]) -> tuple[int, bytes]:
-        # Not urllib: it would go through the proxy that the environment names.
+        # Not urllib, which would use the proxy that the environment names.
         try:
             host, port = self._address.hostname or "", self._address.port
             with contextlib.closing(http.client.HTTPConnection(host, port, timeout=ANSWER_SECONDS)) as connection:
@@ -106,24 +102,19 @@ class Metadata:
 
 
 class Watcher:
-    """Looks for what EC2 announces, and writes it down."""
+    """Polls EC2's announcements and records them."""
 
     def __init__(self, metadata: Metadata, notice: Path) -> None:
-        """Look at nothing yet.
-
-        Args:
-            metadata: Where EC2 announces it.
-            notice: The notice file; what an earlier watcher left there is removed.
-        """
+        """Prepare the notice file, deleting an earlier watcher's."""
         notice.parent.mkdir(parents=True, exist_ok=True)
         notice.unlink(missing_ok=True)
         self._metadata = metadata
         self._notice = notice
         self._rebalance = False
-        self._complained = False
+        self._warned = False
 
-    def sees_the_end(self) -> bool:
-        """Look once; whether EC2 takes the instance back. A metadata service out of order is said once."""
+    def reclaimed(self) -> bool:
+        """Poll once; whether EC2 reclaims the instance. Warns once if the metadata service is unavailable."""
         try:
             announced = self._metadata.get(SPOT)
             if announced is not None:
@@ -131,13 +122,11 @@ class Watcher:
             if not self._rebalance and self._metadata.get(REBALANCE) is not None:
                 self._rebalance = True
                 self._write("rebalance", None)
-                say("EC2 recommends rebalancing: this instance is more likely to be interrupted; the command goes on")
+                say("EC2 recommends rebalancing: an interruption is more likely; the command continues")
         except Unavailable as error:
-            if not self._complained:
-                self._complained = True
-                say(
-                    f"no notice of an interruption can be seen: the metadata service {self._metadata.endpoint}: {error}"
-                )
+            if not self._warned:
+                self._warned = True
+                say(f"cannot read interruption notices from the metadata service {self._metadata.endpoint}: {error}")
         return False
 
     def _end(self, announced: dict[str, Any]) -> bool:
@@ -148,7 +137,7 @@ class Watcher:
             at = ""
         self._write("spot", at or None)
         say(
-            f"EC2 takes this instance back at {at or 'an unknown time'} ({announced.get('action')}): ending the command"
+            f"EC2 reclaims this instance at {at or 'an unknown time'} ({announced.get('action')}): stopping the command"
         )
         return True
 
@@ -160,23 +149,21 @@ class Watcher:
             part.chmod(0o644)
             part.replace(self._notice)
         except OSError as error:
-            say(f"the notice cannot be written: {error}")
+            say(f"cannot write the notice file: {error}")
 
 
 def say(text: str) -> None:
-    """One line on standard error, which is the command's too."""
+    """Print one line to standard error, which the command shares."""
     print(f"spot_watch: {text}", file=sys.stderr, flush=True)
 
 
 def start(command: list[str]) -> subprocess.Popen[bytes]:
-    """Start a command in a session of its own, and have it get the signals that this process gets.
-
-    Whoever ends this process by SIGKILL means the command: so it gets SIGKILL too.
+    """Start a command in a new session, and forward signals to it; if this process is killed, so is the command.
 
     Raises:
-        OSError: There is no such program.
+        OSError: The program cannot be started.
     """
-    # A signal that comes in between waits until the command is there to get it; from the command none is held back.
+    # Signals are blocked until they can be forwarded, but not in the command.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
 
     def prepare() -> None:
@@ -192,7 +179,7 @@ def start(command: list[str]) -> subprocess.Popen[bytes]:
 
 
 def forward_signals(child: subprocess.Popen[bytes]) -> None:
-    """Have the command and all it started get the signals that this process gets."""
+    """Forward signals to the command and its descendants."""
 
     def forward(number: int, frame: FrameType | None) -> None:
         send(child, number)
@@ -202,64 +189,64 @@ def forward_signals(child: subprocess.Popen[bytes]) -> None:
 
 
 def send(child: subprocess.Popen[bytes], number: int) -> None:
-    """Send a signal to the command and all it started."""
+    """Send a signal to the command and its descendants."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, number)
 
 
 def run_watched(child: subprocess.Popen[bytes], watcher: Watcher, every: float, grace: float, limit: float) -> int:
-    """Wait for the command, or for EC2, or for the limit.
+    """Wait for the command, EC2 or the limit.
 
     Args:
         child: The command.
-        watcher: Looks for EC2's announcement.
-        every: Seconds between two looks.
+        watcher: Polls EC2's announcements.
+        every: Seconds between polls.
         grace: Seconds from SIGTERM to SIGKILL.
-        limit: Seconds that the command may take.
+        limit: Time limit of the command in seconds.
 
     Returns:
         The exit code.
     """
     deadline = time.monotonic() + limit
-    while not watcher.sees_the_end():
+    while not watcher.reclaimed():
         with contextlib.suppress(subprocess.TimeoutExpired):
             return exit_code(child.wait(every))
         if time.monotonic() >= deadline:
-            say(f"the command did not end within its limit of {limit:g} s: ending it")
+            say(f"the command exceeded its limit of {limit:g} s: stopping it")
             return end(child, grace) and OVER_LIMIT
     return end(child, grace) and INTERRUPTED
 
 
 def end(child: subprocess.Popen[bytes], grace: float) -> int:
-    """End the command, by SIGTERM and after a grace by SIGKILL; its return code."""
+    """Stop the command by SIGTERM, then by SIGKILL after the grace period; returns its return code."""
     send(child, signal.SIGTERM)
     try:
         return child.wait(grace)
     except subprocess.TimeoutExpired:
-        say(f"the command did not end within {grace:g} s of SIGTERM: killing it")
+        say(f"the command did not exit within {grace:g} s of SIGTERM: killing it")
         send(child, signal.SIGKILL)
         return child.wait()
 
 
 def exit_code(code: int) -> int:
-    """A child's return code as a shell tells it."""
+    """A child's return code as a shell reports it."""
     return code if code >= 0 else 128 - code
 
 
 def main() -> int:
-    """Run the program; its exit code."""
+    """Run the program; returns its exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
-    parser.add_argument("--notice", type=Path, required=True, metavar="FILE", help="gets what EC2 announces (JSON)")
-    parser.add_argument("--every", type=float, required=True, metavar="SECONDS", help="time between two looks")
+    parser.add_argument("--notice", type=Path, required=True, metavar="FILE", help="file for EC2's announcement (JSON)")
+    parser.add_argument("--every", type=float, required=True, metavar="SECONDS", help="interval between polls")
     parser.add_argument("--grace", type=float, required=True, metavar="SECONDS", help="from SIGTERM to SIGKILL")
-    parser.add_argument("--limit", type=float, default=math.inf, metavar="SECONDS", help="what the command may take")
+    parser.add_argument("--limit", type=float, default=math.inf, metavar="SECONDS", help="time limit of the command")
     parser.add_argument("command", nargs="+", metavar="COMMAND", help="after --")
     options = parser.parse_args()
     watcher = Watcher(Metadata(os.environ.get(ENDPOINT_VARIABLE) or ENDPOINT), options.notice)
     try:
         child = start(options.command)
     except OSError as error:
-        say(f"{options.command[0]} cannot be started: {error.strerror}")
+        say(f"cannot start {options.command[0]}: {error.strerror}")
         return NOT_STARTED
     return run_watched(child, watcher, options.every, options.grace, options.limit)
 

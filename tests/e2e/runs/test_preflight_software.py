@@ -74,9 +74,9 @@ def spoilt(account: Account, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 WRONG = {
-    "pin_drift_down": ("pins", "six wanted 1.17.0, found 1.0 (older)"),
-    "pin_drift_up": ("pins", "found 99.0 (newer)"),
-    "package_missing": ("pins", "pytz wanted"),
+    "pin_drift_down": ("pins", "six: expected 1.17.0, got 1.0 (older)"),
+    "pin_drift_up": ("pins", "got 99.0 (newer)"),
+    "package_missing": ("pins", "pytz: expected"),
     "package_extra": ("pins", "not in the lock file: stowaway 1.0"),
     "changed_file": ("installed_files", "packaging/tags.py differs"),
     "broken_import": (
@@ -85,10 +85,10 @@ WRONG = {
     ),
     "socket_on_import": (
         "package_imports",
-        "predictor.phones_home (it must not do this on import: socket.getaddrinfo 198.51.100.7)",
+        "predictor.phones_home (forbidden on import: socket.getaddrinfo 198.51.100.7)",
     ),
     "no_region": ("environment", "AWS_REGION is not set"),
-    "empty_configuration": ("config", "is empty: it would train nothing"),
+    "empty_configuration": ("config", "config/default.yaml is empty"),
 }
 
 

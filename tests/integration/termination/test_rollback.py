@@ -94,12 +94,12 @@ def verify(cloud: Cloud) -> str:
     ("variables", "words"),
     [
         ({}, '(-e to=YYYY-MM-DD), got "". Nothing was changed'),
-        ({"to": "2022-02-30"}, "'2022-02-30' is no day"),
+        ({"to": "2022-02-30"}, "expected a date (YYYY-MM-DD), got '2022-02-30'"),
         (
             {"to": "2022-12-16"},
-            f"archived for 2022-12-16; there is: {OLD}, {NEW}, {BAD}; nothing was changed",
+            f"archived for 2022-12-16; archived days: {OLD}, {NEW}, {BAD}; nothing was changed",
         ),
-        ({"to": BAD}, f"the set archived for {BAD} never passed its gates (median_ic); nothing was changed"),
+        ({"to": BAD}, f"the set archived for {BAD} did not pass its gates (median_ic); nothing was changed"),
         ({"too": OLD}, "unknown input 'too' (did you mean 'to')"),
         ({"to": OLD, "rollback_role": "spot-train-nobody"}, "Cannot assume the role spot-train-nobody: "),
         # An existing role that the control node may not assume.
@@ -128,17 +128,17 @@ def test_archived_set_is_restored_once_and_can_be_replaced(cloud: Cloud, s3: Any
     assert "changed=1" in output
     after = etags(s3)
     assert {key for key in after if after[key] != before.get(key)} == {s3_keys.LIVE_MANIFEST}
-    assert verify(cloud) == f"the live set is whole: run old of {OLD}, 6 files\n"
+    assert verify(cloud) == f"the live set is intact: run old of {OLD}, 6 files\n"
     (result,) = tmp_path.glob("rollback-*.json")
     assert json.loads(result.read_text())["replaced"] == {"version": f"{NEW}-new", "run_id": "new"}
 
     code, output = rollback(cloud, to=OLD, runs_dir=str(tmp_path))
-    assert (code, "changed=0" in output, "is live already: nothing was changed" in output) == (0, True, True), output
+    assert (code, "changed=0" in output, "is already live; nothing was changed" in output) == (0, True, True), output
     assert etags(s3) == after
 
     # The example of the role uses this day.
     cloud.account.command("ansible-playbook", "roles/rollback/examples/minimal.yml", "-e", f"runs_dir={tmp_path}")
-    assert verify(cloud) == f"the live set is whole: run new of {NEW}, 6 files\n"
+    assert verify(cloud) == f"the live set is intact: run new of {NEW}, 6 files\n"
 
 
 def test_check_mode_changes_nothing(cloud: Cloud, s3: Any, tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ def test_a_command_that_is_not_there_is_said_in_one_line(tmp_path: Path) -> None
     )
 
     assert done.returncode == 127
-    assert done.stderr == "spot_watch: no-such-program cannot be started: No such file or directory\n"
+    assert done.stderr == "spot_watch: cannot start no-such-program: No such file or directory\n"
 
 
 def test_a_notice_is_written_down_and_ends_the_command_with_75(watch: Watch, service: Any) -> None:
@@ -144,7 +144,7 @@ def test_a_notice_is_written_down_and_ends_the_command_with_75(watch: Watch, ser
     code, error = watched.end()
 
     assert code == 75
-    assert error == f"spot_watch: EC2 takes this instance back at {RECLAIM} (terminate): ending the command\n"
+    assert error == f"spot_watch: EC2 reclaims this instance at {RECLAIM} (terminate): stopping it\n"
     noticed = watched.read()
     assert (noticed["kind"], noticed["reclaim_at"]) == ("spot", RECLAIM)
     age = datetime.now(UTC) - datetime.strptime(noticed["noticed_at"], "%Y-%m-%dT%H:%M:%S%z")
@@ -161,7 +161,7 @@ def test_a_command_that_does_not_end_is_killed_after_the_grace(watch: Watch, ser
     code, error = watched.end()
 
     assert code == 75
-    assert error.splitlines()[-1] == "spot_watch: the command did not end within 0.3 s of SIGTERM: killing it"
+    assert error.splitlines()[-1] == "spot_watch: the command did not exit within 0.3 s of SIGTERM: killing it"
 
 
 @pytest.mark.parametrize(("own", "code"), [(0, 0), (1, 75)])
@@ -179,7 +179,7 @@ def test_after_a_notice_only_a_command_that_had_done_its_work_passes(
 def test_a_command_that_takes_too_long_is_ended(watch: Watch) -> None:
     watched = watch("import time; time.sleep(60)", limit=0.5)
 
-    assert watched.end() == (124, "spot_watch: the command did not end within its limit of 0.5 s: ending it\n")
+    assert watched.end() == (124, "spot_watch: the command exceeded its limit of 0.5 s: stopping it\n")
     assert not watched.notice.exists()
 
 
@@ -284,7 +284,7 @@ def _assert_goes_on(watched: Watched, says: str) -> None:
     code, error = watched.end()
     assert code == 0
     assert error.count("\n") == 1
-    assert error.startswith("spot_watch: no notice of an interruption can be seen: the metadata service http://127")
+    assert error.startswith("spot_watch: cannot read interruption notices from the metadata service http://127")
     assert says in error
 
 

@@ -1,1 +1,1 @@
-"""A training project that trains nothing, in as much time as it is told."""
+"""A training project for drills, which only waits."""

@@ -24,8 +24,7 @@ def main() -> int:
 
 
 def _preflight(options: argparse.Namespace, settings: dict[str, Any]) -> int:
-    # The list of expected symbols comes this way.
-    sys.stdin.read()
+    sys.stdin.read()  # the expected symbols
     with options.output.with_suffix(".starts").open("a", encoding="utf-8") as starts:
         starts.write("started\n")
     time.sleep(settings["preflight_seconds"])
@@ -52,7 +51,7 @@ def _train(options: argparse.Namespace, settings: dict[str, Any]) -> int:
 
 
 def _publish(bucket: str) -> str:
-    """Write one object, as the instance's role; its key. For this the lock file has to have boto3."""
+    """Write one object and return its key; needs boto3 in the lock file."""
     import boto3
 
     boto3.client("s3").put_object(Bucket=bucket, Key=KEY, Body=b"{}")

@@ -1,4 +1,4 @@
-"""What this package needs to know of AWS: the region guard, the S3 client and its errors."""
+"""AWS access: the region, the S3 client, its credentials and its errors."""
 
 from __future__ import annotations
 
@@ -14,18 +14,15 @@ from typing import Any
 from predictor.errors import BucketError, PredictorError
 
 ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
-"""Where another S3 than AWS's is named, first match wins (the order is boto3's)."""
+"""Variables that name an S3 other than AWS's, in boto3's order of precedence."""
 
 
 def region() -> str:
-    """The region, from AWS_REGION alone.
-
-    Returns:
-        For example `us-east-1`.
+    """The region, from AWS_REGION only.
 
     Raises:
-        PredictorError: It is not set, or empty. A missing AWS_REGION once broke a Saturday's training an hour in;
-            falling back on another variable would only move that hour.
+        PredictorError: It is unset or empty. There is no fallback: a missing AWS_REGION once broke a training an hour
+            after its start.
     """
     value = os.environ.get("AWS_REGION", "")
     if not value:
@@ -34,7 +31,7 @@ def region() -> str:
 
 
 def endpoint() -> str | None:
-    """The S3 endpoint named in the environment, None for AWS itself."""
+    """The S3 endpoint named in the environment; None for AWS."""
     return next((value for name in ENDPOINT_VARIABLES if (value := os.environ.get(name))), None)
 
 
@@ -47,7 +44,7 @@ def s3_client() -> Any:
     import boto3
     from botocore.config import Config
 
-    # A bucket name in front of a host such as `localhost` resolves nowhere.
+    # A bucket name in front of a host such as `localhost` does not resolve.
     style = {"addressing_style": "path"} if endpoint() else {}
     return boto3.client(
         "s3",
@@ -57,14 +54,14 @@ def s3_client() -> Any:
 
 
 def credentials() -> tuple[str, float | None]:
-    """Where boto3 finds credentials, and how long they last.
+    """The source and remaining lifetime of the credentials that boto3 finds.
 
     Returns:
-        botocore's name of the source (`iam-role`, `env`, …), and the seconds until they end; None where they have no
-        end. Instance roles get new keys from EC2 some time before the old ones end.
+        botocore's name of the source (`iam-role`, `env`, …), and the seconds until expiry, None without one. EC2
+        renews the keys of an instance role some time before they expire.
 
     Raises:
-        PredictorError: There are none, or their end cannot be had.
+        PredictorError: No credentials are found, or their expiry is unknown.
     """
     import botocore.session
     from botocore.credentials import RefreshableCredentials
@@ -73,24 +70,24 @@ def credentials() -> tuple[str, float | None]:
     try:
         found = botocore.session.get_session().get_credentials()
         if found is None:
-            raise PredictorError("no AWS credentials: the instance has no profile, and the environment names none")
+            raise PredictorError("no AWS credentials: neither an instance profile nor the environment provides any")
         found.get_frozen_credentials()
     except BotoCoreError as error:
-        raise PredictorError(f"AWS credentials cannot be had: {' '.join(str(error).split())}") from error
+        raise PredictorError(f"cannot obtain AWS credentials: {' '.join(str(error).split())}") from error
     if not isinstance(found, RefreshableCredentials):
         return str(found.method), None
-    # botocore has no public way to ask for it.
+    # botocore has no public accessor.
     expiry = getattr(found, "_expiry_time", None)
     if expiry is None:
-        raise PredictorError(f"botocore does not tell when the credentials from {found.method} end")
+        raise PredictorError(f"botocore does not report when the credentials from {found.method} expire")
     return str(found.method), (expiry - datetime.now(UTC)).total_seconds()
 
 
 def clock_skew(bucket: str) -> float:
-    """How far this machine's clock is ahead of S3's, in seconds; S3 tells its time to the second.
+    """How far this machine's clock is ahead of S3's, in seconds, to a resolution of one second.
 
     Raises:
-        PredictorError: S3 cannot be reached, or does not tell.
+        PredictorError: S3 cannot be reached, or its answer has no date.
     """
     from botocore.exceptions import ClientError
 
@@ -100,45 +97,68 @@ def clock_skew(bucket: str) -> float:
         try:
             headers = client.head_bucket(Bucket=bucket)["ResponseMetadata"]["HTTPHeaders"]
         except ClientError as error:
-            # A refusal tells the time too: of a wrong clock, above all.
+            # Errors carry the date as well, among them the one that a wrong clock causes.
             headers = error.response["ResponseMetadata"]["HTTPHeaders"]
     here = (before + time.time()) / 2
     if "date" not in headers:
-        raise PredictorError("S3's answer carries no date")
-    # The middle of the second that was told.
+        raise PredictorError("S3's answer has no date")
+    # The middle of the second that S3 reports.
     return here - (parsedate_to_datetime(headers["date"]).timestamp() + 0.5)
 
 
 def read_json(bucket: str, key: str) -> dict[str, Any] | None:
-    """Read a JSON object.
-
-    Args:
-        bucket: Its bucket.
-        key: Its key.
-
-    Returns:
-        The object, None if there is no such key.
+    """Read a JSON object, None if the key does not exist.
 
     Raises:
-        PredictorError: No region, S3 refuses or cannot be reached, or it is no JSON object.
+        PredictorError: The region is unset, S3 refuses or cannot be reached, or the content is not a JSON object.
     """
-    from botocore.exceptions import ClientError
-
-    client = s3_client()
-    with bucket_errors(f"read s3://{bucket}/{key}"):
-        try:
-            body = client.get_object(Bucket=bucket, Key=key)["Body"].read()
-        except ClientError as error:
-            if error.response.get("Error", {}).get("Code") == "NoSuchKey":
-                return None
-            raise
+    if (body := read_object(s3_client(), bucket, key)) is None:
+        return None
     try:
         document = json.loads(body)
     except ValueError as error:
-        raise BucketError(f"s3://{bucket}/{key} is no JSON: {error}") from error
+        raise BucketError(f"s3://{bucket}/{key} is not JSON: {error}") from error
     if not isinstance(document, dict):
-        raise BucketError(f"s3://{bucket}/{key} holds a {type(document).__name__} where an object belongs")
+        raise BucketError(f"s3://{bucket}/{key}: expected a JSON object, got {type(document).__name__}")
     return document
+
+
+def read_object(client: Any, bucket: str, key: str) -> bytes | None:
+    """An object's content, None if the key does not exist.
+
+    Raises:
+        BucketError: S3 refuses or cannot be reached.
+    """
+    with bucket_errors(f"read s3://{bucket}/{key}"):
+        stream = open_object(client, bucket, key)
+        return None if stream is None else bytes(stream.read())
+
+
+def open_object(client: Any, bucket: str, key: str) -> Any | None:
+    """An object's content as a stream, None if the key does not exist.
+
+    Raises:
+        ClientError: Any other error; see `bucket_errors`.
+    """
+    from botocore.exceptions import ClientError
+
+    try:
+        return client.get_object(Bucket=bucket, Key=key)["Body"]
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") == "NoSuchKey":
+            return None
+        raise
+
+
+def list_keys(client: Any, bucket: str, prefix: str) -> list[str]:
+    """Every key under a prefix.
+
+    Raises:
+        BucketError: S3 refuses or cannot be reached.
+    """
+    with bucket_errors(f"list s3://{bucket}/{prefix}"):
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        return [item["Key"] for page in pages for item in page.get("Contents", [])]
 
 
 @contextmanager
@@ -146,7 +166,7 @@ def bucket_errors(doing: str) -> Iterator[None]:
     """Turn boto3's errors into one line.
 
     Args:
-        doing: What is being done, for the message: "write s3://bucket/key".
+        doing: The operation, for the message: "write s3://bucket/key".
 
     Raises:
         BucketError: Any error of boto3 in the block.

@@ -1,8 +1,8 @@
 """The `predictor` command: `preflight`, `train`, `verify` and `restore`.
 
-Exit codes: 0 done, 1 failed (a check, or the training; the reason on standard error), 2 the command line is wrong, 75
-told to stop by SIGTERM (EX_TEMPFAIL of sysexits.h: the same again may well succeed).
-Heavy libraries are imported by the command that needs them, so that a machine without them gets a report of that.
+Exit codes: 0 success, 1 failure (the reason is on standard error), 2 usage error, 75 stopped by SIGTERM (EX_TEMPFAIL of
+sysexits.h: a retry may succeed). Each command imports its heavy libraries itself, so that a machine without them can
+report what is missing.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 from typing import NoReturn
@@ -23,7 +23,7 @@ DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 75
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line: it is read in the log of a remote step."""
+    """A parser whose errors are one line, for the log of a remote step."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(USAGE, f"{self.prog}: error: {message}\n")
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Args:
-        arguments: Without the program's name; those of the process by default.
+        arguments: Without the program's name; by default those of the process.
 
     Returns:
         The exit code.
@@ -42,8 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with interrupt.on_sigterm():
             code: int = options.command(options)
-    except Interrupted as told:
-        return _fail(str(told), INTERRUPTED)
+    except Interrupted as interruption:
+        return _fail(str(interruption), INTERRUPTED)
     except PredictorError as error:
         return _fail(one_line(error, limit=2000))
     except KeyboardInterrupt:
@@ -73,7 +73,7 @@ def _preflight(options: argparse.Namespace) -> int:
         options.work_dir.resolve(),
     )
     report = preflight.run(context)
-    # The table first: on a full disk it is all there is.
+    # The table first: on a full disk, the report cannot be written.
     for line in preflight.table(report):
         print(line)
     write_json(options.output, report)
@@ -83,24 +83,24 @@ def _preflight(options: argparse.Namespace) -> int:
 
 
 def _symbols(source: Path | None) -> list[str] | None:
-    """The symbols in a file, one a line; `-` is standard input. None where nothing is expected.
+    """The symbols in a file, one a line; `-` is standard input. None without a list.
 
     Raises:
-        PredictorError: It cannot be read, or is a file that names no symbol.
+        PredictorError: The file cannot be read or lists no symbol.
     """
     if source is None:
         return None
     try:
         text = sys.stdin.read() if str(source) == "-" else source.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise PredictorError(f"the list of expected symbols {source} cannot be read: {error}") from error
+        raise PredictorError(f"cannot read the expected symbols {source}: {error}") from error
     lines = (line.partition("#")[0].strip() for line in text.splitlines())
     symbols = sorted({line for line in lines if line})
     if symbols:
         return symbols
     if str(source) == "-":
-        return None  # whoever starts it has no list
-    raise PredictorError(f"the list of expected symbols {source} is empty: leave the option out to expect nothing")
+        return None  # the caller has no list
+    raise PredictorError(f"the list of expected symbols {source} is empty: omit --expected-symbols to skip the check")
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -108,7 +108,7 @@ def _train(options: argparse.Namespace) -> int:
 
     result = report.empty(options.dry_run)
     try:
-        # It takes seconds, in which the training can be told to stop as well.
+        # The import takes seconds, during which SIGTERM may arrive.
         from predictor.training import run
 
         run.train(
@@ -158,11 +158,11 @@ def _verify(options: argparse.Namespace) -> int:
     for line in wrong:
         print(line)
     if wrong:
-        return _fail(f"{what} is not whole: {len(wrong)} findings")
+        return _fail(f"{what} is damaged: {len(wrong)} findings")
     if found is None:
-        print("no set was ever put live")
+        print("no set has been promoted yet")
     else:
-        print(f"{what} is whole: run {found.run_id} of {found.run_date}, {len(found.objects())} files")
+        print(f"{what} is intact: run {found.run_id} of {found.run_date}, {len(found.objects())} files")
     return DONE
 
 
@@ -182,50 +182,39 @@ def _restore(options: argparse.Namespace) -> int:
     return DONE
 
 
+def _matching(pattern: re.Pattern[str] | str, expected: str) -> Callable[[str], str]:
+    """An argument type: text that matches a pattern completely."""
+
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
+        return text
+
+    return check
+
+
 def _day(text: str) -> date:
-    # fromisoformat takes 20260102 and 2026-W01-5 as well.
-    if not re.fullmatch(r"\d{4}-\d\d-\d\d", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no day as YYYY-MM-DD")
+    # fromisoformat also accepts 20260102 and 2026-W01-5.
+    _matching(r"\d{4}-\d\d-\d\d", "a date (YYYY-MM-DD)")(text)
     try:
         return date.fromisoformat(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no day: {error}") from None
-
-
-def _prefix(text: str) -> str:
-    # It becomes a part of ArcticDB's address, in which & and ; separate parameters.
-    if not re.fullmatch(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no key prefix")
-    return text
-
-
-def _state_prefix(text: str) -> str:
-    if not s3_keys.STATE_PREFIX.fullmatch(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no key prefix below runs/")
-    return text
-
-
-def _bucket(text: str) -> str:
-    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no bucket name")
-    return text
+        raise argparse.ArgumentTypeError(f"expected a date (YYYY-MM-DD), got {text!r}: {error}") from None
 
 
 def _seconds(text: str) -> int:
-    if not re.fullmatch(r"[1-9]\d{0,8}", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
-    return int(text)
+    return int(_matching(r"[1-9]\d{0,8}", "a number of seconds")(text))
 
 
-def _run_id(text: str) -> str:
-    # It becomes a part of keys.
-    if not s3_keys.RUN_ID.fullmatch(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no run id: letters, digits, '.', '_' and '-' only")
-    return text
+# The value becomes a part of ArcticDB's address, in which & and ; separate parameters.
+_prefix = _matching(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*", "a key prefix")
+_state_prefix = _matching(s3_keys.STATE_PREFIX, "a key prefix below runs/")
+_bucket = _matching(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "a bucket name")
+_run_id = _matching(s3_keys.RUN_ID, "a run id of letters, digits, '.', '_' and '-'")
 
 
 def _parser() -> argparse.ArgumentParser:
-    # Without abbreviations: a misspelt option is an error, never a guess.
+    # Without abbreviations: a misspelt option is an error, not a guess.
     parser = _Parser(prog="predictor", description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="preflight|train|verify|restore", parser_class=_Parser)
@@ -234,55 +223,53 @@ def _parser() -> argparse.ArgumentParser:
         "preflight", help="check everything training needs; write nothing", allow_abbrev=False
     )
     _common(preflight)
-    preflight.add_argument("--lock", type=Path, required=True, metavar="FILE", help="lock file the packages came from")
+    preflight.add_argument("--lock", type=Path, required=True, metavar="FILE", help="lock file of the packages")
     preflight.add_argument(
         "--training-seconds",
         type=_seconds,
         metavar="N",
-        help="time limit of the training: credentials must last so long",
+        help="time limit of the training, which the credentials must outlast",
     )
     preflight.add_argument(
         "--expected-symbols",
         type=Path,
         metavar="FILE",
-        help="symbols the universe must hold, one a line; - reads stdin, where none expects nothing",
+        help="symbols that the universe must hold, one a line; - reads stdin, where an empty list skips the check",
     )
     preflight.add_argument(
-        "--work-dir", type=Path, default=Path(), metavar="DIR", help="folder whose disk must have room (this one)"
+        "--work-dir", type=Path, default=Path(), metavar="DIR", help="folder whose disk needs space (default: .)"
     )
     preflight.set_defaults(command=_preflight)
 
-    train = commands.add_parser("train", help="train, judge, and promote what has earned it", allow_abbrev=False)
+    train = commands.add_parser("train", help="train, and promote a model that passes its gates", allow_abbrev=False)
     _common(train)
     train.add_argument("--progress", type=Path, required=True, metavar="FILE", help="JSON lines, one a stage and fold")
-    train.add_argument(
-        "--run-id", type=_run_id, required=True, metavar="ID", help="name of this run in what is written"
-    )
+    train.add_argument("--run-id", type=_run_id, required=True, metavar="ID", help="id of this run in its output")
     kind = train.add_mutually_exclusive_group()
-    kind.add_argument("--dry-run", action="store_true", help="train and judge, write nothing to S3")
+    kind.add_argument("--dry-run", action="store_true", help="train and evaluate, but write nothing to S3")
     kind.add_argument(
         "--state-prefix",
         type=_state_prefix,
         metavar="PREFIX",
-        help="key prefix, runs/folds: save each fold there, and take those that are there already",
+        help="key prefix, such as runs/folds, to save each fold to and to resume from",
     )
-    train.add_argument("--lock", type=Path, metavar="FILE", help="lock file the packages came from, for the manifest")
+    train.add_argument("--lock", type=Path, metavar="FILE", help="lock file of the packages, for the manifest")
     train.add_argument("--revision", metavar="TEXT", help="commit of the training source, for the manifest")
     train.add_argument(
-        "--preflight", type=Path, metavar="FILE", help="result of this run's preflight: the data must be the same"
+        "--preflight", type=Path, metavar="FILE", help="report of this run's preflight, to compare the data with"
     )
     train.set_defaults(command=_train)
 
-    verify = commands.add_parser("verify", help="hold a set of weights against its manifest", allow_abbrev=False)
+    verify = commands.add_parser("verify", help="compare a set of weights with its manifest", allow_abbrev=False)
     _bucket_option(verify)
-    verify.add_argument("--date", type=_day, metavar="YYYY-MM-DD", help="the set archived for this day (the live set)")
+    verify.add_argument("--date", type=_day, metavar="YYYY-MM-DD", help="the set archived for this day (default: live)")
     verify.add_argument("--output", type=Path, metavar="FILE", help="result (JSON)")
     verify.set_defaults(command=_verify)
 
-    restore = commands.add_parser("restore", help="put an archived set of weights live again", allow_abbrev=False)
+    restore = commands.add_parser("restore", help="promote an archived set of weights again", allow_abbrev=False)
     _bucket_option(restore)
     restore.add_argument("--to", type=_day, required=True, metavar="YYYY-MM-DD", help="day the set was archived for")
-    restore.add_argument("--run-id", type=_run_id, required=True, metavar="ID", help="name of this restoration")
+    restore.add_argument("--run-id", type=_run_id, required=True, metavar="ID", help="id of this restoration")
     restore.add_argument("--output", type=Path, required=True, metavar="FILE", help="result (JSON)")
     restore.set_defaults(command=_restore)
     return parser
@@ -296,10 +283,10 @@ def _bucket_option(parser: argparse.ArgumentParser) -> None:
 
 def _common(parser: argparse.ArgumentParser) -> None:
     _bucket_option(parser)
-    parser.add_argument("--run-date", type=_day, required=True, metavar="YYYY-MM-DD", help="day freshness is judged by")
+    parser.add_argument("--run-date", type=_day, required=True, metavar="YYYY-MM-DD", help="day of the run")
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="training configuration (YAML)")
     parser.add_argument(
-        "--output", type=Path, required=True, metavar="FILE", help="result (JSON), written on failure too"
+        "--output", type=Path, required=True, metavar="FILE", help="result (JSON), also written on failure"
     )
     parser.add_argument(
         "--arctic-prefix", type=_prefix, default="arcticdb", metavar="PREFIX", help="key prefix of ArcticDB"

@@ -1,22 +1,22 @@
-"""Errors that end a command with one line a person can act on."""
+"""Errors that end a command with one actionable line."""
 
 from __future__ import annotations
 
 
 class PredictorError(Exception):
-    """Something that stops the command; its text is the one line on standard error."""
+    """An error whose text is the command's one line on standard error."""
 
 
 class ConfigError(PredictorError):
-    """The configuration file is missing, empty or says something this package does not know."""
+    """The configuration file is missing, empty or invalid."""
 
 
 class StoreError(PredictorError):
-    """ArcticDB could not be opened, or not read-only, or a symbol in it could not be read."""
+    """ArcticDB cannot be opened read-only, or a symbol cannot be read."""
 
 
 class BucketError(PredictorError):
-    """S3 refused, or could not be reached."""
+    """S3 refused a request or could not be reached."""
 
 
 class TrainingError(PredictorError):
@@ -24,9 +24,9 @@ class TrainingError(PredictorError):
 
 
 class Interrupted(BaseException):
-    """The command was told to stop.
+    """SIGTERM arrived.
 
-    No `Exception`: botocore takes those for a failed request and sends it again, a check for its own failure.
+    Not an `Exception`: botocore would retry its request, and a check would report its own failure.
     """
 
 
@@ -35,10 +35,10 @@ def one_line(error: BaseException, limit: int = 300) -> str:
 
     Args:
         error: Any exception.
-        limit: Most characters returned.
+        limit: Maximum length in characters.
 
     Returns:
-        The message without line breaks, with the type in front unless it is one of ours.
+        The message without line breaks, preceded by its type unless this package defines it.
     """
     text = " ".join(str(error).split()) or type(error).__name__
     if not isinstance(error, PredictorError | Interrupted):

@@ -1,4 +1,4 @@
-"""Trading days: the sessions of an exchange, and the age of a series in them."""
+"""Trading days: the sessions of an exchange, and the age of a series in sessions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Days = NDArray[np.datetime64]
 
 
 def sessions_between(calendar: str, first: date, last: date) -> Days:
-    """Every session of an exchange in a span of days.
+    """The sessions of an exchange in a span of days.
 
     Args:
         calendar: Name in exchange-calendars, for example `XNYS`.
@@ -23,10 +23,10 @@ def sessions_between(calendar: str, first: date, last: date) -> Days:
         last: Last day, included.
 
     Returns:
-        Shape (n,), `datetime64[D]`, ascending. Holidays and week-ends are not in it, half-days are.
+        Shape (n,), `datetime64[D]`, ascending; half-days included.
 
     Raises:
-        PredictorError: The calendar is unknown or does not reach over the span.
+        PredictorError: The calendar is unknown or does not cover the span.
     """
     import exchange_calendars
     import pandas as pd
@@ -34,21 +34,18 @@ def sessions_between(calendar: str, first: date, last: date) -> Days:
     if last < first:
         return np.array([], dtype="datetime64[D]")
     try:
-        # It wants at least one session inside its bounds, which a week-end would not have.
+        # The bounds must contain at least one session, which a weekend does not.
         bounds = {"start": first - timedelta(days=14), "end": last + timedelta(days=14)}
         found = exchange_calendars.get_calendar(calendar, **{k: pd.Timestamp(v) for k, v in bounds.items()})
         days: Days = found.sessions.to_numpy().astype("datetime64[D]")
     except Exception as error:  # exchange-calendars has no common base for its errors
-        raise PredictorError(f"calendar {calendar!r} cannot be used: {one_line(error)}") from error
+        raise PredictorError(f"cannot use calendar {calendar!r}: {one_line(error)}") from error
     kept: Days = days[(days >= np.datetime64(first)) & (days <= np.datetime64(last))]
     return kept
 
 
 def ages(sessions: Days, last_bars: Sequence[date], run_date: date) -> list[int]:
-    """How old each series is, in trading days.
-
-    The age is the number of sessions after the last bar and before the run date: 0 when the last session before the
-    run is there, whatever week-end or holiday lies between.
+    """The age of each series in trading days: the number of sessions after its last bar and before the run date.
 
     Args:
         sessions: Ascending sessions, covering the oldest last bar up to the run date.
@@ -56,7 +53,7 @@ def ages(sessions: Days, last_bars: Sequence[date], run_date: date) -> list[int]
         run_date: The day of the run; its own session does not count.
 
     Returns:
-        One age a series, 0 or more.
+        One age per series, 0 or more.
     """
     bars = np.array(last_bars, dtype="datetime64[D]")
     before_run = int(np.searchsorted(sessions, np.datetime64(run_date), side="left"))

@@ -1,16 +1,15 @@
-"""Run as a program: import modules where the network and file writes are refused, and say what came of it.
+"""Program that imports modules with network access and file writes refused, and reports the outcome.
 
 Usage: python -P import_guard.py SCRATCH MODULE. Writes SCRATCH/verdict.json: `error` (empty if the module imports) and
-`refused` (what it, or something it imports, tried and was not allowed to do, even if it swallowed the refusal).
+`refused` (forbidden operations that the import attempted, even if it swallowed the refusal).
 
 Usage: python -P import_guard.py SCRATCH --each SECONDS LIBRARIES MODULES, both lists separated by commas. Imports the
-libraries, and then each module in a process forked off. Writes SCRATCH/passed.json, the list of the modules that
-import and tried nothing. Fails where a library does not, which then has to be found out with the other way.
+libraries, then each module in a forked process. Writes SCRATCH/passed.json, the modules that import without a forbidden
+operation. Fails if a library does; the first form then tells which module is affected.
 
-An audit hook (PEP 578) refuses what Python code does. Where the kernel lets it (root, or user namespaces), compiled
-code is held back too: the interpreter moves into a network namespace without any interface and a mount namespace in
-which everything but the scratch folder is read-only. Only the standard library is imported here: whatever is loaded
-before the module is not tested.
+An audit hook (PEP 578) refuses what Python code attempts. Where the kernel permits (root, or user namespaces), compiled
+code is confined too: the interpreter enters a network namespace without interfaces and a mount namespace in which only
+the scratch folder is writable. This program imports only the standard library: what is already loaded is not tested.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ MS_BIND, MS_REC, MS_PRIVATE = 4096, 16384, 1 << 18
 """mount(2)."""
 
 SYS_MOUNT_SETATTR, AT_FDCWD, AT_RECURSIVE, MOUNT_ATTR_RDONLY = 442, -100, 0x8000, 1
-"""mount_setattr(2); the number is the same on x86-64 and on arm64."""
+"""mount_setattr(2), with its number on x86-64 and arm64."""
 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 NETWORK = {
@@ -55,7 +54,7 @@ CHANGES = {
     "os.symlink",
     "os.truncate",
 }
-# What another program does, no hook of this interpreter sees.
+# The hook does not see what another program does.
 PROGRAMS = {
     "os.exec",
     "os.fork",
@@ -67,29 +66,29 @@ PROGRAMS = {
     "subprocess.Popen",
 }
 PASSED = 86
-"""Exit code of a forked process whose module imports: none that a module would end with."""
+"""Exit code of a forked process whose module imports; a module is unlikely to exit with it."""
 
 HARMLESS_FILES = ("/dev/null", "/dev/tty")
 
 
 class RefusedError(PermissionError):
-    """The import tried something that it must not do."""
+    """The import attempted a forbidden operation."""
 
 
 class Guard:
     """The audit hook."""
 
     def __init__(self, scratch: str) -> None:
-        """Refuse from now on everything but writes below `scratch`."""
+        """Permit only writes below `scratch`."""
         self.scratch = os.path.realpath(scratch)
         self.refused: list[str] = []
         self.active = True
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
-        """Look at one audit event.
+        """Handle one audit event.
 
         Raises:
-            RefusedError: It is one that an import must not cause.
+            RefusedError: The event is forbidden on import.
         """
         if not self.active:
             return
@@ -109,24 +108,24 @@ class Guard:
 
     def _may_write(self, path: Any, folder: int = -1) -> bool:
         if isinstance(path, int) or path is None:
-            return True  # a descriptor that is open already
+            return True  # an open descriptor
         name = os.fsdecode(path)
         if name in HARMLESS_FILES:
             return True
         if folder >= 0 and not os.path.isabs(name):
             name = os.path.join(os.readlink(f"/proc/self/fd/{folder}"), name)
-        # The link itself is meant, not what it points at.
+        # Of a link, the link itself is changed, not its target.
         parent, last = os.path.split(os.path.abspath(name))
         place = os.path.join(os.path.realpath(parent), last)
         return place == self.scratch or place.startswith(self.scratch + os.sep)
 
     def _refuse(self, what: str) -> None:
         self.refused.append(what)
-        raise RefusedError(f"not on import: {what}")
+        raise RefusedError(f"forbidden on import: {what}")
 
 
 def _probes_loopback(event: str, arguments: tuple[Any, ...]) -> bool:
-    """Whether it is a bind to a free port of loopback: urllib3 finds out about IPv6 that way, and nobody is reached."""
+    """Whether it binds a free loopback port, as urllib3 does to detect IPv6."""
     return (
         event == "socket.bind"
         and isinstance(arguments[1], tuple)
@@ -141,7 +140,7 @@ def _address(arguments: tuple[Any, ...]) -> str:
 
 
 def _paths(event: str, arguments: tuple[Any, ...]) -> list[tuple[Any, int]]:
-    """What a call would change: paths, each with the descriptor of the folder it is relative to (-1: none)."""
+    """The paths that a call would change, each with the descriptor of its base folder (-1: none)."""
     if event == "os.rename":
         return [(arguments[0], arguments[2]), (arguments[1], arguments[3])]
     if event == "os.link":
@@ -153,16 +152,16 @@ def _paths(event: str, arguments: tuple[Any, ...]) -> list[tuple[Any, int]]:
 
 
 class _MountAttributes(ctypes.Structure):
-    """struct mount_attr."""
+    """`struct mount_attr`."""
 
     _fields_ = [(name, ctypes.c_uint64) for name in ("attr_set", "attr_clr", "propagation", "userns_fd")]
 
 
-def close_in(scratch: str) -> bool:
-    """Leave the network behind, and make everything but `scratch` read-only.
+def isolate(scratch: str) -> bool:
+    """Enter namespaces without a network, in which only `scratch` is writable.
 
     Returns:
-        Whether the kernel let it; what it did not let is left as it was.
+        Whether the kernel permitted all of it.
     """
     try:
         libc = ctypes.CDLL(None, use_errno=True)
@@ -172,13 +171,13 @@ def close_in(scratch: str) -> bool:
         mount = libc.mount
         mount.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p]
         place = os.fsencode(scratch)
-        # Nothing of this may reach the namespace that we come from.
+        # The mounts must not propagate to the parent namespace.
         if mount(None, b"/", None, MS_REC | MS_PRIVATE, None) != 0 or mount(place, place, None, MS_BIND, None) != 0:
             return False
         closed = _set_mount(libc, b"/", AT_RECURSIVE, _MountAttributes(MOUNT_ATTR_RDONLY, 0, 0, 0))
         return closed and _set_mount(libc, place, 0, _MountAttributes(0, MOUNT_ATTR_RDONLY, 0, 0))
     except (OSError, AttributeError):
-        return False  # no such library, or it lacks one of these
+        return False  # libc lacks one of these functions
 
 
 def _set_mount(libc: Any, path: bytes, flags: int, attributes: _MountAttributes) -> bool:
@@ -187,11 +186,11 @@ def _set_mount(libc: Any, path: bytes, flags: int, attributes: _MountAttributes)
 
 
 def attempt(guard: Guard, module: str) -> str:
-    """Import `module` under the guard; why it failed, empty if it did not."""
+    """Import `module` under the guard; returns the error, empty on success."""
     guard.active = True
     try:
         importlib.import_module(module)
-    except BaseException as caught:  # an import may fail in any way, SystemExit and KeyboardInterrupt among them
+    except BaseException as caught:  # an import may raise anything, including SystemExit and KeyboardInterrupt
         return f"{type(caught).__name__}: {' '.join(str(caught).split())}"[:300]
     finally:
         guard.active = False
@@ -199,7 +198,7 @@ def attempt(guard: Guard, module: str) -> str:
 
 
 def passes(guard: Guard, module: str, seconds: int) -> bool:
-    """Whether a module imports in a process forked off, within so many seconds."""
+    """Whether a module imports in a forked process within the time limit."""
     child = os.fork()
     if child == 0:
         signal.alarm(seconds)
@@ -208,9 +207,9 @@ def passes(guard: Guard, module: str, seconds: int) -> bool:
 
 
 def main(scratch: str, arguments: Sequence[str]) -> int:
-    """Close in, import, and write what came of it; returns the exit code."""
-    close_in(scratch)
-    # The folder was opened before it became a mount of its own.
+    """Isolate this process, import, and write the outcome; returns the exit code."""
+    isolate(scratch)
+    # The current folder was opened before it became a mount.
     os.chdir(scratch)
     guard = Guard(scratch)
     guard.active = False
@@ -232,5 +231,5 @@ def _write(scratch: str, name: str, content: object) -> None:
 
 if __name__ == "__main__":
     code = main(sys.argv[1], sys.argv[2:])
-    # Not the module's exit handlers: what they do is no import.
+    # Skip the module's exit handlers, which are not part of the import.
     os._exit(code)

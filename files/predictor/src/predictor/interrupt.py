@@ -1,4 +1,4 @@
-"""SIGTERM as an exception that nothing on its way holds up."""
+"""SIGTERM as an exception."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from predictor.errors import Interrupted
 
 @dataclass
 class _State:
-    """What the signal handler does (`raises`), and what it has heard so far."""
+    """Whether the handler raises, and the message of the signal received so far."""
 
     raises: bool = False
-    heard: str = ""
+    message: str = ""
 
 
 _state = _State()
@@ -24,34 +24,34 @@ _state = _State()
 
 @contextmanager
 def on_sigterm() -> Iterator[None]:
-    """Within the block SIGTERM raises `Interrupted` in the main thread, once: what follows it writes down the end."""
-    _state.raises, _state.heard = True, ""
+    """Within the block, the first SIGTERM raises `Interrupted` in the main thread; later ones are ignored."""
+    _state.raises, _state.message = True, ""
     previous = signal.signal(signal.SIGTERM, _handle)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, previous)
-        _state.raises, _state.heard = False, ""
+        _state.raises, _state.message = False, ""
 
 
 def disarm() -> None:
-    """For the rest of the block SIGTERM does nothing: what is left is to say how it ended, and that is quick."""
+    """Ignore SIGTERM for the rest of the block, which only reports the outcome."""
     _state.raises = False
 
 
 def check() -> None:
-    """Raise what got lost: Python drops an exception that a signal raises in a destructor or in a callback from C.
+    """Raise a lost interruption: Python drops an exception that is raised in a destructor or in a callback from C.
 
     Raises:
-        Interrupted: SIGTERM came earlier in the block.
+        Interrupted: SIGTERM arrived earlier in the block.
     """
-    if _state.heard:
-        raise Interrupted(_state.heard)
+    if _state.message:
+        raise Interrupted(_state.message)
 
 
 def _handle(number: int, frame: FrameType | None) -> None:
     if not _state.raises:
         return
     _state.raises = False
-    _state.heard = f"interrupted by {signal.Signals(number).name}"
-    raise Interrupted(_state.heard)
+    _state.message = f"interrupted by {signal.Signals(number).name}"
+    raise Interrupted(_state.message)

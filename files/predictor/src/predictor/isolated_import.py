@@ -1,7 +1,4 @@
-"""Import modules, each in a process of its own, without the network and without writes outside a scratch folder.
-
-`import_guard.py` is what runs in those processes.
-"""
+"""Import modules in separate processes (`import_guard.py`), without network or writes outside a scratch folder."""
 
 from __future__ import annotations
 
@@ -18,11 +15,11 @@ from types import ModuleType
 
 GUARD = Path(__file__).with_name("import_guard.py")
 SECONDS = 120
-"""No module takes so long to import; one that does hangs."""
+"""Time limit of one import."""
 
 
 def modules_of(package: ModuleType) -> list[str]:
-    """Names of all modules below a package, found without importing any of them, sorted."""
+    """Names of all modules below a package, sorted, found without importing them."""
     names: list[str] = []
     pending = [(list(package.__path__), f"{package.__name__}.")]
     while pending:
@@ -36,18 +33,17 @@ def modules_of(package: ModuleType) -> list[str]:
 
 
 def attempt_all(names: Sequence[str], libraries: Sequence[str]) -> dict[str, str]:
-    """Import each module in a process that has imported the libraries and none of the others.
+    """Import each module in a process that has imported the libraries but no other module.
 
-    The libraries take nearly all of the time, so they are imported once, under the same guard, and each module's
-    process is forked off from there. What does not pass that way gets an interpreter of its own, as many at once as
-    there are processors: that says what is wrong with it, and also does where a library is what is wrong.
+    The libraries take most of the time, so a guarded process imports them once and forks for each module. Modules that
+    fail there are imported again in separate interpreters, in parallel, to obtain the error.
 
     Args:
         names: Dotted names.
-        libraries: Likewise, those that most modules need.
+        libraries: Dotted names of the libraries that most modules need.
 
     Returns:
-        Why it failed, by name, in the order of `names`; empty for a module that imports.
+        Error by name, in the order of `names`; empty for a module that imports.
     """
     passed = _attempt_forked(names, libraries)
     rest = [name for name in names if name not in passed]
@@ -57,7 +53,7 @@ def attempt_all(names: Sequence[str], libraries: Sequence[str]) -> dict[str, str
 
 
 def _attempt_forked(names: Sequence[str], libraries: Sequence[str]) -> set[str]:
-    """Those of the modules that import in processes forked off; none where that way is not to be had."""
+    """The modules that import in forked processes; none if forking fails as a whole."""
     with tempfile.TemporaryDirectory(prefix="import-") as scratch:
         arguments = ["--each", str(SECONDS), ",".join(libraries), ",".join(names)]
         try:
@@ -68,24 +64,17 @@ def _attempt_forked(names: Sequence[str], libraries: Sequence[str]) -> set[str]:
 
 
 def attempt(name: str) -> str:
-    """Import one module.
-
-    Args:
-        name: Dotted name.
-
-    Returns:
-        Why it failed, in one line; empty if it did not.
-    """
+    """Import one module in a new interpreter; returns the error in one line, empty on success."""
     with tempfile.TemporaryDirectory(prefix="import-") as scratch:
         try:
             done = _guarded(scratch, [name], SECONDS)
         except subprocess.TimeoutExpired:
-            return f"its import has not ended after {SECONDS} s"
+            return f"its import takes more than {SECONDS} s"
         try:
             verdict = json.loads((Path(scratch) / "verdict.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             said = done.stderr.decode(errors="replace").strip().splitlines()
-            return f"its interpreter ended with {done.returncode}: {said[-1][:200] if said else 'it said nothing'}"
+            return f"its interpreter exited with {done.returncode}: {said[-1][:200] if said else 'no output'}"
     return _why(verdict["refused"], verdict["error"])
 
 
@@ -93,10 +82,10 @@ def _guarded(scratch: str, arguments: Sequence[str], seconds: float) -> subproce
     """Run `import_guard.py`.
 
     Raises:
-        subprocess.TimeoutExpired: It has not ended in time, and was killed.
+        subprocess.TimeoutExpired: It exceeded the time limit and was killed.
     """
     return subprocess.run(
-        # Without -P the folder of the guard would come first on the path, and with it modules of other names.
+        # Without -P, the guard's folder would come first on the path.
         [sys.executable, "-B", "-P", str(GUARD), scratch, *arguments],
         env={**os.environ, "HOME": scratch, "TMPDIR": scratch, "XDG_CACHE_HOME": scratch},
         cwd=scratch,
@@ -108,8 +97,8 @@ def _guarded(scratch: str, arguments: Sequence[str], seconds: float) -> subproce
 
 
 def _why(refused: Sequence[str], error: str) -> str:
-    """What was refused goes first: the error is its consequence, and a module may have swallowed it."""
+    """The refusal, if any, else the error: the error follows from the refusal, or the module swallowed it."""
     if refused:
         more = f" and {len(refused) - 1} more" if len(refused) > 1 else ""
-        return f"it must not do this on import: {refused[0]}{more}"
+        return f"forbidden on import: {refused[0]}{more}"
     return error

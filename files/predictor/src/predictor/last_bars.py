@@ -1,4 +1,4 @@
-"""Where each series of a library ends, for all of it at once: two requests a symbol."""
+"""The last bar of each series of a library, in one batch: two requests per symbol."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ Columns = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class LastBars:
-    """What ArcticDB says of each series of a library without reading a price.
+    """ArcticDB's descriptions of the series of a library; no prices are read.
 
     Attributes:
         days: Day of the last bar, by symbol.
         ages: Trading days between it and the run date, by symbol (`exchange.ages`).
-        unreadable: Why a symbol's description could not be had or says nothing of its end, by symbol.
-        columns: Columns of each symbol that could be described.
+        unreadable: Why a symbol's last bar is unknown, by symbol.
+        columns: Columns of each symbol that has a description.
     """
 
     days: dict[str, date] = field(default_factory=dict)
@@ -40,23 +40,20 @@ class LastBars:
         return sorted(stale, key=lambda symbol: (-self.ages[symbol], symbol))
 
     def name(self, symbol: str) -> str:
-        """A symbol with its age and its last day, for a detail."""
+        """A symbol with its age and last day, for messages."""
         return f"{symbol} ({self.ages[symbol]}, ends {self.days[symbol]})"
 
 
 def ask(library: Any, calendar: str, run_date: date) -> LastBars:
-    """Ask where each series of a library ends.
+    """Read the last bar of each series of a library.
 
     Args:
         library: A library of `store.ReadOnlyStore`.
         calendar: Name in exchange-calendars.
         run_date: The day that ages are counted to.
 
-    Returns:
-        The answer; a symbol that cannot be described is in it as unreadable.
-
     Raises:
-        PredictorError: The library cannot be listed, or the calendar not be used.
+        PredictorError: The library cannot be listed, or the calendar cannot be used.
     """
     symbols = store.list_symbols(library)
     days: dict[str, date] = {}
@@ -66,7 +63,7 @@ def ask(library: Any, calendar: str, run_date: date) -> LastBars:
         if (why := _unusable(answer)) is not None:
             unreadable[symbol] = why
         else:
-            # A bar stamped in a zone belongs to that zone's day, so the zone is dropped, not converted.
+            # A bar belongs to the day of its own time zone, so the zone is dropped, not converted.
             days[symbol] = answer.date_range[1].date()
         if hasattr(answer, "columns"):
             columns[symbol] = tuple((str(column.name), _type_name(column.dtype)) for column in answer.columns)
@@ -83,15 +80,14 @@ def _ages(days: Mapping[str, date], calendar: str, run_date: date) -> dict[str, 
 
 
 def _unusable(answer: Any) -> str | None:
-    """Why a description does not tell the last day; None if it does."""
+    """Why a description has no last day; None if it has one."""
     if (why := store.failure(answer)) is not None:
         return why[:200]
     if answer.row_count == 0:
         return "it has no rows"
     if answer.index_type != "index" or "NANOSECONDS" not in str(answer.index[0].dtype):
-        return "its index holds no times"
-    if answer.sorted != "ASCENDING":
-        # ArcticDB gives no date range for it then.
+        return "its index has no timestamps"
+    if answer.sorted != "ASCENDING":  # ArcticDB then reports no date range
         return "its bars are out of order"
     return None
 

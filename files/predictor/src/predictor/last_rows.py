@@ -1,4 +1,4 @@
-"""What can be wrong with the end of a price series, found by reading its last rows alone."""
+"""Faults at the end of a price series, found in its last rows."""
 
 from __future__ import annotations
 
@@ -15,22 +15,21 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CLOSE = "close"
-"""The column that training reads."""
+"""The column of prices."""
 
 SPLIT_RATIOS = (2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 15.0, 20.0, 25.0, 30.0, 50.0, 100.0)
-"""Usual ratios of stock splits, and of reverse splits the other way round. 3:2 is not among them: a fall by a third in
-one day happens."""
+"""Usual ratios of stock splits and reverse splits, without 3:2: prices do fall by a third in one day."""
 
 SPLIT_TOLERANCE = 0.06
-"""A price may have moved by so much on the day of its split."""
+"""Relative move of a price on the day of its split."""
 
 LARGE_MOVE = 0.4
-"""A move of a day by more than this fraction is worth a look."""
+"""A daily move by more than this fraction is suspicious."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong with one symbol: `rank` orders them, 0 is worst; one that is not `fatal` only warns."""
+    """A fault of one symbol, `rank` 0 being the worst; a fault that is not `fatal` only warns."""
 
     rank: int
     symbol: str
@@ -38,7 +37,7 @@ class Fault:
     fatal: bool
 
     def __str__(self) -> str:
-        """The symbol and what is wrong with it."""
+        """The symbol and its fault."""
         return f"{self.symbol} ({self.what})"
 
 
@@ -49,17 +48,17 @@ def faults(
     settings: LastRows,
     versions: dict[str, int],
 ) -> list[Fault]:
-    """Look at the last rows of symbols; three requests a symbol.
+    """Check the last rows of symbols; three requests per symbol.
 
     Args:
         library: A library of `store.ReadOnlyStore`.
-        symbols: Which; all of them could be described.
-        columns: Their columns, as `LastBars.columns` has them.
-        settings: How many rows, and whose jumps are known.
-        versions: Gets the version of each symbol that could be read: it comes with the rows, at no further request.
+        symbols: Symbols that have a description.
+        columns: Their columns (`LastBars.columns`).
+        settings: Number of rows, and symbols with known jumps.
+        versions: Receives the version of each readable symbol, which comes with its rows.
 
     Returns:
-        What is wrong, worst first, then by symbol.
+        The faults, worst first, then by symbol.
     """
     found = _odd_columns(columns, symbols)
     readable = [symbol for symbol in symbols if CLOSE in dict(columns[symbol])]
@@ -68,31 +67,28 @@ def faults(
         if isinstance(answer, str):
             found.append(Fault(0, symbol, answer, True))
         else:
-            found += look_at(symbol, answer, symbol in settings.known_jumps)
+            found += check(symbol, answer, symbol in settings.known_jumps)
     return sorted(found, key=lambda fault: (not fault.fatal, fault.rank, fault.symbol))
 
 
-def look_at(symbol: str, frame: pd.DataFrame, jump_is_known: bool = False) -> list[Fault]:
-    """Judge the last rows of one symbol.
+def check(symbol: str, frame: pd.DataFrame, jump_is_known: bool = False) -> list[Fault]:
+    """Check the last rows of one symbol.
 
     Args:
         symbol: Its name.
         frame: Its last rows, with a column `close`; shape (n, columns).
-        jump_is_known: Leave its moves alone.
-
-    Returns:
-        What is wrong with it.
+        jump_is_known: Accept any move of the price.
     """
     import numpy as np
     import pandas as pd
 
     closes = frame[CLOSE]
     if not pd.api.types.is_numeric_dtype(closes.dtype) or pd.api.types.is_bool_dtype(closes.dtype):
-        return [Fault(1, symbol, f"{CLOSE} is no number but {closes.dtype}", True)]
+        return [Fault(1, symbol, f"{CLOSE}: expected numbers, got {closes.dtype}", True)]
     found = []
     index = frame.index
     if not isinstance(index, pd.DatetimeIndex):
-        return [Fault(1, symbol, "its index holds no times", True)]
+        return [Fault(1, symbol, "its index has no timestamps", True)]
     days = index.tz_localize(None).normalize()
     if not days.is_monotonic_increasing:
         found.append(Fault(2, symbol, "rows out of order", True))
@@ -112,7 +108,7 @@ def look_at(symbol: str, frame: pd.DataFrame, jump_is_known: bool = False) -> li
 
 
 def _moves(symbol: str, days: pd.DatetimeIndex, values: Any) -> list[Fault]:
-    """The largest move from one known close to the next, if it looks like a split or is very large."""
+    """The largest move between successive known closes, if it resembles a split or is very large."""
     import numpy as np
 
     known = ~np.isnan(values)
@@ -131,13 +127,13 @@ def _moves(symbol: str, days: pd.DatetimeIndex, values: Any) -> list[Fault]:
 
 
 def split_ratio(ratio: float) -> float | None:
-    """The split that a move looks like.
+    """The split that a move resembles.
 
     Args:
-        ratio: Price after by price before, above 0.
+        ratio: Price after divided by price before, above 0.
 
     Returns:
-        N of an N:1 split (or of a 1:N reverse split, where the price rose), None if it looks like none.
+        N of an N:1 split, or of a 1:N reverse split if the price rose; None if it resembles neither.
     """
     size = max(ratio, 1 / ratio)
     nearest = min(SPLIT_RATIOS, key=lambda known: abs(size / known - 1))
@@ -145,11 +141,11 @@ def split_ratio(ratio: float) -> float | None:
 
 
 def _odd_columns(columns: Mapping[str, Columns], symbols: Sequence[str]) -> list[Fault]:
-    """Symbols whose columns or types are not those of most; nothing where there is no majority."""
+    """Symbols whose columns or types differ from the majority's."""
     kinds = Counter(columns[symbol] for symbol in symbols)
     usual, count = kinds.most_common(1)[0]
     if 2 * count <= len(symbols):
-        return [Fault(9, "the universe", f"{len(kinds)} kinds of columns and no majority for any", False)]
+        return [Fault(9, "the universe", f"{len(kinds)} sets of columns, none in the majority", False)]
     found = []
     for symbol in symbols:
         other = dict(columns[symbol])

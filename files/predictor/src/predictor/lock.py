@@ -1,4 +1,4 @@
-"""The lock file: what pip was told to install, and whether that is what is here."""
+"""The lock file, compared with the installed packages."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def read(path: Path) -> list[Pin]:
         path: A requirements file with `name==version`, an optional marker, and hashes.
 
     Returns:
-        The pins whose marker holds here, in the file's order.
+        The pins whose marker applies to this interpreter, in the file's order.
 
     Raises:
-        PredictorError: The file cannot be read, or a line of it is no exact pin.
+        PredictorError: The file cannot be read, or a line is not an exact pin.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise PredictorError(f"lock file {path} cannot be read: {error}") from error
+        raise PredictorError(f"cannot read lock file {path}: {error}") from error
     return parse(text, str(path))
 
 
@@ -52,7 +52,7 @@ def digest(path: Path) -> str:
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        raise PredictorError(f"lock file {path} cannot be read: {error}") from error
+        raise PredictorError(f"cannot read lock file {path}: {error}") from error
 
 
 def parse(text: str, source: str) -> list[Pin]:
@@ -66,7 +66,7 @@ def parse(text: str, source: str) -> list[Pin]:
         See `read`.
 
     Raises:
-        PredictorError: A line is no exact pin.
+        PredictorError: A line is not an exact pin.
     """
     from packaging.requirements import InvalidRequirement, Requirement
     from packaging.utils import canonicalize_name
@@ -77,23 +77,19 @@ def parse(text: str, source: str) -> list[Pin]:
         if not bare:
             continue
         try:
-            wanted = Requirement(bare)
-        except InvalidRequirement as error:
-            raise PredictorError(f"lock file {source}: {bare!r} is no requirement: {error}".splitlines()[0]) from error
-        exact = [pin.version for pin in wanted.specifier if pin.operator == "=="]
-        if len(wanted.specifier) != 1 or not exact or "*" in exact[0]:
-            raise PredictorError(f"lock file {source}: {bare!r} pins no exact version")
-        if wanted.marker is None or wanted.marker.evaluate():
-            pins.append(Pin(canonicalize_name(wanted.name), exact[0]))
+            found = Requirement(bare)
+        except InvalidRequirement:
+            raise PredictorError(f"lock file {source}: expected name==version, got {bare!r}") from None
+        exact = [pin.version for pin in found.specifier if pin.operator == "=="]
+        if len(found.specifier) != 1 or not exact or "*" in exact[0]:
+            raise PredictorError(f"lock file {source}: expected name==version, got {bare!r}")
+        if found.marker is None or found.marker.evaluate():
+            pins.append(Pin(canonicalize_name(found.name), exact[0]))
     return pins
 
 
 def deviations(pins: list[Pin]) -> list[str]:
-    """Compare pins with what is installed for this interpreter.
-
-    Returns:
-        One text for each pin that does not hold: `numpy wanted 2.4.6, found 2.4.5 (older)` or `…, missing`.
-    """
+    """The pins that are not installed: `numpy: expected 2.4.6, got 2.4.5 (older)` or `numpy: expected …, missing`."""
     from importlib.metadata import PackageNotFoundError, version
 
     found = []
@@ -101,52 +97,46 @@ def deviations(pins: list[Pin]) -> list[str]:
         try:
             installed = version(pin.name)
         except PackageNotFoundError:
-            found.append(f"{pin.name} wanted {pin.version}, missing")
+            found.append(f"{pin.name}: expected {pin.version}, missing")
             continue
         if drift := _drift(installed, pin.version):
-            found.append(f"{pin.name} wanted {pin.version}, found {installed} ({drift})")
+            found.append(f"{pin.name}: expected {pin.version}, got {installed} ({drift})")
     return found
 
 
-def _drift(installed: str, wanted: str) -> str:
-    """How an installed version differs from the wanted one; empty if it does not."""
+def _drift(installed: str, expected: str) -> str:
+    """How an installed version differs from the expected one; empty if it does not."""
     from packaging.version import InvalidVersion, Version
 
     try:
-        here, there = Version(installed), Version(wanted)
+        here, there = Version(installed), Version(expected)
     except InvalidVersion:
-        return "another"
+        return "different"
     if here == there:
         return ""
     return "older" if here < there else "newer"
 
 
 def extras(pins: list[Pin]) -> list[str]:
-    """What is installed for this interpreter and not pinned, as `name version`, sorted.
-
-    This package itself is no extra: it is installed beside its lock file, not from it. Nor is what `venv` puts into a
-    new environment.
-    """
+    """Installed packages that are not pinned, as `name version`, sorted; without this package and those of `venv`."""
     known = {pin.name for pin in pins} | {"predictor", *OF_THE_ENVIRONMENT}
     return [f"{name} {version}" for name, version in installed().items() if name not in known]
 
 
 def installed() -> dict[str, str]:
-    """Version by canonical name of everything that is installed for this interpreter, sorted."""
+    """Version by canonical name of every installed package, sorted."""
     from packaging.utils import canonicalize_name
 
     return dict(sorted((canonicalize_name(item.name), item.version) for item in _installed()))
 
 
 def changed_files() -> tuple[list[str], int]:
-    """Hold the files of every installed package against what was recorded when it was installed.
+    """Compare the files of every installed package with its `RECORD`.
 
-    The record is the package's `RECORD` (specification "Recording installed projects": SHA-256 of each file, in
-    unpadded URL-safe base64).
+    `RECORD` has the SHA-256 of each file in unpadded URL-safe base64 (specification "Recording installed projects").
 
     Returns:
-        What does not agree, as `path missing`, `path differs` or `package has no RECORD`, sorted; and how many files
-        were read.
+        The differences, as `path missing`, `path differs` or `package has no RECORD`, sorted; and the number of files.
     """
     from concurrent.futures import ThreadPoolExecutor
 
@@ -157,9 +147,9 @@ def changed_files() -> tuple[list[str], int]:
         if files is None:
             wrong.append(f"{item.name} has no RECORD")
         else:
-            # What is compiled later (.pyc) and RECORD itself carry no hash.
+            # Compiled files (.pyc) and RECORD itself have no hash.
             entries += [entry for entry in files if entry.hash is not None]
-    # Hashing lets go of the interpreter lock.
+    # Hashing releases the interpreter lock.
     with ThreadPoolExecutor() as pool:
         wrong += filter(None, pool.map(_compare, entries))
     return sorted(wrong), len(entries)
@@ -178,14 +168,14 @@ def _compare(entry: Any) -> str | None:
 
 
 def _installed() -> list[Any]:
-    """The distributions that this interpreter finds, the first of each name: a later one is shadowed."""
+    """The installed distributions, the first of each name: it shadows later ones."""
     from importlib.metadata import distributions
 
     from packaging.utils import canonicalize_name
 
     found: dict[str, Any] = {}
     for item in distributions():
-        # A broken installation may leave a folder without metadata behind; its package is then missing.
+        # A broken installation may leave a folder without metadata; its package then counts as missing.
         if item.metadata is not None and item.name:
             found.setdefault(canonicalize_name(item.name), item)
     return list(found.values())

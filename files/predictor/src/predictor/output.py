@@ -1,4 +1,4 @@
-"""Files that another process reads: whole or not there."""
+"""Files that another process reads, written atomically."""
 
 from __future__ import annotations
 
@@ -11,26 +11,16 @@ from typing import Any
 
 
 def to_json(document: Mapping[str, Any]) -> bytes:
-    """Encode a document the same way every time.
-
-    Args:
-        document: JSON types only. Not-a-number is refused, JSON has none: use None.
-
-    Returns:
-        UTF-8 text in the document's own key order, with a final newline.
+    """Encode a document as UTF-8 JSON, in its own key order, with a final newline.
 
     Raises:
-        ValueError: A number is infinite or not a number.
+        ValueError: A number is infinite or NaN; use None.
     """
     return (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:
-    """Write a document atomically: a reader sees the old file or the new one, never half of one.
-
-    Args:
-        path: Where; its folder is made if need be.
-        document: See `to_json`.
+    """Write a document atomically, creating its folder if necessary.
 
     Raises:
         OSError: The folder cannot be written.
@@ -44,7 +34,7 @@ def write_json(path: Path, document: Mapping[str, Any]) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp makes it private; whoever fetches the file from the instance may be another user.
+        # mkstemp makes it private, but another user may fetch it from the instance.
         os.chmod(name, 0o644)
         os.replace(name, path)
     except BaseException:

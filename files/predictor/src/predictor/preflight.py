@@ -1,4 +1,4 @@
-"""The preflight: run every check, let none hide another, report them all."""
+"""The preflight: run every check, whether or not others fail, and report them all."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 from predictor import checks
@@ -17,14 +16,14 @@ from predictor.errors import PredictorError, one_line
 
 PASS, WARN, FAIL = "pass", "warn", "fail"
 GROUPS = ("software", "machine", "training", "data")
-"""What a check can be about, in the order in which people see it."""
+"""Groups of checks, in display order."""
 
-_REPAIR_THE_CHECK = "Mend the file of the check: `python -c 'import {}'` shows the traceback."
+_FIX_THE_CHECK = "Fix the check's file; `python -c 'import {}'` shows the traceback."
 
 
 @dataclass(frozen=True)
 class Check:
-    """A check and what came of it; `seconds` is wall-clock time, `remedy` empty where all is well."""
+    """A check's result; `seconds` is wall-clock time, `remedy` is empty if it passed."""
 
     name: str
     group: str
@@ -51,13 +50,9 @@ class Check:
 def run(context: Context) -> dict[str, Any]:
     """Run every check in `predictor.checks`.
 
-    Args:
-        context: What the checks are about.
-
     Returns:
-        The report as plain JSON types: `checks` (see `Check.as_record`), `symbols`, `stale`, `unreadable`, `newest`,
-        `oldest`, `ages`, `limit`, `missing`, `new`, `versions` (in ArcticDB, by symbol of the universe),
-        `seconds`. What could not be found out is 0, empty or None.
+        The report as plain JSON types: `checks` (`Check.as_record`), the fields of `Context.freshness_report`, and
+        `seconds`.
     """
     started = time.monotonic()
     results = [_run_one(name, context) for name in names()]
@@ -74,23 +69,19 @@ def failed(report: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def names() -> list[str]:
-    """Modules of the checks, found by being there: `c<two digits>_<name>.py`, run in the order of the digits."""
+    """Modules of the checks, `c<two digits>_<name>.py`, in the order in which they run."""
     return sorted(module.name for module in pkgutil.iter_modules(checks.__path__) if re.match(r"c\d\d_", module.name))
-
-
-def load(module_name: str) -> ModuleType:
-    """The module of a check."""
-    return importlib.import_module(f"{checks.__name__}.{module_name}")
 
 
 def _run_one(module_name: str, context: Context) -> Check:
     started = time.monotonic()
-    group, remedy = GROUPS[0], _REPAIR_THE_CHECK.format(f"{checks.__name__}.{module_name}")
+    path = f"{checks.__name__}.{module_name}"
+    group, remedy = GROUPS[0], _FIX_THE_CHECK.format(path)
     try:
-        module = load(module_name)
+        module = importlib.import_module(path)
         group, remedy, function = str(module.GROUP), str(module.REMEDY), module.run
-    except Exception as error:  # whatever a file in that folder does on import, the next check still runs
-        finding = Finding(FAIL, f"the check itself cannot be used: {one_line(error)}")
+    except Exception as error:  # a file that fails on import must not stop the next check
+        finding = Finding(FAIL, f"cannot load the check: {one_line(error)}")
     else:
         finding = _find(function, context, remedy)
     return Check(
@@ -109,13 +100,13 @@ def _find(function: Any, context: Context, remedy: str) -> Finding:
         finding: Finding = function(context)
     except PredictorError as error:
         return Finding(FAIL, one_line(error))
-    except Exception as error:  # a check that crashes is a failed check, and the next one still runs
-        return Finding(FAIL, f"the check itself failed: {one_line(error)}", remedy=f"{remedy} Or mend the check.")
+    except Exception as error:  # a check that crashes must not stop the next one
+        return Finding(FAIL, f"the check crashed: {one_line(error)}", remedy=f"{remedy} Or fix the check.")
     return finding
 
 
 def table(report: dict[str, Any]) -> Iterator[str]:
-    """The report for a terminal: failures first, one line a check, what to do below it."""
+    """The report for a terminal: failures first, one line per check, with its remedy below."""
     width = max(len(check["name"]) for check in report["checks"])
     for status in (FAIL, WARN, PASS):
         for check in report["checks"]:

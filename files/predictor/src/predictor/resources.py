@@ -1,4 +1,4 @@
-"""Memory and disk: what there is, and what a training needs."""
+"""Available memory and disk space, and what a training needs."""
 
 from __future__ import annotations
 
@@ -16,61 +16,61 @@ MEBIBYTE = 1024 * 1024
 
 @dataclass(frozen=True)
 class Need:
-    """So many MiB are needed, and why."""
+    """An amount in MiB, and its reason."""
 
     megabytes: float
     why: str
 
 
 def need(summary: Mapping[str, Any] | None, name: str, least: float, headroom: float) -> Need:
-    """What a training needs, judged by the last one.
+    """What a training needs, estimated from the last one.
 
     Args:
-        summary: Summary of the last training, None if there was none.
+        summary: Summary of the last training, None without one.
         name: Key in its `resources`: `peak_memory_mb` or `disk_mb`.
-        least: MiB that are needed in any case.
-        headroom: Factor on what the last one used.
+        least: Minimum in MiB.
+        headroom: Factor on the last training's usage.
 
     Returns:
-        The larger of `least` and `headroom` times what was used.
+        The larger of `least` and `headroom` times the usage.
     """
-    told = (summary or {}).get("resources")
-    used = told.get(name) if isinstance(told, Mapping) else None
+    recorded = (summary or {}).get("resources")
+    used = recorded.get(name) if isinstance(recorded, Mapping) else None
     if isinstance(used, bool) or not isinstance(used, int | float):
-        return Need(least, "the least that is asked for; no earlier training says what it used")
+        return Need(least, "the configured minimum; no earlier training recorded its usage")
     if used * headroom < least:
-        return Need(least, f"the least that is asked for; the last training used {used:,.0f}")
+        return Need(least, f"the configured minimum; the last training used {used:,.0f}")
     return Need(used * headroom, f"{headroom:g} times the {used:,.0f} of the last training")
 
 
 def available_memory_mb() -> float:
-    """Memory that can be had without swapping, in MiB (`MemAvailable` of /proc/meminfo).
+    """Memory available without swapping, in MiB (`MemAvailable` of /proc/meminfo).
 
     Raises:
-        PredictorError: The kernel does not say.
+        PredictorError: /proc/meminfo is missing or lacks the line.
     """
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError as error:
-        raise PredictorError(f"the kernel does not tell its memory: {error}") from error
+        raise PredictorError(f"cannot read the available memory: {error}") from error
     kilobytes = next((line.split()[1] for line in lines if line.startswith("MemAvailable:")), None)
     if kilobytes is None:
-        raise PredictorError("the kernel does not tell its available memory (MemAvailable in /proc/meminfo)")
+        raise PredictorError("cannot read the available memory: /proc/meminfo has no MemAvailable")
     return int(kilobytes) / 1024
 
 
 def free_disk_mb(folder: Path) -> float:
-    """Room on the disk of a folder for an ordinary process, in MiB.
+    """Free space on a folder's disk for an unprivileged process, in MiB.
 
     Raises:
-        PredictorError: There is no such folder.
+        PredictorError: The folder does not exist.
     """
     try:
         return shutil.disk_usage(folder).free / MEBIBYTE
     except OSError as error:
-        raise PredictorError(f"the disk of {folder} cannot be looked at: {error.strerror}") from error
+        raise PredictorError(f"cannot read the free space of {folder}: {error.strerror}") from error
 
 
 def peak_memory_mb() -> float:
-    """The most memory that this process had at once, in MiB."""
+    """Peak resident memory of this process, in MiB."""
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)

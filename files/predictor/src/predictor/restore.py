@@ -1,4 +1,4 @@
-"""Putting an archived set of weights live again."""
+"""Promote an archived set of weights again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from predictor import manifest, s3_keys, weight_sets
-from predictor.aws import bucket_errors
+from predictor.aws import read_object
 from predictor.errors import PredictorError
 from predictor.manifest import Entry, LostRace, Manifest, ManifestError
 from predictor.output import to_json
@@ -17,7 +17,7 @@ NOTHING = "nothing was changed"
 
 
 def empty(run_date: str, run_id: str) -> dict[str, Any]:
-    """The result of a restoration that has not got anywhere yet."""
+    """The initial result of a restoration."""
     return {
         "run_date": run_date,
         "restored_by": run_id,
@@ -33,36 +33,35 @@ def empty(run_date: str, run_id: str) -> dict[str, Any]:
 
 
 def restore(client: Any, bucket: str, run_date: str, run_id: str, result: dict[str, Any]) -> None:
-    """Put the set archived for a day live, in the way in which a training does it: the manifest last, conditionally.
+    """Put the set archived for a day live as a training does: the manifest last, conditionally.
 
-    The version that the archive's manifest names is taken where it is whole; else the archive's own files are copied
-    into a new version. What is live already is left as it is.
+    If the version that the archive's manifest names is intact, it is used; otherwise the archive's files are copied
+    into a new version. A set that is already live is left alone.
 
     Args:
         client: boto3 S3 client.
         bucket: Data bucket.
         run_date: The day, `YYYY-MM-DD`.
-        run_id: Name of this restoration; part of the new version's, if one is made.
-        result: From `empty`; filled in as things become known.
+        run_id: Id of this restoration, part of a new version's name.
+        result: From `empty`; filled in step by step.
 
     Raises:
-        ManifestError: There is no such set, it never passed its gates, or it is damaged.
-        LostRace: Another set was put live meanwhile.
+        ManifestError: The set does not exist, did not pass its gates, or is damaged.
+        LostRace: Another set went live meanwhile.
         BucketError: S3 refused or could not be reached.
     """
     there = manifest.read_live(client, bucket)
     try:
         before = there.manifest()
     except ManifestError as error:
-        # What is restored takes its place: this is what restoring is for.
-        before, said = None, f" in place of a manifest that was none ({error})"
+        before, replacing = None, f" in place of an invalid manifest ({error})"
     else:
-        said = "" if before is None else f" in place of run {before.run_id} of {before.run_date}"
+        replacing = "" if before is None else f" in place of run {before.run_id} of {before.run_date}"
     wanted = _archived(client, bucket, run_date)
     result["run_id"] = wanted.run_id
     if before is not None and before.digests() == wanted.digests() and not weight_sets.findings(client, bucket, before):
         result.update(version=before.version, manifest_etag=there.etag)
-        result["detail"] = f"the set of run {wanted.run_id} of {run_date} is live already: {NOTHING}"
+        result["detail"] = f"the set of run {wanted.run_id} of {run_date} is already live; {NOTHING}"
         return
     version, entries = _whole_version(client, bucket, wanted) or _copied(client, bucket, wanted, run_id, result)
     replaced = None if before is None else {"version": before.version, "run_id": before.run_id}
@@ -78,14 +77,14 @@ def restore(client: Any, bucket: str, run_date: str, run_id: str, result: dict[s
     try:
         etag = manifest.replace_live(client, bucket, to_json(document), there.etag)
     except LostRace as error:
-        raise LostRace(f"{error}: nothing was restored") from error
+        raise LostRace(f"{error}; nothing was restored") from error
     result["written"].append(s3_keys.LIVE_MANIFEST)
     result.update(changed=True, version=version, manifest_etag=etag, replaced=replaced)
-    result["detail"] = f"run {wanted.run_id} of {run_date} is live again (version {version}){said}"
+    result["detail"] = f"run {wanted.run_id} of {run_date} is live again (version {version}){replacing}"
 
 
 def _archived(client: Any, bucket: str, run_date: str) -> Manifest:
-    """The manifest of an archived set that may be put live.
+    """The manifest of an archived set, if it may go live.
 
     Raises:
         ManifestError: See `restore`.
@@ -95,10 +94,10 @@ def _archived(client: Any, bucket: str, run_date: str) -> Manifest:
     except PredictorError as error:
         raise ManifestError(f"{error}; {NOTHING}") from error
     if not wanted.files:
-        raise ManifestError(f"the archive of {run_date} names no file; {NOTHING}")
+        raise ManifestError(f"the archive of {run_date} lists no files; {NOTHING}")
     if not wanted.promoted:
-        failed = ", ".join(_failed_gates(wanted)) or "it does not say which"
-        raise ManifestError(f"the set archived for {run_date} never passed its gates ({failed}); {NOTHING}")
+        failed = ", ".join(_failed_gates(wanted)) or "unknown which"
+        raise ManifestError(f"the set archived for {run_date} did not pass its gates ({failed}); {NOTHING}")
     return wanted
 
 
@@ -110,7 +109,7 @@ def _failed_gates(wanted: Manifest) -> Iterator[str]:
 
 
 def _whole_version(client: Any, bucket: str, wanted: Manifest) -> tuple[str, dict[str, dict[str, Any]]] | None:
-    """The version that an archived set was put live under and its manifest's entries; None if it is not whole."""
+    """The version under which an archived set once went live, and its entries; None if it is damaged."""
     entries = {
         name: Entry(s3_keys.versioned(wanted.version, name), entry.sha256, entry.bytes)
         for name, entry in wanted.objects().items()
@@ -125,17 +124,18 @@ def _whole_version(client: Any, bucket: str, wanted: Manifest) -> tuple[str, dic
 def _copied(
     client: Any, bucket: str, wanted: Manifest, run_id: str, result: dict[str, Any]
 ) -> tuple[str, dict[str, dict[str, Any]]]:
-    """Copy an archived set into a new version; its name and its manifest's entries.
+    """Copy an archived set into a new version; returns its name and entries.
 
     Raises:
-        ManifestError: The archive is damaged; the text names every file.
+        ManifestError: The archive is damaged; the text names every damaged file.
     """
     bodies, wrong = {}, []
     for name, entry in wanted.objects().items():
-        body = _read(client, bucket, entry.key)
-        if body is None or manifest.sha256(body) != entry.sha256:
-            why = "is missing" if body is None else "has another SHA-256 than its manifest says"
-            wrong.append(f"{entry.key} {why}")
+        body = read_object(client, bucket, entry.key)
+        if body is None:
+            wrong.append(f"{entry.key} is missing")
+        elif manifest.sha256(body) != entry.sha256:
+            wrong.append(f"{entry.key} differs from its manifest's SHA-256")
         else:
             bodies[name] = body
     if wrong:
@@ -151,9 +151,3 @@ def _copied(
         manifest.put_new(client, bucket, s3_keys.description(key), to_json(beside), "application/json")
         result["written"].append(s3_keys.description(key))
     return version, entries
-
-
-def _read(client: Any, bucket: str, key: str) -> bytes | None:
-    with bucket_errors(f"read s3://{bucket}/{key}"):
-        stream = weight_sets.open_object(client, bucket, key)
-        return None if stream is None else bytes(stream.read())

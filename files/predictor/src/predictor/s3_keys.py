@@ -1,17 +1,17 @@
-"""Every key this package writes in the data bucket, in one place."""
+"""Every key that this package writes to the data bucket."""
 
 from __future__ import annotations
 
 import re
 
 STATE_PREFIX = re.compile(r"runs(/[A-Za-z0-9][A-Za-z0-9._-]*)+")
-"""What a prefix for saved folds must match, whole: nothing that is live is below `runs/`."""
+"""Pattern of a complete prefix for saved folds; nothing live is below `runs/`."""
 
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-"""What the id of a run must match, whole: it becomes a part of keys."""
+"""Pattern of a complete run id, which becomes a part of keys."""
 
 WEIGHTS = "predictor/weights/meta"
-"""All sets of weights, and the manifest that says which of them is live."""
+"""Prefix of all sets of weights and of the live manifest."""
 
 VOLATILITY = "volatility_model.txt"
 RESEARCH = "research_calibrator.json"
@@ -21,11 +21,11 @@ FEATURES = "feature_list.json"
 MANIFEST = "manifest.json"
 
 MODEL_FILES = (VOLATILITY, RESEARCH, META, ISOTONIC, FEATURES)
-"""What inference needs of a set. The `.pkl` names are the origin's; the content is JSON, as the `.meta.json` beside
-each says: a pickle runs code when it is read."""
+"""The files that inference needs. The `.pkl` names are historical; the content is JSON, since loading a pickle runs
+code."""
 
 OUT_OF_SAMPLE = "oos_rows.parquet"
-"""What a set holds beside them: the next training compares itself with these rows."""
+"""A set's out-of-sample rows, which the next training compares its own with."""
 
 FORMATS = {VOLATILITY: "lightgbm-text", OUT_OF_SAMPLE: "parquet"}
 """Format of each file of a set; the others are JSON."""
@@ -34,10 +34,10 @@ CONTENT_TYPES = {"lightgbm-text": "text/plain; charset=utf-8", "parquet": "appli
 """Content type of each format but JSON."""
 
 LIVE_MANIFEST = f"{WEIGHTS}/{MANIFEST}"
-"""Which set is live. The only key of all sets that is ever overwritten; readers begin here."""
+"""The manifest of the live set, from which readers start; the only key that is ever overwritten."""
 
 ARCHIVES = f"{WEIGHTS}/archive/"
-"""Prefix of the sets by the day they were trained for."""
+"""Prefix of the sets by run date."""
 
 
 def content_type(file: str) -> str:
@@ -46,22 +46,22 @@ def content_type(file: str) -> str:
 
 
 def version(run_date: str, run_id: str) -> str:
-    """Name of a set that was put live."""
+    """Name of a set that goes live."""
     return f"{run_date}-{run_id}"
 
 
 def versioned(version: str, file: str) -> str:
-    """Key of a file of a set that was put live; never overwritten."""
+    """Key of a file of a promoted set; never overwritten."""
     return f"{WEIGHTS}/versions/{version}/{file}"
 
 
 def description(key: str) -> str:
-    """Key of the description beside a file of a set that was put live."""
+    """Key of the description of a promoted file."""
     return f"{key}.meta.json"
 
 
 def archive(run_date: str, file: str) -> str:
-    """Key of a file of the set last trained for a day, promoted or not."""
+    """Key of a file of the latest set trained for a day, promoted or not."""
     return f"{ARCHIVES}{run_date}/{file}"
 
 
@@ -76,7 +76,7 @@ def summary(name: str) -> str:
 
 
 def triple_barrier(name: str) -> str:
-    """Key of the triple-barrier observation; `name` is a time stamp or `latest`."""
+    """Key of the triple-barrier observation; `name` is a timestamp or `latest`."""
     return f"predictor/variant_gates/triple_barrier/{name}.json"
 
 
@@ -87,25 +87,21 @@ DATA_MANIFESTS = "data_manifest/predictor_training/"
 
 
 def data_manifest(run_date: str) -> str:
-    """Key of the record of what data a training used."""
+    """Key of the record of a training's data."""
     return f"{DATA_MANIFESTS}{run_date}.json"
 
 
 def saved_folds(prefix: str, fingerprint: str) -> str:
-    """Key prefix of the folds saved by trainings with a fingerprint.
-
-    Args:
-        prefix: See `STATE_PREFIX`. One for all runs: folds are told apart by the fingerprint alone.
-        fingerprint: See `training.fingerprint`.
+    """Key prefix of the saved folds of one fingerprint (`training.fingerprint`), whichever run saved them.
 
     Raises:
-        ValueError: The prefix is none for state.
+        ValueError: The prefix does not match `STATE_PREFIX`.
     """
     if not STATE_PREFIX.fullmatch(prefix):
-        raise ValueError(f"{prefix!r} is no prefix below runs/")
+        raise ValueError(f"expected a prefix below runs/, got {prefix!r}")
     return f"{prefix}/{fingerprint}/"
 
 
 def saved_fold(folder: str, number: int) -> str:
-    """Key of one of them; `folder` is from `saved_folds`."""
+    """Key of a fold in a folder of `saved_folds`."""
     return f"{folder}{number}.npz"

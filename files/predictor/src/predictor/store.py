@@ -1,12 +1,11 @@
-"""ArcticDB, opened so that it cannot write.
+"""ArcticDB, opened read-only.
 
-A default ArcticDB handle writes while it reads: `list_symbols` compacts the symbol list, or tries to, every time.
-There is no public read-only option, so the handle is rebuilt in `OpenMode.READ` from its own configuration, through
-ArcticDB's private API. That is why requirements.in pins ArcticDB, and why everything that could have changed is
-checked here: a handle that is not read-only is an error, never a default handle in its place.
+A default ArcticDB handle writes while it reads: `list_symbols` tries to compact the symbol list on every call. ArcticDB
+has no public read-only option, so the handle is rebuilt in `OpenMode.READ` through its private API. Therefore
+requirements.in pins ArcticDB, and a handle that turns out not to be read-only is an error.
 
-Credentials come from the AWS SDK's own chain (`aws_auth=true`): environment, or the instance's metadata service, at
-AWS_EC2_METADATA_SERVICE_ENDPOINT where that is set.
+Credentials come from the AWS SDK's default chain (`aws_auth=true`): the environment, or the instance's metadata service
+(at AWS_EC2_METADATA_SERVICE_ENDPOINT if set).
 """
 
 from __future__ import annotations
@@ -18,25 +17,25 @@ from predictor.errors import StoreError, one_line
 
 
 def arctic_uri(bucket: str, region: str, prefix: str, endpoint: str | None) -> str:
-    """The address ArcticDB takes.
+    """The URI of the libraries.
 
     Args:
         bucket: Data bucket.
         region: AWS region.
-        prefix: Key prefix of the libraries, without slashes at its ends.
-        endpoint: URL of another S3 than AWS's.
+        prefix: Key prefix of the libraries, without leading or trailing slash.
+        endpoint: URL of an S3 other than AWS's.
 
     Returns:
-        `s3s://…` for AWS; `s3://` or `s3s://` by the endpoint's scheme otherwise.
+        `s3s://…` for AWS or an https endpoint, `s3://…` for http.
 
     Raises:
-        StoreError: The endpoint is no http or https URL.
+        StoreError: The endpoint is not an http or https URL.
     """
     if endpoint is None:
         return f"s3s://s3.{region}.amazonaws.com:{bucket}?aws_auth=true&region={region}&path_prefix={prefix}"
     parts = urlsplit(endpoint)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise StoreError(f"the S3 endpoint {endpoint!r} is no http or https address")
+        raise StoreError(f"S3 endpoint: expected an http or https URL, got {endpoint!r}")
     scheme = "s3s" if parts.scheme == "https" else "s3"
     port = parts.port or (443 if scheme == "s3s" else 80)
     return (
@@ -46,26 +45,23 @@ def arctic_uri(bucket: str, region: str, prefix: str, endpoint: str | None) -> s
 
 
 class ReadOnlyStore:
-    """ArcticDB at one address; every library it hands out refuses to write."""
+    """ArcticDB at one URI; its libraries refuse to write."""
 
     def __init__(self, uri: str) -> None:
-        """Connect.
-
-        Args:
-            uri: See `arctic_uri`.
+        """Connect to a URI from `arctic_uri`.
 
         Raises:
-            StoreError: ArcticDB is not installed, or the address cannot be opened.
+            StoreError: ArcticDB is not installed, or the URI cannot be opened.
         """
         try:
             import arcticdb
             from arcticdb.config import set_log_level
 
-            # What it logs is either in order here (an absent library) or raised as well: the one line is ours.
+            # Its log repeats what it raises, or reports an absent library, which is not an error here.
             set_log_level("CRITICAL")
             self._arctic = arcticdb.Arctic(uri)
-        except Exception as error:  # ArcticDB raises its own, RuntimeError and ValueError, by place and version
-            raise StoreError(f"ArcticDB cannot be opened: {one_line(error)}") from error
+        except Exception as error:  # ArcticDB has no common base class for its errors
+            raise StoreError(f"cannot open ArcticDB: {one_line(error)}") from error
 
     def has_library(self, name: str) -> bool:
         """Whether a library exists.
@@ -76,19 +72,13 @@ class ReadOnlyStore:
         try:
             return bool(self._arctic.has_library(name))
         except Exception as error:  # as above
-            raise StoreError(f"ArcticDB cannot look for library {name!r}: {one_line(error)}") from error
+            raise StoreError(f"cannot look up ArcticDB library {name!r}: {one_line(error)}") from error
 
     def library(self, name: str) -> Any:
-        """Open a library read-only.
-
-        Args:
-            name: For example `universe`.
-
-        Returns:
-            An `arcticdb` library whose store is in `OpenMode.READ`.
+        """Open a library in `OpenMode.READ`.
 
         Raises:
-            StoreError: No such library, it cannot be read, or it cannot be opened read-only.
+            StoreError: The library does not exist, cannot be read, or cannot be opened read-only.
         """
         if not self.has_library(name):
             raise StoreError(f"ArcticDB has no library {name!r}")
@@ -97,31 +87,29 @@ class ReadOnlyStore:
         except StoreError:
             raise
         except Exception as error:  # as above
-            raise StoreError(f"ArcticDB library {name!r} cannot be opened read-only: {one_line(error)}") from error
+            raise StoreError(f"cannot open ArcticDB library {name!r} read-only: {one_line(error)}") from error
 
 
 def _read_only(library: Any) -> Any:
-    """Rebuild a library's handle in `OpenMode.READ` and make sure that is what came out."""
+    """Rebuild a library's handle in `OpenMode.READ`, and verify its mode."""
     from arcticdb.version_store._store import NativeVersionStore
     from arcticdb.version_store.library import Library
     from arcticdb_ext.storage import OpenMode
 
     default = library._nvs
     configuration, native = default._lib_cfg, default._native_cfg
-    # The environment's name is a key within the call and nothing else.
+    # The environment's name is only a key within this call.
     store = NativeVersionStore.create_lib_from_lib_config(configuration, "read-only", OpenMode.READ, native)
     if store.open_mode != OpenMode.READ:
-        raise StoreError(
-            f"ArcticDB opened {library.name!r} in mode {store.open_mode}, not read-only: refusing to use it"
-        )
+        raise StoreError(f"ArcticDB opened {library.name!r} in mode {store.open_mode}, not read-only: refused")
     handle = NativeVersionStore(store, repr(library), lib_cfg=configuration, open_mode=OpenMode.READ, native_cfg=native)
     if handle.version_store is None or handle.open_mode() != OpenMode.READ:
-        raise StoreError(f"ArcticDB's handle on {library.name!r} does not say that it is read-only: refusing to use it")
+        raise StoreError(f"ArcticDB's handle on {library.name!r} is not read-only: refused")
     return Library(library.arctic_instance_desc, handle)
 
 
 def failure(item: Any) -> str | None:
-    """Why one item of a batch call failed, None if it did not: ArcticDB puts the error in its place and raises none."""
+    """The error of one item of a batch call, which ArcticDB returns in its place; None if it succeeded."""
     from arcticdb.version_store.library import DataError
 
     return " ".join(str(item.exception_string).split()) if isinstance(item, DataError) else None
@@ -136,4 +124,4 @@ def list_symbols(library: Any) -> list[str]:
     try:
         return sorted(str(symbol) for symbol in library.list_symbols())
     except Exception as error:  # as above
-        raise StoreError(f"the symbols of library {library.name!r} cannot be listed: {one_line(error)}") from error
+        raise StoreError(f"cannot list the symbols of library {library.name!r}: {one_line(error)}") from error

@@ -1,4 +1,4 @@
-"""What the checks share: their input, their result, and work that more than one of them needs."""
+"""The checks' input and result, and data that several checks use."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from predictor.store import ReadOnlyStore
 
 NAMED = 50
-"""So many names a detail has; the rest is counted in it, and listed in the finding's items."""
+"""Maximum number of names in a detail; the finding's items have all of them."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found.
+    """The result of a check.
 
     Attributes:
         status: pass, warn or fail.
-        detail: One line: what is wrong, with what, by how much; or what was looked at.
-        items: Every single thing that is wrong, worst first, where there may be many.
-        remedy: What to do, where the check's own `REMEDY` does not fit.
+        detail: One line: what is wrong and by how much, or what was checked.
+        items: Every fault, worst first, for checks that may find many.
+        remedy: What to do, if the check's `REMEDY` does not fit.
     """
 
     status: str
@@ -40,17 +40,17 @@ class Finding:
 
 @dataclass
 class Context:
-    """What the checks are about. Nothing is read before the first check that needs it.
+    """The input of the checks, read when the first check needs it.
 
     Attributes:
         data_bucket: Bucket of prices and results.
-        run_date: The day that freshness is judged by.
+        run_date: The day that ages are counted to.
         config_path: The training's configuration.
-        lock_path: The lock file that the packages came from.
+        lock_path: The lock file of the packages.
         arctic_prefix: Key prefix of ArcticDB.
-        training_seconds: How long the training may take at most; None if nobody said.
-        expected: Symbols that the universe must have; None if nobody said.
-        work_dir: The folder that training works in; its disk is the one that must have room.
+        training_seconds: Time limit of the training, if known.
+        expected: Symbols that the universe must hold, if known.
+        work_dir: The training's working folder, whose disk needs space.
         versions: ArcticDB version of each symbol of the universe whose last rows were read.
     """
 
@@ -81,14 +81,14 @@ class Context:
         """ArcticDB, read-only.
 
         Raises:
-            PredictorError: No region, or ArcticDB cannot be opened.
+            PredictorError: The region is unset, or ArcticDB cannot be opened.
         """
         uri = store.arctic_uri(self.data_bucket, aws.region(), self.arctic_prefix, aws.endpoint())
         return store.ReadOnlyStore(uri)
 
     @cached_property
     def last_summary(self) -> dict[str, Any] | None:
-        """The summary that the last training left (`s3_keys.summary`); None if there was none.
+        """The last training's summary (`s3_keys.summary`), None without one.
 
         Raises:
             PredictorError: It cannot be read.
@@ -99,19 +99,19 @@ class Context:
         """A library, opened once.
 
         Raises:
-            PredictorError: It is absent, or cannot be opened read-only.
+            PredictorError: It does not exist or cannot be opened read-only.
         """
         if name not in self._libraries:
             self._libraries[name] = self.store.library(name)
         return self._libraries[name]
 
     def last_bars(self, library_name: str) -> LastBars:
-        """Where each series of a library ends, asked once: two requests a symbol.
+        """The last bars of a library, read once: two requests per symbol.
 
         Raises:
-            PredictorError: The library or the calendar cannot be used; one bad symbol does not raise.
+            PredictorError: The library or the calendar cannot be used; an unreadable symbol does not raise.
         """
-        # A server that does not answer costs half a minute a question: the second check gets the first one's answer.
+        # An unreachable server costs half a minute per attempt, so a failure is kept for the next check.
         if library_name in self._failures:
             raise self._failures[library_name]
         if library_name not in self._bars:
@@ -124,7 +124,7 @@ class Context:
         return self._bars[library_name]
 
     def missing_and_new(self) -> tuple[list[str], list[str]]:
-        """Expected symbols that the universe lacks, and symbols in it that were not expected; both sorted."""
+        """Expected symbols that the universe lacks, and its unexpected symbols; both sorted."""
         bars = self._bars.get(self._universe)
         if self.expected is None or bars is None:
             return [], []
@@ -139,7 +139,7 @@ class Context:
             return ""
 
     def freshness_report(self) -> dict[str, Any]:
-        """The universe's ages for the report; zero, empty or None where they were not to be had."""
+        """The report's fields about the universe; 0, empty or None where unknown."""
         name = self._universe
         limit = self.config.data.stale_after_sessions.universe if name else None
         bars = self._bars.get(name, LastBars())
@@ -159,6 +159,6 @@ class Context:
 
 
 def name_some(names: Sequence[str], limit: int = NAMED) -> str:
-    """Join names for a detail; after `limit` of them say how many more there are."""
+    """Join up to `limit` names for a detail, and count the rest."""
     shown = ", ".join(names[:limit])
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"

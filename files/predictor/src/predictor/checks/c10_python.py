@@ -1,4 +1,4 @@
-"""Python is a version that the package is made for."""
+"""The package supports this version of Python."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import platform
 from predictor.checks.base import Context, Finding
 
 GROUP = "software"
-REMEDY = "Give the instance another Python (bootstrap_python), or widen requires-python in pyproject.toml."
+REMEDY = "Install another Python on the instance (bootstrap_python), or widen requires-python in pyproject.toml."
 
 
 def run(context: Context) -> Finding:
@@ -20,7 +20,7 @@ def run(context: Context) -> Finding:
     try:
         wanted = metadata("predictor")["Requires-Python"]
     except PackageNotFoundError:
-        return Finding("fail", "the package predictor is not installed, only importable")
+        return Finding("fail", "the package predictor is importable but not installed")
     if not SpecifierSet(wanted).contains(found, prereleases=True):
-        return Finding("fail", f"Python is {found}, wanted {wanted}")
+        return Finding("fail", f"Python: expected {wanted}, got {found}")
     return Finding("pass", f"Python {found}")

@@ -1,4 +1,4 @@
-"""The libraries that training needs can be imported, each with what it links against."""
+"""The libraries that training needs can be imported, including the shared libraries that they link to."""
 
 from __future__ import annotations
 
@@ -24,18 +24,16 @@ LIBRARIES = (
 )
 
 GROUP = "software"
-REMEDY = (
-    "Look up what the library misses (a system library such as libgomp is the usual cause) and add it to bootstrap."
-)
+REMEDY = "Find out what the library is missing, usually a system library such as libgomp, and add it to bootstrap."
 
 
 def run(context: Context) -> Finding:
-    """Import each library; name every one that fails."""
+    """Import each library."""
     broken = []
     for name in LIBRARIES:
         try:
             importlib.import_module(name)
-        except Exception as error:  # a library may fail in any way: LightGBM without libgomp raises OSError
+        except Exception as error:  # a library may raise anything: LightGBM without libgomp raises OSError
             broken.append(f"{name} ({one_line(error)})")
     if broken:
         return Finding("fail", f"{len(broken)} of {len(LIBRARIES)} libraries cannot be imported: {'; '.join(broken)}")

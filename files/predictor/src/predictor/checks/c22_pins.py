@@ -1,4 +1,4 @@
-"""What is installed is what the lock file says, no package less and none more."""
+"""The installed packages are exactly those of the lock file."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ from predictor.checks.base import Context, Finding, name_some
 from predictor.lock import deviations, extras, read
 
 GROUP = "software"
-REMEDY = (
-    "Install from the lock file anew (role deps); if the other version is wanted, write a new lock file and commit it."
-)
+REMEDY = "Reinstall from the lock file (role deps); to keep the installed version, regenerate and commit the lock file."
 
 
 def run(context: Context) -> Finding:
-    """Compare every pin that applies to this interpreter; name all that differ, are missing or are not pinned."""
+    """Compare the pins that apply to this interpreter with the installed packages."""
     pins = read(context.lock_path)
     if not pins:
         return Finding("fail", f"lock file {context.lock_path} pins nothing")

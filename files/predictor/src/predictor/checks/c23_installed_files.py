@@ -1,4 +1,4 @@
-"""Every installed file is the one that was installed."""
+"""No installed file has changed since its installation."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from predictor.checks.base import Context, Finding, name_some
 from predictor.lock import changed_files
 
 GROUP = "software"
-REMEDY = "Something changed the environment after it was installed: find out what, then install it anew (role deps)."
+REMEDY = "Find out what changed the environment after its installation, then reinstall it (role deps)."
 
 
 def run(context: Context) -> Finding:
-    """Hash each file of each package; name every one that differs from its RECORD."""
+    """Compare each file's hash with its package's RECORD."""
     wrong, total = changed_files()
     if wrong:
-        return Finding("fail", f"{len(wrong)} of {total} files are not as installed: {name_some(wrong)}", wrong)
-    return Finding("pass", f"{total} files hashed, each as its package's RECORD says")
+        return Finding("fail", f"{len(wrong)} of {total} files differ from RECORD: {name_some(wrong)}", wrong)
+    return Finding("pass", f"{total} files agree with their packages' RECORD")

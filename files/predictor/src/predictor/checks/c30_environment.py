@@ -1,4 +1,4 @@
-"""The environment says where AWS is."""
+"""The environment names the AWS region."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from predictor import aws
 from predictor.checks.base import Context, Finding
 
 GROUP = "machine"
-REMEDY = "Set AWS_REGION for the command; the playbook does it from aws_region."
+REMEDY = "Set AWS_REGION for the command; the playbook sets it from aws_region."
 
 
 def run(context: Context) -> Finding:
-    """Guard AWS_REGION; warn of a second opinion in AWS_DEFAULT_REGION."""
+    """Require AWS_REGION; warn if AWS_DEFAULT_REGION differs."""
     region = aws.region()
     other = os.environ.get("AWS_DEFAULT_REGION", region)
     if other != region:

@@ -1,4 +1,4 @@
-"""There are AWS credentials, and they last as long as the training may."""
+"""AWS credentials are available and outlast the training's time limit."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from predictor.checks.base import Context, Finding
 
 GROUP = "machine"
 REMEDY = (
-    "Give the instance a profile whose role hands out keys for longer (EC2 gives 6 hours), or lower the training's "
-    "time limit (training_full_seconds)."
+    "Use an instance profile whose role issues longer-lived keys (EC2's last 6 hours), or lower the training's time "
+    "limit (training_full_seconds)."
 )
 
 
 def run(context: Context) -> Finding:
-    """Look at where the credentials come from and when they end."""
+    """Compare the credentials' lifetime with the time limit."""
     source, left = aws.credentials()
     limit = context.training_seconds
     if left is None:
-        return Finding("pass", f"from {source}, without an end")
+        return Finding("pass", f"from {source}, without expiry")
     detail = f"from {source}, {left / 60:.0f} min left"
     if limit is None:
-        return Finding("pass", f"{detail}; no limit of the training was given to hold that against")
+        return Finding("pass", f"{detail}; the training has no time limit to compare with")
     if left < limit:
         return Finding("fail", f"{detail}, but the training may take {limit / 60:.0f} min")
     return Finding("pass", f"{detail}, the training may take {limit / 60:.0f} min")

@@ -1,4 +1,4 @@
-"""There is as much memory as the last training used, and some to spare."""
+"""The available memory exceeds the last training's usage, with headroom."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from predictor import resources
 from predictor.checks.base import Context, Finding
 
 GROUP = "machine"
-REMEDY = "Take a larger instance type (spot_instance_types), or see what else runs on the machine."
+REMEDY = "Use a larger instance type (spot_instance_types), or stop other processes on the machine."
 
 
 def run(context: Context) -> Finding:
-    """Compare the memory that is available with what the training needs."""
+    """Compare the available memory with the training's need."""
     settings = context.config.resources
     need = resources.need(context.last_summary, "peak_memory_mb", settings.min_memory_mb, settings.headroom)
     available = resources.available_memory_mb()

@@ -1,4 +1,4 @@
-"""There is as much room on the disk as the last training used, and some to spare."""
+"""The free disk space exceeds the last training's usage, with headroom."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from predictor import resources
 from predictor.checks.base import Context, Finding
 
 GROUP = "machine"
-REMEDY = "Give the instance a larger volume (spot_instance_volume_gb), or make room."
+REMEDY = "Use a larger volume (spot_instance_volume_gb), or free some space."
 
 
 def run(context: Context) -> Finding:
-    """Compare the room on the working folder's disk with what the training needs."""
+    """Compare the free space on the working folder's disk with the training's need."""
     settings = context.config.resources
     need = resources.need(context.last_summary, "disk_mb", settings.min_disk_mb, settings.headroom)
     available = resources.free_disk_mb(context.work_dir)

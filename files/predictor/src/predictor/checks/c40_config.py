@@ -1,13 +1,11 @@
-"""The training's configuration is there and says what to train."""
+"""The training's configuration exists and is valid."""
 
 from __future__ import annotations
 
 from predictor.checks.base import Context, Finding
 
 GROUP = "training"
-REMEDY = (
-    "Correct the file that training_source.config names; every key is explained in files/predictor/config/default.yaml."
-)
+REMEDY = "Correct the file that training_source.config names; files/predictor/config/default.yaml explains every key."
 
 
 def run(context: Context) -> Finding:

@@ -1,4 +1,4 @@
-"""The data bucket can be reached, by reading alone."""
+"""The data bucket can be reached and listed."""
 
 from __future__ import annotations
 

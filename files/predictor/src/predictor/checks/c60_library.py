@@ -1,15 +1,15 @@
-"""The ArcticDB libraries that training reads are there, opened so that they cannot be written."""
+"""The ArcticDB libraries that training reads exist and open read-only."""
 
 from __future__ import annotations
 
 from predictor.checks.base import Context, Finding
 
 GROUP = "data"
-REMEDY = "Compare the libraries that the configuration names, and arctic_prefix, with what the data bucket holds."
+REMEDY = "Compare the libraries that the configuration names, and arctic_prefix, with the data bucket."
 
 
 def run(context: Context) -> Finding:
-    """Open each library that is not optional; name every one that cannot be."""
+    """Open each required library."""
     from predictor.errors import PredictorError, one_line
 
     data = context.config.data

@@ -1,15 +1,15 @@
-"""The universe is not empty, and every symbol in it can be read."""
+"""The universe is not empty, and all of its symbols can be read."""
 
 from __future__ import annotations
 
 from predictor.checks.base import Context, Finding, name_some
 
 GROUP = "data"
-REMEDY = "Write these symbols anew: a key of theirs in S3 is lost, or they were written without rows, times or order."
+REMEDY = "Rewrite these symbols: they lost a key in S3, or have no rows, no timestamps or no order."
 
 
 def run(context: Context) -> Finding:
-    """List the universe and describe each symbol; name every one that cannot be read."""
+    """Read the description of each symbol."""
     name = context.config.data.universe_library
     bars = context.last_bars(name)
     total = len(bars.symbols)

@@ -1,4 +1,4 @@
-"""The universe holds the symbols that are expected, no fewer and no others."""
+"""The universe holds exactly the expected symbols."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from predictor.checks.base import Context, Finding, name_some
 
 GROUP = "data"
 REMEDY = (
-    "Missing: find out why the price feed dropped them. If the universe was changed on purpose, say so with "
+    "Find out why the price feed dropped the missing symbols. If the universe changed on purpose, set "
     "preflight_expected_symbols (a file with one symbol a line, or none)."
 )
 
 
 def run(context: Context) -> Finding:
-    """Compare the library's symbols with the expected ones; name every difference."""
+    """Compare the library's symbols with the expected ones."""
     bars = context.last_bars(context.config.data.universe_library)
     if context.expected is None:
-        return Finding("pass", f"{len(bars.symbols)} symbols; no list was given to hold them against")
+        return Finding("pass", f"{len(bars.symbols)} symbols; no list to compare with")
     missing, new = context.missing_and_new()
     items = [*missing, *new]
     known = f"{len(context.expected)} symbols expected"
@@ -25,5 +25,5 @@ def run(context: Context) -> Finding:
     if missing:
         return Finding("fail", f"{known}, {'; '.join(parts)}", items)
     if new:
-        return Finding("warn", f"{known}, all there, {'; '.join(parts)}", items)
-    return Finding("pass", f"{known}, all there and no others")
+        return Finding("warn", f"{known}, all present, {'; '.join(parts)}", items)
+    return Finding("pass", f"{known}, all present and no others")

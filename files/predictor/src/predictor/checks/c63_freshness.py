@@ -6,13 +6,13 @@ from predictor.checks.base import Context, Finding, name_some
 
 GROUP = "data"
 REMEDY = (
-    "Bring these prices up to date. If that age is in order, raise data.stale_after_sessions.universe in the "
-    "configuration; if the run date is wrong, set run_date."
+    "Update these prices. If their age is acceptable, raise data.stale_after_sessions.universe in the configuration; "
+    "if the run date is wrong, set run_date."
 )
 
 
 def run(context: Context) -> Finding:
-    """Judge each symbol by its age; name every stale one, oldest first."""
+    """Compare each symbol's age with the limit."""
     data = context.config.data
     bars = context.last_bars(data.universe_library)
     if not bars.days:
@@ -21,7 +21,7 @@ def run(context: Context) -> Finding:
     if stale := [bars.name(symbol) for symbol in bars.older_than(limit)]:
         detail = f"{len(stale)} of {len(bars.days)} symbols are more than {limit} trading days old: {name_some(stale)}"
         return Finding("fail", detail, stale)
-    # Not fatal: training drops those bars. But a run date in the past is more often a typing error than a wish.
+    # Training drops these bars, but a run date in the past is more often a mistake than intended.
     if ahead := sorted(symbol for symbol, day in bars.days.items() if day >= context.run_date):
         return Finding(
             "warn", f"{len(ahead)} symbols have bars on or after the run date: {name_some(ahead, 10)}", ahead

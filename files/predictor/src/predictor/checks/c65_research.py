@@ -1,4 +1,4 @@
-"""The research library, where there is one, can be read and is fresh."""
+"""The research library, if it exists, can be read and is fresh."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from predictor.checks.base import Context, Finding, name_some
 
 GROUP = "data"
 REMEDY = (
-    "Bring the research data up to date, or raise data.stale_after_sessions.research in the configuration. Without the "
-    "library training goes on without the research layer."
+    "Update the research data, or raise data.stale_after_sessions.research in the configuration. Without the library, "
+    "training omits the research layer."
 )
 
 
 def run(context: Context) -> Finding:
-    """Judge each symbol of the research library; name every bad one, oldest first."""
+    """Compare the age of each research symbol with the limit."""
     data = context.config.data
     name, limit = data.research_library, data.stale_after_sessions.research
     if not context.store.has_library(name):
-        return Finding("pass", f"no library {name!r}: training leaves the research layer out")
+        return Finding("pass", f"no library {name!r}: training omits the research layer")
     bars = context.last_bars(name)
     if not bars.symbols:
-        return Finding("fail", f"library {name!r} is there and holds no symbol")
+        return Finding("fail", f"library {name!r} holds no symbol")
     unreadable = [f"{symbol} ({why})" for symbol, why in sorted(bars.unreadable.items())]
     stale = [bars.name(symbol) for symbol in bars.older_than(limit)]
     parts = [f"{len(unreadable)} cannot be read: {name_some(unreadable)}"] if unreadable else []

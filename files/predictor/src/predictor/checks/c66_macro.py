@@ -1,15 +1,15 @@
-"""The macro series that the configuration names are there, readable, and fresh where they must be."""
+"""The macro series that the configuration names exist, can be read, and are fresh where required."""
 
 from __future__ import annotations
 
 from predictor.checks.base import Context, Finding
 
 GROUP = "data"
-REMEDY = "Write the series to the macro library anew, or correct data.macro in the configuration."
+REMEDY = "Rewrite the series in the macro library, or correct data.macro in the configuration."
 
 
 def run(context: Context) -> Finding:
-    """Judge each configured series; name every one that fails."""
+    """Check each configured series."""
     data = context.config.data
     bars = context.last_bars(data.macro_library)
     limit = data.stale_after_sessions.macro

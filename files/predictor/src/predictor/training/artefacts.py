@@ -1,4 +1,4 @@
-"""What a training leaves behind, as bytes: the models, and the records of how they came about."""
+"""The output of a training as bytes: the models and their records."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class ModelSet:
         run_id: The run that trained it.
         run_date: The day it was trained for.
         files: Model files by name (`s3_keys.MODEL_FILES`).
-        out_of_sample: The rows that the next training compares itself with, Parquet.
-        source: Where it comes from: code, lock file, configuration, data. The same in every try of one run.
-        record: What else its manifest says: when, and what the gates said.
+        out_of_sample: The out-of-sample rows, Parquet.
+        source: Code, lock file and configuration. Equal in every attempt of a run.
+        record: Other fields of its manifest: time, data and gates.
     """
 
     run_id: str
@@ -43,19 +43,19 @@ class ModelSet:
 
     @property
     def version(self) -> str:
-        """Its name once it is put live."""
+        """Its name once it is live."""
         return s3_keys.version(self.run_date, self.run_id)
 
     def objects(self) -> dict[str, bytes]:
-        """Content of every object of the set by its file's name."""
+        """Content of every object by file name."""
         return {**self.files, s3_keys.OUT_OF_SAMPLE: self.out_of_sample}
 
     def identity(self) -> tuple[str, dict[str, str]]:
-        """Its version and the SHA-256 of each object by its file's name."""
+        """Its version and the SHA-256 of each object by file name."""
         return self.version, {name: manifest.sha256(body) for name, body in self.objects().items()}
 
     def live_key(self, name: str) -> str:
-        """Key of a file once the set is put live."""
+        """Key of a file once the set is live."""
         return s3_keys.versioned(self.version, name)
 
     def archive_key(self, name: str) -> str:
@@ -67,21 +67,21 @@ class ModelSet:
 
         Args:
             promoted: Whether it passed its gates.
-            key_of: Key of a file by its name: `live_key` or `archive_key`.
+            key_of: `live_key` or `archive_key`.
 
         Returns:
-            The manifest; `predictor.manifest.parse` reads it.
+            A document that `predictor.manifest.parse` reads.
         """
         entries = {name: manifest.entry(key_of(name), body) for name, body in self.objects().items()}
         rows = entries.pop(s3_keys.OUT_OF_SAMPLE)
         return {**self._head(), "promoted": promoted, **self.record, "files": entries, "out_of_sample": rows}
 
     def nothing(self) -> dict[str, Any]:
-        """The live manifest of a bucket in which nothing was put live yet, also not this set."""
+        """The live manifest of a bucket in which no set has been promoted yet."""
         return {**self._head(), "promoted": False, **self.record, "files": {}, "out_of_sample": None}
 
     def meta(self, name: str) -> dict[str, Any]:
-        """The description beside one live file; the same in every try of one run."""
+        """The description of a live file; equal in every attempt of a run."""
         return manifest.describe(name, manifest.entry(self.live_key(name), self.objects()[name]), self._head())
 
     def _head(self) -> dict[str, Any]:
@@ -95,10 +95,10 @@ def model_files(layer1: Layer1, meta: MetaModel, input_names: list[str], researc
         layer1: Layer 1, fitted on all rows.
         meta: Layer 2, fitted on all out-of-sample rows.
         input_names: Layer 2's inputs, in order.
-        research_skipped: Why there is no research model, if there is none.
+        research_skipped: Why the research model is absent, if it is.
 
     Returns:
-        Content by file name, for every name of `s3_keys.MODEL_FILES`. The same models give the same bytes.
+        Content by name of `s3_keys.MODEL_FILES`. Equal models give equal bytes.
     """
     feature_list = {
         "momentum_score": list(features.MOMENTUM),
@@ -120,7 +120,7 @@ def out_of_sample(panel: Panel, rows: Rows, result: WalkForwardResult) -> bytes:
     """The out-of-sample rows as Parquet.
 
     Args:
-        panel: Names the days and symbols.
+        panel: Days and symbols.
         rows: All rows.
         result: The walk-forward.
 
@@ -149,7 +149,7 @@ def out_of_sample(panel: Panel, rows: Rows, result: WalkForwardResult) -> bytes:
 
 
 def data_manifest(panel: Panel, research_versions: dict[str, int], description: dict[str, Any]) -> dict[str, Any]:
-    """The record of what data was used: enough to read the same again and to see whether it is the same."""
+    """The record of the data used, which suffices to read and verify it again."""
     known = np.isfinite(panel.close)
     spans = {
         symbol: {
@@ -165,7 +165,7 @@ def data_manifest(panel: Panel, research_versions: dict[str, int], description: 
 
 
 def description(run_id: str, run_date: str, source: dict[str, Any]) -> dict[str, Any]:
-    """What every record of a run starts with; `source` is as in `ModelSet`."""
+    """The first fields of every record of a run; for `source` see `ModelSet`."""
     return {"run_id": run_id, "run_date": run_date, **source}
 
 

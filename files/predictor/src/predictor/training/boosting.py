@@ -1,4 +1,4 @@
-"""LightGBM, set so that the same rows give the same model on any number of threads."""
+"""LightGBM, configured so that equal rows give equal models on any number of threads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Vector = NDArray[np.float64]
 
 
 def threads(run: Run) -> int:
-    """Threads to use: the configured number, or one a processor this process may use."""
+    """The configured number of threads, or one per processor available to this process."""
     return run.threads or len(os.sched_getaffinity(0))
 
 
@@ -27,14 +27,11 @@ def fit(features: Matrix, target: Vector, names: Sequence[str], size: LightGBM, 
     """Fit least-squares regression trees.
 
     Args:
-        features: Shape (N, F); NaN is a value of its own to LightGBM.
+        features: Shape (N, F); LightGBM treats NaN as a value.
         target: Shape (N,), finite.
-        names: F names, written into the model.
+        names: F names, stored in the model.
         size: Number and size of the trees.
         run: Seed and threads.
-
-    Returns:
-        The model.
     """
     import lightgbm
 
@@ -44,7 +41,7 @@ def fit(features: Matrix, target: Vector, names: Sequence[str], size: LightGBM, 
 
 
 def parameters(size: LightGBM, run: Run) -> dict[str, Any]:
-    """What LightGBM is told, but for the number of trees."""
+    """LightGBM's parameters, except the number of trees."""
     return {
         "objective": "regression",
         "num_leaves": size.leaves,
@@ -54,36 +51,27 @@ def parameters(size: LightGBM, run: Run) -> dict[str, Any]:
         "seed": run.seed,
         "num_threads": threads(run),
         "deterministic": True,
-        # Row-wise or column-wise is otherwise decided by a timing, which no seed controls. Column-wise one thread sums
-        # up a feature's histogram, in the order of the rows, however many there are; with few features it is no slower.
+        # Otherwise a timing chooses row-wise or column-wise, which no seed controls. Column-wise, one thread sums a
+        # feature's histogram in the order of the rows; with few features it is no slower.
         "force_col_wise": True,
         "verbosity": -1,
     }
 
 
 def predict(model: lightgbm.Booster, features: Matrix, run: Run) -> Vector:
-    """Predict.
-
-    Args:
-        model: From `fit`.
-        features: Shape (N, F).
-        run: Threads.
-
-    Returns:
-        Shape (N,).
-    """
+    """The model's predictions, shape (N,), for features of shape (N, F)."""
     found: Vector = np.asarray(model.predict(features, num_threads=threads(run)), dtype=np.float64)
     return found
 
 
 def importance(model: lightgbm.Booster) -> dict[str, float]:
-    """Share of each feature in the gain of all splits: they add up to 1; empty for a model that never split."""
+    """Share of each feature in the gain of all splits, adding up to 1; empty for a model without splits."""
     gains = model.feature_importance("gain")
     whole = float(gains.sum())
     return {name: float(gain) / whole for name, gain in zip(model.feature_name(), gains, strict=True)} if whole else {}
 
 
 def to_text(model: lightgbm.Booster) -> str:
-    """The model as LightGBM's text, without the one line that differs between thread counts."""
+    """The model as LightGBM's text, without the line that depends on the number of threads."""
     lines = model.model_to_string().splitlines(keepends=True)
     return "".join(line for line in lines if not line.startswith("[num_threads:"))

@@ -1,4 +1,4 @@
-"""What changed in the data: since the preflight of the same run, and since the last training."""
+"""Changes of the data since the preflight of the same run, and since the last training."""
 
 from __future__ import annotations
 
@@ -7,37 +7,34 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import ClientError
-
-from predictor import s3_keys
-from predictor.aws import bucket_errors
+from predictor import aws, s3_keys
 from predictor.errors import PredictorError, TrainingError
 
 NAMED = 10
-"""So many symbols a note names."""
+"""Maximum number of symbols in a note."""
 
 
 def since_preflight(path: Path, library: str, versions: Mapping[str, int]) -> dict[str, Any]:
     """Compare the versions read with those that the preflight of the same run read.
 
     Args:
-        path: The preflight's result.
+        path: The preflight's report.
         library: Name of the universe's library.
         versions: ArcticDB version that was read, by symbol.
 
     Returns:
-        `changed`: `{symbol, library, preflight, training}` of every symbol whose versions differ; a version is None
-        where the symbol was not there.
+        `changed`: `{symbol, library, preflight, training}` of every symbol whose versions differ; the version of an
+        absent symbol is None.
 
     Raises:
-        TrainingError: The file cannot be read, or says nothing of versions.
+        TrainingError: The report cannot be read or has no versions.
     """
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
         before = {str(symbol): int(version) for symbol, version in report["versions"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         detail = "it has no versions" if isinstance(error, KeyError) else " ".join(str(error).split())
-        raise TrainingError(f"the preflight's result {path} says nothing of the data's versions: {detail}") from error
+        raise TrainingError(f"cannot read the data's versions from the preflight's report {path}: {detail}") from error
     changed = [
         {"symbol": symbol, "library": library, "preflight": before.get(symbol), "training": versions.get(symbol)}
         for symbol in sorted({*before, *versions})
@@ -47,7 +44,7 @@ def since_preflight(path: Path, library: str, versions: Mapping[str, int]) -> di
 
 
 def preflight_note(found: Mapping[str, Any]) -> str | None:
-    """A sentence on what `since_preflight` found, None if nothing changed."""
+    """A note on the changes that `since_preflight` found, None without any."""
     changed = found["changed"]
     if not changed:
         return None
@@ -57,23 +54,18 @@ def preflight_note(found: Mapping[str, Any]) -> str | None:
 
 
 def last_manifest(client: Any, bucket: str, run_date: str, run_id: str) -> dict[str, Any] | None:
-    """The data manifest of the last training before this one: the newest for this day or an earlier one.
+    """The newest data manifest for this day or an earlier one, None without one.
 
     Args:
         client: boto3 S3 client.
         bucket: Data bucket.
         run_date: Day of this training, `YYYY-MM-DD`.
-        run_id: Its run, whose own earlier tries do not count.
-
-    Returns:
-        The document, None if there is none.
+        run_id: Its run, whose earlier attempts are skipped.
 
     Raises:
-        PredictorError: S3 refused, or it is no data manifest.
+        PredictorError: S3 refused, or the object is not a data manifest.
     """
-    with bucket_errors(f"list s3://{bucket}/{s3_keys.DATA_MANIFESTS}"):
-        pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=s3_keys.DATA_MANIFESTS)
-        keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
+    keys = aws.list_keys(client, bucket, s3_keys.DATA_MANIFESTS)
     for key in sorted((key for key in keys if key <= s3_keys.data_manifest(run_date)), reverse=True):
         document = _read(client, bucket, key)
         if document is not None and document["run_id"] != run_id:
@@ -89,8 +81,8 @@ def since_last_run(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[st
         now: Of this one (`artefacts.data_manifest`).
 
     Returns:
-        `run_date` and `run_id` of the earlier one, the symbols `added` and `removed`, and those `revised`: `{symbol,
-        from, to, bars_from, bars_to, last_from, last_to}` of each whose version differs.
+        `run_date` and `run_id` of the earlier one, the symbols `added` and `removed`, and `revised`: `{symbol, from,
+        to, bars_from, bars_to, last_from, last_to}` of each symbol whose version differs.
     """
     old, new = before["symbols"], now["symbols"]
     revised = [
@@ -116,20 +108,15 @@ def since_last_run(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[st
 
 
 def _read(client: Any, bucket: str, key: str) -> dict[str, Any] | None:
-    with bucket_errors(f"read s3://{bucket}/{key}"):
-        try:
-            body = client.get_object(Bucket=bucket, Key=key)["Body"].read()
-        except ClientError as error:
-            if error.response.get("Error", {}).get("Code") == "NoSuchKey":
-                return None  # removed since it was listed
-            raise
+    if (body := aws.read_object(client, bucket, key)) is None:
+        return None  # deleted since it was listed
     try:
         document = json.loads(body)
         for named in document["symbols"].values():
             _ = named["version"], named["bars"], named["last"]
         _ = document["run_id"], document["run_date"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise PredictorError(f"s3://{bucket}/{key} is no data manifest") from error
+        raise PredictorError(f"s3://{bucket}/{key} is not a data manifest") from error
     return dict(document)
 
 

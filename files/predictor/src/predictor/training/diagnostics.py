@@ -1,7 +1,4 @@
-"""What the walk-forward says beyond one number: shapes for a person to look at, computed from out-of-sample rows alone.
-
-Nothing here decides anything; that is what gates are for.
-"""
+"""Diagnostics of the walk-forward for people to look at, from out-of-sample rows only; gates do not use them."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ from predictor.training.rows import Rows
 from predictor.training.walk_forward import WalkForwardResult
 
 MAX_POINTS = 400
-"""Points of the curve: more than a page has pixels for would only make the result larger."""
+"""Maximum number of points of the curve: about what a page can show."""
 
 MAX_BINS = 10
 
@@ -25,24 +22,14 @@ NORMAL_95 = 1.959963984540054
 """Half the width of a 95 % interval, in standard errors."""
 
 DECIMALS = 6
-"""As with the ICs of the folds: what a person reads, and far below what the data can tell."""
+"""Decimals in the result, as for the folds' ICs."""
 
 Vector = NDArray[np.float64]
 Days = NDArray[np.int64]
 
 
 def compute(panel: Panel, rows: Rows, result: WalkForwardResult, horizon: int) -> dict[str, Any]:
-    """All diagnostics of a walk-forward, as JSON.
-
-    Args:
-        panel: Names the days.
-        rows: All rows.
-        result: What came of the folds.
-        horizon: Of the labels, in trading days.
-
-    Returns:
-        `cumulative_ic`, `calibration` and `importance`, each a list that may be empty; see the functions of that name.
-    """
+    """All diagnostics of a walk-forward as JSON: the results of the functions below, by name."""
     return {
         "cumulative_ic": cumulative_ic(panel, rows, result),
         "calibration": calibration(rows, result, horizon),
@@ -53,13 +40,8 @@ def compute(panel: Panel, rows: Rows, result: WalkForwardResult, horizon: int) -
 def cumulative_ic(panel: Panel, rows: Rows, result: WalkForwardResult) -> list[dict[str, Any]]:
     """The running sum of the daily rank ICs over all scored folds: a steady climb is skill, one jump is luck.
 
-    Args:
-        panel: Names the days.
-        rows: All rows.
-        result: What came of the folds.
-
     Returns:
-        `{date, value}` in order of time, at most `MAX_POINTS` of them, evenly spaced, first and last among them.
+        `{date, value}` in order of time: at most `MAX_POINTS`, evenly spaced, including the first and the last.
     """
     days, values = [], []
     for part in result.parts:
@@ -75,17 +57,16 @@ def cumulative_ic(panel: Panel, rows: Rows, result: WalkForwardResult) -> list[d
 
 
 def calibration(rows: Rows, result: WalkForwardResult, horizon: int) -> list[dict[str, Any]]:
-    """What came true of the forecasts: rows in bins of like forecast, each with the mean of forecast and of label.
+    """Forecasts against labels: rows binned by forecast, each bin with its mean forecast and mean label.
 
     Args:
         rows: All rows.
-        result: What came of the folds.
-        horizon: Of the labels, in trading days.
+        result: The walk-forward.
+        horizon: Horizon of the labels, in trading days.
 
     Returns:
         `{forecast, realised, low, high, rows}` by ascending forecast, as fractions: at most `MAX_BINS` bins between
-        quantiles of the forecast, fewer where the calibrator's steps make many forecasts equal. `low` and `high` are
-        `interval`'s.
+        quantiles of the forecast, fewer if many forecasts are equal. `low` and `high` are from `interval`.
     """
     scored = [part for part in result.parts if np.isfinite(part.calibrated).all()]
     if not scored:
@@ -96,7 +77,7 @@ def calibration(rows: Rows, result: WalkForwardResult, horizon: int) -> list[dic
         return []
     realised, day = rows.relative[place], rows.day[place]
     edges = np.unique(np.quantile(forecast, np.linspace(0, 1, MAX_BINS + 1)[1:-1]))
-    # An edge belongs to the bin below it, so that equal forecasts are never torn apart.
+    # An edge belongs to the bin below it, so that equal forecasts share a bin.
     number = np.searchsorted(edges, forecast, side="left")
     bins = []
     for one in np.unique(number):
@@ -117,9 +98,9 @@ def calibration(rows: Rows, result: WalkForwardResult, horizon: int) -> list[dic
 def interval(values: Vector, days: Days, lag: int) -> tuple[float | None, float | None]:
     """95 % interval of a mean over rows that are not independent.
 
-    Rows of one day move together and labels of neighbouring days overlap, so that the usual standard error would be
-    far too small. Each day's deviations are summed, and the variance of their total is Newey and West's (Econometrica
-    55, 1987) with Bartlett weights, over calendar of the panel: days without a row count as no deviation.
+    Rows of one day move together and labels of neighbouring days overlap, so the usual standard error would be far too
+    small. Each day's deviations are summed, and the variance of their total is Newey and West's (Econometrica 55, 1987)
+    with Bartlett weights. Days of the panel without a row count as no deviation.
 
     Args:
         values: Shape (N,), finite.
@@ -127,7 +108,7 @@ def interval(values: Vector, days: Days, lag: int) -> tuple[float | None, float 
         lag: Days over which the sums are correlated: the horizon less one.
 
     Returns:
-        Both ends; None for both where there is one day only.
+        Both ends; None for a single day.
     """
     if not len(days) or days.min() == days.max():
         return None, None
@@ -136,21 +117,17 @@ def interval(values: Vector, days: Days, lag: int) -> tuple[float | None, float 
     variance = float(daily @ daily)
     for step in range(1, min(lag, len(daily) - 1) + 1):
         variance += 2 * (1 - step / (lag + 1)) * float(daily[step:] @ daily[:-step])
-    # With Bartlett weights it is never negative but for rounding.
+    # With Bartlett weights, only rounding makes it negative.
     half = NORMAL_95 * float(np.sqrt(max(variance, 0.0))) / len(values)
     return mean - half, mean + half
 
 
 def importance(result: WalkForwardResult) -> list[dict[str, Any]]:
-    """How much each model leans on each feature, and how much that differs between folds.
-
-    Args:
-        result: What came of the folds.
+    """The weight of each feature in each model, and its range over the folds.
 
     Returns:
         `{model, feature, mean, low, high, folds}`: mean, smallest and largest share (0 to 1) over the folds that have
-        the model, in order of the layers, within a model by descending mean. A feature that a fold does not name has a
-        share of 0 there.
+        the model, by layer, then by descending mean. A feature that is absent from a fold has a share of 0 there.
     """
     found = []
     for model in MODELS:

@@ -1,7 +1,6 @@
-"""Features of one day from prices up to that day.
+"""Features of a day from the closing prices up to that day.
 
-Only closing prices are used, so every universe that has a `close` column will do. All windows are trading days and
-end on the row's own day: nothing looks ahead. A window that is not yet full gives NaN.
+Windows are in trading days and end on the row's own day: nothing looks ahead. An incomplete window gives NaN.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ VOLATILITY = ("rv5", "rv20", "rv60", "rv5_to_rv60", "downside_rv20", "largest_mo
 """Inputs of the volatility model."""
 
 META = ("m5", "m20", "price_vs_ma50", "rsi14", "m12_1", "rv20")
-"""Inputs of the meta-model beside the outputs of layer 1."""
+"""Inputs of the meta-model in addition to the outputs of layer 1."""
 
 ALL = tuple(dict.fromkeys((*MOMENTUM, *VOLATILITY, *META)))
 
@@ -33,17 +32,17 @@ def compute(close: Wide) -> dict[str, Wide]:
     """Compute every feature for the whole panel at once.
 
     Args:
-        close: Closing prices, shape (T, S), NaN where there is none.
+        close: Closing prices, shape (T, S), NaN where unknown.
 
     Returns:
         For each name of `ALL` an array of the same shape:
 
         - `m5`, `m20`: return over 5 and 20 days.
         - `price_vs_ma50`: close over its mean of 50 days, less 1.
-        - `rsi14`: relative strength index, 0 to 100, smoothed as its author J. W. Wilder does (factor 1/14).
-        - `m12_1`: return from 252 to 21 days ago (the twelve-month momentum without the last month).
+        - `rsi14`: relative strength index, 0 to 100, with J. W. Wilder's smoothing (factor 1/14).
+        - `m12_1`: return from 252 to 21 days ago (twelve-month momentum without the last month).
         - `rv5`, `rv20`, `rv60`: standard deviation of daily log returns.
-        - `rv5_to_rv60`: the first over the last of these.
+        - `rv5_to_rv60`: `rv5 / rv60`.
         - `downside_rv20`: root of the mean square of the negative daily log returns.
         - `largest_move20`: largest absolute daily log return.
     """
@@ -59,7 +58,7 @@ def compute(close: Wide) -> dict[str, Wide]:
         "rv5": lambda: rv5,
         "rv20": lambda: log_returns.rolling(20).std(),
         "rv60": lambda: rv60,
-        # A price that did not move for 60 days has no ratio.
+        # A price that has not moved for 60 days has no ratio.
         "rv5_to_rv60": lambda: rv5 / rv60.where(rv60 > 0),
         "downside_rv20": lambda: (log_returns.clip(upper=0) ** 2).rolling(20).mean().clip(lower=0) ** 0.5,
         "largest_move20": lambda: log_returns.abs().rolling(20).max(),
@@ -68,12 +67,12 @@ def compute(close: Wide) -> dict[str, Wide]:
 
 
 def _rsi(prices: pd.DataFrame, days: int) -> pd.DataFrame:
-    """100 * gains / (gains + losses), each an exponential mean with factor 1/days; 50 where nothing moved."""
+    """100 * gains / (gains + losses), each an exponential mean with factor 1/days; 50 without moves."""
     change = prices.diff()
     gain, loss = (
         part.ewm(alpha=1 / days, adjust=False, min_periods=days).mean()
         for part in (change.clip(lower=0), -change.clip(upper=0))
     )
     total = gain + loss
-    # Without a price there is no index, though the exponential mean would carry on.
+    # The exponential mean continues over missing prices; the index must not.
     return (100 * gain / total.where(total > 0)).where(total != 0, NEUTRAL_RSI).where(prices.notna() & total.notna())

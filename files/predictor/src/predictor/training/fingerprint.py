@@ -1,4 +1,4 @@
-"""What a fold's result depends on, as one digest: two trainings with the same one compute the same folds."""
+"""A digest of everything that a fold's result depends on: trainings with equal fingerprints compute equal folds."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from predictor.training.panel import Panel
 from predictor.training.research import Research
 
 NO_PART_OF_A_FOLD = ("data", "resources", "gates", "heartbeat")
-"""Sections of the configuration that no fold depends on: where the data is (its digest counts), what the preflight asks
-for, and what becomes of a model. A section that is not named here counts."""
+"""Sections of the configuration that no fold depends on: the data's location (its digest counts), the preflight's
+requirements, and what follows the folds."""
 
 
 def compute(config: Config, panel: Panel, research: Research, lock_sha256: str | None) -> str:
@@ -25,13 +25,12 @@ def compute(config: Config, panel: Panel, research: Research, lock_sha256: str |
 
 
 def document(config: Config, panel: Panel, research: Research, lock_sha256: str | None) -> dict[str, Any]:
-    """All that a fold's result depends on, but for the fold itself.
+    """Everything that a fold's result depends on, except the fold itself.
 
     Returns:
-        `code` (see `code_digest`), `lock` (digest of the lock file, None if it was not named), `config` (without
-        `NO_PART_OF_A_FOLD`), `panel` and `research` (digests of the data itself, so that the same data counts as the
-        same whatever version it has in ArcticDB), `packages` (version by name, of all that is installed), `python` and
-        `machine` (processor architecture).
+        `code` (`code_digest`), `lock` (digest of the lock file, if any), `config` (without `NO_PART_OF_A_FOLD`),
+        `panel` and `research` (digests of the data, independent of ArcticDB's versions), `packages` (version by name of
+        every installed package), `python` and `machine` (processor architecture).
     """
     return {
         "code": package_digest(),
@@ -51,7 +50,7 @@ def package_digest() -> str:
 
 
 def code_digest(folder: Path) -> str:
-    """SHA-256 over path and content of every Python file in a folder, in hexadecimal."""
+    """SHA-256 over the path and content of every Python file in a folder, in hexadecimal."""
     whole = hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):
         whole.update(

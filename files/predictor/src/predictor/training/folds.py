@@ -1,6 +1,6 @@
-"""The folds of the expanding walk-forward, split on days and only then mapped to rows.
+"""The folds of the expanding walk-forward, split by days and then mapped to rows.
 
-scikit-learn's `TimeSeriesSplit` makes the splits. With one character for a block of days::
+scikit-learn's `TimeSeriesSplit` makes the splits. One character stands for a block of days::
 
     fold 0   trainingtraining|purge|test.......................
     fold 1   trainingtrainingtrain|purge|test..................
@@ -8,9 +8,8 @@ scikit-learn's `TimeSeriesSplit` makes the splits. With one character for a bloc
     ...
     last     trainingtrainingtrainingtrainingtraining|purge|test
 
-Test windows follow one another without a gap or an overlap and end with the last labelled day; days that do not fill
-a window lengthen the first training window. The purge keeps a training label, which looks `horizon` days ahead, from
-reaching into the test window.
+Test windows are adjacent and end with the last labelled day; days that do not fill a window lengthen the first training
+window. The purge keeps a training label, which looks `horizon` days ahead, out of the test window.
 """
 
 from __future__ import annotations
@@ -38,23 +37,24 @@ def split(days: int, settings: WalkForward) -> list[Fold]:
     """Split the labelled days.
 
     Args:
-        days: How many days have labels, counted from the panel's first.
+        days: Number of labelled days, from the panel's first.
         settings: Window sizes in trading days.
 
     Returns:
         The folds in order, at least one.
 
     Raises:
-        TrainingError: Not one fold fits.
+        TrainingError: The days are too few for one fold.
     """
     needed = settings.min_train_days + settings.purge_days
     count = (days - needed) // settings.test_days
     if count < 1:
         raise TrainingError(
-            f"{days} labelled days make no fold: {needed + settings.test_days} are needed "
-            f"({settings.min_train_days} to train, {settings.purge_days} to purge, {settings.test_days} to test)"
+            f"too few days for a fold: expected at least {needed + settings.test_days} labelled days "
+            f"({settings.min_train_days} to train, {settings.purge_days} to purge, {settings.test_days} to test), "
+            f"got {days}"
         )
-    # TimeSeriesSplit refuses a single split; cut by hand it is the same last window.
+    # TimeSeriesSplit refuses a single split, so the last window is cut here.
     if count == 1:
         start = days - settings.test_days
         return [Fold(0, 0, start - settings.purge_days, start, days)]

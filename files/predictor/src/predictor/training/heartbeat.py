@@ -1,6 +1,6 @@
-"""The sign of life of a training that has succeeded: one point of a CloudWatch metric.
+"""The heartbeat of a successful training: one data point of a CloudWatch metric.
 
-It is sent last of all, so that an alarm on its absence catches everything that can go wrong before.
+It is sent last, so an alarm on its absence catches every earlier failure.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from predictor.errors import one_line
 
 
 def send(settings: Heartbeat, notes: list[str]) -> dict[str, Any]:
-    """Send one heartbeat, with value 1 and the time at which CloudWatch receives it.
+    """Send one heartbeat with value 1.
 
     Args:
         settings: Namespace, metric, and the value of its dimension `Process`.
-        notes: Gets a sentence if it could not be sent: the training did succeed, and stays so.
+        notes: Receives a note if sending fails, which does not fail the training.
 
     Returns:
-        `sent`, and `detail`, one line: the metric, or why there is none.
+        `sent`, and `detail`, one line: the metric, and the error if any.
     """
     import boto3
     from botocore.config import Config
@@ -32,12 +32,12 @@ def send(settings: Heartbeat, notes: list[str]) -> dict[str, Any]:
         "Value": 1.0,
         "Unit": "Count",
     }
-    # An instance without a way to CloudWatch must not wait for minutes before it may end.
+    # An instance that cannot reach CloudWatch must not wait for minutes.
     limits = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "max_attempts": 3})
     try:
         client = boto3.client("cloudwatch", region_name=aws.region(), config=limits)
         client.put_metric_data(Namespace=settings.namespace, MetricData=[datum])
-    except Exception as error:  # more than botocore's own errors: its parser's on what a proxy answers, for example
+    except Exception as error:  # not only botocore's own errors: a proxy's answer may break its parser
         reason = f"{metric}: {one_line(error)}"
         notes.append(f"the heartbeat could not be sent: {reason}")
         return {"sent": False, "detail": reason}

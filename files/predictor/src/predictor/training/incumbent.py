@@ -1,9 +1,8 @@
-"""The live set as the one to beat: what it said out of sample, held against the candidate on the same days.
+"""The incumbent: the live set's out-of-sample scores, compared with the candidate's on the same days.
 
 Each promoted set carries the out-of-sample rows of its own walk-forward. They are joined with the candidate's by day
-and symbol, and both are judged with the candidate's labels. The incumbent's final models are not simply run over the
-folds: they were fitted on all rows up to their own training, so the candidate's test windows are in-sample to them, and
-no honest candidate could beat them there.
+and symbol, and both are evaluated with the candidate's labels. Running the incumbent's final models over the folds
+would be unfair: they were fitted on all rows up to their training, so the test windows are in-sample for them.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from predictor import weight_sets
-from predictor.aws import bucket_errors
+from predictor.aws import read_object
 from predictor.errors import TrainingError
 from predictor.manifest import Manifest, ManifestError, read_live, sha256
 from predictor.training import ic
@@ -33,11 +32,11 @@ REPAIR = "nothing was changed; playbooks/rollback.yml -e to=<date> restores an a
 
 @dataclass(frozen=True)
 class OutOfSample:
-    """Scores of an earlier training, one a row; N rows.
+    """The N scores of an earlier training.
 
     Attributes:
         day: Shape (N,), `datetime64[D]`.
-        names: Every symbol, once.
+        names: The distinct symbols.
         symbol: Shape (N,): index into `names`.
         score: Shape (N,), NaN in folds that trained layer 1 only.
     """
@@ -53,9 +52,9 @@ class Incumbent:
     """What is live before a training.
 
     Attributes:
-        etag: ETag of the live manifest, None if there is none.
-        manifest: The manifest, None where no set was ever put live.
-        rows: The set's own out-of-sample rows, None where there is no set.
+        etag: ETag of the live manifest, None without one.
+        manifest: The manifest, None without a live set.
+        rows: The set's out-of-sample rows, None without a live set.
     """
 
     etag: str | None
@@ -65,12 +64,12 @@ class Incumbent:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The candidate beside the incumbent.
+    """The candidate against the incumbent.
 
     Attributes:
         manifest: The incumbent's.
         folds: `{fold, ic, incumbent_ic, days}` of each of the candidate's folds with common days: the means of both
-            daily ICs over the same days and rows. They differ from the fold's own IC where only some rows are common.
+            daily ICs over common rows. `ic` differs from the fold's own IC if only some rows are common.
         detail: One line.
     """
 
@@ -102,17 +101,10 @@ class Comparison:
 
 
 def read(client: Any, bucket: str) -> Incumbent:
-    """Read what is live, and make sure that it is whole: digest of the out-of-sample rows, sizes of the models.
-
-    Args:
-        client: boto3 S3 client.
-        bucket: Data bucket.
-
-    Returns:
-        What is live.
+    """Read the live set, and verify the digest of its out-of-sample rows and the sizes of its models.
 
     Raises:
-        TrainingError: The live set is damaged; one line says how, and what to do.
+        TrainingError: The live set is damaged; the text says how, and what to do.
         BucketError: S3 refused or could not be reached.
     """
     there = read_live(client, bucket)
@@ -124,34 +116,28 @@ def read(client: Any, bucket: str) -> Incumbent:
         return Incumbent(there.etag, None, None)
     wrong = weight_sets.quick_findings(client, bucket, manifest)
     key = manifest.out_of_sample.key
-    body = _body(client, bucket, key)
+    body = read_object(client, bucket, key)
     if body is None:
         wrong.append(f"{key} is missing")
     elif sha256(body) != manifest.out_of_sample.sha256:
-        wrong.append(f"{key} has another SHA-256 than its manifest says")
+        wrong.append(f"{key} differs from its manifest's SHA-256")
     if wrong or body is None:
         raise TrainingError(f"the live set (version {manifest.version}) is damaged: {'; '.join(wrong)}; {REPAIR}")
     try:
         return Incumbent(there.etag, manifest, decode(body))
     except (pa.ArrowException, KeyError, ValueError) as error:
         detail = " ".join(str(error).split())
-        raise TrainingError(f"s3://{bucket}/{key} holds no out-of-sample rows: {detail}; {REPAIR}") from error
+        raise TrainingError(f"cannot read the out-of-sample rows s3://{bucket}/{key}: {detail}; {REPAIR}") from error
 
 
 def decode(body: bytes) -> OutOfSample:
-    """Read the rows that `artefacts.out_of_sample` wrote.
-
-    Args:
-        body: Parquet.
-
-    Returns:
-        Its days, symbols and scores.
+    """Read the Parquet file that `artefacts.out_of_sample` made.
 
     Raises:
-        Exception: `pyarrow.ArrowException`, `KeyError` or `ValueError`: it is something else.
+        Exception: `pyarrow.ArrowException`, `KeyError` or `ValueError`: it is another file.
     """
     table = pq.read_table(io.BytesIO(body), columns=["date", "symbol", "score"])
-    # Symbols repeat on every day: as numbers they take a tenth of the memory.
+    # Symbols repeat every day: as indices they take a tenth of the memory.
     symbols = table.column("symbol").combine_chunks().dictionary_encode()
     return OutOfSample(
         table.column("date").to_numpy().astype("datetime64[D]"),
@@ -162,16 +148,16 @@ def decode(body: bytes) -> OutOfSample:
 
 
 def compare(incumbent: Incumbent, panel: Panel, rows: Rows, result: WalkForwardResult) -> Comparison | None:
-    """Hold the candidate against the incumbent.
+    """Compare the candidate with the incumbent.
 
     Args:
         incumbent: What is live.
-        panel: Names the candidate's days and symbols.
-        rows: The candidate's rows, with the labels that both are judged by.
+        panel: The candidate's days and symbols.
+        rows: The candidate's rows, with the labels for both.
         result: The candidate's walk-forward.
 
     Returns:
-        The comparison, None where no set was ever put live.
+        The comparison, None without a live set.
     """
     if incumbent.manifest is None or incumbent.rows is None:
         return None
@@ -189,7 +175,7 @@ def compare(incumbent: Incumbent, panel: Panel, rows: Rows, result: WalkForwardR
 
 
 def _on_panel(rows: OutOfSample, panel: Panel) -> Vector:
-    """The incumbent's scores, shape (T, S) of the candidate's panel, NaN where it said nothing."""
+    """The incumbent's scores in the shape (T, S) of the candidate's panel, NaN where unknown."""
     wide = np.full((len(panel.days), len(panel.symbols)), np.nan)
     places = {name: place for place, name in enumerate(panel.symbols)}
     symbol = np.array([places.get(name, -1) for name in rows.names], dtype=np.int64)[rows.symbol]
@@ -201,7 +187,7 @@ def _on_panel(rows: OutOfSample, panel: Panel) -> Vector:
 
 
 def _compare_fold(part: FoldRows, rows: Rows, scores: Vector) -> dict[str, Any] | None:
-    """Both ICs on the rows and days of one fold that the two have in common; None without one."""
+    """Both ICs on the common rows and days of one fold; None without any."""
     place = slice(part.start, part.stop)
     theirs = scores[rows.day[place], rows.symbol[place]]
     common = np.isfinite(part.score) & np.isfinite(theirs)
@@ -217,10 +203,3 @@ def _compare_fold(part: FoldRows, rows: Rows, scores: Vector) -> dict[str, Any] 
         "incumbent_ic": float(their[at_theirs].mean()),
         "days": len(both),
     }
-
-
-def _body(client: Any, bucket: str, key: str) -> bytes | None:
-    """An object's content, None if there is none."""
-    with bucket_errors(f"read s3://{bucket}/{key}"):
-        stream = weight_sets.open_object(client, bucket, key)
-        return None if stream is None else bytes(stream.read())

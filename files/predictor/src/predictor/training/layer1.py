@@ -1,4 +1,4 @@
-"""Layer 1: three views of a stock, each from its own inputs, none knowing of the others."""
+"""Layer 1: three independent views of a stock, each from its own inputs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MOMENTUM, VOLATILITY, RESEARCH = "momentum_score", "predicted_volatility", "rese
 
 
 def momentum_score(m5: Vector, m20: Vector, price_vs_ma50: Vector, rsi14: Vector) -> Vector:
-    """The origin's formula: `0.4*m5 + 0.3*m20 + 0.2*price_vs_ma50 + 0.1*(rsi14-50)/100`; nothing is fitted.
+    """A fixed formula: `0.4*m5 + 0.3*m20 + 0.2*price_vs_ma50 + 0.1*(rsi14-50)/100`.
 
     Args:
         m5: Return over 5 days, as a fraction.
@@ -32,7 +32,7 @@ def momentum_score(m5: Vector, m20: Vector, price_vs_ma50: Vector, rsi14: Vector
         rsi14: Relative strength index, 0 to 100.
 
     Returns:
-        Shape of the inputs. A window that is not full counts as neutral.
+        Shape of the inputs. An incomplete window counts as neutral.
     """
     parts = [np.where(np.isfinite(part), part, 0.0) for part in (m5, m20, price_vs_ma50)]
     strength = np.where(np.isfinite(rsi14), rsi14, features.NEUTRAL_RSI)
@@ -42,11 +42,11 @@ def momentum_score(m5: Vector, m20: Vector, price_vs_ma50: Vector, rsi14: Vector
 
 @dataclass(frozen=True)
 class Buckets:
-    """The research model of the poor: mean label by bucket of the first research column.
+    """The research model for few rows: mean label by bucket of the first research column.
 
     Attributes:
         edges: Inner edges of the buckets, ascending.
-        means: Mean label of each bucket, one more than edges.
+        means: Mean label of each bucket, one more than `edges`.
     """
 
     edges: list[float]
@@ -54,7 +54,7 @@ class Buckets:
 
     @classmethod
     def fit(cls, inputs: Matrix, target: Vector, count: int) -> Buckets:
-        """Cut the first column at its quantiles; with no finite row at all the model says 0."""
+        """Cut the first column at its quantiles; without a finite row, the model predicts 0."""
         known = np.isfinite(inputs[:, 0])
         values, labels = inputs[known, 0], target[known]
         if not len(values):
@@ -93,12 +93,9 @@ class Layer1:
 
         Args:
             rows: All rows.
-            stop: Row after the last to learn from.
-            research_columns: Features that are research inputs; empty without research.
+            stop: End of the training rows, exclusive.
+            research_columns: Research features; empty without research.
             config: Sizes and seed.
-
-        Returns:
-            The models.
         """
         inputs = rows.matrix(features.VOLATILITY, stop=stop)
         volatility = boosting.fit(inputs, rows.move[:stop], features.VOLATILITY, config.lightgbm, config.run)
@@ -106,42 +103,34 @@ class Layer1:
         return cls(volatility, research, research_columns)
 
     def outputs(self, rows: Rows, start: int, stop: int, config: Config) -> dict[str, Vector]:
-        """What layer 1 says of rows `start` to `stop`.
+        """Layer 1's outputs for rows `start` to `stop`.
 
         Returns:
-            Shape (stop - start,) for each output's name; `RESEARCH` only with a research model.
+            Shape (stop - start,) by output name; `RESEARCH` only with a research model.
         """
         cut = {name: rows.features[name][start:stop] for name in features.MOMENTUM}
-        said = {
+        outputs = {
             MOMENTUM: momentum_score(**cut),
             VOLATILITY: boosting.predict(self.volatility, rows.matrix(features.VOLATILITY, start, stop), config.run),
         }
         if self.research is not None:
             inputs = rows.matrix(self.research_columns, start, stop)
-            said[RESEARCH] = (
+            outputs[RESEARCH] = (
                 self.research.predict(inputs)
                 if isinstance(self.research, Buckets)
                 else np.where(_any_known(inputs), boosting.predict(self.research, inputs, config.run), np.nan)
             )
-        return said
+        return outputs
 
     def importance(self) -> dict[str, dict[str, float]]:
-        """Share of each feature in the gain of all splits, for each LightGBM model: they add up to 1.
-
-        A model that never split has no feature that matters, and bucket means have no splits: empty.
-        """
+        """Each model's feature shares (`boosting.importance`); empty for bucket means."""
         shares = {"volatility": boosting.importance(self.volatility)}
         if self.research is not None:
             shares["research"] = {} if isinstance(self.research, Buckets) else boosting.importance(self.research)
         return shares
 
     def research_document(self, reason: str) -> dict[str, Any]:
-        """The research model as JSON.
-
-        Args:
-            reason: Why there is none, if there is none. The file is written then too, so that a set never serves
-                beside another set's research model.
-        """
+        """The research model as JSON; `reason` says why it is absent, if it is."""
         if self.research is None:
             return {"kind": "absent", "reason": reason}
         if isinstance(self.research, Buckets):
@@ -165,7 +154,7 @@ def _fit_research(rows: Rows, stop: int, columns: list[str], config: Config) -> 
 
 
 def _any_known(inputs: Matrix) -> NDArray[np.bool_]:
-    """Whether a row has any value: column by column, as most rows are known by the first."""
+    """Whether a row has any value; column by column, since the first decides for most rows."""
     known = np.isfinite(inputs[:, 0])
     for column in range(1, inputs.shape[1]):
         missing = np.flatnonzero(~known)

@@ -1,8 +1,8 @@
-"""Layer 2: ridge regression over what layer 1 says, and an isotonic calibrator of its score.
+"""Layer 2: ridge regression over layer 1's outputs, and an isotonic calibrator of its score.
 
-Its inputs are ranks within the day (`ic.centred_ranks`): it is judged by how it orders the symbols of a day, and ranks
-keep a wild day from outweighing all quiet ones. It is fitted on *out-of-sample* output of layer 1 alone; who calls
-`fit` sees to that, and to the purge.
+The inputs are ranks within the day (`ic.centred_ranks`), since the IC measures how scores order the symbols of a day,
+and ranks keep one volatile day from outweighing many quiet ones. The caller of `fit` ensures that the inputs are
+*out-of-sample* outputs of layer 1, and purged.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class MetaModel:
     Attributes:
         coefficients: Shape (F,).
         intercept: In units of the label.
-        knots: Shape (K,): scores, ascending, between which the calibrator is linear and beyond which it is flat.
+        knots: Shape (K,): ascending scores; the calibrator is linear between them and flat beyond them.
         values: Shape (K,): calibrated relative forward return at each knot.
     """
 
@@ -44,7 +44,7 @@ class MetaModel:
             alpha: Ridge penalty.
 
         Returns:
-            The model. The calibrator rises: a higher score never means a lower forecast.
+            The model. Its calibrator is non-decreasing.
         """
         coefficients, intercept = ridge(inputs, targets, alpha)
         scores = np.concatenate([part @ coefficients for part in inputs])
@@ -52,7 +52,7 @@ class MetaModel:
         return cls(coefficients, intercept, *isotonic(scores, np.concatenate(targets)))
 
     def score(self, inputs: Matrix) -> Vector:
-        """Ridge's score, shape (N,): this is what the IC judges, the calibrator's flat steps would tie it."""
+        """Ridge's score, shape (N,), for the IC: the calibrator's flat steps would introduce ties."""
         scores: Vector = inputs @ self.coefficients + self.intercept
         return scores
 
@@ -63,7 +63,7 @@ class MetaModel:
     def importance(self, names: list[str]) -> dict[str, float]:
         """Share of each input in the sum of the absolute coefficients; empty if all are 0.
 
-        All inputs are ranks on the same scale, so that their coefficients can be compared.
+        The coefficients are comparable, since all inputs are ranks on the same scale.
         """
         sizes = np.abs(self.coefficients)
         whole = float(sizes.sum())
@@ -82,8 +82,8 @@ class MetaModel:
 def ridge(inputs: Sequence[Matrix], targets: Sequence[Vector], alpha: float) -> tuple[Vector, float]:
     """Ridge regression with an unpenalised intercept, as scikit-learn's `Ridge(solver="cholesky")` fits it.
 
-    scikit-learn wants one matrix and copies it: beside the parts, which stay, that is twice their memory and most of
-    the time. The normal equations of the centred data are of size F and can be summed up part by part.
+    scikit-learn needs one matrix and copies it, which costs twice the memory of the parts and most of the time. The
+    normal equations of the centred data have size F and can be summed part by part.
 
     Args:
         inputs: Rows in parts, each of shape (N, F), finite; at least one row in all.
@@ -111,8 +111,8 @@ def ridge(inputs: Sequence[Matrix], targets: Sequence[Vector], alpha: float) -> 
 def isotonic(scores: Vector, target: Vector) -> tuple[Vector, Vector]:
     """Isotonic regression, as scikit-learn's `IsotonicRegression` fits it.
 
-    It is the same call of SciPy's pool-adjacent-violators algorithm; but scikit-learn sorts by score and then target,
-    which took twice as long as all the rest.
+    Both call SciPy's pool-adjacent-violators algorithm, but scikit-learn sorts by score and target, which takes twice
+    as long as everything else.
 
     Args:
         scores: Shape (N,), N > 0.

@@ -1,4 +1,4 @@
-"""Closing prices out of ArcticDB, as one wide array."""
+"""Closing prices from ArcticDB, as one wide array."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Panel:
         days: Shape (T,), `datetime64[D]`, ascending: every day on which any symbol has a bar.
         symbols: S names, sorted.
         close: Shape (T, S), NaN where a symbol has no bar.
-        versions: ArcticDB version of each symbol that was read, left out or not.
+        versions: ArcticDB version of each symbol read, including those left out.
     """
 
     days: NDArray[np.datetime64]
@@ -34,7 +34,7 @@ class Panel:
     versions: dict[str, int]
 
     def digest(self) -> str:
-        """SHA-256 over days, symbols and prices: equal for equal input, wherever it was read from."""
+        """SHA-256 over days, symbols and prices."""
         parts = (self.days.astype("int64").tobytes(), "\0".join(self.symbols).encode(), self.close.tobytes())
         return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
 
@@ -43,15 +43,12 @@ def read(library: Any, before: date) -> Panel:
     """Read every symbol's closing prices.
 
     Args:
-        library: ArcticDB library, one symbol a ticker, with a column `close`.
+        library: ArcticDB library with one symbol per ticker and a column `close`.
         before: Bars on this day or later are left out.
 
-    Returns:
-        The panel.
-
     Raises:
-        StoreError: Symbols cannot be read; all of them are named.
-        TrainingError: There is nothing to train on, or series are malformed; all of them are named.
+        StoreError: Symbols cannot be read; the text names all of them.
+        TrainingError: The library is empty, or series are malformed; the text names all of them.
     """
     symbols = list_symbols(library)
     if not symbols:
@@ -80,23 +77,19 @@ def read(library: Any, before: date) -> Panel:
 
 
 def leave_out_short(panel: Panel, bars: int) -> tuple[Panel, list[dict[str, str]]]:
-    """Leave out the symbols that have too few bars to be in a whole test window.
-
-    Args:
-        panel: What was read.
-        bars: The least that a symbol needs.
+    """Leave out the symbols that have fewer than `bars` bars, a test window's worth.
 
     Returns:
-        The panel of the other symbols, on the days that one of them has; and `{symbol, reason}` of those left out.
+        The panel of the other symbols, on the days of their bars; and `{symbol, reason}` of those left out.
 
     Raises:
-        TrainingError: No symbol has so many.
+        TrainingError: No symbol has enough bars.
     """
     known = np.isfinite(panel.close)
     counts = known.sum(axis=0)
     kept = counts >= bars
     left_out = [
-        {"symbol": symbol, "reason": f"{count} bars, {bars} are needed (a fold's test window)"}
+        {"symbol": symbol, "reason": f"expected at least {bars} bars (a fold's test window), got {count}"}
         for symbol, count in zip(panel.symbols, counts.tolist(), strict=True)
         if count < bars
     ]
@@ -105,8 +98,8 @@ def leave_out_short(panel: Panel, bars: int) -> tuple[Panel, list[dict[str, str]
     if not kept.any():
         longest = panel.symbols[int(counts.argmax())]
         raise TrainingError(
-            f"no symbol of {len(panel.symbols)} has the {bars} bars of a fold's test window; "
-            f"the most has {longest}: {counts.max()}"
+            f"none of {len(panel.symbols)} symbols has the {bars} bars of a fold's test window; "
+            f"{longest} has the most, {counts.max()}"
         )
     days = known[:, kept].any(axis=1)
     symbols = [symbol for symbol, keep in zip(panel.symbols, kept.tolist(), strict=True) if keep]
@@ -119,14 +112,14 @@ def read_all(library: Any, symbols: Sequence[str], columns: list[str] | None) ->
 
     Args:
         library: ArcticDB library.
-        symbols: What to read.
-        columns: Which columns, None for all.
+        symbols: The symbols.
+        columns: The columns, None for all.
 
     Returns:
-        Versioned items by symbol, in the order asked.
+        Versioned items by symbol, in the given order.
 
     Raises:
-        StoreError: Some cannot be read; all of those are named.
+        StoreError: Symbols cannot be read; the text names all of them.
     """
     from arcticdb import ReadRequest
 
@@ -143,12 +136,12 @@ def _closes(frame: pd.DataFrame, before: date) -> pd.Series:
     """One symbol's closes by day.
 
     Raises:
-        ValueError: What is wrong with the series.
+        ValueError: The series is malformed.
     """
     if CLOSE not in frame.columns:
         raise ValueError(f"it has no column {CLOSE!r}")
     if not isinstance(frame.index, pd.DatetimeIndex):
-        raise ValueError("its index holds no times")
+        raise ValueError("its index has no timestamps")
     days = frame.index.tz_localize(None).normalize()
     if not days.is_unique:
         raise ValueError("it has two bars on one day")

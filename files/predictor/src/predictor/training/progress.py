@@ -1,4 +1,4 @@
-"""How far the training is, as lines that another process can read while it runs."""
+"""The progress of a training, as lines that another process can read while it runs."""
 
 from __future__ import annotations
 
@@ -17,27 +17,23 @@ from predictor import interrupt
 from predictor.errors import Interrupted
 from predictor.training.walk_forward import FoldDone
 
-#: Seconds between two beats.
 BEAT_SECONDS = 10.0
+"""Interval between beats."""
 
 
 class Progress:
-    """JSON lines, one a stage and one a fold, each flushed: `time`, `stage`, `fold`, `folds`, `ic`, `resumed`, `saved`,
-    `elapsed`, `remaining` (seconds, None while unknown), `rss_mb`, `beat`.
+    """JSON lines, one per stage and fold, each flushed.
 
-    `folds` and `saved` (how many folds are saved) are on every line from the first fold on. In between come beats,
-    lines with `beat` true: the last line once more, with time and memory as they are now.
-    """  # noqa: D205
+    Fields: `time`, `stage`, `fold`, `folds`, `ic`, `resumed`, `saved`, `elapsed`, `remaining` (seconds, None while
+    unknown), `rss_mb`, `beat`. From the first fold on, every line has `folds` and `saved` (the number of saved folds).
+    A beat repeats the last line with `beat` true and the current time and memory.
+    """
 
     def __init__(self, path: Path, beat_seconds: float = BEAT_SECONDS) -> None:
-        """Start a new file.
-
-        Args:
-            path: Where; its folder is made if need be.
-            beat_seconds: Time between two beats.
+        """Start a new file, creating its folder if necessary.
 
         Raises:
-            OSError: It cannot be written.
+            OSError: The file cannot be written.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("w", encoding="utf-8")
@@ -53,45 +49,45 @@ class Progress:
         self.stages: dict[str, float] = {}
 
     def __enter__(self) -> Self:
-        """Itself, beating."""
+        """Start the beats."""
         self._beats.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the beats and close the file."""
+        """Stop the beats and close the file."""
         self._closing.set()
         self._beats.join()
         self._file.close()
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Announce a stage, and note in `stages` how many seconds it took, even if it fails.
+        """Report a stage, and record its duration in `stages`, even if it fails.
 
         Raises:
-            Interrupted: SIGTERM came; the message names the stage.
+            Interrupted: SIGTERM arrived; the message names the stage.
         """
         started = time.monotonic()
         try:
             interrupt.check()
             self._write(name)
             yield
-        except Interrupted as told:
-            raise Interrupted(f"{told} in stage {name}") from told
+        except Interrupted as interruption:
+            raise Interrupted(f"{interruption} in stage {name}") from interruption
         finally:
             self.stages[name] = round(time.monotonic() - started, 3)
 
     def fold(self, done: FoldDone, total: int, remaining: float | None) -> None:
-        """Report a fold that is done.
+        """Report a completed fold.
 
         Args:
-            done: Which, and how.
-            total: How many there are.
-            remaining: Seconds still expected for the other folds, None while unknown.
+            done: The fold.
+            total: Number of folds.
+            remaining: Expected seconds for the other folds, None while unknown.
 
         Raises:
-            Interrupted: SIGTERM came during the fold, and its exception got lost.
+            Interrupted: SIGTERM arrived during the fold, and its exception was lost.
         """
         interrupt.check()
         self._folds = total
@@ -116,31 +112,31 @@ class Progress:
             self._put(line)
 
     def _beat(self) -> None:
-        """Write a beat every so often until the file is closed; a full disk is the next line's to report."""
+        """Write beats until the file is closed. A full disk is ignored here; the next line reports it."""
         while not self._closing.wait(self._beat_seconds):
             with self._lock, contextlib.suppress(OSError):
                 if self._last:
                     self._put({**self._last, "beat": True, "remaining": self._remaining_now()})
 
     def _put(self, line: dict[str, Any]) -> None:
-        """Write a line, with what is true of this moment. The lock is held: lines stay whole."""
+        """Write a line with the current time and memory. The caller holds the lock."""
         now = time.monotonic()
         if not line["beat"]:
             self._written = now
-        told_at = {"time": datetime.now(UTC).isoformat(timespec="milliseconds")}
+        written_at = {"time": datetime.now(UTC).isoformat(timespec="milliseconds")}
         moment = {"elapsed": round(now - self._started, 2), "rss_mb": memory_mb()}
-        self._file.write(json.dumps({**told_at, **line, **moment}) + "\n")
+        self._file.write(json.dumps({**written_at, **line, **moment}) + "\n")
         self._file.flush()
 
     def _remaining_now(self) -> float | None:
-        """What the last line expected, less what has passed since."""
+        """The last line's `remaining`, less the time since."""
         if self._last["remaining"] is None:
             return None
         return round(max(0.0, float(self._last["remaining"]) - (time.monotonic() - self._written)), 1)
 
 
 def memory_mb() -> float | None:
-    """Resident memory of this process in MiB, None where the kernel does not say."""
+    """Resident memory of this process in MiB, None if unknown."""
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
     except OSError:

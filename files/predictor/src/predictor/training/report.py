@@ -1,4 +1,4 @@
-"""The training's result as the caller gets it: `--output`, and the lines on the terminal."""
+"""The training's result for the caller: `--output`, and the lines on the terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def empty(dry_run: bool) -> dict[str, Any]:
-    """The result of a training that has not got anywhere yet; every key is there from the start."""
+    """The initial result of a training, with every key."""
     return {
         "folds": 0,
         "median_ic": None,
@@ -41,7 +41,7 @@ def empty(dry_run: bool) -> dict[str, Any]:
 
 
 def name_days(panel: Panel, fold: dict[str, Any]) -> dict[str, Any]:
-    """Replace a fold's indices by days; its ends become the last day included."""
+    """Replace a fold's indices with days; its ends become inclusive."""
     days = {key: str(panel.days[fold[key]]) for key in ("train_start", "test_start")}
     ends = {key: str(panel.days[fold[key] - 1]) for key in ("train_end", "test_end")}
     coefficients = {key: round(fold[key], 6) for key in ("ic", "ic_low", "ic_high")}
@@ -49,7 +49,7 @@ def name_days(panel: Panel, fold: dict[str, Any]) -> dict[str, Any]:
 
 
 def name_skipped(panel: Panel, fold: Fold, reason: str) -> dict[str, Any]:
-    """A skipped fold, with the days it would have tested."""
+    """A skipped fold, with its test window."""
     return {
         "fold": fold.number,
         "test_start": str(panel.days[fold.test_start]),
@@ -63,7 +63,7 @@ def summary(result: dict[str, Any]) -> Iterator[str]:
     skipped = len(result["skipped_folds"])
     yield f"{result['folds']} folds, {skipped} skipped, {result['rows']} rows of {result['symbols']} symbols"
     if result["resumed_folds"]:
-        yield f"{result['resumed_folds']} folds taken from an earlier training that was cut off"
+        yield f"{result['resumed_folds']} folds resumed from an interrupted training"
     yield from result["notes"]
     yield from (f"left out: {one['symbol']}: {one['reason']}" for one in result["left_out"])
     interval = result["median_ic_interval"]
@@ -75,7 +75,7 @@ def summary(result: dict[str, Any]) -> Iterator[str]:
         yield f"gate {gate['name']}: {verdict}, {value} against {gate['threshold']} ({gate['detail']})"
     outcome = "promoted" if result["promoted"] else "not promoted"
     if result["dry_run"]:
-        outcome = "dry run, nothing written; it " + ("would" if result["promoted"] else "would not") + " be promoted"
+        outcome = f"dry run, nothing written; the model {'would' if result['promoted'] else 'would not'} be promoted"
     if result["heartbeat"] and result["heartbeat"]["sent"]:
         yield f"heartbeat sent: {result['heartbeat']['detail']}"
     yield f"{outcome}; {len(result['written'])} keys written, {result['seconds']:.1f} s"

@@ -1,4 +1,4 @@
-"""Research inputs: numbers about a stock that are no prices, from a library that need not exist."""
+"""Research inputs: numbers about a stock other than prices, from an optional library."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Wide = NDArray[np.float64]
 """Shape (T, S): days x symbols."""
 
 PREFIX = "research."
-"""In front of the columns' names, so that none can be taken for a price feature."""
+"""Prefix of the columns' names, which distinguishes them from price features."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Research:
     """Research inputs on the panel's days and symbols.
 
     Attributes:
-        columns: Wide array by prefixed column name; empty if there is no research.
-        skipped: Why there is none; empty if there is.
+        columns: Wide array by prefixed column name; empty without research.
+        skipped: Why research is skipped; empty if it is not.
         versions: ArcticDB version read, by symbol.
     """
 
@@ -37,7 +37,7 @@ class Research:
     versions: dict[str, int] = field(default_factory=dict)
 
     def digest(self) -> str:
-        """SHA-256 over the columns, in hexadecimal; the panel's digest tells the days and symbols they are for."""
+        """SHA-256 over the columns, in hexadecimal; the panel's digest covers their days and symbols."""
         whole = hashlib.sha256()
         for name, values in sorted(self.columns.items()):
             whole.update(f"{name}\0{hashlib.sha256(values.tobytes()).hexdigest()}\n".encode())
@@ -45,20 +45,20 @@ class Research:
 
 
 def read(store: ReadOnlyStore, panel: Panel, before: date, config: Config) -> Research:
-    """Read the research library, if there is one.
+    """Read the research library, if it exists.
 
     Args:
         store: ArcticDB.
-        panel: Whose days and symbols to use.
+        panel: The days and symbols.
         before: Values of this day or later are left out.
-        config: Whether research is wanted, and where it is.
+        config: Whether to use research, and its library.
 
     Returns:
-        On each day the last value known by then.
+        On each day, the last known value.
 
     Raises:
-        StoreError: It is there and cannot be read.
-        TrainingError: It is there and malformed.
+        StoreError: The library cannot be read.
+        TrainingError: The library is malformed.
     """
     name = config.data.research_library
     if "research" not in config.models:
@@ -71,7 +71,7 @@ def read(store: ReadOnlyStore, panel: Panel, before: date, config: Config) -> Re
     frames = {symbol: _frame(symbol, item.data, before) for symbol, item in items.items()}
     names = sorted({column for frame in frames.values() for column in frame.columns})
     if not names:
-        return Research(skipped=f"library {name!r} has no numbers about a symbol of the universe")
+        return Research(skipped=f"library {name!r} has no numbers for symbols of the universe")
     days = pd.DatetimeIndex(panel.days)
     columns = {PREFIX + column: np.full(panel.close.shape, np.nan) for column in names}
     for place, symbol in enumerate(panel.symbols):
@@ -85,7 +85,7 @@ def read(store: ReadOnlyStore, panel: Panel, before: date, config: Config) -> Re
 def _frame(symbol: str, data: pd.DataFrame, before: date) -> pd.DataFrame:
     """One symbol's numeric columns by day."""
     if not isinstance(data.index, pd.DatetimeIndex):
-        raise TrainingError(f"research on {symbol}: its index holds no times")
+        raise TrainingError(f"research on {symbol}: its index has no timestamps")
     frame = data.select_dtypes("number").set_axis(data.index.tz_localize(None).normalize())
     if not frame.index.is_unique or not frame.index.is_monotonic_increasing:
         raise TrainingError(f"research on {symbol}: days are repeated or out of order")

@@ -1,4 +1,4 @@
-"""Wide arrays made long: one row a day and symbol that can be learned from, ordered by day."""
+"""Wide arrays made long: one row per day and symbol, ordered by day."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from predictor.errors import TrainingError
 from predictor.training.labels import Labels
 
 Vector = NDArray[np.float64]
-"""Shape (N,): one value a row."""
+"""Shape (N,): one value per row."""
 
 Wide = NDArray[np.float64]
 """Shape (T, S): days x symbols."""
 
 Matrix = NDArray[np.float64]
-"""Shape (N, F): one row a row, one column a feature."""
+"""Shape (N, F): one column per feature."""
 
 CONSTANT = 1e-12
-"""Labels that differ by less do not differ: it is the rounding of equal returns."""
+"""Labels that differ by less are equal up to rounding."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,12 @@ class Rows:
     Attributes:
         day: Shape (N,), ascending: index of the row's day in the panel.
         symbol: Shape (N,): index of its symbol.
-        features: Shape (N,) for each feature; NaN where its window was not full.
+        features: Shape (N,) for each feature; NaN where its window is incomplete.
         forward: Forward return (`labels.Labels`).
         relative: Forward return relative to the day's mean.
         move: Absolute forward return.
-        blocks: Features that are learned from together, by their names: their columns of `features` are views of one
-            C-ordered matrix, so that the rows of a fold are a slice of it and no copy.
+        blocks: Features that a model uses together, by their names. Their columns of `features` are views of one
+            C-ordered matrix, so that a fold's rows are a slice and not a copy.
     """
 
     day: NDArray[np.int64]
@@ -52,36 +52,24 @@ class Rows:
         return len(self.day)
 
     def matrix(self, names: Sequence[str], start: int = 0, stop: int | None = None) -> Matrix:
-        """Features side by side; only to be read, as it may be a view.
-
-        Args:
-            names: Which, in this order.
-            start: First row.
-            stop: Row after the last.
-
-        Returns:
-            Shape (stop - start, len(names)).
-        """
+        """Features side by side, shape (stop - start, len(names)); read-only, as it may be a view."""
         block = self.blocks.get(tuple(names))
         if block is not None:
             return block[start:stop]
         return np.column_stack([self.features[name][start:stop] for name in names])
 
     def first_row(self, day: int) -> int:
-        """The first row of a day or, if it has none, of the next."""
+        """The first row of a day or of the next day that has rows."""
         return int(np.searchsorted(self.day, day, side="left"))
 
 
 def build(features: dict[str, Wide], labels: Labels, together: Sequence[Sequence[str]] = ()) -> Rows:
-    """Pick the rows that can be learned from.
+    """Select the rows that have a label and a 5-day return.
 
     Args:
         features: Wide features (`features.compute`), and any others of that shape.
         labels: Wide labels.
-        together: Groups of features that a model learns from, no feature in two of them (`Rows.blocks`).
-
-    Returns:
-        The rows.
+        together: Disjoint groups of features that a model uses together (`Rows.blocks`).
     """
     usable = np.isfinite(labels.relative) & np.isfinite(features["m5"])
     day, symbol = np.nonzero(usable)
@@ -98,20 +86,18 @@ def build(features: dict[str, Wide], labels: Labels, together: Sequence[Sequence
 
 
 def check(rows: Rows) -> None:
-    """Refuse rows from which nothing can be learned.
+    """Refuse rows that cannot be trained on.
 
     Raises:
-        TrainingError: There is no row, all labels are the same, or features have no value at all; those are named.
+        TrainingError: There are no rows, all labels are equal, or features have no values; the text names them.
     """
     if not len(rows):
-        raise TrainingError(
-            "no day has two symbols with a label and a 5-day return: there is nothing to order and so nothing to learn"
-        )
+        raise TrainingError("no day has two symbols with a label and a 5-day return, so there is no order to learn")
     if np.ptp(rows.relative) < CONSTANT:
         raise TrainingError(
-            f"the labels are constant: on every day all symbols have the same forward return in all {len(rows)} rows, "
-            "so there is no order to learn"
+            f"the labels are constant: on each day, all symbols have the same forward return ({len(rows)} rows), so "
+            "there is no order to learn"
         )
     empty = [name for name, values in rows.features.items() if not np.isfinite(values).any()]
     if empty:
-        raise TrainingError(f"no row of {len(rows)} has a value of: {', '.join(empty)}")
+        raise TrainingError(f"none of {len(rows)} rows has a value for {', '.join(empty)}")

@@ -64,7 +64,7 @@ class Job:
 
 @dataclass(frozen=True)
 class _Trained:
-    """What is known once all folds are run and the final models fitted."""
+    """The outcome of all folds and the final models."""
 
     panel: Panel
     research: Research
@@ -78,20 +78,20 @@ class _Trained:
 
 
 def train(job: Job, result: dict[str, Any]) -> None:
-    """Train, judge, and unless it is a dry run write.
+    """Train, apply the gates, and write unless it is a dry run.
 
     Args:
         job: What to train.
-        result: From `report.empty`; filled in as things become known, so that it is true even after a failure.
+        result: From `report.empty`; filled in step by step, so that it is correct after a failure.
 
     Raises:
-        PredictorError: With the reason, in one line.
+        PredictorError: The reason, in one line.
     """
     started = time.monotonic()
     with Progress(job.progress_path) as progress:
         result["stages"] = progress.stages
         try:
-            # Sums over several BLAS threads come out in another order on another machine. LightGBM is not BLAS.
+            # The order of sums over several BLAS threads depends on the machine. LightGBM does not use BLAS.
             with threadpool_limits(1, user_api="blas"):
                 _train(job, result, progress)
         finally:
@@ -113,21 +113,21 @@ def _train(job: Job, result: dict[str, Any], progress: Progress) -> None:
         "peak_memory_mb": resources.peak_memory_mb(),
         "disk_mb": round(max(0.0, free_before - resources.free_disk_mb(folder)), 1),
     }
-    result["gates"] = gates.as_documents(trained.gates)
+    result["gates"] = [asdict(gate) for gate in trained.gates]
     promoted = gates.promoted(trained.gates)
     if not job.dry_run:
         with progress.stage("write"):
             _write(job, trained, live, Writer(client, job.data_bucket, result["written"]), promoted, result)
     result["promoted"] = promoted
     if not job.dry_run:
-        # The training has ended well, and a SIGTERM that comes now does not make it one that was cut off.
+        # The training has succeeded; SIGTERM no longer interrupts it.
         interrupt.disarm()
         with progress.stage("heartbeat"):
             result["heartbeat"] = heartbeat.send(settings.heartbeat, result["notes"])
 
 
 def _source(job: Job, settings: Config) -> dict[str, Any]:
-    """Where a set comes from, but for its data.
+    """The provenance of a set, except its data.
 
     Raises:
         PredictorError: The lock file cannot be read.
@@ -153,15 +153,15 @@ def _fit(
         uri = store.arctic_uri(job.data_bucket, aws.region(), job.arctic_prefix, aws.endpoint())
         arctic = store.ReadOnlyStore(uri)
         whole = panel.read(arctic.library(settings.data.universe_library), job.run_date)
-        _hold_against_preflight(job, settings, whole, result)
+        _compare_with_preflight(job, settings, whole, result)
         prices, result["left_out"] = panel.leave_out_short(whole, settings.walk_forward.test_days)
         result["symbols"] = len(prices.symbols)
-        # Before anything is computed: it fails if the history is too short.
+        # This fails early if the history is too short.
         plan = folds.split(len(prices.days) - settings.labels.horizon, settings.walk_forward)
         studies = research.read(arctic, prices, job.run_date, settings)
         about = artefacts.description(job.run_id, job.run_date.isoformat(), source)
         data_manifest = artefacts.data_manifest(prices, studies.versions, about)
-        _hold_against_last_run(job, client, data_manifest, result)
+        _compare_with_last_run(job, client, data_manifest, result)
     result["research"] = f"skipped: {studies.skipped}" if studies.skipped else f"{len(studies.columns)} columns"
     with progress.stage("features"):
         computed = {**features.compute(prices.close), **studies.columns}
@@ -170,7 +170,7 @@ def _fit(
         columns = list(studies.columns)
         data = rows.build(computed, targets, [features.VOLATILITY, columns])
         mark = fingerprint.compute(settings, prices, studies, source["lock_sha256"])
-        # What is in the rows now is not needed twice.
+        # Free what the rows now hold.
         studies = replace(studies, columns={})
         del computed, targets
     result["rows"] = len(data)
@@ -181,7 +181,7 @@ def _fit(
         if job.state_prefix is not None:
             saved = SavedFolds(client, job.data_bucket, job.state_prefix, mark, result["notes"])
         done = walk.run(plan, _fold_reporter(progress, len(plan), result), saved)
-    _note_folds(prices, plan, done, result)
+    _record_folds(prices, plan, done, result)
     with progress.stage("final_models"):
         layer1, meta = walk.fit_final(done)
         files = artefacts.model_files(layer1, meta, walk.input_names, studies.skipped)
@@ -191,21 +191,21 @@ def _fit(
         result["incumbent"] = None if comparison is None else comparison.as_document()
         own_version = s3_keys.version(job.run_date.isoformat(), job.run_id)
         evidence = gates.Evidence(data, done, barriers, comparison, own_version)
-        verdicts = gates.judge(evidence, settings.gates)
+        verdicts = gates.evaluate(evidence, settings.gates)
     with progress.stage("diagnostics"):
         result["diagnostics"] = diagnostics.compute(prices, data, done, settings.labels.horizon)
     return _Trained(prices, studies, data, done, barriers, verdicts, files, source, data_manifest)
 
 
-def _hold_against_preflight(job: Job, settings: Config, prices: Panel, result: dict[str, Any]) -> None:
-    """Note what changed since the preflight of the run, where its result is at hand.
+def _compare_with_preflight(job: Job, settings: Config, prices: Panel, result: dict[str, Any]) -> None:
+    """Record the changes since the run's preflight, if its report is given.
 
     Raises:
-        TrainingError: The configuration asks to fail on a change, and there was one, or it cannot be told.
+        TrainingError: The configuration says to fail on a change, and the data changed or cannot be compared.
     """
     if job.preflight_path is None:
         return
-    fails = settings.data.changed_since_preflight == config.FAIL
+    fails = settings.data.changed_since_preflight == "fail"
     try:
         found = data_changes.since_preflight(job.preflight_path, settings.data.universe_library, prices.versions)
     except TrainingError as error:
@@ -217,29 +217,29 @@ def _hold_against_preflight(job: Job, settings: Config, prices: Panel, result: d
     if (note := data_changes.preflight_note(found)) is None:
         return
     if fails:
-        raise TrainingError(f"{note}; data.changed_since_preflight is fail: nothing was trained")
+        raise TrainingError(f"{note}; nothing was trained, since data.changed_since_preflight is fail")
     result["notes"].append(note)
 
 
-def _hold_against_last_run(job: Job, client: Any, now: dict[str, Any], result: dict[str, Any]) -> None:
-    """Note what changed since the last training; not to know it is no reason to fail."""
+def _compare_with_last_run(job: Job, client: Any, now: dict[str, Any], result: dict[str, Any]) -> None:
+    """Record the changes since the last training; an error becomes a note."""
     try:
         before = data_changes.last_manifest(client, job.data_bucket, job.run_date.isoformat(), job.run_id)
     except PredictorError as error:
-        result["notes"].append(f"the data was not held against the last training's: {one_line(error)}")
+        result["notes"].append(f"the data was not compared with the last training's: {one_line(error)}")
         return
     result["data_changes"]["since_last_run"] = None if before is None else data_changes.since_last_run(before, now)
 
 
 def _fold_reporter(progress: Progress, total: int, result: dict[str, Any]) -> Callable[[FoldDone], None]:
-    """A callback that tells `progress` and `result` of a fold and guesses what is left."""
+    """A callback that reports a fold to `progress` and `result`, with an estimate of the remaining time."""
     started = time.monotonic()
     computed = 0
 
     def report_fold(done: FoldDone) -> None:
         nonlocal computed
         result["resumed_folds"] += done.resumed
-        # A fold costs about what its training rows cost, and those grow linearly with its number.
+        # A fold's cost is about proportional to its training rows, which grow linearly with its number.
         computed += 0 if done.resumed else done.fold.number + 2
         left = sum(number + 2 for number in range(done.fold.number + 1, total))
         spent = time.monotonic() - started
@@ -248,16 +248,16 @@ def _fold_reporter(progress: Progress, total: int, result: dict[str, Any]) -> Ca
     return report_fold
 
 
-def _note_folds(prices: Panel, plan: list[Fold], done: WalkForwardResult, result: dict[str, Any]) -> None:
+def _record_folds(prices: Panel, plan: list[Fold], done: WalkForwardResult, result: dict[str, Any]) -> None:
     """Put the folds into the result.
 
     Raises:
-        TrainingError: Not one fold has an IC.
+        TrainingError: No fold has an IC.
     """
     result["skipped_folds"] = [report.name_skipped(prices, plan[s["fold"]], s["reason"]) for s in done.skipped]
     if not done.folds:
         reasons = "; ".join(f"fold {skipped['fold']}: {skipped['reason']}" for skipped in done.skipped)
-        raise TrainingError(f"no fold is left of {len(plan)}: {reasons}")
+        raise TrainingError(f"all {len(plan)} folds were skipped: {reasons}")
     result["fold_ics"] = [report.name_days(prices, fold) for fold in done.folds]
     result["folds"] = len(done.folds)
     result["median_ic"] = float(np.median(done.ics()))
@@ -267,7 +267,7 @@ def _note_folds(prices: Panel, plan: list[Fold], done: WalkForwardResult, result
 def _write(
     job: Job, trained: _Trained, live: Incumbent, writer: Writer, promoted: bool, result: dict[str, Any]
 ) -> None:
-    """Write records and, if the gates let them, live weights."""
+    """Write the records and, if promoted, the live weights."""
     now = datetime.now(UTC)
     run_date = job.run_date.isoformat()
     trained_at = now.isoformat(timespec="seconds")
@@ -302,7 +302,7 @@ def _write(
         run_date=run_date,
         stamp=now.strftime("%Y%m%dT%H%M%SZ"),
         summary={**about, **verdict, **{key: result[key] for key in shown}},
-        triple_barrier={**about, **trained.barriers.as_document()},
+        triple_barrier={**about, **asdict(trained.barriers)},
         health={**about, "status": "ok", **verdict},
         data_manifest={**trained.data_manifest, "trained_at": trained_at},
     )

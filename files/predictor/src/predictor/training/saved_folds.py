@@ -1,7 +1,7 @@
-"""Results of folds, kept in S3 so that a training that was cut off need not compute them again.
+"""Results of folds, saved in S3 so that an interrupted training can resume.
 
-One object a fold, NumPy's `.npz` without pickles: every float comes back bit for bit. Each holds a digest of itself.
-What is damaged is never used, and no failure here fails a training: it becomes a note.
+Each fold is one object, NumPy's `.npz` without pickles, which preserves every float bit for bit and includes a digest.
+Damaged objects are never used, and failures become notes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predictor import s3_keys
-from predictor.aws import bucket_errors
+from predictor.aws import bucket_errors, list_keys
 from predictor.errors import BucketError, one_line
 from predictor.output import to_json
 from predictor.training.folds import Fold
@@ -27,17 +27,17 @@ _HEADER, _DIGEST, _OUTPUT = "header", "digest", "output_"
 
 
 class SavedFolds:
-    """The folds saved under one prefix by trainings with one fingerprint."""
+    """The folds saved under one prefix and fingerprint."""
 
     def __init__(self, client: Any, bucket: str, prefix: str, fingerprint: str, notes: list[str]) -> None:
-        """Look which folds are there.
+        """List the saved folds.
 
         Args:
             client: boto3 S3 client.
             bucket: Data bucket.
             prefix: See `s3_keys.STATE_PREFIX`.
             fingerprint: See `fingerprint.compute`.
-            notes: Gets a sentence on every damaged fold, and on the first time that S3 refused to list, read or write.
+            notes: Receives a note on each damaged fold, and on the first refusal to list, read or write.
         """
         self._client = client
         self._bucket = bucket
@@ -47,7 +47,7 @@ class SavedFolds:
         self._there = self._list()
 
     def load(self, fold: Fold) -> FoldResult | None:
-        """The saved result of a fold, None if there is none that can be used."""
+        """The saved result of a fold, None without a usable one."""
         key = self._key(fold)
         if key not in self._there:
             return None
@@ -55,18 +55,18 @@ class SavedFolds:
             with bucket_errors(f"read s3://{self._bucket}/{key}"):
                 body = self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
         except BucketError as error:
-            self._note_once("read", f"from fold {fold.number} on, saved folds were computed again: {one_line(error)}")
+            self._note_once("read", f"saved folds were computed again from fold {fold.number} on: {one_line(error)}")
             return None
         try:
             return decode(body, fold)
-        except Exception as error:  # zipfile, zlib, json and numpy raise a dozen kinds on damaged bytes
+        except Exception as error:  # zipfile, zlib, json and numpy raise various errors on damaged data
             self._notes.append(
                 f"fold {fold.number} was computed again: s3://{self._bucket}/{key} is damaged ({one_line(error)})"
             )
             return None
 
     def save(self, fold: Fold, result: FoldResult) -> bool:
-        """Save a fold's result; whether it is there now."""
+        """Save a fold's result; returns whether that succeeded."""
         key = self._key(fold)
         try:
             with bucket_errors(f"write s3://{self._bucket}/{key}"):
@@ -74,19 +74,13 @@ class SavedFolds:
                     Bucket=self._bucket, Key=key, Body=encode(fold, result), ContentType="application/octet-stream"
                 )
         except BucketError as error:
-            self._note_once(
-                "write",
-                f"from fold {fold.number} on, folds could not be saved, and would be computed again after an "
-                f"interruption: {one_line(error)}",
-            )
+            self._note_once("write", f"folds could not be saved from fold {fold.number} on: {one_line(error)}")
             return False
         return True
 
     def _list(self) -> set[str]:
         try:
-            with bucket_errors(f"list s3://{self._bucket}/{self._folder}"):
-                pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._folder)
-                return {item["Key"] for page in pages for item in page.get("Contents", [])}
+            return set(list_keys(self._client, self._bucket, self._folder))
         except BucketError as error:
             self._note_once("list", f"every fold was computed: {one_line(error)}")
             return set()
@@ -101,15 +95,7 @@ class SavedFolds:
 
 
 def encode(fold: Fold, result: FoldResult) -> bytes:
-    """A fold's result as bytes.
-
-    Args:
-        fold: Which.
-        result: Its result.
-
-    Returns:
-        An `.npz`: a header in JSON, the arrays of `FoldRows` if the fold trained a layer 1, and a digest of them all.
-    """
+    """A fold's result as an `.npz`: a JSON header, the arrays of `FoldRows` if any, and a digest of all of them."""
     part = result.part
     header = {
         "fold": asdict(fold),
@@ -133,20 +119,13 @@ def encode(fold: Fold, result: FoldResult) -> bytes:
 def decode(body: bytes, fold: Fold) -> FoldResult:
     """The reverse of `encode`.
 
-    Args:
-        body: Bytes that say they are this fold's result.
-        fold: Which.
-
-    Returns:
-        The result.
-
     Raises:
-        Exception: They are not, or not whole; of whatever kind the layer that saw it first raises.
+        Exception: The data is damaged or belongs to another fold; the type depends on the layer that detects it.
     """
     with np.load(io.BytesIO(body), allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
     if arrays.pop(_DIGEST).tobytes() != _digest(arrays):
-        raise ValueError("its digest is another's")
+        raise ValueError("its digest differs")
     header = json.loads(arrays[_HEADER].tobytes())
     if header["fold"] != asdict(fold):
         raise ValueError(f"it holds another fold: {header['fold']}")

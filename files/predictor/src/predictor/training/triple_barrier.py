@@ -1,14 +1,13 @@
-"""Triple-barrier labels beside the fixed-horizon ones, on the last out-of-sample days. Only watched.
+"""Triple-barrier labels compared with fixed-horizon ones on the last out-of-sample days.
 
 A triple-barrier label (M. López de Prado, Advances in Financial Machine Learning, chapter 3) is the return at the
-first touch of an upper or lower barrier, or at the horizon if neither is touched. The barriers are the row's 20-day
-volatility scaled to the horizon.
+first touch of an upper or lower barrier, or at the horizon. The barriers are the row's 20-day volatility, scaled to the
+horizon.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,14 +23,14 @@ Wide = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Observation:
-    """What was seen.
+    """The comparison.
 
     Attributes:
-        pairs: Rows with both labels.
-        days: Days they are of.
+        pairs: Number of rows with both labels.
+        days: Number of their days.
         barrier_ic: Mean rank IC of the score with the triple-barrier labels.
         fixed_ic: The same with the fixed-horizon labels.
-        ratio: The first over the second; None with too few pairs, or if `fixed_ic` is not positive.
+        ratio: `barrier_ic / fixed_ic`; None with too few pairs, or if `fixed_ic` is not positive.
         detail: One line.
     """
 
@@ -41,10 +40,6 @@ class Observation:
     fixed_ic: float | None
     ratio: float | None
     detail: str
-
-    def as_document(self) -> dict[str, Any]:
-        """The observation as JSON."""
-        return asdict(self)
 
 
 def labels(close: Wide, day: NDArray[np.int64], symbol: NDArray[np.int64], width: Vector, horizon: int) -> Vector:
@@ -58,7 +53,7 @@ def labels(close: Wide, day: NDArray[np.int64], symbol: NDArray[np.int64], width
         horizon: Days until the third barrier.
 
     Returns:
-        Shape (N,): return at the first touch, NaN where the path has a gap before it.
+        Shape (N,): return at the first touch, NaN if the path has a gap before it.
     """
     start = close[day, symbol]
     result = np.full(len(day), np.nan)
@@ -72,17 +67,7 @@ def labels(close: Wide, day: NDArray[np.int64], symbol: NDArray[np.int64], width
 
 
 def observe(close: Wide, rows: Rows, result: WalkForwardResult, config: Config) -> Observation:
-    """Compare both kinds of label on the last out-of-sample days.
-
-    Args:
-        close: Closing prices, shape (T, S).
-        rows: All rows.
-        result: The walk-forward.
-        config: Horizon, and the gate's settings.
-
-    Returns:
-        The observation.
-    """
+    """Compare both kinds of labels on the last out-of-sample days; `close` has the shape (T, S)."""
     settings, horizon = config.gates.triple_barrier, config.labels.horizon
     if not result.parts:
         return Observation(0, 0, None, None, None, "no out-of-sample rows")
@@ -97,7 +82,7 @@ def observe(close: Wide, rows: Rows, result: WalkForwardResult, config: Config) 
     both = np.isfinite(touched)
     pairs, days = int(both.sum()), len(np.unique(day[both]))
     if pairs < settings.min_pairs:
-        detail = f"not judged: {pairs} pairs, {settings.min_pairs} needed"
+        detail = f"not evaluated: {pairs} pairs, {settings.min_pairs} needed"
         return Observation(pairs, days, None, None, None, detail)
     barrier_ic = ic.mean(score[both], touched[both], day[both])
     fixed_ic = ic.mean(score[both], rows.forward[place][both], day[both])

@@ -1,8 +1,8 @@
-"""The walk-forward: each fold trained on its past, judged on its future.
+"""The walk-forward: each fold is trained on its past and tested on its future.
 
-Layer 1 of fold k learns from the days up to its purge. Layer 2 of fold k learns from what the layers 1 of the folds
-before k said of *their* test windows, and again only of days whose label ends before fold k's test window starts:
-without that second purge the last label days of fold k-1 would leak into fold k.
+Layer 1 of fold k is trained on the days before its purge. Layer 2 of fold k is trained on the outputs of the earlier
+folds' layer 1 for *their* test windows, only for days whose label ends before fold k's test window starts: without this
+second purge, the last labels of fold k-1 would leak into fold k.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ Matrix = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class FoldRows:
-    """What one fold says of its test rows `start` to `stop`; scores are NaN in a fold without a layer 2.
+    """A fold's output for its test rows `start` to `stop`; scores are NaN in a fold without layer 2.
 
-    `importance` has the share of each feature (`Layer1.importance`, `MetaModel.importance`) by model: `volatility`,
-    `research` and `meta`, as far as the fold trained them.
+    `importance` has the feature shares (`Layer1.importance`, `MetaModel.importance`) of each model that the fold
+    trained: `volatility`, `research` and `meta`.
     """
 
     fold: Fold
@@ -46,12 +46,12 @@ class FoldRows:
 
 @dataclass(frozen=True)
 class FoldResult:
-    """All that is known of a fold once it has run.
+    """The result of a fold.
 
     Attributes:
-        part: Its out-of-sample rows, None if it did not train a layer 1.
-        scored: Its entry in `WalkForwardResult.folds`, None if it has no IC.
-        skipped: Its entry in `WalkForwardResult.skipped`, None if it has one.
+        part: Its out-of-sample rows, None if it trained no layer 1.
+        scored: Its entry in `WalkForwardResult.folds`, None without an IC.
+        skipped: Its entry in `WalkForwardResult.skipped`, None with an IC.
     """
 
     part: FoldRows | None
@@ -66,7 +66,7 @@ class FoldResult:
 
 @dataclass(frozen=True)
 class FoldDone:
-    """A fold that is done: whether it was taken from the saved ones (`resumed`), and is among them now (`saved`)."""
+    """A completed fold: whether its result was loaded (`resumed`), and whether it is now saved (`saved`)."""
 
     fold: Fold
     ic: float | None
@@ -75,13 +75,13 @@ class FoldDone:
 
 
 class Saved(Protocol):
-    """Where results of folds outlive the process."""
+    """Persistent storage of folds' results."""
 
     def load(self, fold: Fold) -> FoldResult | None:
-        """The saved result of a fold, None if there is none that can be used."""
+        """The saved result of a fold, None without a usable one."""
 
     def save(self, fold: Fold, result: FoldResult) -> bool:
-        """Save a fold's result; whether it is there now."""
+        """Save a fold's result; returns whether that succeeded."""
 
 
 @dataclass
@@ -89,7 +89,7 @@ class WalkForwardResult:
     """All folds.
 
     Attributes:
-        parts: Out-of-sample rows of each fold that trained a layer 1, in order.
+        parts: Out-of-sample rows of each fold that trained layer 1, in order.
         folds: `{fold, train_start, …, ic, ic_low, ic_high, seconds}` of each fold with an IC; days are indices into
             the panel.
         skipped: `{fold, reason}` of the others.
@@ -117,7 +117,7 @@ class WalkForward:
     """Runs the folds over one set of rows."""
 
     def __init__(self, rows: Rows, research_columns: list[str], config: Config) -> None:
-        """Prepare what is the same in every fold.
+        """Store what all folds share.
 
         Args:
             rows: All rows.
@@ -142,10 +142,7 @@ class WalkForward:
         Args:
             folds: In order of time.
             report: Called after each fold.
-            saved: Results of folds over the same rows with the same configuration; gets those that are not there.
-
-        Returns:
-            The result.
+            saved: Saved results for the same rows and configuration; receives the others.
         """
         result = WalkForwardResult()
         for fold in folds:
@@ -157,14 +154,7 @@ class WalkForward:
         return result
 
     def fit_final(self, result: WalkForwardResult) -> tuple[Layer1, MetaModel]:
-        """Fit the models that would be promoted: layer 1 on all rows, layer 2 on all out-of-sample rows.
-
-        Args:
-            result: From `run`, with at least one part.
-
-        Returns:
-            Both layers.
-        """
+        """Fit the final models: layer 1 on all rows, layer 2 on all out-of-sample rows of a `run`."""
         layer1 = Layer1.fit(self._rows, len(self._rows), self._research_columns, self._config)
         return layer1, self._fit_meta(result.parts, len(self._rows))
 
@@ -175,20 +165,20 @@ class WalkForward:
         start, stop = rows.first_row(fold.test_start), rows.first_row(fold.test_end)
         if train < settings.min_train_rows or stop - start < settings.min_test_rows:
             reason = (
-                f"{train} training and {stop - start} test rows, "
-                f"{settings.min_train_rows} and {settings.min_test_rows} are needed"
+                f"expected at least {settings.min_train_rows} training and {settings.min_test_rows} test rows, "
+                f"got {train} and {stop - start}"
             )
             return FoldResult(None, None, {"fold": fold.number, "reason": reason})
         layer1 = Layer1.fit(rows, train, self._research_columns, self._config)
         outputs = layer1.outputs(rows, start, stop, self._config)
         inputs = self._inputs(outputs, start, stop)
-        part, reason = self._judge(fold, start, stop, outputs, inputs, earlier)
+        part, reason = self._score(fold, start, stop, outputs, inputs, earlier)
         part = replace(part, importance={**layer1.importance(), **part.importance})
         if reason:
             return FoldResult(part, None, {"fold": fold.number, "reason": reason})
         _, ics = ic.by_day(part.score, rows.relative[start:stop], rows.day[start:stop])
         if not len(ics):
-            reason = "no day has scores and labels that vary"
+            reason = "on no day do both scores and labels vary"
             return FoldResult(part, None, {"fold": fold.number, "reason": reason})
         # Labels of neighbouring days share all but one day of their horizon.
         low, high = ic.interval(ics, self._config.labels.horizon - 1)
@@ -198,18 +188,16 @@ class WalkForward:
         seconds = round(time.monotonic() - started, 3)
         return FoldResult(part, {"fold": fold.number, **days, **sizes, **found, "seconds": seconds}, None)
 
-    def _judge(
+    def _score(
         self, fold: Fold, start: int, stop: int, outputs: dict[str, Vector], inputs: Matrix, earlier: list[FoldRows]
     ) -> tuple[FoldRows, str]:
-        """Score a fold's test rows by a layer 2 of the folds before; or say why there is none."""
-        # The label of the last row before this one ends where the test window starts.
+        """Score a fold's test rows with a layer 2 of the earlier folds, or return the reason why there is none."""
+        # The labels of earlier rows end before the test window starts.
         known_until = self._rows.first_row(fold.test_start - self._config.walk_forward.purge_days)
         known = sum(max(0, min(part.stop, known_until) - part.start) for part in earlier)
         if known < (needed := self._config.walk_forward.min_test_rows):
             nothing = np.full(stop - start, np.nan)
-            reason = (
-                f"layer 1 only: {known} out-of-sample rows before it for layer 2 to learn from, {needed} are needed"
-            )
+            reason = f"layer 1 only: expected at least {needed} earlier out-of-sample rows for layer 2, got {known}"
             return FoldRows(fold, start, stop, outputs, inputs, nothing, nothing), reason
         meta = self._fit_meta(earlier, known_until)
         score = meta.score(inputs)
@@ -224,10 +212,7 @@ class WalkForward:
         return MetaModel.fit(inputs, targets, self._config.meta.alpha)
 
     def _inputs(self, outputs: dict[str, Vector], start: int, stop: int) -> Matrix:
-        """Layer 2's inputs for rows `start` to `stop`: all of whole days, so that ranks are right.
-
-        No row is in two test windows, so that nothing is ranked twice.
-        """
+        """Layer 2's inputs for rows `start` to `stop`, which are whole days, as ranks require."""
         days = self._rows.day[start:stop]
         values = [*outputs.values(), *(self._rows.features[name][start:stop] for name in features.META)]
         return np.column_stack([ic.centred_ranks(column, days) for column in values])

@@ -1,10 +1,9 @@
-"""Writing to the data bucket, in an order in which every moment is safe to be killed at.
+"""Writing to the data bucket, in an order that is safe against being killed at any point.
 
-First the dated archive, its files and then its manifest. Then the records: diagnostics, summary, triple barrier,
-health, data manifest. Then, only if the gates let it, the set under a version of its own that is never overwritten; and
-last of all the live manifest, by a conditional write (`predictor.manifest`). Until that one request is done the old set
-serves, afterwards the new one, whole. A bucket in which nothing was ever put live gets a manifest that names no file,
-so that a reader can tell "nothing yet" from "not there".
+First the dated archive, its manifest last. Then the records: diagnostics, summary, triple barrier, health, data
+manifest. Then, if the gates pass, the set under a new version that is never overwritten; and finally the live manifest,
+by a conditional write (`predictor.manifest`). Until that request completes, readers get the old set, afterwards the new
+one. A bucket without a promoted set gets a manifest without files, which distinguishes "nothing yet" from "missing".
 """
 
 from __future__ import annotations
@@ -19,20 +18,20 @@ from predictor.manifest import LostRace, Manifest
 from predictor.output import to_json
 from predictor.training.artefacts import ModelSet
 
-JSON, PARQUET = "application/json", "application/vnd.apache.parquet"
+JSON = "application/json"
 
 
 @dataclass(frozen=True)
 class Records:
-    """What every training that is no dry run writes.
+    """The records of every training that is not a dry run.
 
     Attributes:
         run_date: The day in the keys, `YYYY-MM-DD`.
         stamp: Time of the run, `YYYYmmddTHHMMSSZ`.
         summary: Training summary.
         triple_barrier: The observation.
-        health: That the training ran, and how it ended.
-        data_manifest: What data it used.
+        health: The training's outcome.
+        data_manifest: The data used.
     """
 
     run_date: str
@@ -45,13 +44,13 @@ class Records:
 
 @dataclass(frozen=True)
 class Promotion:
-    """A set that was put live.
+    """A promoted set.
 
     Attributes:
         version: Its name.
         prefix: Key prefix of its files.
         manifest_etag: ETag of the live manifest that names it.
-        replaced: `{version, run_id}` of the set that was live before, None if none was.
+        replaced: `{version, run_id}` of the set that was live before, None for the first one.
     """
 
     version: str
@@ -64,12 +63,12 @@ class Writer:
     """Puts objects into one bucket and remembers their keys."""
 
     def __init__(self, client: Any, bucket: str, written: list[str]) -> None:
-        """Write nothing yet.
+        """Write to a bucket.
 
         Args:
             client: boto3 S3 client.
             bucket: Data bucket.
-            written: Gets each key once it is there, so that it is true even after a failure.
+            written: Receives each key once it is written, so that it is correct after a failure.
         """
         self._client = client
         self._bucket = bucket
@@ -86,7 +85,7 @@ class Writer:
             self._put(models.archive_key(name), body, s3_keys.content_type(name))
         self._json(models.archive_key(s3_keys.MANIFEST), models.manifest(promoted, models.archive_key))
         for name in (day, "latest"):
-            self._put(s3_keys.out_of_sample(name), models.out_of_sample, PARQUET)
+            self._put(s3_keys.out_of_sample(name), models.out_of_sample, s3_keys.content_type(s3_keys.OUT_OF_SAMPLE))
         for name in (day, "latest"):
             self._json(s3_keys.summary(name), records.summary)
         for name in (records.stamp, "latest"):
@@ -97,19 +96,17 @@ class Writer:
     def live(self, models: ModelSet, etag: str | None, before: Manifest | None) -> Promotion:
         """Put a set live, its manifest last.
 
+        A set that an interrupted attempt of its run has already put live is left alone.
+
         Args:
             models: The set.
-            etag: ETag of the live manifest that was read before the training; None if there was none.
-            before: The manifest of the set that was live then; None if none was. A set that is live already, because
-                an earlier try of its run was cut off right after, is left as it is.
-
-        Returns:
-            What was done.
+            etag: ETag of the live manifest read before the training, None without one.
+            before: The manifest of the set that was live then, None without one.
 
         Raises:
-            ManifestError: The version is there with other content; the set before is still live.
-            LostRace: Another set was put live since `etag` was read; nothing of this one is live.
-            BucketError: S3 refused; the set before is still live.
+            ManifestError: The version exists with other content; the previous set stays live.
+            LostRace: Another set went live since `etag` was read; this one did not.
+            BucketError: S3 refused; the previous set stays live.
         """
         prefix = models.live_key("")
         if before is not None and etag is not None and (before.version, before.digests()) == models.identity():
@@ -123,12 +120,13 @@ class Writer:
         try:
             made = manifest.replace_live(self._client, self._bucket, to_json(document), etag)
         except LostRace as error:
-            raise LostRace(f"{error}: nothing of run {models.run_id} is live, only its archive and records") from error
+            message = f"{error}; run {models.run_id} wrote its archive and records, but was not promoted"
+            raise LostRace(message) from error
         self._written.append(s3_keys.LIVE_MANIFEST)
         return Promotion(models.version, prefix, made, replaced)
 
     def nothing_live(self, models: ModelSet) -> None:
-        """Where there is no live manifest, say that no set was put live; one that is there is left as it is.
+        """Write a live manifest without files, unless a live manifest exists.
 
         Raises:
             BucketError: S3 refused.
