@@ -1,16 +1,17 @@
-"""Fixtures of both layers of the predictor's tests: synthetic prices and a small configuration."""
+"""Fixtures of the predictor's unit and integration tests: synthetic prices and a small configuration."""
 
 from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-# ArcticDB and LightGBM read these on import, which may happen here before the package sets them.
-os.environ["ARCTICDB_VersionStore_NumIOThreads_int"] = "16"  # noqa: SIM112  # ArcticDB's spelling
+# ArcticDB and LightGBM read these on import, which may precede the package's own import here.
+os.environ["ARCTICDB_VersionStore_NumIOThreads_int"] = "16"  # noqa: SIM112  # ArcticDB spells it so
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
 import numpy as np
@@ -18,12 +19,58 @@ import pandas as pd
 import pytest
 import yaml
 from numpy.typing import NDArray
+from predictor import manifest, s3_keys, weight_sets
 from predictor.config import Config, parse
+from predictor.training import features, labels, rows
+from predictor.training.artefacts import ModelSet
+from predictor.training.rows import Rows
+from predictor.training.writer import Promotion, Records, Writer
+
+__all__ = ["config", "config_file", "default_settings", "environment", "frames", "settings", "walks"]
 
 ROOT = Path(__file__).resolve().parents[2]
 PREDICTOR = ROOT / "files" / "predictor"
+RUN_DATE = "2022-12-29"
+END = date(2022, 12, 28)
+"""The last session before the run date."""
+HORIZON = 21
 
 Closes = NDArray[np.float64]
+
+
+def terminate() -> None:
+    """Send SIGTERM to this process."""
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def build_rows(closes: Closes, together: Sequence[Sequence[str]] = ()) -> Rows:
+    """The rows of all features and of the labels of the shipped configuration."""
+    return rows.build(features.compute(closes), labels.compute(closes, HORIZON, 0.25), together)
+
+
+def models(run_id: str, day: str = RUN_DATE) -> ModelSet:
+    """A set whose files name their run."""
+    files = {name: f"{name} of {run_id}".encode() for name in s3_keys.MODEL_FILES}
+    source = {"predictor_version": "1", "config_sha256": "c", "code": {"revision": None, "digest": "d"}}
+    record = {"trained_at": f"{day}T00:00:00+00:00", "gates": []}
+    return ModelSet(run_id, day, files, f"rows of {run_id}".encode(), source, record)
+
+
+def promote(client: Any, bucket: str, made: ModelSet, live: manifest.Live | None = None) -> Promotion:
+    """Write what a promoting training writes; `live` is what it has read before, by default the current state."""
+    before = live or manifest.read_live(client, bucket)
+    writer = Writer(client, bucket, [])
+    writer.records(made, Records(made.run_date, f"stamp-{made.run_id}", {}, {}, {}, {}), promoted=True)
+    return writer.live(made, before.etag, before.manifest())
+
+
+def live_run(bucket: Any) -> str:
+    """The run of the live set, which must be intact."""
+    found = manifest.parse(bucket.body(s3_keys.LIVE_MANIFEST))
+    assert weight_sets.findings(bucket.client, bucket.name, found) == []
+    for name, entry in found.files.items():
+        assert bucket.body(entry.key) == f"{name} of {found.run_id}".encode()
+    return found.run_id
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +87,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="session")
 def frames() -> Callable[[Closes, date], dict[str, pd.DataFrame]]:
-    """Make series `S00`, `S01`, … with a column `close` from a wide array; the last bar is on the given day."""
+    """Make series `S00`, `S01`, … with a column `close` from a wide array that ends on a day."""
 
     def make(closes: Closes, end: date) -> dict[str, pd.DataFrame]:
         index = pd.bdate_range(end=pd.Timestamp(end), periods=len(closes), name="date")
@@ -53,10 +100,7 @@ def frames() -> Callable[[Closes, date], dict[str, pd.DataFrame]]:
 
 @pytest.fixture(scope="session")
 def walks() -> Callable[..., Closes]:
-    """Random walks, shape (days, symbols).
-
-    `drift` is the daily spread of the symbols' slowly changing drifts; above 0 the future is slightly predictable.
-    """
+    """Random walks, shape (days, symbols); with a `drift` above 0, the past predicts the future."""
 
     def make(days: int, symbols: int, seed: int = 1, drift: float = 0.0) -> Closes:
         random = np.random.default_rng(seed)
@@ -72,14 +116,14 @@ def walks() -> Callable[..., Closes]:
 
 @pytest.fixture(scope="session")
 def default_settings() -> dict[str, Any]:
-    """The default configuration, parsed from YAML."""
+    """The shipped configuration as parsed YAML."""
     settings: dict[str, Any] = yaml.safe_load((PREDICTOR / "config" / "default.yaml").read_text())
     return settings
 
 
 @pytest.fixture
 def settings(default_settings: dict[str, Any]) -> dict[str, Any]:
-    """The default configuration with small windows and trees; a test may change its copy."""
+    """The shipped configuration with small windows and trees, which a test may change."""
     quick = copy.deepcopy(default_settings)
     quick["walk_forward"].update(min_train_days=120, test_days=60, min_train_rows=500, min_test_rows=100)
     quick["lightgbm"].update(trees=10, min_rows_in_leaf=50)
@@ -94,7 +138,7 @@ def config(settings: dict[str, Any]) -> Config:
 
 @pytest.fixture
 def config_file(settings: dict[str, Any], tmp_path: Path) -> Callable[[], Path]:
-    """Write `settings`, with the test's changes, to a file."""
+    """Write the current `settings` to a file."""
 
     def write() -> Path:
         path = tmp_path / "config.yaml"

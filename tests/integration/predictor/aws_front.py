@@ -1,8 +1,7 @@
-"""Run as a program: an instance's metadata service (IMDSv2), and in front of an S3 a recorder that lets only reads by.
+"""Program: an instance's metadata service (IMDSv2), and a proxy to an S3 that records requests and refuses writes.
 
-Usage: aws_front.py <port of the S3> <log> [--credentials-seconds N] [--clock SECONDS] [--deny-list].
-Prints its own port. Each line of the log is one request in JSON. `--clock` sets the Date of its answers off,
-`--deny-list` refuses listings.
+Usage: aws_front.py <port of the S3> <log> [--credentials-seconds N] [--clock SECONDS] [--deny-list]. Prints its port.
+Each line of the log is one request in JSON. `--clock` shifts the date of the answers, `--deny-list` refuses listings.
 """
 
 from __future__ import annotations
@@ -117,7 +116,7 @@ class Front(BaseHTTPRequestHandler):
         return super().date_time_string((time.time() if timestamp is None else timestamp) + OPTIONS.clock)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing: standard output carries the port."""
+        """Print nothing."""
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Fixtures: a real S3 (moto, in a process of its own), universes in it, and a small configuration."""
+"""Fixtures: an S3 (moto in a separate process), universes in it, and the commands."""
 
 from __future__ import annotations
 
@@ -17,39 +17,20 @@ from typing import Any
 import boto3
 import pandas as pd
 import pytest
+from predictor import aws
 from predictor import preflight as preflight_module
 from predictor.cli import main
+from predictor.training.progress import Progress
 
-from tests.support.predictor import (
-    ROOT,
-    Closes,
-    config,
-    config_file,
-    default_settings,
-    environment,
-    frames,
-    settings,
-    walks,
-)
-
-__all__ = [
-    "config",
-    "config_file",
-    "default_settings",
-    "environment",
-    "frames",
-    "settings",
-    "walks",
-]
+from tests.support.predictor import *  # noqa: F403  # the fixtures
+from tests.support.predictor import END, ROOT, RUN_DATE, Closes
 
 WRITES = ("PUT", "POST", "DELETE", "PATCH")
-
-RUN_DATE = "2022-12-29"
 
 
 @dataclass(frozen=True)
 class S3Server:
-    """moto in another process: ArcticDB holds the interpreter lock while it talks to S3."""
+    """moto in a separate process, since ArcticDB holds the interpreter lock during requests."""
 
     port: int
     log: Path
@@ -59,12 +40,12 @@ class S3Server:
         return f"http://127.0.0.1:{self.port}"
 
     def requests(self) -> list[tuple[str, str]]:
-        """Method and path of each request so far, out of moto's request log."""
+        """Method and path of each request so far, from moto's log."""
         lines = (line.partition('"')[2].split(" ") for line in self.log.read_text().splitlines() if "HTTP/1.1" in line)
         return [(parts[0], parts[1]) for parts in lines]
 
     def writes(self, bucket: str) -> list[tuple[str, str]]:
-        """Requests that would change a bucket, done or refused."""
+        """Write requests to a bucket, including refused ones."""
         return [
             (method, path) for method, path in self.requests() if method in WRITES and path.startswith(f"/{bucket}")
         ]
@@ -96,7 +77,7 @@ class Bucket:
         assert not [item for item in results if isinstance(item, arcticdb.DataError)]
 
     def write_unsorted(self, library: str, symbol: str, frame: pd.DataFrame) -> None:
-        """Write what ArcticDB refuses unless it is told not to look."""
+        """Write without ArcticDB's validation of the index."""
         import arcticdb
 
         arcticdb.Arctic(self.uri)[library].write(symbol, frame, validate_index=False)
@@ -114,12 +95,12 @@ class Bucket:
         return {key for key in self.etags(prefix) if not key.startswith("arcticdb/")}
 
     def live(self) -> dict[str, Any]:
-        """The live manifest, from which a reader finds every file."""
+        """The live manifest."""
         manifest: dict[str, Any] = json.loads(self.body("predictor/weights/meta/manifest.json"))
         return manifest
 
     def live_bodies(self) -> dict[str, bytes]:
-        """The live model files by name, as a reader gets them."""
+        """The live model files by name."""
         return {name: self.body(described["key"]) for name, described in self.live()["files"].items()}
 
     def body(self, key: str) -> bytes:
@@ -132,7 +113,7 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     folder = tmp_path_factory.mktemp("moto")
     log = folder / "requests.log"
     with log.open("wb") as stream:
-        # It takes a free port itself and says which: one that was looked for before could be another's by then.
+        # moto chooses and reports a free port, which avoids a race for it.
         command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
         process = subprocess.Popen(command, stdout=stream, stderr=stream, cwd=folder)
     try:
@@ -143,12 +124,12 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
 
 def _port_of(process: subprocess.Popen[bytes], log: Path) -> int:
-    """The port that moto listens on, once it does."""
+    """The port that moto listens on."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         assert process.poll() is None, f"moto ended: {log.read_text()}"
-        if told := re.search(r"Running on http://127\.0\.0\.1:(\d+)", log.read_text()):
-            return int(told[1])
+        if found := re.search(r"Running on http://127\.0\.0\.1:(\d+)", log.read_text()):
+            return int(found[1])
         time.sleep(0.1)
     raise AssertionError("moto does not listen")
 
@@ -158,7 +139,7 @@ _numbers = itertools.count()
 
 @pytest.fixture
 def bucket(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Bucket:
-    """A new bucket on the server, which the environment names as S3 and as CloudWatch."""
+    """A new bucket on the server, with the environment's S3 and CloudWatch endpoints set to it."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3_server.url)
     monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDWATCH", s3_server.url)
     monkeypatch.setenv("AWS_REGION", "us-east-1")
@@ -172,15 +153,14 @@ def universe(
     bucket: Bucket, frames: Callable[[Closes, date], dict[str, pd.DataFrame]], walks: Callable[..., Closes]
 ) -> Bucket:
     """A bucket with 12 symbols and SPX that all end on Wednesday, 28 December 2022."""
-    end = date(2022, 12, 28)
-    bucket.write("universe", frames(walks(40, 12), end))
-    bucket.write("macro", {"SPX": frames(walks(40, 1), end)["S00"]})
+    bucket.write("universe", frames(walks(40, 12), END))
+    bucket.write("macro", {"SPX": frames(walks(40, 1), END)["S00"]})
     return bucket
 
 
 @pytest.fixture
 def front(tmp_path: Path) -> Iterator[Callable[..., str]]:
-    """Start `aws_front.py` before an S3 and return its address; its requests are in `front.log`."""
+    """Start `aws_front.py` in front of an S3 and return its URL; `front.log` has the requests."""
     started: list[subprocess.Popen[str]] = []
 
     def start(port: int, *options: str) -> str:
@@ -200,25 +180,25 @@ def front(tmp_path: Path) -> Iterator[Callable[..., str]]:
 
 
 SLOW = ("c21_package_imports", "c23_installed_files")
-"""Checks that take seconds and look at nothing that most tests change."""
+"""Checks that take seconds and do not depend on what most tests change."""
 
 
 @dataclass
 class Preflight:
-    """Runs the command; remembers the report and what it printed."""
+    """Runs the command, and keeps its report and output."""
 
     config_file: Callable[[], Path]
     output: Path
     capture: pytest.CaptureFixture[str]
     monkeypatch: pytest.MonkeyPatch
     lock: Path
-    run_date: str = "2022-12-29"
+    run_date: str = RUN_DATE
     report: Any = None
     printed: str = ""
     error: str = ""
 
     def __call__(self, bucket: str, *options: str, config: Path | None = None, whole: bool = False) -> int:
-        """Run it; without the slow checks unless it is to be the whole."""
+        """Run the command, without the slow checks unless `whole`."""
         arguments = ["preflight", "--data-bucket", bucket, "--run-date", self.run_date]
         arguments += ["--config", str(config or self.config_file()), "--lock", str(self.lock)]
         all_names = preflight_module.names
@@ -246,9 +226,9 @@ class Preflight:
 
 @pytest.fixture
 def installed_lock(tmp_path: Path) -> Path:
-    """The lock file of the environment that the tests run in."""
+    """The lock file of the tests' environment."""
     path = tmp_path / "installed.lock"
-    # local_aws is installed from its folder, so the lock file does not pin it.
+    # local_aws is installed from its folder and not pinned.
     path.write_text((ROOT / "requirements.lock").read_text() + "local-aws==0.1.0\n")
     return path
 
@@ -266,7 +246,7 @@ def preflight(
 
 @dataclass
 class Training:
-    """Runs the command; remembers the result and what it printed."""
+    """Runs the command, and keeps its result and errors."""
 
     config_file: Callable[[], Path]
     folder: Path
@@ -294,6 +274,46 @@ def training(config_file: Callable[[], Path], tmp_path: Path, capsys: pytest.Cap
 
 @pytest.fixture
 def momentum(bucket: Bucket, frames: Any, walks: Any) -> Bucket:
-    """A bucket with plainly synthetic prices in which momentum pays, so that the model earns promotion."""
-    bucket.write("universe", frames(walks(620, 12, seed=3, drift=0.003), date(2022, 12, 28)))
+    """A bucket with synthetic prices in which momentum pays, so that the model is promoted."""
+    bucket.write("universe", frames(walks(620, 12, seed=3, drift=0.003), END))
     return bucket
+
+
+@pytest.fixture
+def at_stage(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[[], Any]], None]:
+    """Call a function when a stage of a training begins."""
+
+    def arrange(stage: str, action: Callable[[], Any]) -> None:
+        original = Progress._write
+
+        def write(self: Progress, name: str, *arguments: Any, **options: Any) -> None:
+            original(self, name, *arguments, **options)
+            if name == stage:
+                action()
+
+        monkeypatch.setattr(Progress, "_write", write)
+
+    return arrange
+
+
+@pytest.fixture
+def before_put(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str], Any]], None]:
+    """Call a function with each key before it is written."""
+
+    def arrange(action: Callable[[str], Any]) -> None:
+        original = aws.s3_client
+
+        def s3_client() -> Any:
+            client = original()
+            put = client.put_object
+
+            def put_object(**arguments: Any) -> Any:
+                action(arguments["Key"])
+                return put(**arguments)
+
+            client.put_object = put_object
+            return client
+
+        monkeypatch.setattr(aws, "s3_client", s3_client)
+
+    return arrange

@@ -11,8 +11,8 @@ from pathlib import Path
 TRAIN = ["train", "--data-bucket", "prices", "--run-date", "2022-12-29"]
 
 
-def test_importing_the_command_imports_no_heavy_library() -> None:
-    # A machine on which pandas cannot be imported must still be able to say so.
+def test_cli_import_loads_no_heavy_library() -> None:
+    # A machine without pandas must be able to report that.
     heavy = "('pandas', 'yaml', 'boto3')"
     code = f"import predictor.cli, predictor.preflight, sys; print([m for m in {heavy} if m in sys.modules])"
 
@@ -21,16 +21,16 @@ def test_importing_the_command_imports_no_heavy_library() -> None:
     assert done.stdout == "[]\n"
 
 
-def test_a_training_that_is_told_to_stop_leaves_its_result_behind(tmp_path: Path) -> None:
+def test_interrupted_training_writes_its_result(tmp_path: Path) -> None:
     config = tmp_path / "pipe"
-    os.mkfifo(config)  # it hangs in reading its configuration, a moment the test can wait for
+    os.mkfifo(config)  # the training blocks while it reads its configuration
     command = [sys.executable, "-m", "predictor", *TRAIN, "--config", str(config)]
     command += ["--output", str(tmp_path / "out.json"), "--progress", str(tmp_path / "p.jsonl"), "--run-id", "r"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
     try:
         deadline = time.monotonic() + 60
         progress = tmp_path / "p.jsonl"
-        # The file is there a moment before the stage is.
+        # The file exists shortly before the stage does.
         while not (progress.exists() and "check" in progress.read_text()) and time.monotonic() < deadline:
             time.sleep(0.05)
         process.send_signal(signal.SIGTERM)

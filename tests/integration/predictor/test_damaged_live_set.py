@@ -8,22 +8,20 @@ from typing import Any
 import pytest
 from predictor import s3_keys
 
-LIVE = "predictor/weights/meta/manifest.json"
-
 
 def _no_json(bucket: Any) -> None:
-    bucket.client.put_object(Bucket=bucket.name, Key=LIVE, Body=b"{half")
+    bucket.client.put_object(Bucket=bucket.name, Key=s3_keys.LIVE_MANIFEST, Body=b"{half")
 
 
 def _a_list(bucket: Any) -> None:
-    bucket.client.put_object(Bucket=bucket.name, Key=LIVE, Body=b"[]")
+    bucket.client.put_object(Bucket=bucket.name, Key=s3_keys.LIVE_MANIFEST, Body=b"[]")
 
 
 def _old_layout(bucket: Any) -> None:
     document = bucket.live()
     for described in document["files"].values():
         del described["key"]
-    bucket.client.put_object(Bucket=bucket.name, Key=LIVE, Body=json.dumps(document).encode())
+    bucket.client.put_object(Bucket=bucket.name, Key=s3_keys.LIVE_MANIFEST, Body=json.dumps(document).encode())
 
 
 def _no_rows(bucket: Any) -> None:
@@ -46,30 +44,28 @@ def _short_model(bucket: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "says"),
+    ("damage", "message"),
     [
-        (_no_json, "manifest.json is no manifest: it is no JSON"),
-        (_a_list, "manifest.json is no manifest: it holds a list where an object belongs"),
+        (_no_json, "manifest.json is not a manifest: it is not JSON"),
+        (_a_list, "manifest.json is not a manifest: expected a JSON object, got list"),
         (
             _old_layout,
-            "is no manifest: its files.volatility_model.txt does not give key, sha256 and bytes",
+            "is not a manifest: files.volatility_model.txt: expected an object with key, sha256 and bytes",
         ),
         (_no_rows, "is damaged: predictor/weights/meta/versions/2022-12-29-run-7/oos_rows.parquet is missing"),
-        (_other_rows, "oos_rows.parquet has another SHA-256 than its manifest says"),
+        (_other_rows, "oos_rows.parquet differs from its manifest's SHA-256"),
         (_no_model, "meta_model.pkl is missing"),
-        (_short_model, "meta_model.pkl has 2 bytes, its manifest says "),
+        (_short_model, " bytes, got 2"),
     ],
 )
-def test_a_damaged_live_set_is_one_line_before_any_training(
-    damage: Any, says: str, training: Any, momentum: Any
-) -> None:
+def test_damaged_live_set_fails_before_any_training(damage: Any, message: str, training: Any, momentum: Any) -> None:
     assert training(momentum.name) == 0
     damage(momentum)
     before = momentum.etags()
 
     assert training(momentum.name, run_id="run-8") == 1
 
-    assert says in training.error
+    assert message in training.error
     assert training.error.endswith(
         "; nothing was changed; playbooks/rollback.yml -e to=<date> restores an archived set\n"
     )

@@ -1,4 +1,4 @@
-"""What changed in the data, since the preflight and since the last training; the configuration decides what follows."""
+"""Changes of the data since the preflight and since the last training."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-RUN_DATE = "2022-12-29"
+from tests.support.predictor import RUN_DATE
 
 
 @pytest.fixture
 def checked(momentum: Any, preflight: Any) -> Path:
-    """The result of a preflight over the data that the training is to read."""
+    """The report of a preflight of the data to train on."""
     momentum.write("macro", {"SPX": momentum.read("universe", "S00")})
     preflight(momentum.name)
     path: Path = preflight.output
@@ -26,7 +26,7 @@ def _revise(bucket: Any, symbol: str) -> None:
     bucket.write("universe", {symbol: frame})
 
 
-def test_a_preflight_tells_the_version_of_each_symbol_that_it_read(universe: Any, preflight: Any) -> None:
+def test_preflight_reports_the_version_of_each_symbol(universe: Any, preflight: Any) -> None:
     preflight(universe.name)
     assert preflight.report["versions"] == {f"S{n:02}": 0 for n in range(12)}
 
@@ -36,14 +36,14 @@ def test_a_preflight_tells_the_version_of_each_symbol_that_it_read(universe: Any
     assert preflight.report["versions"] == {f"S{n:02}": int(n == 3) for n in range(12)}
 
 
-def test_the_same_data_as_the_preflights_is_no_change(training: Any, momentum: Any, checked: Path) -> None:
+def test_unchanged_data_has_no_changes(training: Any, momentum: Any, checked: Path) -> None:
     assert training(momentum.name, "--dry-run", "--preflight", str(checked)) == 0
 
     assert training.result["data_changes"] == {"since_preflight": {"changed": []}, "since_last_run": None}
     assert training.result["notes"] == []
 
 
-def test_data_that_changed_since_the_preflight_is_noted(training: Any, momentum: Any, checked: Path) -> None:
+def test_changes_since_the_preflight_are_noted(training: Any, momentum: Any, checked: Path) -> None:
     _revise(momentum, "S03")
     momentum.write("universe", {"NEW": momentum.read("universe", "S00")})
 
@@ -60,7 +60,9 @@ def test_data_that_changed_since_the_preflight_is_noted(training: Any, momentum:
     ]
 
 
-def test_or_it_fails_before_any_training(training: Any, momentum: Any, checked: Path, settings: dict[str, Any]) -> None:
+def test_changes_since_the_preflight_can_fail_the_training(
+    training: Any, momentum: Any, checked: Path, settings: dict[str, Any]
+) -> None:
     settings["data"]["changed_since_preflight"] = "fail"
     assert training(momentum.name, "--dry-run", "--preflight", str(checked)) == 0
     _revise(momentum, "S03")
@@ -69,7 +71,7 @@ def test_or_it_fails_before_any_training(training: Any, momentum: Any, checked: 
 
     assert training.error == (
         "predictor: error: 1 symbols changed between preflight and training: S03 (0 to 1); "
-        "data.changed_since_preflight is fail: nothing was trained\n"
+        "nothing was trained, since data.changed_since_preflight is fail\n"
     )
     assert list(training.result["stages"]) == ["check", "read"]
     assert len(training.result["data_changes"]["since_preflight"]["changed"]) == 1
@@ -77,11 +79,11 @@ def test_or_it_fails_before_any_training(training: Any, momentum: Any, checked: 
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [(None, "No such file"), ("{half", "Expecting property name"), ("{}", "it has no versions"), ("[]", "list")],
 )
-def test_a_preflight_that_tells_no_versions_is_a_note_or_a_failure(
-    content: str | None, says: str, training: Any, momentum: Any, settings: dict[str, Any], tmp_path: Path
+def test_unusable_preflight_report_is_a_note_or_a_failure(
+    content: str | None, message: str, training: Any, momentum: Any, settings: dict[str, Any], tmp_path: Path
 ) -> None:
     path = tmp_path / "other.json"
     if content is not None:
@@ -89,8 +91,8 @@ def test_a_preflight_that_tells_no_versions_is_a_note_or_a_failure(
 
     assert training(momentum.name, "--dry-run", "--preflight", str(path)) == 0
     (note,) = training.result["notes"]
-    assert note.startswith(f"the preflight's result {path} says nothing of the data's versions: ")
-    assert says in note
+    assert note.startswith(f"cannot read the data's versions from the preflight's report {path}: ")
+    assert message in note
     assert training.result["data_changes"]["since_preflight"] is None
 
     settings["data"]["changed_since_preflight"] = "fail"
@@ -98,10 +100,10 @@ def test_a_preflight_that_tells_no_versions_is_a_note_or_a_failure(
     assert note in training.error
 
 
-def test_the_data_is_held_against_that_of_the_last_training(training: Any, momentum: Any) -> None:
+def test_data_is_compared_with_the_last_trainings(training: Any, momentum: Any) -> None:
     assert training(momentum.name, run_date="2022-12-22", run_id="last-week") == 0
     assert training.result["data_changes"]["since_last_run"] is None
-    # A later day is no earlier run, whenever it was trained.
+    # A run for a later day is not an earlier run.
     assert training(momentum.name, run_date="2023-01-05", run_id="ahead") == 0
     _revise(momentum, "S03")
     momentum.write("universe", {"NEW": momentum.read("universe", "S00")})
@@ -132,7 +134,7 @@ def test_the_data_is_held_against_that_of_the_last_training(training: Any, momen
     summary = json.loads(momentum.body(f"predictor/metrics/training_summary_{RUN_DATE}.json"))
     assert summary["data_changes"] == training.result["data_changes"]
 
-    # Another try of the same run looks past itself, another run of the same day does not.
+    # Another attempt of the same run ignores itself; another run of the same day does not.
     assert training(momentum.name, run_id="now") == 0
     assert training.result["data_changes"]["since_last_run"] == changes
     assert training(momentum.name, run_id="again") == 0
@@ -140,12 +142,12 @@ def test_the_data_is_held_against_that_of_the_last_training(training: Any, momen
     assert (changes["run_id"], changes["revised"]) == ("now", [])
 
 
-def test_a_data_manifest_that_is_none_is_a_note(training: Any, momentum: Any) -> None:
+def test_invalid_data_manifest_is_a_note(training: Any, momentum: Any) -> None:
     momentum.client.put_object(Bucket=momentum.name, Key="data_manifest/predictor_training/2022-12-22.json", Body=b"{}")
 
     assert training(momentum.name, "--dry-run") == 0
 
     assert training.result["notes"] == [
-        "the data was not held against the last training's: "
-        f"s3://{momentum.name}/data_manifest/predictor_training/2022-12-22.json is no data manifest"
+        "the data was not compared with the last training's: "
+        f"s3://{momentum.name}/data_manifest/predictor_training/2022-12-22.json is not a data manifest"
     ]

@@ -1,21 +1,20 @@
-"""The heartbeat, against CloudWatch for real (moto): sent once a training has succeeded, and never else."""
+"""The heartbeat, sent to CloudWatch (moto) after successful trainings only."""
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
 import pytest
-from predictor.training.progress import Progress
+
+from tests.support.predictor import terminate
 
 
 @pytest.fixture
 def beats(momentum: Any, settings: dict[str, Any]) -> Callable[[], float]:
-    """The sum of the heartbeats of this test, whose process has a name of its own."""
+    """The sum of this test's heartbeats, which have a process name of their own."""
     settings["heartbeat"]["process"] = momentum.name
     client = boto3.client("cloudwatch", region_name="us-east-1", endpoint_url=momentum.server.url)
 
@@ -35,12 +34,12 @@ def beats(momentum: Any, settings: dict[str, Any]) -> Callable[[], float]:
     return total
 
 
-def _asked(bucket: Any) -> int:
-    """How many requests were to another service than S3, whose requests have the bucket in their path."""
+def _other_requests(bucket: Any) -> int:
+    """The number of requests to services other than S3, whose paths have the bucket's name."""
     return sum(method == "POST" and not path.startswith("/data-") for method, path in bucket.server.requests())
 
 
-def test_a_training_that_promotes_sends_one_heartbeat_last_of_all(
+def test_promoting_training_sends_one_heartbeat_at_the_end(
     training: Any, momentum: Any, beats: Callable[[], float]
 ) -> None:
     assert training(momentum.name) == 0
@@ -51,10 +50,10 @@ def test_a_training_that_promotes_sends_one_heartbeat_last_of_all(
     assert training.result["heartbeat"] == {"sent": True, "detail": detail}
     assert list(training.result["stages"])[-1] == "heartbeat"
     methods = [method for method, path in momentum.server.requests() if method in ("PUT", "POST")]
-    assert methods[-3:] == ["PUT", "POST", "POST"], "the last two are the heartbeat, and this test's question"
+    assert methods[-3:] == ["PUT", "POST", "POST"], "the last two are the heartbeat and this test's query"
 
 
-def test_a_training_that_does_not_promote_has_succeeded_too(
+def test_training_without_promotion_sends_a_heartbeat(
     training: Any, momentum: Any, settings: dict[str, Any], beats: Callable[[], float]
 ) -> None:
     settings["gates"]["median_ic"]["threshold"] = 0.99
@@ -65,56 +64,40 @@ def test_a_training_that_does_not_promote_has_succeeded_too(
     assert beats() == 1
 
 
-def test_a_dry_run_sends_none(training: Any, momentum: Any) -> None:
-    before = _asked(momentum)
+def test_dry_run_sends_no_heartbeat(training: Any, momentum: Any) -> None:
+    before = _other_requests(momentum)
 
     assert training(momentum.name, "--dry-run") == 0
 
-    assert _asked(momentum) == before
+    assert _other_requests(momentum) == before
     assert training.result["heartbeat"] is None
 
 
-def test_a_failed_training_sends_none(training: Any, momentum: Any, settings: dict[str, Any]) -> None:
-    before = _asked(momentum)
+def test_failed_training_sends_no_heartbeat(training: Any, momentum: Any, settings: dict[str, Any]) -> None:
+    before = _other_requests(momentum)
     settings["walk_forward"]["min_train_rows"] = 10**6
 
     assert training(momentum.name) == 1
 
-    assert _asked(momentum) == before
+    assert _other_requests(momentum) == before
     assert training.result["heartbeat"] is None
 
 
 @pytest.mark.parametrize("stage", ["walk_forward", "write"])
-def test_a_training_that_was_told_to_stop_sends_none(
-    stage: str, training: Any, momentum: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = _asked(momentum)
-    honest = Progress._write
-
-    def write(self: Progress, name: str, *more: Any, **others: Any) -> None:
-        honest(self, name, *more, **others)
-        if name == stage:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr(Progress, "_write", write)
+def test_interrupted_training_sends_no_heartbeat(stage: str, training: Any, momentum: Any, at_stage: Any) -> None:
+    before = _other_requests(momentum)
+    at_stage(stage, terminate)
 
     assert training(momentum.name) == 75
 
-    assert _asked(momentum) == before
+    assert _other_requests(momentum) == before
     assert training.result["heartbeat"] is None
 
 
-def test_told_to_stop_while_it_is_sent_the_training_has_ended_well(
-    training: Any, momentum: Any, beats: Callable[[], float], monkeypatch: pytest.MonkeyPatch
+def test_sigterm_during_the_heartbeat_is_ignored(
+    training: Any, momentum: Any, beats: Callable[[], float], at_stage: Any
 ) -> None:
-    honest = Progress._write
-
-    def write(self: Progress, name: str, *more: Any, **others: Any) -> None:
-        honest(self, name, *more, **others)
-        if name == "heartbeat":
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr(Progress, "_write", write)
+    at_stage("heartbeat", terminate)
 
     assert training(momentum.name) == 0
 
@@ -125,7 +108,7 @@ def test_told_to_stop_while_it_is_sent_the_training_has_ended_well(
     ("endpoint", "why"),
     [("http://127.0.0.1:9", "EndpointConnectionError"), ("nonsense", "ValueError")],
 )
-def test_one_that_cannot_be_sent_is_a_note_and_no_failure(
+def test_failure_to_send_is_a_note(
     training: Any, momentum: Any, monkeypatch: pytest.MonkeyPatch, endpoint: str, why: str
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDWATCH", endpoint)
@@ -139,7 +122,7 @@ def test_one_that_cannot_be_sent_is_a_note_and_no_failure(
     assert training.result["notes"] == [f"the heartbeat could not be sent: {heartbeat['detail']}"]
 
 
-def test_a_refusal_is_no_failure_either(
+def test_refused_heartbeat_does_not_fail_the_training(
     training: Any, momentum: Any, front: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDWATCH", front(momentum.server.port))

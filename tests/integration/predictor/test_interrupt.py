@@ -1,78 +1,56 @@
-"""SIGTERM, in every stage: exit code 75, a result that says so, and a bucket that the next training makes whole."""
+"""SIGTERM in every stage: exit code 75, a result, and a bucket that the next training completes."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from predictor import aws, output
+from predictor import output, s3_keys
 from predictor.training import boosting
-from predictor.training.progress import Progress
 
-LIVE = "predictor/weights/meta"
-SET = f"{LIVE}/versions/2022-12-29-run-7"
+from tests.support.predictor import terminate
+
+META = s3_keys.versioned("2022-12-29-run-7", s3_keys.META)
 STAGES = ["check", "read", "features", "labels", "walk_forward", "final_models", "gates", "diagnostics", "write"]
 
 
-def _terminate() -> None:
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_training_told_to_stop_in_any_stage_says_so_and_ends_with_75(
-    stage: str, training: Any, momentum: Any, monkeypatch: pytest.MonkeyPatch
+def test_interrupted_training_exits_with_75_in_any_stage(
+    stage: str, training: Any, momentum: Any, at_stage: Any
 ) -> None:
-    honest = Progress._write
-
-    def write(self: Progress, name: str, *more: Any, **others: Any) -> None:
-        honest(self, name, *more, **others)
-        if name == stage:
-            _terminate()
-
-    monkeypatch.setattr(Progress, "_write", write)
+    at_stage(stage, terminate)
 
     assert training(momentum.name) == 75
 
-    said = f"interrupted by SIGTERM in stage {stage}"
-    assert (training.error, training.result["error"]) == (f"predictor: error: {said}\n", said)
+    message = f"interrupted by SIGTERM in stage {stage}"
+    assert (training.error, training.result["error"]) == (f"predictor: error: {message}\n", message)
     assert list(training.result["stages"]) == STAGES[: STAGES.index(stage) + 1]
     assert momentum.result_keys() == set()
-    # Whoever runs the tests can still end them.
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
-@pytest.mark.parametrize("key", ["health/predictor_training.json", f"{SET}/meta_model.pkl", f"{LIVE}/manifest.json"])
-def test_stopped_in_the_middle_of_writing_the_next_training_makes_it_whole(
-    key: str, training: Any, momentum: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    honest = aws.s3_client
+@pytest.mark.parametrize("key", [s3_keys.HEALTH, META, s3_keys.LIVE_MANIFEST])
+def test_next_training_completes_an_interrupted_write(key: str, training: Any, momentum: Any, before_put: Any) -> None:
+    stop_at = [key]
 
-    def client_told_to_stop() -> Any:
-        client = honest()
-        put = client.put_object
+    def stop_once(written: str) -> None:
+        if written in stop_at:
+            stop_at.clear()
+            terminate()
 
-        def put_object(**arguments: Any) -> Any:
-            if arguments["Key"] == key:
-                _terminate()
-            return put(**arguments)
+    before_put(stop_once)
 
-        client.put_object = put_object
-        return client
-
-    with monkeypatch.context() as patch:
-        patch.setattr(aws, "s3_client", client_told_to_stop)
-        assert training(momentum.name) == 75
+    assert training(momentum.name) == 75
 
     half = momentum.result_keys()
     assert training.result["error"] == "interrupted by SIGTERM in stage write"
     assert set(training.result["written"]) == half
     assert training.result["promoted"] is False
-    # The manifest, which names the weights, is the last of all.
-    assert not half & {key, f"{LIVE}/manifest.json"}
+    # The manifest, which names the weights, is written last.
+    assert not half & {key, s3_keys.LIVE_MANIFEST}
 
     assert training(momentum.name) == 0
 
@@ -81,21 +59,21 @@ def test_stopped_in_the_middle_of_writing_the_next_training_makes_it_whole(
     assert found == {name: described["sha256"] for name, described in momentum.live()["files"].items()}
 
 
-class _TerminatesAsItGoes:
+class _TerminatesWhenDeleted:
     def __del__(self) -> None:
-        _terminate()
+        terminate()
 
 
-# Python prints what a destructor raises, and goes on: that is what is tested.
+# Python prints what a destructor raises, and continues.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_signal_whose_exception_gets_lost_ends_the_training_with_the_fold(
+def test_lost_interruption_ends_the_training_after_the_fold(
     training: Any, momentum: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = boosting.fit
+    original = boosting.fit
 
     def fit(*arguments: Any) -> Any:
-        _TerminatesAsItGoes()
-        return honest(*arguments)
+        _TerminatesWhenDeleted()
+        return original(*arguments)
 
     monkeypatch.setattr(boosting, "fit", fit)
 
@@ -106,18 +84,18 @@ def test_a_signal_whose_exception_gets_lost_ends_the_training_with_the_fold(
 
 
 def _terminated_write_json(path: Path, document: Any) -> None:
-    _terminate()
+    terminate()
     output.write_json(path, document)
 
 
-def test_told_to_stop_over_and_over_it_still_writes_its_result(
+def test_repeated_sigterm_does_not_prevent_the_result(
     training: Any, momentum: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = boosting.fit
+    original = boosting.fit
 
     def fit(*arguments: Any) -> Any:
-        _terminate()
-        return honest(*arguments)
+        terminate()
+        return original(*arguments)
 
     monkeypatch.setattr("predictor.cli.write_json", _terminated_write_json)
     monkeypatch.setattr(boosting, "fit", fit)
@@ -126,9 +104,7 @@ def test_told_to_stop_over_and_over_it_still_writes_its_result(
     assert training.result["error"] == "interrupted by SIGTERM in stage walk_forward"
 
 
-def test_told_to_stop_when_all_is_done_it_is_done(
-    training: Any, momentum: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sigterm_after_the_training_is_ignored(training: Any, momentum: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("predictor.cli.write_json", _terminated_write_json)
 
     assert training(momentum.name) == 0

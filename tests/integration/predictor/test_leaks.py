@@ -1,9 +1,9 @@
-"""What the walk-forward finds in noise is nothing, what leaks into it is seen, and what is planted is found.
+"""The walk-forward finds nothing in noise, detects leaks, and recovers a planted signal.
 
-The labels are sums over the horizon of random daily returns that no price and no feature knows of, so that the labels
-of neighbouring days share most of theirs, as real ones do. Two of the research columns are the number of the stock and
-of the day: trees can remember which stock did well lately. Whoever leaves a purge out, or judges on rows that were
-learned from, then finds a large IC in labels that cannot be forecast.
+The labels are sums over the horizon of random daily returns, independent of prices and features, so that the labels of
+neighbouring days overlap as real ones do. Two research columns are the numbers of the stock and the day, so that trees
+can memorise which stock did well lately. Without a purge, or with training rows among the test rows, these labels have
+a large IC, although they cannot be forecast.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SEEDS = (1, 2, 3)
 
 @pytest.fixture
 def noisy(config: Config) -> Config:
-    """Short test windows, most of whose labels an unpurged training row would know, and trees that remember."""
+    """Short test windows, whose labels mostly overlap with unpurged training rows, and trees that memorise."""
     return replace(
         config,
         labels=replace(config.labels, horizon=HORIZON),
@@ -40,7 +40,7 @@ def noisy(config: Config) -> Config:
             config.walk_forward, min_train_days=60, test_days=10, purge_days=HORIZON, min_train_rows=100
         ),
         lightgbm=replace(config.lightgbm, trees=30, leaves=63, min_rows_in_leaf=3, learning_rate=0.3),
-        # So small a model is not faster on two threads, and on a busy machine much slower.
+        # A model this small is not faster on two threads, and much slower on a busy machine.
         run=replace(config.run, threads=1),
     )
 
@@ -54,7 +54,7 @@ def _noise_labels(random: np.random.Generator) -> Labels:
 
 
 def _noise(walks: Callable[..., Wide], seed: int, peek: float = 0.0) -> Rows:
-    """Rows with labels of noise; with `peek` a column knows the label, in noise of its own, `peek` times as small."""
+    """Rows with random labels; one column is noise plus `peek` times the normalised label."""
     random = np.random.default_rng(seed)
     made = _noise_labels(random)
     shape = (DAYS, SYMBOLS)
@@ -83,54 +83,50 @@ def _finds_something(data: Rows, config: Config) -> bool:
     return not interval[0] <= 0 <= interval[1]
 
 
-def test_in_noise_nothing_is_found(walks: Any, noisy: Config) -> None:
-    # An interval of 95 % misses once in twenty: of three fixed seeds none was exchanged for another.
+def test_noise_has_no_ic(walks: Any, noisy: Config) -> None:
+    # A 95 % interval misses once in twenty; the three seeds were not selected.
     assert not any(_finds_something(_noise(walks, seed), noisy) for seed in SEEDS)
 
 
-def test_without_the_purge_noise_looks_like_something(walks: Any, noisy: Config) -> None:
-    # The configuration refuses a purge below the horizon; this goes round it.
+def test_missing_purge_is_detected(walks: Any, noisy: Config) -> None:
+    # `parse` would refuse a purge below the horizon.
     leaking = replace(noisy, walk_forward=replace(noisy.walk_forward, purge_days=0))
 
     assert all(_finds_something(_noise(walks, seed), leaking) for seed in SEEDS)
 
 
-def test_a_feature_that_peeks_at_the_label_is_seen(walks: Any, noisy: Config) -> None:
+def test_feature_that_contains_the_label_is_detected(walks: Any, noisy: Config) -> None:
     assert all(_finds_something(_noise(walks, seed, peek=1.0), noisy) for seed in SEEDS)
 
 
-def test_a_meta_model_of_in_sample_layer_1_output_is_seen(
-    walks: Any, noisy: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Layer 1 of every fold has learned the rows that layer 2 is then fitted on and judged by."""
-    honest = Layer1.fit
+def test_in_sample_layer_1_output_is_detected(walks: Any, noisy: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Layer 1 of every fold is fitted on the rows that layer 2 is fitted and tested on."""
+    original = Layer1.fit
 
     def on_all_rows(data: Rows, stop: int, columns: list[str], config: Config) -> Layer1:
-        return honest(data, len(data), columns, config)
+        return original(data, len(data), columns, config)
 
     monkeypatch.setattr(Layer1, "fit", on_all_rows)
 
     assert all(_finds_something(_noise(walks, seed), noisy) for seed in SEEDS)
 
 
-def test_a_meta_model_fitted_on_the_rows_it_is_judged_by_is_seen(
-    walks: Any, noisy: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    honest = WalkForward._judge
+def test_in_sample_meta_model_is_detected(walks: Any, noisy: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = WalkForward._score
 
     def peeking(self: WalkForward, fold: Any, start: int, stop: int, outputs: Any, inputs: Any, earlier: Any) -> Any:
-        own, _ = honest(self, fold, start, stop, outputs, inputs, [])
+        own, _ = original(self, fold, start, stop, outputs, inputs, [])
         model = self._fit_meta([own], stop)
         score = model.score(inputs)
         return replace(own, score=score, calibrated=model.calibrate(score)), ""
 
-    monkeypatch.setattr(WalkForward, "_judge", peeking)
+    monkeypatch.setattr(WalkForward, "_score", peeking)
 
     assert all(_finds_something(_noise(walks, seed), noisy) for seed in SEEDS)
 
 
-def test_a_planted_signal_is_recovered_within_two_hundredths(walks: Any, config: Config) -> None:
-    """Label and column are jointly normal: Spearman's coefficient is then 6/pi asin(r/2) (K. Pearson, 1907)."""
+def test_planted_signal_is_recovered_within_0_02(walks: Any, config: Config) -> None:
+    """For jointly normal label and column, Spearman's coefficient is 6/pi asin(r/2) (K. Pearson, 1907)."""
     correlation, days, symbols = 0.15, 900, 40
     expected = 6 / math.pi * math.asin(correlation / 2)
     random = np.random.default_rng(6)
@@ -145,15 +141,15 @@ def test_a_planted_signal_is_recovered_within_two_hundredths(walks: Any, config:
 
     assert len(result.ics()) >= 10
     assert np.median(result.ics()) == pytest.approx(expected, abs=0.02)
-    # The interval of a fold is of that fold alone: most of them hold the truth.
+    # Each fold has its own interval; most of them cover the true value.
     within = [fold["ic_low"] <= expected <= fold["ic_high"] for fold in result.folds]
     assert np.mean(within) >= 0.8
     low, high = ic.median_interval(result.ics()) or (0.0, 0.0)
     assert 0 < low < high
 
 
-def test_labels_of_a_price_and_its_features_share_no_day(walks: Any) -> None:
-    """They meet in that day's price alone: nothing after the day moves a feature, nothing before it the label."""
+def test_features_and_label_share_only_the_days_price(walks: Any) -> None:
+    """Later prices do not change a feature, and earlier prices do not change the label."""
     closes = walks(400, 4)
     day = 300
     earlier, later = closes.copy(), closes.copy()

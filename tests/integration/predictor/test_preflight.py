@@ -1,4 +1,4 @@
-"""The preflight as the playbook runs it: through the command line, against a real S3 and a real ArcticDB."""
+"""The preflight's command line, with ArcticDB on an S3."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ import pytest
 from predictor import checks
 from predictor import preflight as preflight_module
 
-PREDICTOR = Path(__file__).resolve().parents[3] / "files" / "predictor"
+from tests.support.predictor import RUN_DATE
+
 CHECKS = {
     "software": ["python", "library_imports", "package_imports", "pins", "installed_files"],
     "machine": ["environment", "clock", "credentials", "memory", "disk"],
@@ -26,21 +27,21 @@ CHECKS = {
 }
 
 
-def test_a_fresh_universe_passes_every_check_and_nothing_is_written(preflight: Any, universe: Any) -> None:
+def test_fresh_universe_passes_without_writes(preflight: Any, universe: Any) -> None:
     before = universe.server.writes(universe.name)
 
     assert preflight(universe.name, whole=True) == 0, preflight.printed
 
-    wanted = {name: "pass" for names in CHECKS.values() for name in names}
-    assert preflight.status() == wanted
+    expected = {name: "pass" for names in CHECKS.values() for name in names}
+    assert preflight.status() == expected
     assert universe.server.writes(universe.name) == before
     assert (preflight.report["symbols"], preflight.report["stale"], preflight.report["limit"]) == (12, [], 3)
     assert (preflight.report["newest"], preflight.report["oldest"]) == ("2022-12-28", "2022-12-28")
     assert set(preflight.report["ages"].values()) == {0}
-    assert len(preflight.printed.splitlines()) == len(wanted)
+    assert len(preflight.printed.splitlines()) == len(expected)
 
 
-def test_each_check_has_a_group_a_time_and_a_remedy_only_where_it_did_not_pass(preflight: Any, universe: Any) -> None:
+def test_check_has_group_time_and_remedy_unless_passed(preflight: Any, universe: Any) -> None:
     assert preflight(universe.name, "--expected-symbols", _file(preflight, "S00\nS99\n")) == 1
 
     found: dict[str, list[str]] = {}
@@ -56,7 +57,7 @@ def test_each_check_has_a_group_a_time_and_a_remedy_only_where_it_did_not_pass(p
     assert list(found) == list(preflight_module.GROUPS)
 
 
-def test_the_table_shows_failures_first_and_what_to_do(preflight: Any, universe: Any) -> None:
+def test_table_shows_failures_first_with_remedies(preflight: Any, universe: Any) -> None:
     assert preflight(universe.name, "--expected-symbols", _file(preflight, "S99\n")) == 1
 
     first, second = preflight.printed.splitlines()[:2]
@@ -71,9 +72,7 @@ def _file(preflight: Any, text: str) -> str:
     return str(path)
 
 
-def test_every_stale_symbol_is_named_with_its_age_worst_first(
-    preflight: Any, universe: Any, frames: Any, walks: Any
-) -> None:
+def test_stale_symbols_are_named_with_age_oldest_first(preflight: Any, universe: Any, frames: Any, walks: Any) -> None:
     late = frames(walks(30, 3), date(2022, 11, 14))
     universe.write("universe", {"S05": late["S00"], "S03": frames(walks(30, 1), date(2022, 12, 20))["S00"]})
 
@@ -88,9 +87,7 @@ def test_every_stale_symbol_is_named_with_its_age_worst_first(
     assert preflight.check("freshness")["items"] == ["S05 (30, ends 2022-11-14)", "S03 (5, ends 2022-12-20)"]
 
 
-def test_an_age_at_the_threshold_passes_and_one_above_fails(
-    preflight: Any, universe: Any, frames: Any, walks: Any
-) -> None:
+def test_age_limit_is_inclusive(preflight: Any, universe: Any, frames: Any, walks: Any) -> None:
     universe.write("universe", {"S01": frames(walks(30, 1), date(2022, 12, 22))["S00"]})
     assert preflight(universe.name) == 0
     assert preflight.report["ages"]["S01"] == 3
@@ -100,9 +97,7 @@ def test_an_age_at_the_threshold_passes_and_one_above_fails(
     assert preflight.report["stale"] == ["S01"]
 
 
-def test_an_unreadable_symbol_is_named_and_hides_no_stale_one(
-    preflight: Any, universe: Any, frames: Any, walks: Any
-) -> None:
+def test_unreadable_symbol_does_not_hide_stale_ones(preflight: Any, universe: Any, frames: Any, walks: Any) -> None:
     universe.write("universe", {"S09": frames(walks(30, 1), date(2022, 11, 14))["S00"]})
     index = next(key for key in universe.etags("arcticdb/universe") if "/tindex/" in key and "S02" in key)
     universe.client.delete_object(Bucket=universe.name, Key=index)
@@ -116,7 +111,7 @@ def test_an_unreadable_symbol_is_named_and_hides_no_stale_one(
     assert preflight.report["stale"] == ["S09"]
 
 
-def test_a_symbol_without_rows_is_unreadable(preflight: Any, universe: Any) -> None:
+def test_symbol_without_rows_is_unreadable(preflight: Any, universe: Any) -> None:
     universe.write("universe", {"S02": pd.DataFrame({"close": []}, index=pd.DatetimeIndex([]))})
 
     assert preflight(universe.name) == 1
@@ -124,7 +119,7 @@ def test_a_symbol_without_rows_is_unreadable(preflight: Any, universe: Any) -> N
     assert "S02 (it has no rows)" in preflight.detail("universe")
 
 
-def test_an_empty_universe_fails(preflight: Any, bucket: Any, frames: Any, walks: Any) -> None:
+def test_empty_universe_fails(preflight: Any, bucket: Any, frames: Any, walks: Any) -> None:
     import arcticdb
 
     arcticdb.Arctic(bucket.uri).create_library("universe")
@@ -137,7 +132,7 @@ def test_an_empty_universe_fails(preflight: Any, bucket: Any, frames: Any, walks
     assert "holds no symbol" in preflight.detail("universe")
 
 
-def test_a_bucket_without_arcticdb_fails_and_is_left_empty(preflight: Any, bucket: Any) -> None:
+def test_bucket_without_arcticdb_fails_and_stays_empty(preflight: Any, bucket: Any) -> None:
     assert preflight(bucket.name) == 1
 
     status = preflight.status()
@@ -148,18 +143,18 @@ def test_a_bucket_without_arcticdb_fails_and_is_left_empty(preflight: Any, bucke
     assert bucket.etags() == {}
 
 
-def test_a_missing_bucket_fails_with_its_name(preflight: Any, bucket: Any) -> None:
+def test_missing_bucket_is_named(preflight: Any, bucket: Any) -> None:
     assert preflight("no-such-bucket") == 1
 
     assert preflight.status()["bucket"] == "fail"
     assert "no-such-bucket" in preflight.detail("bucket")
 
 
-@pytest.mark.parametrize(("value", "says"), [(None, "AWS_REGION is not set"), ("", "AWS_REGION is empty")])
-def test_a_missing_region_is_a_failed_check_and_no_crash(
-    preflight: Any, universe: Any, monkeypatch: pytest.MonkeyPatch, value: str | None, says: str
+@pytest.mark.parametrize(("value", "message"), [(None, "AWS_REGION is not set"), ("", "AWS_REGION is empty")])
+def test_missing_region_fails_only_its_check(
+    preflight: Any, universe: Any, monkeypatch: pytest.MonkeyPatch, value: str | None, message: str
 ) -> None:
-    # Neither another variable nor a profile may take its place: they are not there on Saturday.
+    # No other variable may replace it.
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     if value is None:
         monkeypatch.delenv("AWS_REGION")
@@ -169,13 +164,11 @@ def test_a_missing_region_is_a_failed_check_and_no_crash(
     assert preflight(universe.name) == 1
 
     assert preflight.status()["environment"] == "fail"
-    assert preflight.detail("environment") == says
+    assert preflight.detail("environment") == message
     assert preflight.status()["pins"] == "pass"
 
 
-def test_two_regions_are_a_warning_and_no_failure(
-    preflight: Any, universe: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_second_region_is_a_warning(preflight: Any, universe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
 
     assert preflight(universe.name) == 0
@@ -183,18 +176,18 @@ def test_two_regions_are_a_warning_and_no_failure(
     assert preflight.status()["environment"] == "warn"
 
 
-def test_pin_drift_names_package_wanted_and_found(preflight: Any, universe: Any, tmp_path: Path) -> None:
+def test_pin_drift_names_package_and_versions(preflight: Any, universe: Any, tmp_path: Path) -> None:
     lock = tmp_path / "drift.lock"
     lock.write_text(preflight.lock.read_text().replace("six==1.17.0", "six==1.16.0") + "absent==1\n")
     preflight.lock = lock
 
     assert preflight(universe.name) == 1
 
-    assert "six wanted 1.16.0, found 1.17.0 (newer)" in preflight.detail("pins")
-    assert "absent wanted 1, missing" in preflight.detail("pins")
+    assert "six: expected 1.16.0, got 1.17.0 (newer)" in preflight.detail("pins")
+    assert "absent: expected 1, missing" in preflight.detail("pins")
 
 
-def test_an_empty_lock_file_fails(preflight: Any, universe: Any, tmp_path: Path) -> None:
+def test_empty_lock_file_fails(preflight: Any, universe: Any, tmp_path: Path) -> None:
     preflight.lock = tmp_path / "empty.lock"
     preflight.lock.write_text("# nothing\n")
 
@@ -203,9 +196,7 @@ def test_an_empty_lock_file_fails(preflight: Any, universe: Any, tmp_path: Path)
     assert "pins nothing" in preflight.detail("pins")
 
 
-def test_a_missing_configuration_fails_its_check_and_leaves_a_report(
-    preflight: Any, universe: Any, tmp_path: Path
-) -> None:
+def test_missing_configuration_fails_its_check(preflight: Any, universe: Any, tmp_path: Path) -> None:
     assert preflight(universe.name, config=tmp_path / "absent.yaml") == 1
 
     assert preflight.status()["config"] == "fail"
@@ -213,7 +204,7 @@ def test_a_missing_configuration_fails_its_check_and_leaves_a_report(
     assert preflight.report["ages"] == {}
 
 
-def test_macro_series_may_be_historical_only_if_the_configuration_says_so(
+def test_configuration_decides_which_macro_series_are_historical(
     preflight: Any, universe: Any, settings: dict[str, Any], frames: Any, walks: Any
 ) -> None:
     universe.write("macro", {"VIX": frames(walks(30, 1), date(2019, 1, 3))["S00"]})
@@ -227,7 +218,7 @@ def test_macro_series_may_be_historical_only_if_the_configuration_says_so(
     assert "GOLD is missing" in preflight.detail("macro")
 
 
-def test_a_run_date_before_the_last_bars_is_a_warning(preflight: Any, universe: Any) -> None:
+def test_run_date_before_the_last_bars_is_a_warning(preflight: Any, universe: Any) -> None:
     preflight.run_date = "2022-12-20"
 
     assert preflight(universe.name) == 0
@@ -235,29 +226,29 @@ def test_a_run_date_before_the_last_bars_is_a_warning(preflight: Any, universe: 
     assert preflight.status()["freshness"] == "warn"
 
 
-def test_a_check_is_found_by_being_there_and_one_that_crashes_stops_no_other(
+def test_broken_check_stops_no_other(
     preflight: Any, universe: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     about = "GROUP = 'data'\nREMEDY = 'Look.'\n"
     (tmp_path / "c97_crashing.py").write_text(f"{about}def run(context):\n    raise ZeroDivisionError('in it')\n")
     (tmp_path / "c98_unimportable.py").write_text("import no_such_module_anywhere\n")
     (tmp_path / "c99_formless.py").write_text("def run(context):\n    pass\n")
-    # As if the files lay in the package's folder.
+    # Add the files to the package.
     monkeypatch.setattr(checks, "__path__", [*checks.__path__, str(tmp_path)])
 
     assert preflight(universe.name) == 1
 
-    assert preflight.detail("crashing") == "the check itself failed: ZeroDivisionError: in it"
+    assert preflight.detail("crashing") == "the check crashed: ZeroDivisionError: in it"
     assert preflight.check("crashing")["group"] == "data"
     assert "no_such_module_anywhere" in preflight.detail("unimportable")
     assert "REMEDY" in preflight.detail("formless") or "GROUP" in preflight.detail("formless")
     assert preflight.status()["freshness"] == "pass"
 
 
-def test_on_an_instance_the_role_credentials_of_the_metadata_service_are_used(
+def test_role_credentials_come_from_the_metadata_service(
     config_file: Callable[[], Path], installed_lock: Path, universe: Any, front: Any, tmp_path: Path
 ) -> None:
-    """ArcticDB's C++ SDK and boto3 must both find them through AWS_EC2_METADATA_SERVICE_ENDPOINT, and only read."""
+    """ArcticDB's C++ SDK and boto3 both use AWS_EC2_METADATA_SERVICE_ENDPOINT, and only read."""
     address = front(universe.server.port)
     environment = {
         "PATH": os.environ["PATH"],
@@ -268,8 +259,8 @@ def test_on_an_instance_the_role_credentials_of_the_metadata_service_are_used(
         "AWS_METADATA_SERVICE_TIMEOUT": "10",
     }
     command = shutil.which("predictor", path=str(Path(sys.executable).parent))
-    assert command is not None, "the console script is not installed beside the interpreter"
-    arguments = ["--data-bucket", universe.name, "--run-date", "2022-12-29", "--config", str(config_file())]
+    assert command is not None, "the console script is not installed"
+    arguments = ["--data-bucket", universe.name, "--run-date", RUN_DATE, "--config", str(config_file())]
     arguments += ["--lock", str(installed_lock), "--output", str(tmp_path / "out.json")]
     done = subprocess.run(
         [command, "preflight", *arguments], env=environment, capture_output=True, text=True, timeout=120

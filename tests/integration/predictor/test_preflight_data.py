@@ -1,4 +1,4 @@
-"""What the preflight finds in the data: provoked in a real ArcticDB on a real S3, seen as a person sees it."""
+"""Faults of the data that the preflight finds, in ArcticDB on an S3."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-END = date(2022, 12, 28)
+from tests.support.predictor import END
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +27,7 @@ def series() -> Callable[..., pd.DataFrame]:
     return make
 
 
-def test_of_500_symbols_the_stale_one_is_found_by_name_a_month_later_all_are_and_nothing_is_written(
-    preflight: Any, bucket: Any, series: Any
-) -> None:
+def test_stale_symbols_of_500_are_found_without_writes(preflight: Any, bucket: Any, series: Any) -> None:
     bucket.write("universe", {f"Q{number:03}": series(seed=number) for number in range(500)})
     bucket.write("macro", {"SPX": series()})
     bucket.write("universe", {"Q250": series(date(2022, 12, 20))})
@@ -41,7 +39,7 @@ def test_of_500_symbols_the_stale_one_is_found_by_name_a_month_later_all_are_and
     assert preflight.detail("freshness") == (
         "1 of 500 symbols are more than 3 trading days old: Q250 (5, ends 2022-12-20)"
     )
-    assert "Bring these prices up to date" in preflight.check("freshness")["remedy"]
+    assert "Update these prices" in preflight.check("freshness")["remedy"]
 
     preflight.run_date = "2023-02-01"
     assert preflight(bucket.name) == 1
@@ -53,22 +51,22 @@ def test_of_500_symbols_the_stale_one_is_found_by_name_a_month_later_all_are_and
     assert check["detail"].endswith("and 450 more")
     assert len(check["items"]) == len(preflight.report["stale"]) == 500
     assert set(preflight.report["ages"].values()) == {22, 27}
-    # The symbol list was never compacted: a default handle would have written while it listed.
+    # The symbol list is not compacted, so a default handle would have written while it listed.
     assert bucket.server.writes(bucket.name) == before
 
 
 @pytest.mark.parametrize(
     ("ends", "run", "age"),
     [
-        # New year: the 2nd was a holiday, so a Friday's bars are the newest on Tuesday.
+        # New Year's holiday is on Monday, so Friday's bars are the newest on Tuesday.
         (date(2022, 12, 30), "2023-01-03", 0),
-        # Thanksgiving is no session, the half-day after it is one.
+        # Thanksgiving is not a session, but the half-day after it is.
         (date(2022, 11, 23), "2022-11-25", 0),
         (date(2022, 11, 25), "2022-11-28", 0),
         (date(2022, 11, 23), "2022-11-28", 1),
     ],
 )
-def test_a_long_week_end_and_a_half_day_do_not_alarm(
+def test_long_weekend_and_half_day_count_correctly(
     preflight: Any, bucket: Any, series: Any, settings: dict[str, Any], ends: date, run: str, age: int
 ) -> None:
     settings["data"]["stale_after_sessions"] = {"universe": 0, "macro": 0, "research": 0}
@@ -111,27 +109,27 @@ def test_missing_and_new_symbols_are_named(
     monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(names[1:])))
     assert preflight(universe.name, "--expected-symbols", "-") == 0
     assert preflight.status()["symbols"] == "warn"
-    assert preflight.detail("symbols") == "11 symbols expected, all there, 1 new: S00"
+    assert preflight.detail("symbols") == "11 symbols expected, all present, 1 new: S00"
     assert preflight.report["new"] == ["S00"]
 
 
-@pytest.mark.parametrize(("text", "says"), [(None, "cannot be read"), ("# none\n", "is empty")])
-def test_a_list_of_expected_symbols_that_lists_none_is_an_error(
-    preflight: Any, universe: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str | None, says: str
+@pytest.mark.parametrize(
+    ("text", "message"), [(None, "cannot read the expected symbols"), ("# none\n", "list.txt is empty: omit")]
+)
+def test_empty_list_of_expected_symbols_is_an_error(
+    preflight: Any, universe: Any, tmp_path: Path, text: str | None, message: str
 ) -> None:
     path = tmp_path / "list.txt"
     if text is not None:
         path.write_text(text)
 
-    with pytest.raises(FileNotFoundError):  # there is no report to read
+    with pytest.raises(FileNotFoundError):  # no report is written
         preflight(universe.name, "--expected-symbols", str(path))
 
-    assert says in preflight.error
+    assert message in preflight.error
 
 
-def test_every_bad_symbol_is_listed_worst_first_and_none_hides_another(
-    preflight: Any, universe: Any, series: Any
-) -> None:
+def test_faulty_symbols_are_listed_worst_first(preflight: Any, universe: Any, series: Any) -> None:
     def with_last(*closes: float) -> pd.DataFrame:
         frame = series()
         frame.iloc[-len(closes) :, 0] = closes
@@ -166,10 +164,10 @@ def test_every_bad_symbol_is_listed_worst_first_and_none_hides_another(
     assert "S01 (close is NaN in the last row, 2022-12-28)" in detail
     assert "S03 (close of -1)" in detail
     assert "S06 (two rows on 2022-12-28)" in detail
-    assert "2 to look at: S04 (unlike most: lacks close, has price too), S07 (unlike most: has volume too)" in detail
+    assert "2 suspicious: S04 (unlike most: lacks close, has price too), S07 (unlike most: has volume too)" in detail
 
 
-def test_a_known_jump_passes(preflight: Any, universe: Any, series: Any, settings: dict[str, Any]) -> None:
+def test_known_jump_passes(preflight: Any, universe: Any, series: Any, settings: dict[str, Any]) -> None:
     frame = series()
     frame.iloc[-1, 0] = frame.iloc[-2, 0] / 2
     universe.write("universe", {"S02": frame})

@@ -1,4 +1,4 @@
-"""What the preflight finds in the machine: memory, disk, clock and credentials."""
+"""The preflight's checks of the machine: memory, disk, clock and credentials."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def _last_training(bucket: Any, **used: float) -> None:
     )
 
 
-def test_without_an_earlier_training_the_minima_are_asked_for(preflight: Any, universe: Any) -> None:
+def test_minima_apply_without_an_earlier_training(preflight: Any, universe: Any) -> None:
     assert preflight(universe.name) == 0
 
-    assert "1,024 MiB needed (the least that is asked for; no earlier training" in preflight.detail("memory")
+    assert "1,024 MiB needed (the configured minimum; no earlier training" in preflight.detail("memory")
     assert "1,024 MiB needed" in preflight.detail("disk")
 
 
-def test_less_memory_and_disk_than_the_last_training_used_fails(preflight: Any, universe: Any) -> None:
+def test_less_than_the_last_trainings_usage_fails(preflight: Any, universe: Any) -> None:
     _last_training(universe, peak_memory_mb=8_000_000, disk_mb=9_000_000_000)
 
     assert preflight(universe.name) == 1
@@ -39,18 +39,18 @@ def test_less_memory_and_disk_than_the_last_training_used_fails(preflight: Any, 
     assert "spot_instance_volume_gb" in preflight.check("disk")["remedy"]
 
 
-def test_a_summary_that_is_no_json_fails_what_needs_it(preflight: Any, universe: Any) -> None:
+def test_invalid_summary_fails_the_checks_that_need_it(preflight: Any, universe: Any) -> None:
     universe.client.put_object(Bucket=universe.name, Key=s3_keys.summary("latest"), Body=b"{half")
 
     assert preflight(universe.name) == 1
 
     assert preflight.bad() == ["memory", "disk"]
-    assert "is no JSON" in preflight.detail("memory")
+    assert "is not JSON" in preflight.detail("memory")
 
 
 @pytest.fixture
 def full_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 64 KiB without a byte left."""
+    """A full disk of 64 KiB."""
     folder = tmp_path / "full"
     folder.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
@@ -65,31 +65,31 @@ def full_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_full_disk_fails_and_the_table_is_seen_all_the_same(preflight: Any, universe: Any, full_disk: Path) -> None:
+def test_full_disk_fails_and_the_table_is_still_printed(preflight: Any, universe: Any, full_disk: Path) -> None:
     assert preflight(universe.name, "--work-dir", str(full_disk)) == 1
     assert preflight.bad() == ["disk"]
     assert f"0 MiB free under {full_disk}" in preflight.detail("disk")
 
     preflight.output = full_disk / "preflight.json"
-    with pytest.raises(FileNotFoundError):  # the report itself did not fit
+    with pytest.raises(FileNotFoundError):  # the report does not fit
         preflight(universe.name, "--work-dir", str(full_disk))
     assert "FAIL  disk" in preflight.printed
     assert "No space left on device" in preflight.error
 
 
-def test_a_folder_that_is_not_there_has_no_room() -> None:
-    with pytest.raises(PredictorError, match="cannot be looked at"):
+def test_free_space_of_a_missing_folder_is_an_error() -> None:
+    with pytest.raises(PredictorError, match="cannot read the free space of /no/such/folder"):
         resources.free_disk_mb(Path("/no/such/folder"))
 
 
-def test_keys_without_an_end_pass_whatever_the_limit(preflight: Any, universe: Any) -> None:
+def test_credentials_without_expiry_pass(preflight: Any, universe: Any) -> None:
     assert preflight(universe.name, "--training-seconds", "5400") == 0
 
-    assert preflight.detail("credentials") == "from env, without an end"
+    assert preflight.detail("credentials") == "from env, without expiry"
 
 
 @pytest.mark.parametrize(("minutes", "code"), [(30, 1), (200, 0)])
-def test_credentials_must_last_as_long_as_the_training_may(
+def test_credentials_must_outlast_the_time_limit(
     preflight: Any, universe: Any, front: Any, monkeypatch: pytest.MonkeyPatch, minutes: int, code: int
 ) -> None:
     address = front(universe.server.port, "--credentials-seconds", str(60 * minutes))
@@ -101,14 +101,12 @@ def test_credentials_must_last_as_long_as_the_training_may(
     assert preflight(universe.name, "--training-seconds", "5400") == code
 
     assert preflight.bad() == (["credentials"] if code else [])
-    says = "but the training may take 90 min" if code else "the training may take 90 min"
-    assert preflight.detail("credentials") in (f"from iam-role, {minutes} min left, {says}",
-                                               f"from iam-role, {minutes - 1} min left, {says}")  # fmt: skip
+    limit = "but the training may take 90 min" if code else "the training may take 90 min"
+    assert preflight.detail("credentials") in (f"from iam-role, {minutes} min left, {limit}",
+                                               f"from iam-role, {minutes - 1} min left, {limit}")  # fmt: skip
 
 
-def test_no_credentials_at_all_is_a_failure_that_says_so(
-    preflight: Any, universe: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_credentials_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
 
@@ -117,7 +115,7 @@ def test_no_credentials_at_all_is_a_failure_that_says_so(
 
 
 @pytest.mark.parametrize(("ahead", "status"), [(0, "pass"), (-30, "warn"), (3600, "fail"), (-3600, "fail")])
-def test_a_wrong_clock_is_told_by_how_much(
+def test_clock_skew_is_reported(
     preflight: Any, universe: Any, front: Any, monkeypatch: pytest.MonkeyPatch, ahead: int, status: str
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", front(universe.server.port, "--clock", str(-ahead)))
@@ -130,9 +128,7 @@ def test_a_wrong_clock_is_told_by_how_much(
         assert "chronyd" in preflight.check("clock")["remedy"]
 
 
-def test_a_bucket_that_may_not_be_listed_is_told_from_one_that_is_not_there(
-    preflight: Any, universe: Any, front: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_denied_listing_is_reported(preflight: Any, universe: Any, front: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", front(universe.server.port, "--deny-list"))
 
     assert preflight(universe.name) == 1

@@ -1,4 +1,4 @@
-"""A training that is cut off and started again gives what it would have given, and computes no fold twice but one."""
+"""A resumed training gives the same result as an uninterrupted one, and recomputes only the interrupted fold."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ import pytest
 from botocore.exceptions import ClientError
 from predictor import aws
 
-RUN_DATE = "2022-12-29"
+from tests.support.predictor import RUN_DATE
+
 PREFIX = "runs/folds"
 STATE = ("--state-prefix", PREFIX)
 ARCHIVE = f"predictor/weights/meta/archive/{RUN_DATE}"
@@ -28,7 +29,7 @@ import pathlib, sys
 import lightgbm
 from predictor.cli import main
 
-honest, calls = lightgbm.train, 0
+original, calls = lightgbm.train, 0
 
 
 def train(*arguments, num_boost_round):
@@ -37,17 +38,17 @@ def train(*arguments, num_boost_round):
     if calls == 4:
         pathlib.Path(sys.argv[1]).touch()
         num_boost_round = 10**8
-    return honest(*arguments, num_boost_round=num_boost_round)
+    return original(*arguments, num_boost_round=num_boost_round)
 
 
 lightgbm.train = train
 sys.exit(main(sys.argv[2:]))
 """
-"""The command, but fold 3 keeps LightGBM busy for good."""
+"""The command, with an endless fold 3."""
 
 
 def _trained(bucket: Any) -> dict[str, bytes]:
-    """What must not depend on whether the training was cut off: model files and out-of-sample rows, as bytes."""
+    """What must not depend on interruptions: model files and out-of-sample rows."""
     return {key: bucket.body(key) for key in (*(f"{ARCHIVE}/{name}" for name in MODELS), OUT_OF_SAMPLE)}
 
 
@@ -62,7 +63,7 @@ def _emptied(bucket: Any) -> None:
 
 @pytest.fixture
 def cut_off(config_file: Callable[[], Path], tmp_path: Path) -> Callable[[str, int], tuple[int, Path]]:
-    """Train in a process of its own, end that by a signal in fold 3; its exit code and result."""
+    """Train in a separate process that a signal ends in fold 3; returns its exit code and result file."""
 
     def run(bucket: str, number: int) -> tuple[int, Path]:
         in_fold_3, output = tmp_path / "in-fold-3", tmp_path / "cut-off.json"
@@ -74,7 +75,7 @@ def cut_off(config_file: Callable[[], Path], tmp_path: Path) -> Callable[[str, i
                 deadline = time.monotonic() + 60
                 while not in_fold_3.exists() and process.poll() is None and time.monotonic() < deadline:
                     time.sleep(0.01)
-                # Well inside LightGBM, which builds a tree a millisecond or so.
+                # LightGBM, which builds a tree in about a millisecond, is now busy.
                 time.sleep(0.2)
                 process.send_signal(number)
                 code = process.wait(30)
@@ -87,7 +88,7 @@ def cut_off(config_file: Callable[[], Path], tmp_path: Path) -> Callable[[str, i
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_cut_off_in_mid_fold_and_resumed_it_gives_the_same_bytes_and_loses_that_fold_only(
+def test_resumed_training_gives_the_same_bytes(
     number: int, threads: int, cut_off: Any, training: Any, momentum: Any, settings: dict[str, Any]
 ) -> None:
     settings["run"]["threads"] = threads
@@ -100,7 +101,7 @@ def test_cut_off_in_mid_fold_and_resumed_it_gives_the_same_bytes_and_loses_that_
     assert code == (75 if number == signal.SIGTERM else -signal.SIGKILL)
     assert output.exists() == (number == signal.SIGTERM)
     assert [key.rpartition("/")[2] for key in _saved(momentum)] == ["0.npz", "1.npz", "2.npz"]
-    assert momentum.result_keys() == set(_saved(momentum)), "only a training that ends writes anything else"
+    assert momentum.result_keys() == set(_saved(momentum)), "only a completed training writes other keys"
 
     assert training(momentum.name, *STATE) == 0
 
@@ -109,7 +110,7 @@ def test_cut_off_in_mid_fold_and_resumed_it_gives_the_same_bytes_and_loses_that_
     assert training.result["notes"] == []
 
 
-def test_all_folds_are_saved_below_the_prefix_and_nothing_else_is(training: Any, momentum: Any) -> None:
+def test_only_folds_are_saved_below_the_prefix(training: Any, momentum: Any) -> None:
     assert training(momentum.name, *STATE) == 0
 
     saved = _saved(momentum)
@@ -122,7 +123,7 @@ def test_all_folds_are_saved_below_the_prefix_and_nothing_else_is(training: Any,
     assert training.result["resumed_folds"] == 0
 
 
-def test_a_training_without_a_prefix_neither_saves_nor_takes(training: Any, momentum: Any) -> None:
+def test_training_without_a_prefix_neither_saves_nor_resumes(training: Any, momentum: Any) -> None:
     assert training(momentum.name, *STATE) == 0
     before = momentum.etags("runs/")
 
@@ -132,7 +133,7 @@ def test_a_training_without_a_prefix_neither_saves_nor_takes(training: Any, mome
     assert momentum.etags("runs/") == before
 
 
-def test_progress_and_result_tell_what_was_taken(training: Any, momentum: Any) -> None:
+def test_progress_and_result_report_resumed_folds(training: Any, momentum: Any) -> None:
     assert training(momentum.name, *STATE) == 0
     first = training.result
     momentum.client.delete_object(Bucket=momentum.name, Key=_saved(momentum)[5])
@@ -146,14 +147,12 @@ def test_progress_and_result_tell_what_was_taken(training: Any, momentum: Any) -
     assert lines[-1]["remaining"] == 0
     assert training.progress()[-1]["saved"] == FOLDS
     assert training.result["resumed_folds"] == FOLDS - 1
-    # Of a fold that was taken even the time is what it once took.
+    # A resumed fold keeps its original duration.
     same = [number for number, fold in enumerate(first["fold_ics"]) if fold["fold"] != 5]
     assert [training.result["fold_ics"][number] for number in same] == [first["fold_ics"][number] for number in same]
 
 
-def test_another_configuration_or_one_other_price_reuses_nothing(
-    training: Any, momentum: Any, settings: dict[str, Any]
-) -> None:
+def test_changed_configuration_or_price_resumes_nothing(training: Any, momentum: Any, settings: dict[str, Any]) -> None:
     assert training(momentum.name, *STATE) == 0
 
     settings["meta"]["alpha"] = 2.0
@@ -164,7 +163,7 @@ def test_another_configuration_or_one_other_price_reuses_nothing(
     settings["gates"]["median_ic"]["threshold"] = 0.03
     settings["gates"]["triple_barrier"]["blocking"] = True
     assert training(momentum.name, *STATE, run_id="run-9") == 0
-    assert training.result["resumed_folds"] == FOLDS, "the gates are no part of a fold, nor is the run"
+    assert training.result["resumed_folds"] == FOLDS, "folds do not depend on the gates or the run"
 
     library = momentum.read("universe", "S03")
     library.iloc[100, 0] *= 1.0001
@@ -174,7 +173,7 @@ def test_another_configuration_or_one_other_price_reuses_nothing(
     assert len(_saved(momentum)) == 3 * FOLDS
 
 
-def test_a_damaged_fold_is_named_computed_again_and_mended(training: Any, momentum: Any) -> None:
+def test_damaged_fold_is_computed_again_and_replaced(training: Any, momentum: Any) -> None:
     assert training(momentum.name, *STATE) == 0
     whole, saved = _trained(momentum), _saved(momentum)
     body = bytearray(momentum.body(saved[2]))
@@ -198,12 +197,12 @@ def test_a_damaged_fold_is_named_computed_again_and_mended(training: Any, moment
 
 @pytest.fixture
 def refuse(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Have S3 refuse one operation on what is below `runs/`."""
-    honest = aws.s3_client
+    """Make S3 refuse an operation below `runs/`."""
+    original = aws.s3_client
 
     def arrange(operation: str) -> None:
         def client() -> Any:
-            made = honest()
+            made = original()
 
             def refusal(params: dict[str, Any], **_: Any) -> None:
                 if str(params.get("Key", params.get("Prefix", ""))).startswith("runs/"):
@@ -218,29 +217,27 @@ def refuse(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
 
 @pytest.mark.parametrize(
-    ("operation", "says"),
+    ("operation", "message"),
     [
-        ("PutObject", "from fold 0 on, folds could not be saved, and would be computed again after an interruption"),
+        ("PutObject", "folds could not be saved from fold 0 on"),
         ("ListObjectsV2", "every fold was computed"),
     ],
 )
-def test_a_training_that_cannot_save_or_look_says_so_once_and_succeeds(
-    operation: str, says: str, refuse: Callable[[str], None], training: Any, momentum: Any
+def test_refusal_to_save_or_list_folds_is_noted_once(
+    operation: str, message: str, refuse: Callable[[str], None], training: Any, momentum: Any
 ) -> None:
     refuse(operation)
 
     assert training(momentum.name, *STATE) == 0
 
     (note,) = training.result["notes"]
-    assert note.startswith(f"{says}: cannot ")
+    assert note.startswith(f"{message}: cannot ")
     assert note.endswith("AccessDenied no")
     assert (training.result["promoted"], training.result["error"]) == (True, None)
     assert training.progress()[-1]["saved"] == (0 if operation == "PutObject" else FOLDS)
 
 
-def test_a_saved_fold_that_cannot_be_read_is_computed_again(
-    refuse: Callable[[str], None], training: Any, momentum: Any
-) -> None:
+def test_unreadable_fold_is_computed_again(refuse: Callable[[str], None], training: Any, momentum: Any) -> None:
     assert training(momentum.name, *STATE) == 0
     refuse("GetObject")
 
@@ -248,4 +245,4 @@ def test_a_saved_fold_that_cannot_be_read_is_computed_again(
 
     assert training.result["resumed_folds"] == 0
     (note,) = training.result["notes"]
-    assert note.startswith("from fold 0 on, saved folds were computed again: cannot read s3://")
+    assert note.startswith("saved folds were computed again from fold 0 on: cannot read s3://")

@@ -1,4 +1,4 @@
-"""What a training writes is what the schemas say, and the schemas are what docs/outputs.md says."""
+"""A training's output matches the schemas, and the schemas match docs/outputs.md."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ import pyarrow.parquet as pq
 import pytest
 from jsonschema import Draft202012Validator
 
-from tests.integration.predictor.conftest import RUN_DATE
-from tests.support.predictor import ROOT
+from tests.support.predictor import ROOT, RUN_DATE
 
 FILES = importlib.resources.files("predictor") / "schemas"
 SCHEMAS: dict[str, Any] = {
     file.name.removesuffix(".json"): json.loads(file.read_text(encoding="utf-8")) for file in FILES.iterdir()
 }
-# Models and what lies beside them: not for anybody but inference to read.
+# Models and their descriptions, which only inference reads.
 MODELS = re.compile(
     r"predictor/weights/meta/((archive|versions)/[^/]+/)?[a-z_]+\.(txt|json|pkl|parquet)(\.meta\.json)?"
 )
@@ -40,7 +39,7 @@ def _schema_of(key: str) -> str | None:
 
 
 def _documents(bucket: Any, key: str) -> list[Any]:
-    """The object as what its schema is of: one document, or one a row."""
+    """The documents that an object's schema describes: the object, or its rows."""
     body = bucket.body(key)
     if not key.endswith(".parquet"):
         return [json.loads(body)]
@@ -65,7 +64,7 @@ def _fields(schema: dict[str, Any], prefix: str = "") -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
-def test_each_schema_is_one_describes_every_field_and_allows_no_other(name: str) -> None:
+def test_schema_is_valid_closed_and_describes_every_field(name: str) -> None:
     Draft202012Validator.check_schema(SCHEMAS[name])
     lacking, open_ = [], []
 
@@ -85,12 +84,12 @@ def test_each_schema_is_one_describes_every_field_and_allows_no_other(name: str)
 
 
 @pytest.mark.parametrize("promoted", [True, False])
-def test_what_a_training_writes_fits_its_schemas_and_each_schema_is_of_something(
+def test_output_matches_the_schemas_and_uses_all_of_them(
     training: Any, momentum: Any, settings: dict[str, Any], promoted: bool
 ) -> None:
     if not promoted:
         settings["gates"]["median_ic"]["threshold"] = 0.99
-    # Twice: what the first finds in the bucket is not what the second finds.
+    # The second training finds the first one's output in the bucket.
     for _ in range(2):
         assert training(momentum.name) == 0
         assert training.result["promoted"] is promoted
@@ -108,9 +107,7 @@ def test_what_a_training_writes_fits_its_schemas_and_each_schema_is_of_something
     assert _errors("live_manifest", json.loads(momentum.body("predictor/weights/meta/manifest.json"))) == []
 
 
-def test_the_columns_of_the_parquet_file_are_those_of_its_schema_in_order_and_type(
-    training: Any, momentum: Any
-) -> None:
+def test_parquet_columns_match_their_schema(training: Any, momentum: Any) -> None:
     assert training(momentum.name) == 0
 
     table = pq.read_schema(io.BytesIO(momentum.body("predictor/diagnostics/oos_rows/latest.parquet")))
@@ -122,7 +119,7 @@ def test_the_columns_of_the_parquet_file_are_those_of_its_schema_in_order_and_ty
     }
 
 
-def test_a_document_that_says_more_less_or_something_else_does_not_fit(training: Any, momentum: Any) -> None:
+def test_schema_refuses_extra_missing_and_invalid_fields(training: Any, momentum: Any) -> None:
     assert training(momentum.name) == 0
     health = json.loads(momentum.body("health/predictor_training.json"))
 
@@ -132,7 +129,7 @@ def test_a_document_that_says_more_less_or_something_else_does_not_fit(training:
     assert _errors("health", {**health, "gates": [{**health["gates"][0], "passed": "yes"}]})
 
 
-def test_the_page_names_the_fields_and_keys_of_the_schemas_and_no_other() -> None:
+def test_documentation_has_exactly_the_schemas_fields_and_keys() -> None:
     page = (ROOT / "docs" / "outputs.md").read_text(encoding="utf-8")
     for name, schema in SCHEMAS.items():
         section = page.partition(f"## {schema['title']}\n")[2].partition("\n## ")[0]

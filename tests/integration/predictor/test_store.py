@@ -14,14 +14,14 @@ from predictor.errors import StoreError
 from predictor.store import ReadOnlyStore, list_symbols
 
 
-def test_a_read_only_handle_attempts_no_write_where_a_default_one_does(bucket: Any) -> None:
+def test_only_a_default_handle_writes_while_it_lists(bucket: Any) -> None:
     import arcticdb
 
     days = pd.date_range("2022-01-03", periods=3)
     bucket.write("universe", {f"S{n:03}": pd.DataFrame({"close": np.arange(3.0) + n}, index=days) for n in range(60)})
     written = len(bucket.server.writes(bucket.name))
 
-    # The symbol list was never compacted: listing it is what makes a default handle write.
+    # The symbol list is not compacted, so a default handle writes while it lists.
     library = ReadOnlyStore(bucket.uri).library("universe")
     symbols = list_symbols(library)
     library.get_description_batch(symbols)
@@ -35,58 +35,58 @@ def test_a_read_only_handle_attempts_no_write_where_a_default_one_does(bucket: A
     assert after_default - after_read_only > 0
 
 
-def test_writing_through_the_handle_is_refused(universe: Any) -> None:
+def test_read_only_handle_refuses_to_write(universe: Any) -> None:
     library = ReadOnlyStore(universe.uri).library("universe")
 
     with pytest.raises(Exception, match="write not permitted"):
         library.write("S00", pd.DataFrame({"close": [1.0]}, index=pd.date_range("2022-01-03", periods=1)))
 
 
-def test_an_absent_library_is_named(universe: Any) -> None:
+def test_absent_library_is_named(universe: Any) -> None:
     with pytest.raises(StoreError, match="ArcticDB has no library 'absent'"):
         ReadOnlyStore(universe.uri).library("absent")
 
 
-def test_a_handle_that_is_not_read_only_is_refused(universe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_writable_handle_is_refused(universe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from arcticdb.version_store._store import NativeVersionStore
     from arcticdb_ext.storage import OpenMode
 
-    honest = NativeVersionStore.create_lib_from_lib_config
+    original = NativeVersionStore.create_lib_from_lib_config
 
     def ignores_the_mode(configuration: Any, env: str, mode: Any, native: Any) -> Any:
-        return honest(configuration, env, OpenMode.DELETE, native)
+        return original(configuration, env, OpenMode.DELETE, native)
 
     monkeypatch.setattr(NativeVersionStore, "create_lib_from_lib_config", staticmethod(ignores_the_mode))
 
-    with pytest.raises(StoreError, match="refusing to use it"):
+    with pytest.raises(StoreError, match="not read-only: refused"):
         ReadOnlyStore(universe.uri).library("universe")
 
 
 @pytest.mark.parametrize("missing", ["_lib_cfg", "_native_cfg"])
-def test_a_changed_private_api_is_a_loud_error(universe: Any, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+def test_changed_private_api_is_an_error(universe: Any, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
     from arcticdb.version_store._store import NativeVersionStore
 
-    honest: Callable[..., None] = NativeVersionStore.__init__
+    original: Callable[..., None] = NativeVersionStore.__init__
 
     def without(self: Any, *args: Any, **kwargs: Any) -> None:
-        honest(self, *args, **kwargs)
+        original(self, *args, **kwargs)
         delattr(self, missing)
 
     monkeypatch.setattr(NativeVersionStore, "__init__", without)
 
-    with pytest.raises(StoreError, match="cannot be opened read-only: AttributeError"):
+    with pytest.raises(StoreError, match="cannot open ArcticDB library 'universe' read-only: AttributeError"):
         ReadOnlyStore(universe.uri).library("universe")
 
 
-def test_a_bucket_that_is_not_there_is_one_line_of_error(bucket: Any) -> None:
+def test_missing_bucket_is_a_one_line_error(bucket: Any) -> None:
     with pytest.raises(StoreError) as caught:
         ReadOnlyStore(bucket.uri.replace(bucket.name, "no-such-bucket")).library("universe")
 
     assert "\n" not in str(caught.value)
 
 
-def test_arcticdb_gets_its_threads_whoever_loads_it_first() -> None:
-    """It takes them when it is loaded, and in the preflight a check does that before the store is opened."""
+def test_arcticdb_gets_its_threads_on_import() -> None:
+    """In the preflight, a check imports it before the store is opened."""
     code = (
         "import predictor.checks.base, arcticdb, arcticdb_ext\n"
         "print(arcticdb_ext.get_config_int('VersionStore.NumIOThreads'))"

@@ -1,4 +1,4 @@
-"""Training as the playbook runs it: through the command line, against a real S3 and a real ArcticDB."""
+"""The training's command line, with ArcticDB on an S3."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 from collections.abc import Callable
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,12 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from botocore.exceptions import ClientError
+from predictor import s3_keys
 from predictor.training import fingerprint
 
-RUN_DATE = "2022-12-29"
-END = date(2022, 12, 28)
+from tests.support.predictor import END, RUN_DATE
+
 LIVE = "predictor/weights/meta"
 FILES = {
     "volatility_model.txt",
@@ -49,9 +50,7 @@ def _document(bucket: Any, key: str) -> Any:
     return json.loads(bucket.body(key))
 
 
-def test_a_model_that_passes_is_promoted_and_exactly_its_keys_are_written_the_manifest_last(
-    training: Any, momentum: Any
-) -> None:
+def test_promotion_writes_exactly_its_keys_manifest_last(training: Any, momentum: Any) -> None:
     assert training(momentum.name) == 0
 
     result = training.result
@@ -66,7 +65,7 @@ def test_a_model_that_passes_is_promoted_and_exactly_its_keys_are_written_the_ma
     assert result["folds"] == len(result["fold_ics"]) > 0
 
 
-def test_the_live_set_is_what_its_manifest_says_and_can_be_used(training: Any, momentum: Any) -> None:
+def test_live_set_matches_its_manifest_and_is_usable(training: Any, momentum: Any) -> None:
     assert training(momentum.name) == 0
 
     manifest = _document(momentum, f"{LIVE}/manifest.json")
@@ -85,7 +84,7 @@ def test_the_live_set_is_what_its_manifest_says_and_can_be_used(training: Any, m
     assert list(_document(momentum, f"{PREFIX}meta_model.pkl")["coefficients"]) == inputs["meta_model"]
 
 
-def test_the_manifest_names_where_the_set_comes_from(training: Any, momentum: Any, tmp_path: Path) -> None:
+def test_manifest_has_the_sets_provenance(training: Any, momentum: Any, tmp_path: Path) -> None:
     lock = tmp_path / "requirements.lock"
     lock.write_text("numpy==2.4.6\n")
 
@@ -107,14 +106,14 @@ def test_the_manifest_names_where_the_set_comes_from(training: Any, momentum: An
     }
 
 
-def test_a_lock_file_that_is_not_there_fails_before_anything_is_read(training: Any, momentum: Any) -> None:
+def test_missing_lock_file_fails_before_data_is_read(training: Any, momentum: Any) -> None:
     assert training(momentum.name, "--lock", "/nowhere") == 1
 
-    assert training.error.startswith("predictor: error: lock file /nowhere cannot be read")
+    assert training.error.startswith("predictor: error: cannot read lock file /nowhere: ")
     assert list(training.result["stages"]) == ["check"]
 
 
-def test_the_records_agree_with_the_result(training: Any, momentum: Any) -> None:
+def test_records_agree_with_the_result(training: Any, momentum: Any) -> None:
     assert training(momentum.name) == 0
 
     result = training.result
@@ -137,7 +136,7 @@ def test_the_records_agree_with_the_result(training: Any, momentum: Any) -> None
     assert by_fold.median() == pytest.approx(result["median_ic"], abs=1e-6)
 
 
-def test_a_dry_run_trains_the_same_and_sends_no_write_at_all(training: Any, momentum: Any) -> None:
+def test_dry_run_trains_the_same_without_writes(training: Any, momentum: Any) -> None:
     before = momentum.server.writes(momentum.name)
 
     assert training(momentum.name, "--dry-run") == 0
@@ -146,15 +145,10 @@ def test_a_dry_run_trains_the_same_and_sends_no_write_at_all(training: Any, mome
     assert (training.result["dry_run"], training.result["written"]) == (True, [])
     dry = training.result["fold_ics"]
     assert training(momentum.name) == 0
-    unlike = ("seconds",)
-    assert [{k: v for k, v in fold.items() if k not in unlike} for fold in dry] == [
-        {k: v for k, v in fold.items() if k not in unlike} for fold in training.result["fold_ics"]
-    ]
+    assert [{**fold, "seconds": 0} for fold in dry] == [{**fold, "seconds": 0} for fold in training.result["fold_ics"]]
 
 
-def test_a_model_that_fails_a_gate_leaves_the_live_set_untouched(
-    training: Any, momentum: Any, settings: dict[str, Any]
-) -> None:
+def test_failed_gate_leaves_the_live_set_unchanged(training: Any, momentum: Any, settings: dict[str, Any]) -> None:
     assert training(momentum.name) == 0
     before = {key: tag for key, tag in momentum.etags(LIVE).items() if key in PROMOTED}
     assert set(before) == PROMOTED
@@ -175,7 +169,7 @@ def test_a_model_that_fails_a_gate_leaves_the_live_set_untouched(
     assert _document(momentum, f"{LIVE}/archive/{RUN_DATE}/manifest.json")["promoted"] is False
 
 
-def test_a_failing_model_in_a_new_bucket_puts_no_weights_live_and_the_manifest_says_so(
+def test_failed_gate_in_a_new_bucket_writes_an_empty_manifest(
     training: Any, momentum: Any, settings: dict[str, Any]
 ) -> None:
     settings["gates"]["median_ic"]["threshold"] = 0.99
@@ -192,7 +186,7 @@ def test_a_failing_model_in_a_new_bucket_puts_no_weights_live_and_the_manifest_s
     assert momentum.etags(LIVE)[f"{LIVE}/manifest.json"] == before
 
 
-def test_the_same_data_gives_the_same_models_which_are_no_worse_than_those_that_are_live(
+def test_equal_data_gives_equal_models_which_are_promoted(
     training: Any, momentum: Any, settings: dict[str, Any]
 ) -> None:
     assert training(momentum.name) == 0
@@ -214,20 +208,20 @@ def test_the_same_data_gives_the_same_models_which_are_no_worse_than_those_that_
     assert all(fold["ic"] == fold["incumbent_ic"] for fold in incumbent["folds"])
 
 
-def test_bars_on_and_after_the_run_date_are_not_trained_on(training: Any, momentum: Any) -> None:
+def test_bars_from_the_run_date_on_are_ignored(training: Any, momentum: Any) -> None:
     assert training(momentum.name, "--dry-run", run_date="2022-12-01") == 0
 
     assert training.result["fold_ics"][-1]["test_end"] <= "2022-11-02"
 
 
-def test_research_is_skipped_and_said_so_where_there_is_none(training: Any, momentum: Any) -> None:
+def test_missing_research_library_is_skipped(training: Any, momentum: Any) -> None:
     assert training(momentum.name) == 0
 
     assert training.result["research"] == "skipped: library 'research' does not exist"
     assert _document(momentum, f"{PREFIX}research_calibrator.json")["kind"] == "absent"
 
 
-def test_research_is_used_where_it_exists(training: Any, momentum: Any, walks: Any) -> None:
+def test_research_library_is_used(training: Any, momentum: Any, walks: Any) -> None:
     days = pd.bdate_range(end=pd.Timestamp(END), periods=620)[::5]
     closes = walks(620, 12, seed=3, drift=0.003)
     views = {f"S{n:02}": pd.DataFrame({"view": closes[::5, n], "note": "text"}, index=days) for n in range(12)}
@@ -263,10 +257,10 @@ def _negative(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(
-    ("change", "says"), [(_no_close, "it has no column 'close'"), (_negative, "it has prices of zero or less")]
+    ("change", "message"), [(_no_close, "it has no column 'close'"), (_negative, "it has prices of zero or less")]
 )
-def test_every_malformed_symbol_is_named_in_one_line(
-    training: Any, momentum: Any, frames: Any, walks: Any, change: Callable[[Any], Any], says: str
+def test_malformed_symbols_are_named_in_one_line(
+    training: Any, momentum: Any, frames: Any, walks: Any, change: Callable[[Any], Any], message: str
 ) -> None:
     bad = change(frames(walks(50, 1), END)["S00"])
     momentum.write("universe", {"S04": bad, "S08": bad})
@@ -275,49 +269,43 @@ def test_every_malformed_symbol_is_named_in_one_line(
 
     assert training.error.count("\n") == 1
     assert training.error.startswith("predictor: error: ")
-    assert says in training.error
+    assert message in training.error
     assert "S04" in training.error
     assert "S08" in training.error
     assert training.result["error"] in training.error
     assert momentum.result_keys() == set()
 
 
-def test_too_short_a_history_is_a_failure_and_not_an_empty_success(
-    training: Any, bucket: Any, frames: Any, walks: Any
-) -> None:
+def test_short_history_fails(training: Any, bucket: Any, frames: Any, walks: Any) -> None:
     bucket.write("universe", frames(walks(150, 12), END))
 
     assert training(bucket.name) == 1
 
-    assert "make no fold" in training.error
+    assert "too few days for a fold" in training.error
     assert (training.result["folds"], training.result["promoted"]) == (0, False)
     assert training.result["symbols"] == 12
 
 
-def test_no_fold_left_is_a_failure_that_names_each(training: Any, momentum: Any, settings: Any) -> None:
+def test_training_without_folds_fails_with_their_reasons(training: Any, momentum: Any, settings: Any) -> None:
     settings["walk_forward"]["min_train_rows"] = 10**6
 
     assert training(momentum.name) == 1
 
-    assert "no fold is left of 7: fold 0: " in training.error
+    assert "all 7 folds were skipped: fold 0: " in training.error
     assert len(training.result["skipped_folds"]) == 7
     assert momentum.result_keys() == set()
 
 
-def test_an_empty_list_of_models_fails_and_does_not_train_nothing(
-    training: Any, momentum: Any, settings: dict[str, Any]
-) -> None:
+def test_empty_list_of_models_fails(training: Any, momentum: Any, settings: dict[str, Any]) -> None:
     settings["models"] = []
 
     assert training(momentum.name) == 1
 
-    assert "models is empty: it would train nothing" in training.error
+    assert "models: missing momentum, volatility, meta" in training.error
     assert training.result["error"]
 
 
-def test_a_missing_region_fails_before_anything_is_read(
-    training: Any, momentum: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_region_fails(training: Any, momentum: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_REGION")
 
     assert training(momentum.name) == 1
@@ -325,33 +313,18 @@ def test_a_missing_region_fails_before_anything_is_read(
     assert training.error == "predictor: error: AWS_REGION is not set\n"
 
 
-def test_a_missing_bucket_is_one_line(training: Any, bucket: Any) -> None:
+def test_missing_bucket_is_a_one_line_error(training: Any, bucket: Any) -> None:
     assert training("no-such-bucket") == 1
 
     assert training.error.startswith("predictor: error: cannot reach bucket no-such-bucket: 404")
 
 
-def test_a_refused_write_fails_and_the_result_says_what_was_written(
-    training: Any, momentum: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from botocore.exceptions import ClientError
-    from predictor import aws
+def test_result_lists_written_keys_after_a_refused_write(training: Any, momentum: Any, before_put: Any) -> None:
+    def refuse_health(key: str) -> None:
+        if key == s3_keys.HEALTH:
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "PutObject")
 
-    honest = aws.s3_client
-
-    def refuses_health() -> Any:
-        client = honest()
-        put = client.put_object
-
-        def put_object(**arguments: Any) -> Any:
-            if arguments["Key"].startswith("health/"):
-                raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "PutObject")
-            return put(**arguments)
-
-        client.put_object = put_object
-        return client
-
-    monkeypatch.setattr(aws, "s3_client", refuses_health)
+    before_put(refuse_health)
 
     assert training(momentum.name) == 1
 

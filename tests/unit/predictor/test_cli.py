@@ -10,7 +10,7 @@ PREFLIGHT += ["--lock", "l"]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         ([], "the following arguments are required"),
         (["trian"], "invalid choice: 'trian'"),
@@ -18,31 +18,31 @@ PREFLIGHT += ["--lock", "l"]
         ([*TRAIN, "--dry"], "unrecognized arguments: --dry"),
         ([*PREFLIGHT, "--dry-run"], "unrecognized arguments: --dry-run"),
         (PREFLIGHT[:-2], "required: --lock"),
-        ([*TRAIN, "--run-date", "29.12.2022"], "is no day as YYYY-MM-DD"),
-        ([*TRAIN, "--run-date", "20221229"], "is no day as YYYY-MM-DD"),
-        ([*TRAIN, "--run-date", "2022-02-30"], "is no day"),
-        ([*TRAIN, "--data-bucket", ""], "is no bucket name"),
-        ([*TRAIN, "--data-bucket", "a?b&c=d"], "is no bucket name"),
-        ([*TRAIN, "--arctic-prefix", "a&aws_auth=false"], "is no key prefix"),
-        ([*TRAIN, "--run-id", " "], "is no run id"),
-        ([*TRAIN, "--run-id", "a/../b"], "is no run id"),
+        ([*TRAIN, "--run-date", "29.12.2022"], "--run-date: expected a date (YYYY-MM-DD), got '29.12.2022'"),
+        ([*TRAIN, "--run-date", "20221229"], "expected a date"),
+        ([*TRAIN, "--run-date", "2022-02-30"], "expected a date"),
+        ([*TRAIN, "--data-bucket", ""], "expected a bucket name"),
+        ([*TRAIN, "--data-bucket", "a?b&c=d"], "expected a bucket name"),
+        ([*TRAIN, "--arctic-prefix", "a&aws_auth=false"], "expected a key prefix"),
+        ([*TRAIN, "--run-id", " "], "expected a run id"),
+        ([*TRAIN, "--run-id", "a/../b"], "expected a run id"),
         (["restore", "--data-bucket", "prices", "--run-id", "r", "--output", "o"], "required: --to"),
-        (["restore", "--data-bucket", "prices", "--run-id", "r", "--output", "o", "--to", "latest"], "is no day as"),
-        (["verify", "--data-bucket", "prices", "--date", "2022-02-30"], "is no day"),
+        (["restore", "--data-bucket", "prices", "--run-id", "r", "--output", "o", "--to", "latest"], "expected a date"),
+        (["verify", "--data-bucket", "prices", "--date", "2022-02-30"], "expected a date"),
         ([*TRAIN, "--dry-run", "--state-prefix", "runs/r"], "--state-prefix: not allowed with argument --dry-run"),
-        ([*TRAIN, "--state-prefix", "predictor/weights/meta"], "is no key prefix below runs/"),
-        ([*TRAIN, "--state-prefix", "runs"], "is no key prefix below runs/"),
-        ([*TRAIN, "--state-prefix", "runs/../predictor/weights/meta"], "is no key prefix below runs/"),
-        ([*TRAIN, "--state-prefix", "runs/r/"], "is no key prefix below runs/"),
+        ([*TRAIN, "--state-prefix", "predictor/weights/meta"], "expected a key prefix below runs/"),
+        ([*TRAIN, "--state-prefix", "runs"], "expected a key prefix below runs/"),
+        ([*TRAIN, "--state-prefix", "runs/../predictor/weights/meta"], "expected a key prefix below runs/"),
+        ([*TRAIN, "--state-prefix", "runs/r/"], "expected a key prefix below runs/"),
     ],
 )
-def test_a_wrong_command_line_is_one_clear_line_and_exit_code_2(
-    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+def test_usage_error_is_one_line_and_exit_code_2(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as caught:
         main(arguments)
 
     error = capsys.readouterr().err
     assert caught.value.code == 2
-    assert says in error
+    assert message in error
     assert error.count("\n") == 1

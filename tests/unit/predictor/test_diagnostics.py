@@ -39,7 +39,7 @@ def _part(start: int, score: Vector, calibrated: Vector | None = None, **importa
     )
 
 
-def test_the_curve_adds_up_the_daily_rank_correlations_over_the_folds() -> None:
+def test_curve_sums_daily_rank_correlations_over_folds() -> None:
     relative = np.tile([1.0, 2.0, 3.0, 4.0], 4)
     right, wrong = np.tile([1.0, 2.0, 3.0, 4.0], 2), np.tile([4.0, 3.0, 2.0, 1.0], 2)
 
@@ -49,7 +49,7 @@ def test_the_curve_adds_up_the_daily_rank_correlations_over_the_folds() -> None:
     assert [point["value"] for point in curve] == [1, 2, 1, 0]
 
 
-def test_a_fold_without_a_second_layer_is_not_on_the_curve() -> None:
+def test_fold_without_layer_2_is_not_on_the_curve() -> None:
     relative = np.tile([1.0, 2.0, 3.0, 4.0], 2)
     unscored = _part(0, np.full(4, np.nan))
 
@@ -59,7 +59,7 @@ def test_a_fold_without_a_second_layer_is_not_on_the_curve() -> None:
     assert diagnostics.cumulative_ic(_panel(2), _rows(relative), WalkForwardResult([unscored])) == []
 
 
-def test_a_long_curve_keeps_its_first_and_its_last_point_and_no_more_than_400() -> None:
+def test_long_curve_is_thinned_to_400_points_with_both_ends() -> None:
     days = 1999
     relative = np.tile([1.0, 2.0, 3.0, 4.0], days)
 
@@ -72,7 +72,7 @@ def test_a_long_curve_keeps_its_first_and_its_last_point_and_no_more_than_400() 
     assert steps.max() - steps.min() <= 1
 
 
-def test_bins_hold_the_means_of_forecast_and_label() -> None:
+def test_bins_have_mean_forecast_and_mean_label() -> None:
     forecast = np.arange(400.0)
     rows = _rows(2 * forecast + 1)
 
@@ -100,7 +100,7 @@ def test_folds_without_forecasts_have_no_calibration() -> None:
     assert diagnostics.calibration(_rows(np.zeros(8)), result, 21) == []
 
 
-def test_the_interval_of_independent_days_is_the_usual_one() -> None:
+def test_interval_of_independent_days_is_the_usual_one() -> None:
     values = np.random.default_rng(1).normal(0, 1, 500)
 
     low, high = diagnostics.interval(values, np.arange(500), 0)
@@ -110,14 +110,14 @@ def test_the_interval_of_independent_days_is_the_usual_one() -> None:
     assert (high - low) / 2 == pytest.approx(1.96 * values.std() / np.sqrt(500), rel=1e-4)
 
 
-def test_rows_of_one_day_that_are_all_alike_count_once() -> None:
+def test_equal_rows_of_one_day_count_once() -> None:
     daily = np.random.default_rng(2).normal(0, 1, 100)
     once = diagnostics.interval(daily, np.arange(100), 5)
 
     assert diagnostics.interval(np.repeat(daily, 50), np.repeat(np.arange(100), 50), 5) == pytest.approx(once)
 
 
-def test_the_interval_covers_the_mean_of_overlapping_labels_as_often_as_it_says() -> None:
+def test_interval_covers_the_mean_of_overlapping_labels() -> None:
     random = np.random.default_rng(3)
     horizon, days, tries = 10, 1500, 300
     covered = {lag: 0 for lag in (0, 2 * horizon)}
@@ -130,7 +130,7 @@ def test_the_interval_covers_the_mean_of_overlapping_labels_as_often_as_it_says(
             covered[lag] += low <= 0 <= high
 
     assert covered[2 * horizon] / tries > 0.9
-    # Taken for independent, they would be far off: the test can fail.
+    # Treated as independent, the coverage is far lower: the test can fail.
     assert covered[0] / tries < 0.6
 
 
@@ -138,7 +138,7 @@ def test_one_day_has_no_interval() -> None:
     assert diagnostics.interval(np.array([1.0, 2.0]), np.array([3, 3]), 1) == (None, None)
 
 
-def test_importance_has_mean_and_spread_over_the_folds_that_have_the_model() -> None:
+def test_importance_has_mean_and_range_over_the_models_folds() -> None:
     score = np.zeros(4)
     result = WalkForwardResult(
         [
@@ -156,7 +156,7 @@ def test_importance_has_mean_and_spread_over_the_folds_that_have_the_model() -> 
     ]
 
 
-def test_nothing_at_all_gives_empty_lists() -> None:
+def test_no_folds_give_empty_lists() -> None:
     empty = diagnostics.compute(_panel(1), _rows(np.zeros(4)), WalkForwardResult(), 21)
 
     assert empty == {"cumulative_ic": [], "calibration": [], "importance": []}

@@ -18,11 +18,11 @@ def _age(last_bar: date, run_date: date) -> int:
     ("last_bar", "run_date", "age", "why"),
     [
         (date(2022, 12, 28), date(2022, 12, 29), 0, "the session before the run"),
-        (date(2022, 12, 23), date(2022, 12, 27), 0, "a week-end and the observed Christmas Monday"),
+        (date(2022, 12, 23), date(2022, 12, 27), 0, "a weekend and the observed Christmas Monday"),
         (date(2022, 12, 23), date(2022, 12, 28), 1, "one session after Christmas"),
         (date(2022, 11, 23), date(2022, 11, 25), 0, "Thanksgiving"),
         (date(2022, 11, 23), date(2022, 11, 28), 1, "the half-day after Thanksgiving is a session"),
-        (date(2022, 9, 2), date(2022, 9, 6), 0, "the Labor Day week-end"),
+        (date(2022, 9, 2), date(2022, 9, 6), 0, "the Labor Day weekend"),
         (date(2001, 9, 10), date(2001, 9, 17), 0, "the closed days of September 2001"),
         (date(2022, 12, 29), date(2022, 12, 29), 0, "a bar of the run's own day"),
         (date(2023, 1, 5), date(2022, 12, 29), 0, "a bar after the run"),
@@ -38,28 +38,25 @@ def test_age_counts_sessions_between_last_bar_and_run(last_bar: date, run_date: 
     bars=st.lists(st.integers(0, 60), min_size=1, max_size=5),
     run=st.integers(0, 60),
 )
-def test_age_is_what_counting_by_hand_gives(start: date, bars: list[int], run: int) -> None:
+def test_age_equals_counted_sessions(start: date, bars: list[int], run: int) -> None:
     sessions = np.array([start + timedelta(days=n) for n in range(61) if (start + timedelta(days=n)).weekday() < 5])
     run_date = start + timedelta(days=run)
     last_bars = [start + timedelta(days=n) for n in bars]
 
-    by_hand = [sum(bar < session < run_date for session in sessions) for bar in last_bars]
+    counted = [sum(bar < session < run_date for session in sessions) for bar in last_bars]
 
-    assert ages(sessions.astype("datetime64[D]"), last_bars, run_date) == by_hand
-
-
-def test_sessions_of_a_week_end_are_none() -> None:
-    assert len(sessions_between("XNYS", date(2022, 12, 24), date(2022, 12, 25))) == 0
+    assert ages(sessions.astype("datetime64[D]"), last_bars, run_date) == counted
 
 
-def test_sessions_of_a_span_backwards_are_none() -> None:
-    assert len(sessions_between("XNYS", date(2022, 12, 24), date(2022, 12, 1))) == 0
+@pytest.mark.parametrize("last", [date(2022, 12, 25), date(2022, 12, 1)], ids=["weekend", "reversed"])
+def test_span_without_sessions_is_empty(last: date) -> None:
+    assert len(sessions_between("XNYS", date(2022, 12, 24), last)) == 0
 
 
-def test_sessions_reach_back_as_far_as_the_prices_do() -> None:
+def test_sessions_reach_back_to_1990() -> None:
     assert sessions_between("XNYS", date(1990, 1, 1), date(1990, 1, 3)).tolist() == [date(1990, 1, 2), date(1990, 1, 3)]
 
 
-def test_an_unknown_calendar_is_one_line_of_error() -> None:
-    with pytest.raises(PredictorError, match=r"^calendar 'MOON' cannot be used: [^\n]+$"):
+def test_unknown_calendar_is_a_one_line_error() -> None:
+    with pytest.raises(PredictorError, match=r"^cannot use calendar 'MOON': [^\n]+$"):
         sessions_between("MOON", date(2022, 1, 1), date(2022, 2, 1))

@@ -11,7 +11,7 @@ from predictor.training.features import compute
 
 
 @pytest.mark.parametrize("name", features.ALL)
-def test_no_feature_of_the_past_moves_when_the_future_does(walks: Any, name: str) -> None:
+def test_future_prices_do_not_change_past_features(walks: Any, name: str) -> None:
     closes = walks(400, 4)
     shifted = closes.copy()
     shifted[300:] *= np.random.default_rng(3).uniform(0.5, 2.0, shifted[300:].shape)
@@ -23,7 +23,7 @@ def test_no_feature_of_the_past_moves_when_the_future_does(walks: Any, name: str
 
 
 @pytest.mark.parametrize("name", features.ALL)
-def test_every_feature_is_known_once_its_window_is_full(walks: Any, name: str) -> None:
+def test_features_are_known_once_their_window_is_full(walks: Any, name: str) -> None:
     values = compute(walks(400, 4))[name]
 
     assert np.isnan(values[0]).all()
@@ -32,8 +32,8 @@ def test_every_feature_is_known_once_its_window_is_full(walks: Any, name: str) -
 
 @given(st.integers(2, 398), st.integers(0, 2**32 - 1), st.floats(0, 0.3))
 @settings(max_examples=30)
-def test_no_change_after_any_day_moves_a_feature_up_to_it(day: int, seed: int, missing: float) -> None:
-    """Whatever the future becomes: other prices, other gaps, or nothing at all."""
+def test_no_change_of_the_future_changes_the_past(day: int, seed: int, missing: float) -> None:
+    """Changes of prices, changes of gaps, or no future."""
     random = np.random.default_rng(seed)
     closes = 100 * np.exp(np.cumsum(random.normal(0, 0.02, (400, 3)), axis=0))
     closes[random.random(closes.shape) < missing] = np.nan
@@ -48,7 +48,7 @@ def test_no_change_after_any_day_moves_a_feature_up_to_it(day: int, seed: int, m
         np.testing.assert_array_equal(whole[name][:day], cut[name], err_msg=name)
 
 
-def test_one_symbol_does_not_touch_another(walks: Any) -> None:
+def test_symbols_are_independent(walks: Any) -> None:
     closes = walks(120, 3)
     other = closes.copy()
     other[:, 2] = np.nan
@@ -58,7 +58,7 @@ def test_one_symbol_does_not_touch_another(walks: Any) -> None:
         assert np.isnan(compute(other)[name][:, 2]).all()
 
 
-def test_returns_and_averages_are_what_their_names_say() -> None:
+def test_returns_and_averages_match_their_definitions() -> None:
     closes = np.arange(100.0, 400.0)[:, None]
 
     made = compute(closes)
@@ -73,7 +73,7 @@ def test_returns_and_averages_are_what_their_names_say() -> None:
     assert made["downside_rv20"][60, 0] == 0
 
 
-def test_rsi_is_100_when_all_rises_0_when_all_falls_and_50_when_nothing_moves() -> None:
+def test_rsi_of_rising_falling_and_constant_prices() -> None:
     rising, falling, flat = np.arange(100.0, 140.0), np.arange(140.0, 100.0, -1), np.full(40, 100.0)
 
     rsi = compute(np.column_stack([rising, falling, flat]))["rsi14"]
@@ -92,7 +92,7 @@ def test_rsi_follows_wilders_recursion() -> None:
     assert compute(closes[:, None])["rsi14"][-1, 0] == pytest.approx(100 * gain / (gain + loss))
 
 
-def test_prices_that_never_move_divide_by_nothing() -> None:
+def test_constant_prices_cause_no_division_by_zero() -> None:
     with np.errstate(all="raise"):
         made = compute(np.full((300, 2), 50.0))
 

@@ -1,4 +1,4 @@
-"""Whatever changes a fold's result changes the fingerprint, and nothing else does."""
+"""The fingerprint changes exactly when a fold's result may."""
 
 from __future__ import annotations
 
@@ -29,44 +29,42 @@ def research() -> Research:
     return Research({"research.view": np.ones((30, 2))}, "", {"S00": 1})
 
 
-def test_it_is_a_digest_and_the_same_for_the_same(config: Config, panel: Panel, research: Research) -> None:
+def test_equal_inputs_have_equal_fingerprints(config: Config, panel: Panel, research: Research) -> None:
     found = fingerprint.compute(config, panel, research, LOCK)
 
     assert len(found) == 64
     assert found == fingerprint.compute(config, panel, research, LOCK)
 
 
-def test_the_same_data_written_anew_is_the_same(config: Config, panel: Panel, research: Research) -> None:
+def test_versions_of_the_data_do_not_count(config: Config, panel: Panel, research: Research) -> None:
     rewritten = replace(panel, versions={"S00": 9, "S01": 9})
 
     assert fingerprint.compute(config, rewritten, research, LOCK) == fingerprint.compute(config, panel, research, LOCK)
 
 
-def test_one_price_one_opinion_or_one_setting_makes_another(config: Config, panel: Panel, research: Research) -> None:
+def test_each_input_changes_the_fingerprint(config: Config, panel: Panel, research: Research) -> None:
     close = panel.close.copy()
     close[7, 1] = np.nextafter(close[7, 1], np.inf)
     view = np.ones((30, 2))
     view[0, 0] = 2
     more_trees = replace(config, lightgbm=replace(config.lightgbm, trees=11))
 
-    all_of_them = {
+    fingerprints = {
         fingerprint.compute(config, panel, research, LOCK),
         fingerprint.compute(config, replace(panel, close=close), research, LOCK),
         fingerprint.compute(config, replace(panel, symbols=["S00", "S02"]), research, LOCK),
         fingerprint.compute(config, panel, replace(research, columns={"research.view": view}), LOCK),
         fingerprint.compute(config, panel, replace(research, columns={"research.other": np.ones((30, 2))}), LOCK),
-        fingerprint.compute(config, panel, Research(skipped="there is none"), LOCK),
+        fingerprint.compute(config, panel, Research(skipped="absent"), LOCK),
         fingerprint.compute(more_trees, panel, research, LOCK),
         fingerprint.compute(config, panel, research, "1" * 64),
         fingerprint.compute(config, panel, research, None),
     }
 
-    assert len(all_of_them) == 9
+    assert len(fingerprints) == 9
 
 
-def test_what_becomes_of_a_model_and_what_the_preflight_asks_is_no_part_of_a_fold(
-    config: Config, panel: Panel, research: Research
-) -> None:
+def test_gates_data_location_and_preflight_do_not_count(config: Config, panel: Panel, research: Research) -> None:
     stricter = replace(config.gates, median_ic=replace(config.gates.median_ic, threshold=0.5))
     elsewhere = replace(config.data, universe_library="other", changed_since_preflight="fail")
     another = replace(
@@ -80,7 +78,7 @@ def test_what_becomes_of_a_model_and_what_the_preflight_asks_is_no_part_of_a_fol
     assert fingerprint.compute(another, panel, research, LOCK) == fingerprint.compute(config, panel, research, LOCK)
 
 
-def test_every_other_section_of_the_configuration_counts(config: Config, panel: Panel, research: Research) -> None:
+def test_other_sections_of_the_configuration_count(config: Config, panel: Panel, research: Research) -> None:
     counted = set(fingerprint.document(config, panel, research, LOCK)["config"])
 
     assert counted == set(config.as_dict()) - {"data", "resources", "gates", "heartbeat"}
@@ -88,7 +86,7 @@ def test_every_other_section_of_the_configuration_counts(config: Config, panel: 
 
 
 @pytest.mark.parametrize(("where", "name"), [(lock, "installed"), (platform, "python_version"), (platform, "machine")])
-def test_other_software_makes_another(
+def test_software_counts(
     where: Any, name: str, config: Config, panel: Panel, research: Research, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = fingerprint.compute(config, panel, research, LOCK)
@@ -98,20 +96,20 @@ def test_other_software_makes_another(
     assert fingerprint.compute(config, panel, research, LOCK) != here
 
 
-def test_every_package_that_computes_is_in_it(config: Config, panel: Panel, research: Research) -> None:
+def test_computing_packages_count(config: Config, panel: Panel, research: Research) -> None:
     packages = fingerprint.document(config, panel, research, LOCK)["packages"]
 
     assert {"numpy", "pandas", "scipy", "scikit-learn", "lightgbm", "arcticdb"} <= set(packages)
     assert packages["numpy"] == np.__version__
 
 
-def test_the_code_is_every_python_file_by_its_path_and_content(tmp_path: Path) -> None:
+def test_code_digest_covers_paths_and_contents(tmp_path: Path) -> None:
     (tmp_path / "inner").mkdir()
     (tmp_path / "a.py").write_text("1")
     (tmp_path / "inner" / "b.py").write_text("2")
     first = fingerprint.code_digest(tmp_path)
 
-    (tmp_path / "compiled.pyc").write_text("whatever")
+    (tmp_path / "compiled.pyc").write_text("bytecode")
     assert fingerprint.code_digest(tmp_path) == first
 
     (tmp_path / "inner" / "b.py").write_text("3")

@@ -13,9 +13,9 @@ def _settings(train: int = 504, test: int = 126, purge: int = 21) -> WalkForward
 
 
 @given(st.integers(1, 3000), st.integers(1, 300), st.integers(1, 100), st.integers(0, 40))
-def test_folds_expand_are_purged_and_cover_the_end(days: int, train: int, test: int, purge: int) -> None:
+def test_folds_expand_with_purge_and_end_with_the_data(days: int, train: int, test: int, purge: int) -> None:
     if days < train + purge + test:
-        with pytest.raises(TrainingError, match="make no fold"):
+        with pytest.raises(TrainingError, match="too few days for a fold"):
             split(days, _settings(train, test, purge))
         return
     folds = split(days, _settings(train, test, purge))
@@ -29,10 +29,10 @@ def test_folds_expand_are_purged_and_cover_the_end(days: int, train: int, test: 
     assert train <= folds[0].train_end < train + test
 
 
-def test_33_years_of_real_prices_make_61_folds() -> None:
+def test_33_years_make_61_folds() -> None:
     assert len(split(8313 - 21, _settings())) == 61
 
 
-def test_too_short_a_history_says_how_much_is_needed() -> None:
-    with pytest.raises(TrainingError, match="650 labelled days make no fold: 651 are needed"):
+def test_short_history_error_states_the_minimum() -> None:
+    with pytest.raises(TrainingError, match=r"expected at least 651 labelled days \(.*\), got 650"):
         split(650, _settings())

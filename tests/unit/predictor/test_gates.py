@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from predictor.config import Config, parse
-from predictor.training import features, gates, labels, rows, triple_barrier
+from predictor.training import features, gates, triple_barrier
 from predictor.training.folds import Fold
 from predictor.training.gates import Evidence, Gate
 from predictor.training.incumbent import Comparison
@@ -15,20 +15,22 @@ from predictor.training.rows import Rows
 from predictor.training.triple_barrier import Observation
 from predictor.training.walk_forward import FoldRows, WalkForwardResult
 
+from tests.support.predictor import build_rows
+
 NOTHING_SEEN = Observation(0, 0, None, None, None, "none")
 
 
 @pytest.fixture
 def closes(walks: Any) -> Any:
     made = walks(300, 8, seed=9)
-    # Half of them are listed late, so that rows of short history exist.
+    # Half of the symbols are listed late, which makes rows with a short history.
     made[:150, 4:] = np.nan
     return made
 
 
 @pytest.fixture
 def data(closes: Any) -> Rows:
-    return rows.build(features.compute(closes), labels.compute(closes, 21, 0.25))
+    return build_rows(closes)
 
 
 def _result(
@@ -47,7 +49,7 @@ def _result(
     return WalkForwardResult([part], [{"fold": number, "ic": value} for number, value in enumerate(ics)], [])
 
 
-def _judge(
+def _evaluate(
     data: Rows,
     result: WalkForwardResult,
     config: Config,
@@ -55,21 +57,19 @@ def _judge(
     comparison: Comparison | None = None,
 ) -> dict[str, Gate]:
     evidence = Evidence(data, result, seen, comparison, "2022-12-29-candidate")
-    return {gate.name: gate for gate in gates.judge(evidence, config.gates)}
+    return {gate.name: gate for gate in gates.evaluate(evidence, config.gates)}
 
 
 @pytest.mark.parametrize(("ics", "passed"), [([0.0, 0.02, 0.5], True), ([0.0, 0.0199, 0.5], False), ([], False)])
-def test_the_median_ic_decides_at_its_threshold(data: Rows, config: Config, ics: list[float], passed: bool) -> None:
-    found = _judge(data, _result(data, data.move, ics), config)["median_ic"]
+def test_median_ic_gate_passes_at_its_threshold(data: Rows, config: Config, ics: list[float], passed: bool) -> None:
+    found = _evaluate(data, _result(data, data.move, ics), config)["median_ic"]
 
     assert (found.passed, found.blocking) == (passed, True)
 
 
-def test_short_history_passes_a_model_better_than_plain_volatility_and_blocks_a_worse_one(
-    data: Rows, config: Config
-) -> None:
-    good = _judge(data, _result(data, data.move, [0.1]), config)["short_history"]
-    bad = _judge(data, _result(data, -data.move, [0.1]), config)["short_history"]
+def test_short_history_gate_compares_with_plain_volatility(data: Rows, config: Config) -> None:
+    good = _evaluate(data, _result(data, data.move, [0.1]), config)["short_history"]
+    bad = _evaluate(data, _result(data, -data.move, [0.1]), config)["short_history"]
 
     assert (good.passed, bad.passed) == (True, False)
     assert good.blocking
@@ -78,37 +78,36 @@ def test_short_history_passes_a_model_better_than_plain_volatility_and_blocks_a_
     assert not gates.promoted([good, bad])
 
 
-def test_short_history_sees_only_rows_of_short_history(data: Rows, config: Config) -> None:
+def test_short_history_gate_uses_only_short_histories(data: Rows, config: Config) -> None:
     short = np.isnan(data.matrix(features.VOLATILITY)).any(axis=1)
-    # Perfect where history is long, the wrong way round where it is short: an average over all would be fooled.
+    # Perfect for long histories, inverted for short ones: an average over all rows would pass.
     mixed = np.where(short, -data.move, data.move)
 
-    assert not _judge(data, _result(data, mixed, [0.1]), config)["short_history"].passed
+    assert not _evaluate(data, _result(data, mixed, [0.1]), config)["short_history"].passed
 
 
-def test_short_history_with_too_few_rows_passes_and_says_that_it_did_not_judge(walks: Any, config: Config) -> None:
-    closes = walks(300, 8)
-    full = rows.build(features.compute(closes), labels.compute(closes, 21, 0.25))
+def test_short_history_gate_passes_with_too_few_rows(walks: Any, config: Config) -> None:
+    full = build_rows(walks(300, 8))
     late = np.searchsorted(full.day, 100)
     part = FoldRows(
         Fold(0, 0, 0, 0, 0), int(late), len(full), {VOLATILITY: full.move[late:]}, np.empty(0), full.move, full.move
     )
 
-    found = _judge(full, WalkForwardResult([part], [], []), config)["short_history"]
+    found = _evaluate(full, WalkForwardResult([part], [], []), config)["short_history"]
 
     assert (found.passed, found.value) == (True, None)
-    assert "not judged: 0 rows" in found.detail
+    assert "not evaluated: 0 rows" in found.detail
 
 
 def test_observing_gates_never_block(data: Rows, config: Config) -> None:
-    found = _judge(data, _result(data, data.move, [0.5], calibrated=np.zeros(len(data))), config)
+    found = _evaluate(data, _result(data, data.move, [0.5], calibrated=np.zeros(len(data))), config)
 
     assert not found["output_distribution"].passed
     assert not found["triple_barrier"].passed
     assert gates.promoted(list(found.values()))
 
 
-def test_a_triple_barrier_label_is_the_return_at_the_first_touch() -> None:
+def test_triple_barrier_label_is_the_return_at_the_first_touch() -> None:
     path = np.array([100.0, 103.0, 106.0, 90.0, 120.0, 100.0])
     closes = np.column_stack([path, path, np.array([100.0, np.nan, 1.0, 1.0, 1.0, 1.0])])
     day, symbol = np.array([0, 0, 0]), np.array([0, 1, 2])
@@ -118,7 +117,7 @@ def test_a_triple_barrier_label_is_the_return_at_the_first_touch() -> None:
     assert found.tolist() == pytest.approx([0.06, 0.0, np.nan], nan_ok=True)
 
 
-def test_triple_barriers_are_observed_on_the_last_days_alone(closes: Any, data: Rows, config: Config) -> None:
+def test_triple_barriers_use_only_the_last_days(closes: Any, data: Rows, config: Config) -> None:
     result = _result(data, data.move, [0.1], score=data.forward)
 
     seen = triple_barrier.observe(closes, data, result, config)
@@ -130,22 +129,22 @@ def test_triple_barriers_are_observed_on_the_last_days_alone(closes: Any, data: 
     assert 0 < (seen.barrier_ic or 0) < 1
 
 
-def test_too_few_pairs_are_not_judged(closes: Any, data: Rows, config: Config) -> None:
+def test_too_few_pairs_are_not_evaluated(closes: Any, data: Rows, config: Config) -> None:
     nothing = np.full(len(data), np.nan)
 
     seen = triple_barrier.observe(closes, data, _result(data, data.move, [], score=nothing), config)
 
     assert (seen.pairs, seen.ratio) == (0, None)
-    assert seen.detail == "not judged: 0 pairs, 100 needed"
+    assert seen.detail == "not evaluated: 0 pairs, 100 needed"
 
 
-def test_every_gate_of_the_configuration_is_there_and_no_other(config: Config) -> None:
-    assert list(gates.JUDGES) == [field.name for field in dataclasses.fields(config.gates)]
+def test_configuration_names_every_gate(config: Config) -> None:
+    assert list(gates.GATES) == [field.name for field in dataclasses.fields(config.gates)]
 
 
-@pytest.mark.parametrize("name", list(gates.JUDGES))
-def test_what_blocks_is_what_the_configuration_says(name: str, data: Rows, settings: dict[str, Any]) -> None:
+@pytest.mark.parametrize("name", list(gates.GATES))
+def test_configuration_decides_which_gates_block(name: str, data: Rows, settings: dict[str, Any]) -> None:
     result = _result(data, data.move, [0.5])
     for blocking in (True, False):
         settings["gates"][name]["blocking"] = blocking
-        assert _judge(data, result, parse(settings))[name].blocking is blocking
+        assert _evaluate(data, result, parse(settings))[name].blocking is blocking

@@ -1,4 +1,4 @@
-"""The gate that compares a candidate with the live set on common rows and the candidate's labels."""
+"""The comparison with the live set, on common rows and the candidate's labels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from predictor.config import Config
 from predictor.manifest import Manifest
-from predictor.training import features, gates, ic, incumbent, labels, rows
+from predictor.training import gates, ic, incumbent
 from predictor.training.folds import Fold
 from predictor.training.gates import Evidence, Gate
 from predictor.training.incumbent import Comparison, Incumbent, OutOfSample
@@ -23,9 +23,11 @@ from predictor.training.rows import Rows
 from predictor.training.triple_barrier import Observation
 from predictor.training.walk_forward import FoldRows, WalkForwardResult
 
+from tests.support.predictor import build_rows
+
 THEIRS = Manifest("2022-12-22-them", "them", "2022-12-22", True, {}, None, {})
 EDGES = (100, 160, 220, 270)
-"""Days at which the three folds of these tests begin and end."""
+"""First days of the three folds, and the end of the last."""
 
 
 @pytest.fixture
@@ -36,11 +38,11 @@ def panel(walks: Any) -> Panel:
 
 @pytest.fixture
 def data(panel: Panel) -> Rows:
-    return rows.build(features.compute(panel.close), labels.compute(panel.close, 21, 0.25))
+    return build_rows(panel.close)
 
 
 def _walked(data: Rows, score: Any) -> WalkForwardResult:
-    """A walk-forward of three folds that gave these scores, one a row of `data`."""
+    """A walk-forward of three folds with these scores, one per row of `data`."""
     result = WalkForwardResult()
     for number, (first, end) in enumerate(itertools.pairwise(EDGES)):
         start, stop = data.first_row(first), data.first_row(end)
@@ -54,7 +56,7 @@ def _walked(data: Rows, score: Any) -> WalkForwardResult:
 
 
 def _live(panel: Panel, data: Rows, score: Any, first: int = EDGES[0], end: int = EDGES[-1]) -> Incumbent:
-    """An incumbent that gave these scores from one day to another."""
+    """An incumbent with these scores between two days."""
     place = slice(data.first_row(first), data.first_row(end))
     said = OutOfSample(panel.days[data.day[place]], panel.symbols, data.symbol[place], score[place])
     return Incumbent("etag", THEIRS, said)
@@ -62,7 +64,7 @@ def _live(panel: Panel, data: Rows, score: Any, first: int = EDGES[0], end: int 
 
 def _gate(data: Rows, result: WalkForwardResult, found: Comparison | None, config: Config) -> Gate:
     evidence = Evidence(data, result, Observation(0, 0, None, None, None, ""), found, "2022-12-29-us")
-    return next(gate for gate in gates.judge(evidence, config.gates) if gate.name == "beats_incumbent")
+    return next(gate for gate in gates.evaluate(evidence, config.gates) if gate.name == "beats_incumbent")
 
 
 @pytest.fixture
@@ -70,9 +72,7 @@ def noise() -> Any:
     return np.random.default_rng(2).normal(size=100_000)
 
 
-def test_a_better_candidate_passes_and_a_worse_one_does_not(
-    panel: Panel, data: Rows, noise: Any, config: Config
-) -> None:
+def test_only_a_better_candidate_passes(panel: Panel, data: Rows, noise: Any, config: Config) -> None:
     good, bad = data.relative + 0.05 * noise[: len(data)], data.relative + 0.5 * noise[: len(data)]
 
     better = _walked(data, good)
@@ -91,9 +91,7 @@ def test_a_better_candidate_passes_and_a_worse_one_does_not(
     assert not gates.promoted([gate])
 
 
-def test_the_same_scores_differ_by_exactly_nothing_and_pass_without_a_margin(
-    panel: Panel, data: Rows, noise: Any, config: Config
-) -> None:
+def test_equal_scores_pass_only_without_a_margin(panel: Panel, data: Rows, noise: Any, config: Config) -> None:
     score = noise[: len(data)]
     result = _walked(data, score)
 
@@ -105,14 +103,11 @@ def test_the_same_scores_differ_by_exactly_nothing_and_pass_without_a_margin(
     assert not _gate(data, result, incumbent.compare(_live(panel, data, score), panel, data, result), asked).passed
 
 
-def test_only_rows_that_both_have_are_judged_and_with_the_candidates_labels(
-    panel: Panel, data: Rows, noise: Any
-) -> None:
+def test_only_common_rows_count(panel: Panel, data: Rows, noise: Any) -> None:
     score = noise[: len(data)]
     result = _walked(data, score)
-    theirs = data.relative.copy()
-    # It knew nothing of half the symbols, and says nothing of the last days.
-    live = _live(panel, data, theirs, end=200)
+    # The incumbent lacks half of the symbols and the last days; elsewhere its scores are the candidate's labels.
+    live = _live(panel, data, data.relative, end=200)
     assert live.rows is not None
     kept = live.rows.symbol < 4
     live = replace(
@@ -130,11 +125,10 @@ def test_only_rows_that_both_have_are_judged_and_with_the_candidates_labels(
         own = few[place]
         ours = ic.mean(score[place][own], data.relative[place][own], data.day[place][own])
         assert fold["ic"] == pytest.approx(ours)
-        # It said the candidate's very labels: perfect on each day.
         assert fold["incumbent_ic"] == pytest.approx(1.0)
 
 
-def test_symbols_and_days_that_only_the_incumbent_knows_are_left_out(panel: Panel, data: Rows, noise: Any) -> None:
+def test_incumbents_other_symbols_and_days_are_ignored(panel: Panel, data: Rows, noise: Any) -> None:
     result = _walked(data, noise[: len(data)])
     live = _live(panel, data, noise[: len(data)])
     assert live.rows is not None
@@ -153,33 +147,35 @@ def test_symbols_and_days_that_only_the_incumbent_knows_are_left_out(panel: Pane
     assert found.median_difference == 0.0
 
 
-def test_too_few_common_days_pass_and_say_so(panel: Panel, data: Rows, noise: Any, config: Config) -> None:
+def test_too_few_common_days_pass(panel: Panel, data: Rows, noise: Any, config: Config) -> None:
     result = _walked(data, noise[: len(data)])
     best = data.relative
 
     gate = _gate(data, result, incumbent.compare(_live(panel, data, best, end=159), panel, data, result), config)
     assert (gate.passed, gate.value) == (True, None)
-    assert gate.detail == ("not judged: against run them of 2022-12-22: 59 common days in 1 of 3 folds, 60 days needed")
+    assert (
+        gate.detail == "not evaluated: against run them of 2022-12-22: 59 common days in 1 of 3 folds, 60 days needed"
+    )
     gate = _gate(data, result, incumbent.compare(_live(panel, data, best, end=160), panel, data, result), config)
     assert (gate.passed, gate.value is None) == (False, False)
 
     gate = _gate(data, result, incumbent.compare(_live(panel, data, best, first=280), panel, data, result), config)
-    assert gate.detail.startswith("not judged: against run them of 2022-12-22: 0 common days")
+    assert gate.detail.startswith("not evaluated: against run them of 2022-12-22: 0 common days")
 
 
-def test_nothing_live_and_its_own_set_pass_and_say_so(panel: Panel, data: Rows, noise: Any, config: Config) -> None:
+def test_no_live_set_or_own_live_set_passes(panel: Panel, data: Rows, noise: Any, config: Config) -> None:
     result = _walked(data, noise[: len(data)])
 
     nothing = incumbent.compare(Incumbent(None, None, None), panel, data, result)
     gate = _gate(data, result, nothing, config)
-    assert (gate.passed, gate.value, gate.detail) == (True, None, "not judged: no set was put live yet")
+    assert (gate.passed, gate.value, gate.detail) == (True, None, "not evaluated: no set has been promoted yet")
 
     own = replace(_live(panel, data, data.relative), manifest=replace(THEIRS, version="2022-12-29-us"))
     gate = _gate(data, result, incumbent.compare(own, panel, data, result), config)
-    assert (gate.passed, gate.detail) == (True, "not judged: the live set is this run's own")
+    assert (gate.passed, gate.detail) == (True, "not evaluated: the live set is this run's own")
 
 
-def test_rows_come_back_out_of_parquet_as_they_were() -> None:
+def test_rows_survive_parquet() -> None:
     day = np.array(["2022-01-03", "2022-01-03", "2022-01-04"], dtype="datetime64[D]")
     table = pa.table({"date": pa.array(day), "symbol": ["B", "A", "B"], "score": pa.array([0.1, None, 1 / 3])})
     sink = io.BytesIO()

@@ -7,7 +7,7 @@ import pytest
 from predictor.training import features, labels, rows
 
 
-def test_the_label_is_the_return_over_the_horizon_and_ends_with_the_data() -> None:
+def test_label_is_the_return_over_the_horizon() -> None:
     closes = np.array([[100.0, 100.0], [110.0, 100.0], [121.0, 90.0], [121.0, 99.0]])
 
     made = labels.compute(closes, horizon=2, clip=1.0)
@@ -28,13 +28,13 @@ def test_labels_are_clipped_on_both_sides() -> None:
     assert np.abs(made.relative[0]).max() == 0.25
 
 
-def test_relative_labels_of_a_day_add_up_to_nothing(walks: Any) -> None:
+def test_relative_labels_of_a_day_sum_to_0(walks: Any) -> None:
     made = labels.compute(walks(80, 6), horizon=21, clip=10.0)
 
     np.testing.assert_allclose(made.relative[:59].sum(axis=1), 0, atol=1e-12)
 
 
-def test_a_symbol_alone_on_its_day_has_no_relative_label() -> None:
+def test_single_symbol_of_a_day_has_no_relative_label() -> None:
     closes = np.array([[100.0, np.nan], [101.0, np.nan], [102.0, 5.0], [103.0, 6.0]])
 
     made = labels.compute(closes, horizon=1, clip=1.0)
@@ -43,7 +43,7 @@ def test_a_symbol_alone_on_its_day_has_no_relative_label() -> None:
     assert np.isfinite(made.relative[2]).all()
 
 
-def test_rows_are_ordered_by_day_and_each_has_a_label_and_a_return(walks: Any) -> None:
+def test_rows_are_ordered_by_day_and_have_label_and_return(walks: Any) -> None:
     closes = walks(60, 3)
     closes[:30, 1] = np.nan
     targets = labels.compute(closes, 5, 0.25)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from predictor.last_rows import look_at, split_ratio
+from predictor.last_rows import check, split_ratio
 
 DAYS = pd.bdate_range("2022-12-19", periods=6)
 
@@ -14,12 +14,12 @@ def frame(*closes: float, index: pd.DatetimeIndex = DAYS) -> pd.DataFrame:
     return pd.DataFrame({"close": closes}, index=index[: len(closes)])
 
 
-def said(data: pd.DataFrame, **options: Any) -> list[str]:
-    return [("fail " if fault.fatal else "warn ") + str(fault) for fault in look_at("X", data, **options)]
+def faults(data: pd.DataFrame, **options: Any) -> list[str]:
+    return [("fail " if fault.fatal else "warn ") + str(fault) for fault in check("X", data, **options)]
 
 
-def test_ordinary_prices_are_in_order() -> None:
-    assert said(frame(100, 101, 99, 104, 103.5, 103)) == []
+def test_ordinary_prices_have_no_faults() -> None:
+    assert faults(frame(100, 101, 99, 104, 103.5, 103)) == []
 
 
 @pytest.mark.parametrize(
@@ -37,30 +37,30 @@ def test_ordinary_prices_are_in_order() -> None:
         (frame(10, 101, 102), "fail X (+910% on 2022-12-20 looks like an unadjusted 1:10 reverse split)"),
         (frame(100, np.nan, 50.5, 51), "fail X (-50% on 2022-12-21 looks like an unadjusted 2:1 split)"),
         (frame(100, 155, 156), "warn X (+55% on 2022-12-20)"),
-        (pd.DataFrame({"close": ["1", "2"]}, index=DAYS[:2]), "fail X (close is no number but object)"),
-        (pd.DataFrame({"close": [1.0, 2.0]}), "fail X (its index holds no times)"),
+        (pd.DataFrame({"close": ["1", "2"]}, index=DAYS[:2]), "fail X (close: expected numbers, got object)"),
+        (pd.DataFrame({"close": [1.0, 2.0]}), "fail X (its index has no timestamps)"),
     ],
 )
-def test_what_is_wrong_is_named_with_its_day(data: pd.DataFrame, expected: str) -> None:
-    assert expected in said(data)
+def test_fault_is_named_with_its_day(data: pd.DataFrame, expected: str) -> None:
+    assert expected in faults(data)
 
 
-def test_a_fall_by_a_third_is_no_split() -> None:
-    assert said(frame(100, 101, 67.3, 66)) == []
+def test_fall_by_a_third_is_not_a_split() -> None:
+    assert faults(frame(100, 101, 67.3, 66)) == []
 
 
-def test_a_jump_that_somebody_has_looked_at_is_left_alone() -> None:
-    assert said(frame(100, 101, 50, 51), jump_is_known=True) == []
+def test_known_jump_is_ignored() -> None:
+    assert faults(frame(100, 101, 50, 51), jump_is_known=True) == []
 
 
-def test_two_bars_of_one_day_in_another_zone_are_two_bars_of_one_day() -> None:
+def test_bars_count_by_the_day_of_their_time_zone() -> None:
     index = pd.DatetimeIndex(["2022-12-19 09:30", "2022-12-19 16:00"], tz="America/New_York")
 
-    assert said(frame(100, 101, index=index)) == ["fail X (two rows on 2022-12-19)"]
+    assert faults(frame(100, 101, index=index)) == ["fail X (two rows on 2022-12-19)"]
 
 
 @pytest.mark.parametrize(
     ("ratio", "split"), [(0.5, 2), (2.05, 2), (1 / 3, 3), (0.1, 10), (1.5, None), (0.67, None), (1.0, None)]
 )
-def test_a_split_is_known_by_its_ratio(ratio: float, split: float | None) -> None:
+def test_split_is_recognised_by_its_ratio(ratio: float, split: float | None) -> None:
     assert split_ratio(ratio) == split

@@ -12,7 +12,7 @@ from predictor.training.progress import Progress
 from predictor.training.walk_forward import FoldDone
 
 
-def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+def test_failed_write_leaves_only_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "out" / "result.json"
     write_json(path, {"a": 1})
 
@@ -25,13 +25,13 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_another_user_can_read_what_was_written(tmp_path: Path) -> None:
+def test_written_file_is_world_readable(tmp_path: Path) -> None:
     write_json(tmp_path / "result.json", {})
 
     assert (tmp_path / "result.json").stat().st_mode & 0o777 == 0o644
 
 
-def test_the_same_document_gives_the_same_bytes() -> None:
+def test_json_encoding_is_stable() -> None:
     assert to_json({"b": 1, "a": ["é"]}) == '{\n  "b": 1,\n  "a": [\n    "é"\n  ]\n}\n'.encode()
 
 
@@ -44,15 +44,15 @@ def test_progress_can_be_read_while_the_training_runs(tmp_path: Path) -> None:
         lines = [json.loads(line) for line in path.read_text().splitlines()]
 
     assert [line["stage"] for line in lines] == ["read", "walk_forward"]
-    told = dict(stage="walk_forward", fold=2, folds=10, ic=0.031235, resumed=False, saved=1, remaining=12.3)
+    expected = dict(stage="walk_forward", fold=2, folds=10, ic=0.031235, resumed=False, saved=1, remaining=12.3)
     assert list(lines[1]) == [
         *("time", "stage", "fold", "folds", "ic", "resumed", "saved", "elapsed", "remaining", "rss_mb", "beat")
     ]
-    assert {name: lines[1][name] for name in told} == told
+    assert {name: lines[1][name] for name in expected} == expected
     assert lines[1]["rss_mb"] > 1
 
 
-def test_a_long_fold_goes_on_being_told_of(tmp_path: Path) -> None:
+def test_beats_repeat_the_line_of_a_long_fold(tmp_path: Path) -> None:
     path = tmp_path / "progress.jsonl"
     with Progress(path, beat_seconds=0.02) as progress:
         with progress.stage("read"):
@@ -63,18 +63,18 @@ def test_a_long_fold_goes_on_being_told_of(tmp_path: Path) -> None:
             assert time.monotonic() < limit, path.read_text()
             time.sleep(0.02)
 
-    told, *beats = [json.loads(line) for line in path.read_text().splitlines() if "walk_forward" in line]
-    assert told["beat"] is False and all(beat["beat"] for beat in beats)
+    fold, *beats = [json.loads(line) for line in path.read_text().splitlines() if "walk_forward" in line]
+    assert fold["beat"] is False and all(beat["beat"] for beat in beats)
     passing = ("time", "elapsed", "remaining", "rss_mb", "beat")
-    kept = {name: value for name, value in told.items() if name not in passing}
+    kept = {name: value for name, value in fold.items() if name not in passing}
     assert all({name: beat[name] for name in kept} == kept for beat in beats)
-    elapsed = [line["elapsed"] for line in (told, *beats)]
+    elapsed = [line["elapsed"] for line in (fold, *beats)]
     assert elapsed == sorted(elapsed) and elapsed[-1] > elapsed[0]
-    remaining = [line["remaining"] for line in (told, *beats)]
+    remaining = [line["remaining"] for line in (fold, *beats)]
     assert remaining == sorted(remaining, reverse=True) and 90 < remaining[-1] < 123.4
 
 
-def test_lines_stay_whole_and_beats_end_with_the_training(tmp_path: Path) -> None:
+def test_beats_do_not_corrupt_lines_and_stop_at_the_end(tmp_path: Path) -> None:
     path = tmp_path / "progress.jsonl"
     before = threading.active_count()
     with Progress(path, beat_seconds=0.0001) as progress:
@@ -87,7 +87,7 @@ def test_lines_stay_whole_and_beats_end_with_the_training(tmp_path: Path) -> Non
     assert threading.active_count() == before
 
 
-def test_beats_end_with_a_training_that_fails(tmp_path: Path) -> None:
+def test_beats_stop_after_a_failure(tmp_path: Path) -> None:
     before = threading.active_count()
     with (
         pytest.raises(RuntimeError, match="boom"),
@@ -98,7 +98,7 @@ def test_beats_end_with_a_training_that_fails(tmp_path: Path) -> None:
     assert threading.active_count() == before
 
 
-def test_a_stage_that_fails_is_timed_as_well(tmp_path: Path) -> None:
+def test_failed_stage_is_timed(tmp_path: Path) -> None:
     with Progress(tmp_path / "p") as progress:
         with pytest.raises(RuntimeError, match="boom"), progress.stage("read"):
             raise RuntimeError("boom")

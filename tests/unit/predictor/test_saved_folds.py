@@ -1,4 +1,4 @@
-"""A fold's result as bytes: exact, and never trusted when damaged."""
+"""A fold's encoded result is exact, and refused if damaged."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ ODD = np.array([0.1, -0.0, np.nan, np.inf, 5e-324, 1 / 3, np.nextafter(1, 2)])
 
 
 def _result() -> FoldResult:
-    # Not in alphabetical order: it is the order of layer 2's inputs.
+    # Not in alphabetical order, since the order is that of layer 2's inputs.
     outputs = {"momentum_score": ODD, "predicted_volatility": ODD[::-1].copy(), "a_third": ODD * 3}
     part = FoldRows(FOLD, 70, 77, outputs, np.column_stack([ODD, ODD]), ODD, ODD / 7, SHARES)
     return FoldResult(part, {"fold": 3, "train_rows": 70, "ic": 0.1 + 0.2, "seconds": 1.234}, None)
 
 
 def _bits(result: FoldResult) -> object:
-    """All of a result, every float to the last bit."""
+    """A result with the bits of its floats."""
     part = result.part
     if part is None:
         return result.scored, result.skipped
@@ -34,7 +34,7 @@ def _bits(result: FoldResult) -> object:
     return result.scored, result.skipped, part.fold, part.start, part.stop, names, shown
 
 
-def test_every_bit_comes_back() -> None:
+def test_result_is_restored_bit_for_bit() -> None:
     found = decode(encode(FOLD, _result()), FOLD)
 
     assert _bits(found) == _bits(_result())
@@ -42,13 +42,13 @@ def test_every_bit_comes_back() -> None:
     assert struct.pack("d", found.ic) == struct.pack("d", 0.1 + 0.2)
 
 
-def test_a_fold_without_rows_comes_back() -> None:
-    skipped = FoldResult(None, None, {"fold": 3, "reason": "12 training and 3 test rows, 500 and 100 are needed"})
+def test_fold_without_rows_is_restored() -> None:
+    skipped = FoldResult(None, None, {"fold": 3, "reason": "too few rows"})
 
     assert decode(encode(FOLD, skipped), FOLD) == skipped
 
 
-def test_no_damaged_byte_changes_what_is_read() -> None:
+def test_damaged_bytes_never_change_the_result() -> None:
     whole = encode(FOLD, _result())
     refused = 0
     for place in range(0, len(whole), 3):
@@ -56,31 +56,31 @@ def test_no_damaged_byte_changes_what_is_read() -> None:
         damaged[place] ^= 0x55
         try:
             found = decode(bytes(damaged), FOLD)
-        except Exception:  # of whatever kind: see decode
+        except Exception:  # the type depends on the damage: see decode
             refused += 1
         else:
-            # The time stamps of the zip file, for example.
+            # Only metadata is damaged, such as a timestamp of the zip file.
             assert _bits(found) == _bits(_result())
     assert refused > len(whole) / 3 / 2
 
 
 @pytest.mark.parametrize("kept", [0, 1, 100, -1])
-def test_a_part_is_refused(kept: int) -> None:
+def test_truncated_data_is_refused(kept: int) -> None:
     with pytest.raises(Exception, match=r"."):
         decode(encode(FOLD, _result())[:kept], FOLD)
 
 
-def test_a_pickle_is_refused_unread() -> None:
+def test_pickle_is_refused_without_loading() -> None:
     with pytest.raises(ValueError, match="allow_pickle"):
         decode(b"\x80\x04K\x01.", FOLD)
 
 
-def test_another_fold_is_refused() -> None:
+def test_other_fold_is_refused() -> None:
     with pytest.raises(ValueError, match="it holds another fold"):
         decode(encode(FOLD, _result()), Fold(4, 0, 460, 481, 541))
 
 
 @pytest.mark.parametrize("prefix", ["predictor/weights/meta", "runs", "runs/", "runs/../predictor", "x/runs/r"])
-def test_nothing_live_is_a_place_for_saved_folds(prefix: str) -> None:
-    with pytest.raises(ValueError, match="is no prefix below runs/"):
+def test_folds_are_saved_only_below_runs(prefix: str) -> None:
+    with pytest.raises(ValueError, match="expected a prefix below runs/"):
         s3_keys.saved_folds(prefix, "0" * 64)

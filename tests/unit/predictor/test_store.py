@@ -5,7 +5,7 @@ from predictor.errors import StoreError
 from predictor.store import arctic_uri
 
 
-def test_the_address_of_aws_is_encrypted_and_takes_credentials_from_the_chain() -> None:
+def test_aws_uri_uses_tls_and_the_credential_chain() -> None:
     assert arctic_uri("prices", "eu-west-1", "arcticdb", None) == (
         "s3s://s3.eu-west-1.amazonaws.com:prices?aws_auth=true&region=eu-west-1&path_prefix=arcticdb"
     )
@@ -19,7 +19,7 @@ def test_the_address_of_aws_is_encrypted_and_takes_credentials_from_the_chain() 
         ("http://s3.example/", "s3://s3.example:prices?port=80&"),
     ],
 )
-def test_another_s3_is_addressed_by_path_and_port(endpoint: str, start: str) -> None:
+def test_other_s3_is_addressed_by_path_and_port(endpoint: str, start: str) -> None:
     uri = arctic_uri("prices", "us-east-1", "arcticdb", endpoint)
 
     assert uri.startswith(start)
@@ -27,6 +27,6 @@ def test_another_s3_is_addressed_by_path_and_port(endpoint: str, start: str) -> 
     assert "aws_auth=true" in uri
 
 
-def test_an_endpoint_that_is_no_address_is_an_error() -> None:
-    with pytest.raises(StoreError, match="no http or https address"):
+def test_endpoint_without_scheme_is_an_error() -> None:
+    with pytest.raises(StoreError, match="expected an http or https URL"):
         arctic_uri("prices", "us-east-1", "arcticdb", "127.0.0.1:5000")
