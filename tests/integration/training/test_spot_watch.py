@@ -144,7 +144,7 @@ def test_a_notice_is_written_down_and_ends_the_command_with_75(watch: Watch, ser
     code, error = watched.end()
 
     assert code == 75
-    assert error == f"spot_watch: EC2 reclaims this instance at {RECLAIM} (terminate): stopping it\n"
+    assert error == f"spot_watch: EC2 reclaims this instance at {RECLAIM} (terminate): stopping the command\n"
     noticed = watched.read()
     assert (noticed["kind"], noticed["reclaim_at"]) == ("spot", RECLAIM)
     age = datetime.now(UTC) - datetime.strptime(noticed["noticed_at"], "%Y-%m-%dT%H:%M:%S%z")
