@@ -26,8 +26,7 @@ def _run(closes: NDArray[np.float64], config: Config) -> tuple[list[Fold], Rows,
 def _scores_known_before(result: WalkForwardResult, data: Rows, day: int) -> NDArray[np.float64]:
     """Scores of all rows up to and including a day."""
     scores = np.concatenate([part.score for part in result.parts])
-    place = np.concatenate([np.arange(part.start, part.stop) for part in result.parts])
-    known: NDArray[np.float64] = scores[data.day[place] <= day]
+    known: NDArray[np.float64] = scores[data.day[result.rows()] <= day]
     return known
 
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from predictor import __version__, interrupt, s3_keys
 from predictor.errors import Interrupted, PredictorError, one_line
@@ -107,7 +108,7 @@ def _train(options: argparse.Namespace) -> int:
     from predictor.training import report
 
     result = report.empty(options.dry_run)
-    try:
+    with _written(options.output, result):
         # The import takes seconds, during which SIGTERM may arrive.
         from predictor.training import run
 
@@ -127,12 +128,6 @@ def _train(options: argparse.Namespace) -> int:
             ),
             result,
         )
-    except BaseException as error:
-        result["error"] = one_line(error, limit=2000)
-        raise
-    finally:
-        interrupt.disarm()
-        write_json(options.output, result)
     for line in report.summary(result):
         print(line)
     return DONE
@@ -170,16 +165,23 @@ def _restore(options: argparse.Namespace) -> int:
     from predictor import aws, restore
 
     result = restore.empty(options.to.isoformat(), options.run_id)
-    try:
+    with _written(options.output, result):
         restore.restore(aws.s3_client(), options.data_bucket, options.to.isoformat(), options.run_id, result)
+    print(result["detail"])
+    return DONE
+
+
+@contextmanager
+def _written(path: Path, result: dict[str, Any]) -> Iterator[None]:
+    """Write a command's result at its end, with the error if it fails."""
+    try:
+        yield
     except BaseException as error:
         result["error"] = one_line(error, limit=2000)
         raise
     finally:
         interrupt.disarm()
-        write_json(options.output, result)
-    print(result["detail"])
-    return DONE
+        write_json(path, result)
 
 
 def _matching(pattern: re.Pattern[str] | str, expected: str) -> Callable[[str], str]:

@@ -10,6 +10,8 @@ Credentials come from the AWS SDK's default chain (`aws_auth=true`): the environ
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -53,15 +55,13 @@ class ReadOnlyStore:
         Raises:
             StoreError: ArcticDB is not installed, or the URI cannot be opened.
         """
-        try:
+        with _store_errors("open ArcticDB"):
             import arcticdb
             from arcticdb.config import set_log_level
 
             # Its log repeats what it raises, or reports an absent library, which is not an error here.
             set_log_level("CRITICAL")
             self._arctic = arcticdb.Arctic(uri)
-        except Exception as error:  # ArcticDB has no common base class for its errors
-            raise StoreError(f"cannot open ArcticDB: {one_line(error)}") from error
 
     def has_library(self, name: str) -> bool:
         """Whether a library exists.
@@ -69,10 +69,8 @@ class ReadOnlyStore:
         Raises:
             StoreError: The bucket cannot be read.
         """
-        try:
+        with _store_errors(f"look up ArcticDB library {name!r}"):
             return bool(self._arctic.has_library(name))
-        except Exception as error:  # as above
-            raise StoreError(f"cannot look up ArcticDB library {name!r}: {one_line(error)}") from error
 
     def library(self, name: str) -> Any:
         """Open a library in `OpenMode.READ`.
@@ -82,12 +80,8 @@ class ReadOnlyStore:
         """
         if not self.has_library(name):
             raise StoreError(f"ArcticDB has no library {name!r}")
-        try:
+        with _store_errors(f"open ArcticDB library {name!r} read-only"):
             return _read_only(self._arctic.get_library(name))
-        except StoreError:
-            raise
-        except Exception as error:  # as above
-            raise StoreError(f"cannot open ArcticDB library {name!r} read-only: {one_line(error)}") from error
 
 
 def _read_only(library: Any) -> Any:
@@ -121,7 +115,15 @@ def list_symbols(library: Any) -> list[str]:
     Raises:
         StoreError: The list cannot be read.
     """
-    try:
+    with _store_errors(f"list the symbols of library {library.name!r}"):
         return sorted(str(symbol) for symbol in library.list_symbols())
-    except Exception as error:  # as above
-        raise StoreError(f"cannot list the symbols of library {library.name!r}: {one_line(error)}") from error
+
+
+@contextmanager
+def _store_errors(doing: str) -> Iterator[None]:
+    try:
+        yield
+    except StoreError:
+        raise
+    except Exception as error:  # ArcticDB has no common base class for its errors
+        raise StoreError(f"cannot {doing}: {one_line(error)}") from error

@@ -128,7 +128,7 @@ def out_of_sample(panel: Panel, rows: Rows, result: WalkForwardResult) -> bytes:
         Columns `date`, `symbol`, `fold`, layer 1's outputs, `score` and `forecast` of layer 2 (null in folds that
         trained layer 1 only), `relative_return` and `forward_return`, the clipped labels.
     """
-    place = np.concatenate([np.arange(part.start, part.stop) for part in result.parts])
+    place = result.rows()
     fold = np.concatenate([np.full(part.stop - part.start, part.fold.number, np.int32) for part in result.parts])
     outputs = {name: np.concatenate([part.outputs[name] for part in result.parts]) for name in result.parts[0].outputs}
     outputs.setdefault(RESEARCH, np.full(len(place), np.nan))

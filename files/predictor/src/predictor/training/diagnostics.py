@@ -68,13 +68,11 @@ def calibration(rows: Rows, result: WalkForwardResult, horizon: int) -> list[dic
         `{forecast, realised, low, high, rows}` by ascending forecast, as fractions: at most `MAX_BINS` bins between
         quantiles of the forecast, fewer if many forecasts are equal. `low` and `high` are from `interval`.
     """
-    scored = [part for part in result.parts if np.isfinite(part.calibrated).all()]
-    if not scored:
+    scored = WalkForwardResult([part for part in result.parts if np.isfinite(part.calibrated).all()])
+    place = scored.rows()
+    if not len(place):
         return []
-    place = np.concatenate([np.arange(part.start, part.stop) for part in scored])
-    forecast = np.concatenate([part.calibrated for part in scored])
-    if not len(forecast):
-        return []
+    forecast = np.concatenate([part.calibrated for part in scored.parts])
     realised, day = rows.relative[place], rows.day[place]
     edges = np.unique(np.quantile(forecast, np.linspace(0, 1, MAX_BINS + 1)[1:-1]))
     # An edge belongs to the bin below it, so that equal forecasts share a bin.
@@ -99,8 +97,7 @@ def interval(values: Vector, days: Days, lag: int) -> tuple[float | None, float 
     """95 % interval of a mean over rows that are not independent.
 
     Rows of one day move together and labels of neighbouring days overlap, so the usual standard error would be far too
-    small. Each day's deviations are summed, and the variance of their total is Newey and West's (Econometrica 55, 1987)
-    with Bartlett weights. Days of the panel without a row count as no deviation.
+    small. Instead it is from each day's sum of deviations (`ic.deviation_of_sum`), 0 for a day without rows.
 
     Args:
         values: Shape (N,), finite.
@@ -113,12 +110,8 @@ def interval(values: Vector, days: Days, lag: int) -> tuple[float | None, float 
     if not len(days) or days.min() == days.max():
         return None, None
     mean = float(values.mean())
-    daily = np.bincount(days - days.min(), weights=values - mean)
-    variance = float(daily @ daily)
-    for step in range(1, min(lag, len(daily) - 1) + 1):
-        variance += 2 * (1 - step / (lag + 1)) * float(daily[step:] @ daily[:-step])
-    # With Bartlett weights, only rounding makes it negative.
-    half = NORMAL_95 * float(np.sqrt(max(variance, 0.0))) / len(values)
+    daily = np.bincount(days - days.min(), weights=values - mean).astype(np.float64)
+    half = NORMAL_95 * ic.deviation_of_sum(daily, lag) / len(values)
     return mean - half, mean + half
 
 

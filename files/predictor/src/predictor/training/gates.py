@@ -125,14 +125,12 @@ def _short_history(evidence: Evidence, settings: config.ShortHistory) -> Verdict
     These rows are few, so an average over all rows would hide a model that fails on newly listed stocks. With too few
     of them, the gate passes without a value.
     """
-    rows, parts = evidence.rows, evidence.result.parts
-    places = [np.arange(part.start, part.stop) for part in parts]
-    place = np.concatenate(places) if places else np.array([], dtype=np.int64)
+    rows, place = evidence.rows, evidence.result.rows()
     short = np.isnan(rows.matrix(features.VOLATILITY)[place]).any(axis=1)
     found = int(short.sum())
     if found < settings.min_rows:
         return Verdict(None, 0.0, True, f"not evaluated: {found} rows of short history, {settings.min_rows} needed")
-    predicted = np.concatenate([part.outputs[VOLATILITY] for part in parts])[short]
+    predicted = np.concatenate([part.outputs[VOLATILITY] for part in evidence.result.parts])[short]
     plain = np.nan_to_num(rows.features["rv20"][place][short])
     move = rows.move[place][short]
     model, baseline = ic.pearson(predicted, move), ic.pearson(plain, move)

@@ -105,11 +105,9 @@ def mean(scores: Vector, labels: Vector, days: NDArray[np.int64]) -> float | Non
 def interval(values: Vector, lag: int) -> tuple[float, float]:
     """95 % interval of the mean of an autocorrelated series.
 
-    The variance of the mean, with weights `1 - l / (lag + 1)`, is from W. K. Newey and K. D. West, "A Simple, Positive
-    Semi-definite, Heteroskedasticity and Autocorrelation Consistent Covariance Matrix", Econometrica 55 (1987), pages
-    703-708. Unless the lag is a small share of the series, 1.96 standard errors are too few; the factor is from N. M.
-    Kiefer and T. J. Vogelsang, "A New Asymptotic Theory for Heteroskedasticity-Autocorrelation Robust Tests",
-    Econometric Theory 21 (2005), pages 1130-1164, table 1 (Bartlett, 97.5 %). The weights still underestimate the
+    Unless the lag is a small share of the series, 1.96 standard errors are too few; the factor is from N. M. Kiefer and
+    T. J. Vogelsang, "A New Asymptotic Theory for Heteroskedasticity-Autocorrelation Robust Tests", Econometric Theory
+    21 (2005), pages 1130-1164, table 1 (Bartlett, 97.5 %). The weights of `deviation_of_sum` still underestimate the
     correlation of labels that overlap by `lag` days: with 21 days, the interval covers the mean in 88 % of cases over
     126 days and in 81 % over 60.
 
@@ -124,14 +122,22 @@ def interval(values: Vector, lag: int) -> tuple[float, float]:
     if days == 1:
         return -1.0, 1.0
     lag = min(lag, days - 1)
-    away = values - middle
-    weights = 1 - np.arange(1, lag + 1) / (lag + 1)
-    covariances = np.array([away[distance:] @ away[:-distance] for distance in range(1, lag + 1)])
-    variance = (away @ away + 2 * weights @ covariances) / days**2
     share = (lag + 1) / days
     factor = 1.96 + 2.9694 * share + 0.4160 * share**2 - 0.5324 * share**3
-    half = factor * float(np.sqrt(max(variance, 0.0)))
+    half = factor * deviation_of_sum(values - middle, lag) / days
     return max(middle - half, -1.0), min(middle + half, 1.0)
+
+
+def deviation_of_sum(values: Vector, lag: int) -> float:
+    """Standard deviation of the sum of autocorrelated values with mean 0.
+
+    With weights `1 - l / (lag + 1)`, after W. K. Newey and K. D. West, "A Simple, Positive Semi-definite,
+    Heteroskedasticity and Autocorrelation Consistent Covariance Matrix", Econometrica 55 (1987), pages 703-708.
+    """
+    distances = np.arange(1, min(lag, len(values) - 1) + 1)
+    covariances = np.array([values[distance:] @ values[:-distance] for distance in distances])
+    variance = values @ values + 2 * (1 - distances / (lag + 1)) @ covariances
+    return float(np.sqrt(max(variance, 0.0)))  # only rounding makes it negative
 
 
 def median_interval(values: Sequence[float]) -> tuple[float, float] | None:

@@ -71,7 +71,7 @@ def observe(close: Wide, rows: Rows, result: WalkForwardResult, config: Config) 
     settings, horizon = config.gates.triple_barrier, config.labels.horizon
     if not result.parts:
         return Observation(0, 0, None, None, None, "no out-of-sample rows")
-    place = np.concatenate([np.arange(part.start, part.stop) for part in result.parts])
+    place = result.rows()
     score = np.concatenate([part.score for part in result.parts])
     first_day = rows.day[place].max() - settings.days + 1
     width = rows.features["rv20"][place] * np.sqrt(horizon)

@@ -108,6 +108,10 @@ class WalkForwardResult:
         if fold.skipped is not None:
             self.skipped.append(fold.skipped)
 
+    def rows(self) -> NDArray[np.int64]:
+        """Indices of the out-of-sample rows."""
+        return np.concatenate([np.arange(0), *(np.arange(part.start, part.stop) for part in self.parts)])
+
     def ics(self) -> list[float]:
         """The IC of each fold that has one."""
         return [fold["ic"] for fold in self.folds]
