@@ -4,10 +4,9 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Callable
-from pathlib import Path
+from importlib.resources import files
 from typing import Any
 
 DOCUMENTATION = """
@@ -41,8 +40,7 @@ def collection_version(name: str) -> str | None:
         name: Full name, for example ``amazon.aws``.
     """
     try:
-        package = importlib.import_module(f"ansible_collections.{name}")
-        manifest = Path(next(iter(package.__path__))) / "MANIFEST.json"
+        manifest = files(f"ansible_collections.{name}") / "MANIFEST.json"
         return str(json.loads(manifest.read_text(encoding="utf-8"))["collection_info"]["version"])
     except (ImportError, FileNotFoundError):
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,9 +25,10 @@ sys.addaudithook(_refuse)
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Watch a test and its fixtures."""
-    _running.append(item.nodeid)
+    """Watch a unit test and its fixtures; pytest calls this for the tests of other folders too."""
+    if item.path.is_relative_to(Path(__file__).parent):
+        _running.append(item.nodeid)
     try:
         return (yield)
     finally:
-        _running.pop()
+        _running.clear()

@@ -11,6 +11,7 @@ from typing import Any
 
 from .credentials import without_credentials
 from .placeholders import COMMON, TRAINING, unknown
+from .values import describe
 
 GIT_SECONDS = 60
 #: A commit written in full: SHA-1 or SHA-256.
@@ -39,7 +40,9 @@ def check_origin(source: Any) -> None:
         SourceError: Neither, both, an empty URL, or no ref.
     """
     if not isinstance(source, Mapping):
-        raise SourceError("training_source: expected a mapping, got another type: use JSON or a file (-e @inputs.yml)")
+        raise SourceError(
+            f"training_source: expected a mapping, got {describe(source)}: use JSON or a file (-e @inputs.yml)"
+        )
     folder, url = source.get("path"), source.get("git")
     if bool(folder) == bool(url):
         got = "both" if url else "neither"

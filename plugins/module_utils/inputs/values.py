@@ -154,7 +154,7 @@ def same(first: Any, second: Any) -> bool:
         return first.keys() == second.keys() and all(same(first[key], second[key]) for key in first)
     if isinstance(first, list) and isinstance(second, list):
         return len(first) == len(second) and all(map(same, first, second))
-    return _described(first) == _described(second) and bool(first == second)
+    return describe(first) == describe(second) and bool(first == second)
 
 
 def no_templates(name: str, value: Any) -> None:
@@ -277,11 +277,11 @@ def _sound(name: str, text: str, spec: Spec) -> str:
 
 
 def _wrong(name: str, expected: str, value: Any, spec: Spec, hint: str = "") -> InputError:
-    shown = _described(value) if spec.get("no_log") else _shown(value)
+    shown = describe(value) if spec.get("no_log") else _shown(value)
     return InputError(f"{name}: expected {expected}, got {shown}{f': {hint}' if hint else ''}")
 
 
-def _described(value: Any) -> str:
+def describe(value: Any) -> str:
     """Say what a value is, without the value."""
     if value is None:
         return "null"
@@ -307,7 +307,7 @@ def _shown(value: Any) -> str:
         return f"a number of more than {DIGITS} digits"
     if isinstance(value, int | float):
         return f"the number {value}"
-    return _described(value)
+    return describe(value)
 
 
 def _quoted(text: str) -> str:

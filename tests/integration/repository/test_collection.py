@@ -25,6 +25,7 @@ PLAYBOOK = """
     preflight_only: true
     run_watchdog: false
     run: "{{ inputs.run }}"
+  vars_files: ["{{ core }}/group_vars/all.yml"]
   tasks:
     - spot_train.core.run_inputs:
       register: inputs
@@ -101,9 +102,14 @@ def test_ansible_doc_shows_every_plugin(installed: Installed, root: Path) -> Non
 
 
 def test_a_playbook_uses_a_role_and_plugins_by_name(installed: Installed, root: Path) -> None:
-    given = {"runs_dir": str(installed.work / "runs"), "data_bucket": "data", "transport_bucket": "transport"}
+    given = {
+        "runs_dir": str(installed.work / "runs"),
+        "data_bucket": "data",
+        "transport_bucket": "transport",
+        "run_date": "2026-01-02",
+    }
     playbook = installed.work / "play.yml"
-    playbook.write_text(PLAYBOOK)
+    playbook.write_text(PLAYBOOK.replace("{{ core }}", str(installed.core)))
     (installed.work / "given.json").write_text(json.dumps(given))
     answer = installed.run(BIN / "ansible-playbook", "-i", "localhost,", playbook, "-e", "@given.json", "-vv")
     assert answer.returncode == 0, answer.stdout + answer.stderr
