@@ -22,8 +22,6 @@ PLAYBOOK = """
 - hosts: localhost
   gather_facts: false
   vars:
-    preflight_only: true
-    run_watchdog: false
     run: "{{ inputs.run }}"
   vars_files: ["{{ core }}/group_vars/all.yml"]
   tasks:
@@ -104,6 +102,8 @@ def test_ansible_doc_shows_every_plugin(installed: Installed, root: Path) -> Non
 def test_a_playbook_uses_a_role_and_plugins_by_name(installed: Installed, root: Path) -> None:
     defaults = yaml.safe_load((installed.core / "group_vars" / "all.yml").read_text())
     given = {
+        "preflight_only": True,
+        "run_watchdog": False,
         "runs_dir": str(installed.work / "runs"),
         "data_bucket": "data",
         "transport_bucket": "transport",
