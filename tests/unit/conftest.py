@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 
 #: Audit events (https://docs.python.org/3/library/audit_events.html) of what belongs in tests/integration.
-FORBIDDEN = {"subprocess.Popen", "os.system", "os.posix_spawn", "os.fork", "os.forkpty", "socket.bind", "socket.connect"}
+FORBIDDEN = {
+    "subprocess.Popen",
+    "os.system",
+    "os.posix_spawn",
+    "os.fork",
+    "os.forkpty",
+    "socket.bind",
+    "socket.connect",
+}
 
 _running: list[str] = []
 
