@@ -5,7 +5,7 @@ SHELL := /bin/sh
 
 ##= ARGS      More arguments for the command behind the target. Default: none.
 ##= PYTHON    The Python of .venv, 3.11 to 3.13, a command or a path. Default: that of .venv, else the first found.
-##= TESTS     test: the files or folders with the tests to run, without linters. Default: everything.
+##= TESTS     test: files or folders, to run all their tests without linters.
 ##= N         soak, soak-training: how many runs. Default: 50 and 20.
 ##= SEED      soak, soak-training: what decides their ends. Default: 1.
 PYTHON ?=
@@ -69,8 +69,12 @@ bench-train: ## Measure the training beside LightGBM alone
 ##@ Change it
 
 .PHONY: test
-test: ## Set up everything, lint, run all tests
+test: ## Lint, run unit and integration tests, one run of each mode
 	@tools/test.sh $(ARGS)
+
+.PHONY: test-all
+test-all: ## make test, then the slow tests, under both ansible-cores
+	@tools/test.sh --all $(ARGS)
 
 .PHONY: policies
 policies: setup ## Take away each statement of files/iam, show what fails

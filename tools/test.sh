@@ -1,70 +1,55 @@
 #!/bin/sh
-# Everything, from nothing: the environments, the linters beside the predictor's tests, then all
-# other tests.
-# TESTS=<files> runs only those, without the linters. Arguments go to pytest.
-# The last line is pytest's summary; a failure anywhere makes the exit code 1.
+# test.sh [--all] [pytest's arguments...]: sets everything up, then runs linters and tests.
+# Without --all: what is not marked slow (CONTRIBUTING.md). With it: the same, then the slow tests, for which it also makes
+# .venv-2.21. TESTS=<files> runs all tests of those files, without linters.
+# The last line is pytest's summary. The exit code is 1 if anything failed.
 set -eu
 
 cd "$(dirname "$0")/.."
-tools/setup.sh 2.21
+all=
+if [ "${1:-}" = --all ]; then
+    all=yes
+    shift
+fi
+tools/setup.sh ${all:+2.21}
 tools/faketime.sh
 PATH="$PWD/.venv/bin:$PATH"
 export PATH
 export ANSIBLE_CONFIG="$PWD/ansible.cfg" ANSIBLE_HOME="$PWD/.ansible"
+# Otherwise each of the many processes of a run compiles boto3 or Ansible again.
+unset PYTHONDONTWRITEBYTECODE
 
 failed=0
 chosen=${TESTS:-}${*:+ $*}
 
-# run_pytest <python> <arguments...>: "no test matched" is a failure only when nothing was chosen.
+# run_pytest <arguments...>: "no test matched" is a failure only if nothing was chosen.
+# Five workers for two cores, since most tests wait for a run. The tests of a file share expensive fixtures and stay together. In
+# the order given, the longest first: xdist would start the files with few tests last, which are the longest.
 run_pytest() {
     code=0
-    "$@" || code=$?
+    python -m pytest -n 5 --dist loadfile --no-loadscope-reorder --durations 15 "$@" || code=$?
     if [ "$code" -ne 0 ] && { [ "$code" -ne 5 ] || [ -z "$chosen" ]; }; then failed=1; fi
 }
 
-# The longest first, so that no worker is left alone with one of them at the end.
-main_tests=
-for path in tests/e2e/molecule tests/integration/account_setup tests/integration/policies tests/e2e/runs tests/e2e/runner \
-    tests/integration/termination tests/e2e tests/integration packages/local_aws/tests tests/unit tests/*/ tests/test_*.py; do
-    path=${path%/}
-    case " $main_tests " in
-        *" $path "*) ;;
-        *) if [ -e "$path" ]; then main_tests="$main_tests $path"; fi ;;
-    esac
-done
-main_tests=${main_tests:-tests}
-predictor_tests="tests/unit/predictor tests/integration/predictor"
 if [ -n "${TESTS:-}" ]; then
-    main_tests=
-    predictor_tests=
-    for path in $TESTS; do
-        case $path in
-            tests/unit/predictor* | tests/integration/predictor*) predictor_tests="$predictor_tests $path" ;;
-            *) main_tests="$main_tests $path" ;;
-        esac
-    done
-else
-    # Beside the predictor's tests: each keeps about one core busy.
-    lint_output=$(mktemp)
-    trap 'rm -f "$lint_output"' EXIT
-    tools/lint.sh >"$lint_output" 2>&1 &
-    lint=$!
+    # shellcheck disable=SC2086  # A list of paths.
+    run_pytest $TESTS "$@"
+    exit "$failed"
 fi
 
-# shellcheck disable=SC2086  # Lists of paths.
-if [ -n "$predictor_tests" ]; then
-    run_pytest .venv/bin/python -m pytest -n 2 --dist loadfile $predictor_tests "$@"
-fi
-if [ -n "${lint:-}" ]; then
-    wait "$lint" || failed=1
-    cat "$lint_output"
-fi
-# shellcheck disable=SC2086
-if [ -n "$main_tests" ]; then
-    # Five workers for two cores, as most of these tests wait for a run; the tests of a file stay together, as they share
-    # what is expensive. In the order given: xdist's own would put the files with few tests last, which here are the
-    # longest.
-    run_pytest .venv/bin/python -m pytest -n 5 --dist loadfile --no-loadscope-reorder --durations 20 \
-        --ignore tests/unit/predictor --ignore tests/integration/predictor $main_tests "$@"
+# Next to the unit tests, which need one core.
+output=$(mktemp)
+trap 'rm -f "$output"' EXIT
+tools/lint.sh >"$output" 2>&1 &
+lint=$!
+code=0
+python -m pytest -q tests/unit "$@" || code=$?
+case $code in 0) ;; 5) [ -n "$chosen" ] || failed=1 ;; *) failed=1 ;; esac
+wait "$lint" || failed=1
+cat "$output"
+
+run_pytest -m "not slow" tests/e2e/runs/test_runs.py tests/integration packages/local_aws/tests "$@"
+if [ -n "$all" ]; then
+    run_pytest -m slow tests/e2e/molecule tests/integration/account_setup tests/e2e tests/integration packages/local_aws/tests "$@"
 fi
 exit "$failed"

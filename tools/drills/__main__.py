@@ -140,7 +140,7 @@ def write(path: Path, rows: list[Row], seconds: float) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tools.drills", description=__doc__, allow_abbrev=False)
     parser.add_argument("only", nargs="*", metavar="NAME", help="run only these drills; * and ? are wildcards")
-    parser.add_argument("--fast", action="store_true", help="run only the drills of `make test`")
+    parser.add_argument("--fast", action="store_true", help="run only the drills of `make test-all`")
     parser.add_argument("--jobs", type=int, default=5, metavar="N", help="number of parallel drills (5)")
     parser.add_argument("--json", type=Path, default=Path(".cache/drills.json"), metavar="FILE", help="rows as JSON")
     parser.add_argument("--list", action="store_true", help="list the drills, run none")

@@ -88,7 +88,7 @@ class Drill:
         when: The step in which it does.
         expected: The expected result.
         act: Breaks a run and returns after the playbook has ended.
-        fast: Whether `make test` runs it too.
+        fast: Whether `make test-all` runs it too.
         layer: The only layer that may end the instance, if the drill tests one.
         group: Drills of a group run one after another on one stage, because they share expensive preparation.
     """

@@ -24,9 +24,6 @@ NEWER = ROOT / ".venv-2.21" / "bin"
 FOREIGN = ("ANSIBLE_", "AWS_", "LOCAL_AWS_", "MOLECULE_", "PYTHONPATH")
 MOLECULE_SECONDS = 1200
 
-# One after the other, on one worker of pytest-xdist: they share an embedded AWS, and so its seeding.
-pytestmark = pytest.mark.molecule
-
 
 @dataclass(frozen=True)
 class ControlNode:

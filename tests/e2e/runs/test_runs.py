@@ -1,4 +1,4 @@
-"""Whole runs: preflight, training, and the failures a user can meet on the way."""
+"""One whole run of each mode, of which many tests look at the result. `make test` runs these, and no other whole run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def preflight(account: Account) -> Run:
     return account.train("-e", "preflight_only=true")
 
 
-def test_a_preflight_passes_and_says_so(preflight: Run, account: Account) -> None:
+def test_preflight_passes(preflight: Run, account: Account) -> None:
     assert preflight.code == 0, preflight.output
     receipt = preflight.receipt
     assert (receipt["mode"], receipt["outcome"], receipt["training"]) == ("preflight", "passed", None)
@@ -35,7 +35,7 @@ def test_a_preflight_passes_and_says_so(preflight: Run, account: Account) -> Non
     account.assert_nothing_left()
 
 
-def test_a_preflight_writes_nothing_to_the_data_and_nothing_from_the_instance(preflight: Run, account: Account) -> None:
+def test_preflight_writes_nothing(preflight: Run, account: Account) -> None:
     receipt = preflight.receipt
     since = ["--since", receipt["started_at"], "--until", receipt["finished_at"]]
 
@@ -46,21 +46,21 @@ def test_a_preflight_writes_nothing_to_the_data_and_nothing_from_the_instance(pr
     assert account.ledger(*since, "--source", receipt["instance"]["id"], "--bucket", DATA_BUCKET) != []
 
 
-def test_what_was_checked_is_launched_without_another_look(preflight: Run, account: Account) -> None:
+def test_each_resource_is_described_once(preflight: Run, account: Account) -> None:
     since = ["--since", preflight.receipt["started_at"], "--until", preflight.receipt["finished_at"]]
 
     for action in ("DescribeImages", "DescribeSubnets", "DescribeSecurityGroups", "GetInstanceProfile"):
         assert len(account.ledger(*since, "--action", action)) == 1, action
 
 
-def test_a_preflight_runs_no_task_of_the_training_role(preflight: Run) -> None:
+def test_preflight_runs_no_training_task(preflight: Run) -> None:
     assert "training :" not in preflight.output
     assert all(
         step["name"] not in ("smoke", "full") or step["status"] == "skipped" for step in preflight.receipt["steps"]
     )
 
 
-def test_the_folder_of_a_run_holds_its_logs(preflight: Run) -> None:
+def test_run_folder_holds_the_logs(preflight: Run) -> None:
     assert preflight.folder is not None
     logs = {path.stem for path in (preflight.folder / "logs").glob("*.log")}
     assert {"open", "request", "bootstrap", "deps", "preflight", "terminate"} <= logs
@@ -68,7 +68,7 @@ def test_the_folder_of_a_run_holds_its_logs(preflight: Run) -> None:
     assert latest.resolve() == preflight.folder
 
 
-def test_a_training_runs_whole_and_promotes_only_what_passed(account: Account) -> None:
+def test_training_promotes_only_a_passing_model(account: Account) -> None:
     live = {key: tag for key, tag in keys(account).items() if key.startswith("predictor/weights/meta/")}
 
     run = account.train()
@@ -110,90 +110,21 @@ def test_a_training_runs_whole_and_promotes_only_what_passed(account: Account) -
     account.assert_nothing_left()
 
 
-def test_a_universe_that_is_stale_altogether_is_listed_altogether(account: Account) -> None:
-    run = account.train("-e", "preflight_only=true", "-e", "run_date=2023-02-01")
-
-    assert run.code != 0
-    receipt = run.receipt
-    assert receipt["outcome"] == "failed"
-    found = next(check for check in receipt["preflight"]["checks"] if check["name"] == "freshness")
-    assert found["detail"].startswith("20 of 20 symbols are more than 3 trading days old: ")
-    assert len(receipt["preflight"]["stale"]) == len(found["items"]) == 20
-    assert found["detail"] in receipt["error"]
-    assert all(symbol in run.page for symbol in receipt["preflight"]["stale"])
-    assert receipt["instance"]["terminated_at"]
-    assert receipt["leaks"] == NO_LEAKS
-    assert (receipt["writes"]["data_bucket"], receipt["writes"]["denied"]) == (0, 0)
-    account.assert_nothing_left()
-
-
-def test_no_capacity_anywhere_is_an_outcome_of_its_own(account: Account) -> None:
-    account.local_aws("fault", "capacity", "code=InsufficientInstanceCapacity")
-    try:
-        run = account.train("-e", '{"spot_instance_types": ["c5.large", "r5.large"]}')
-    finally:
-        account.local_aws("fault", "clear")
-
-    assert run.code == 64
-    receipt = run.receipt
-    assert receipt["outcome"] == "no_capacity"
-    assert [a["error"] for a in receipt["instance"]["attempts"]] == ["InsufficientInstanceCapacity"] * 4
-    (attempt,) = receipt["attempts"]
-    assert (attempt["instance"], attempt["cells"]) == ({}, receipt["instance"]["attempts"])
-    assert receipt["cost"]["usd"] == 0
-    assert receipt["leaks"] == NO_LEAKS
-    account.assert_nothing_left()
-
-
-def test_an_instance_that_does_not_boot_fails_the_run_and_is_gone(account: Account) -> None:
-    account.local_aws("fault", "boot_failure", "count=1")
-
-    run = account.train("-e", "preflight_only=true")
-
-    assert run.code != 0
-    assert run.receipt["outcome"] == "failed"
-    assert "terminated" in run.receipt["error"]
-    account.assert_nothing_left()
-
-
-def test_an_instance_that_never_answers_fails_the_run_and_is_gone(account: Account) -> None:
-    account.local_aws("fault", "never_online", "count=1")
-
-    run = account.train("-e", "preflight_only=true", "-e", "spot_instance_online_seconds=5")
-
-    assert run.code != 0
-    assert run.receipt["outcome"] == "failed"
-    account.assert_nothing_left()
-
-
-def test_a_terminate_call_that_fails_at_first_leaves_nothing_all_the_same(account: Account) -> None:
-    # The module gives up at once on a refusal, the role tries three times: the fourth call is that of the last play.
-    account.local_aws("fault", "error", "service=ec2", "action=TerminateInstances", "status=403",
-                      "code=UnauthorizedOperation", "count=3")  # fmt: skip
-    account.local_aws("fault", "never_online", "count=1")
-
-    run = account.train("-e", "preflight_only=true", "-e", "spot_instance_online_seconds=5")
-
-    assert run.code != 0
-    assert run.receipt["leaks"] == NO_LEAKS
-    account.assert_nothing_left()
-
-
-def test_terminating_a_run_twice_changes_nothing(account: Account, preflight: Run) -> None:
+def test_terminating_twice_changes_nothing(account: Account, preflight: Run) -> None:
     command = ["ansible-playbook", "playbooks/terminate.yml", "-e", f"run_id={preflight.receipt['run_id']}"]
     for _ in range(2):
         answer = account.command(*command)
         assert "changed=0" in answer.stdout
 
 
-def test_terminating_without_a_run_id_is_refused(account: Account) -> None:
+def test_terminate_requires_a_run_id(account: Account) -> None:
     answer = account.command("ansible-playbook", "playbooks/terminate.yml", check=False)
 
     assert answer.returncode != 0
     assert "run_id: expected the id of a run" in answer.stdout
 
 
-def test_the_project_folder_is_found_from_the_playbook(account: Account) -> None:
+def test_project_folder_is_found_from_the_playbook(account: Account) -> None:
     answer = account.command("ansible-playbook", "playbooks/train.yml", "--check")
 
     assert answer.returncode == 0

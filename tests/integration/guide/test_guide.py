@@ -17,7 +17,7 @@ FOREIGN = ("ANSIBLE_", "AWS_", "LOCAL_AWS_", "MOLECULE_", "PYTHONPATH", "VIRTUAL
 SECONDS = 600
 FAULT = "python -m local_aws fault error service=s3 action=PutObject status=503 every=2 count=2"
 
-pytestmark = pytest.mark.molecule
+pytestmark = pytest.mark.slow
 
 
 def blocks(language: str) -> list[str]:

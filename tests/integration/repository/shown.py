@@ -35,11 +35,11 @@ KEYWORDS = {"do", "then", "else", "if", "elif", "while", "!", "{", "time"}
 #: It, its module or what that imports holds each of the words.
 RUN_BY: dict[str, tuple[str, tuple[str, ...]]] = {
     "ansible-playbook train.yml": (
-        "tests/e2e/runs/test_runs.py::test_a_training_runs_whole_and_promotes_only_what_passed",
+        "tests/e2e/runs/test_runs.py::test_training_promotes_only_a_passing_model",
         ("ansible-playbook", "train.yml"),
     ),
     "ansible-playbook train.yml -e preflight_only=true": (
-        "tests/e2e/runs/test_runs.py::test_a_preflight_passes_and_says_so",
+        "tests/e2e/runs/test_runs.py::test_preflight_passes",
         ("ansible-playbook", "train.yml", "preflight_only=true"),
     ),
     "ansible-playbook train.yml --check": (
