@@ -1,4 +1,4 @@
-"""The stage of the drills that `make test` runs."""
+"""The stage of the drills that `make test-all` runs."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def complaint(root: Path, words: list[str]) -> str | None:
         unknown = sorted(set(rest) - OPTIONS[program])
         return f"{program} does not take {', '.join(unknown)}" if unknown else None
     if program == "tools/test.sh":
-        return _parsed(_pytest().parse_args, rest)
+        return _parsed(_pytest().parse_args, rest[rest[:1] == ["--all"] :])
     if program == "molecule":
         return _scenario(root, rest)
     if (root / program).is_file() and program.endswith(".py"):

@@ -80,7 +80,7 @@ RUN_BY: dict[str, tuple[str, tuple[str, ...]]] = {
         "tests/integration/repository/test_site.py::test_site_builds_without_a_warning",
         ("sphinx-build",),
     ),
-    "tools/test.sh": (".ci/run", ("make test",)),
+    "tools/test.sh": (".ci/run", ("make test-all",)),
     "tools/lint.sh": ("tools/test.sh", ("tools/lint.sh",)),
     "tools/setup.sh": ("tools/test.sh", ("tools/setup.sh",)),
     "tools/lock.sh": (

@@ -39,7 +39,7 @@ def test_site_builds_without_a_warning(site: Path) -> None:
 
 def test_newest_python_builds_the_site(tmp_path: Path) -> None:
     if not (ROOT / ".venv-2.21").exists():
-        pytest.skip("needs .venv-2.21, which make test makes with Python 3.12 or 3.13")
+        pytest.skip("needs .venv-2.21, which make test-all makes with Python 3.12 or 3.13")
     assert build(ROOT, tmp_path, ".venv-2.21") == (0, "")
 
 
