@@ -39,10 +39,10 @@ from ansible_collections.spot_train.core.plugins.module_utils.terminal.groups im
 )
 from ansible_collections.spot_train.core.plugins.module_utils.terminal.screen import (
     Screen,
-    compact_wanted,
     cut,
-    live_wanted,
     padded,
+    shows_lines,
+    supports_live_line,
     wrapped,
 )
 
@@ -92,7 +92,7 @@ class Lines(Stock):  # type: ignore[misc]  # ansible-core is not typed
     def __init__(self) -> None:
         """Start without a playbook."""
         super().__init__()
-        self._screen = Screen(self._display, live_wanted(os.environ, bool(color.ANSIBLE_COLOR)))
+        self._screen = Screen(self._display, supports_live_line(os.environ, bool(color.ANSIBLE_COLOR)))
         self._began = time.monotonic()
         self._group: Group | None = None
         self._task: Task | None = None
@@ -402,7 +402,7 @@ def _compact() -> bool:
     """Return whether this process shows one line per step."""
     terminal = bool(getattr(sys.stdout, "isatty", bool)())
     asks = bool((context.CLIARGS or {}).get("step")) or bool(constants.config.get_config_value("ENABLE_TASK_DEBUGGER"))
-    return bool(compact_wanted(os.environ, terminal, int(Display().verbosity), asks))
+    return bool(shows_lines(os.environ, terminal, int(Display().verbosity), asks))
 
 
 _BASE = Lines if _compact() else Stock

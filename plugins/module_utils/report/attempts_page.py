@@ -61,12 +61,12 @@ def continued(receipt: Mapping[str, Any]) -> str:
 def _attempt(attempt: Mapping[str, Any], bill: Mapping[str, Any]) -> dict[str, Any]:
     instance = attempt["instance"]
     place = ", ".join(str(instance[name]) for name in ("type", "az", "market") if instance.get(name))
-    said = f"{ending(attempt)}{resumption(attempt)}"
+    text = f"{ending(attempt)}{resumption(attempt)}"
     return {
         "title": f"Attempt {attempt['number']}",
         "place": place,
         "state": _state(attempt),
-        "said": f"{said[0].upper()}{said[1:]}." if attempt["ended_by"] or not instance else "",
+        "said": f"{text[0].upper()}{text[1:]}." if attempt["ended_by"] or not instance else "",
         "instance": instance,
         "confirmed": (attempt["interruption"] or {}).get("confirmed_by"),
         "bill": bill,

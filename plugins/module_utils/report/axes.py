@@ -101,6 +101,11 @@ def level_labels(labels: Sequence[tuple[float, str]], anchor: str = "start", las
     )
 
 
+def vertical_line(kind: str, place: float, top: float, bottom: float) -> str:
+    """Draw a vertical line with a class at a position in percent."""
+    return f'<line class="{kind}" x1="{place:.3f}%" x2="{place:.3f}%" y1="{top}" y2="{bottom}"/>'
+
+
 def nice_range(values: Sequence[float]) -> tuple[float, float, float]:
     """Find round ends and a round step for an axis that covers some values.
 

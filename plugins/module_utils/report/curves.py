@@ -11,8 +11,7 @@ from html import escape
 from itertools import pairwise
 from typing import Any
 
-from .axes import BOTTOM, HEIGHT, TOP, Scale, level_labels, nice_range, render_chart, tick
-from .fold_charts import upright
+from .axes import BOTTOM, HEIGHT, TOP, Scale, level_labels, nice_range, render_chart, tick, vertical_line
 from .text import UNKNOWN, counted, number
 
 #: Width and height of the inner SVG of a curve, which is stretched to the plot.
@@ -147,10 +146,8 @@ def _share_bar(title: str, mean: float, low: float | None, high: float | None, m
     spread = ""
     if low is not None and high is not None:
         left, right = _length(low, most), _length(high, most)
-        spread = (
-            f'<line class="whisker" x1="{left:.2f}%" x2="{right:.2f}%" y1="{middle}" y2="{middle}"/>'
-            f"{upright('whisker', left, middle - 4, middle + 4)}{upright('whisker', right, middle - 4, middle + 4)}"
-        )
+        ends = "".join(vertical_line("whisker", place, middle - 4, middle + 4) for place in (left, right))
+        spread = f'<line class="whisker" x1="{left:.2f}%" x2="{right:.2f}%" y1="{middle}" y2="{middle}"/>{ends}'
     return (
         f'<svg width="100%" height="{SHARE_HEIGHT}" role="img"><title>{escape(title)}</title>'
         f'<line class="zero" x1="0" x2="0" y1="0" y2="{SHARE_HEIGHT}"/>{bar}{spread}</svg>'
@@ -165,7 +162,7 @@ def _length(value: float, most: float) -> float:
 def _dot(place: float, realised: float, entry: Mapping[str, Any], scale: Scale) -> str:
     """Draw one bin with its interval."""
     low, high = number(entry["low"]), number(entry["high"])
-    whisker = "" if low is None or high is None else upright("whisker", place, scale.y(low), scale.y(high))
+    whisker = "" if low is None or high is None else vertical_line("whisker", place, scale.y(low), scale.y(high))
     spread = "" if low is None or high is None else f" ({low:+.2%} to {high:+.2%})"
     title = (
         f"forecast {number(entry['forecast']):+.2%}, realised {realised:+.2%}{spread}, {counted(entry['rows'], 'row')}"

@@ -10,7 +10,7 @@ from html import escape
 from statistics import median
 from typing import Any
 
-from .axes import Scale, level_labels, render_chart
+from .axes import Scale, level_labels, render_chart, vertical_line
 from .text import counted, ic, number
 
 
@@ -130,7 +130,7 @@ def _chart(
         )
         if bar.interval:
             low, high = bar.interval
-            drawn.append(upright("whisker", (index + 0.5) * slot, scale.y(low), scale.y(high)))
+            drawn.append(vertical_line("whisker", (index + 0.5) * slot, scale.y(low), scale.y(high)))
         if bar.year and bar.year != shown:
             years.append((index * slot, bar.year))
         shown = bar.year or shown
@@ -146,11 +146,6 @@ def _chart(
     content = behind + "".join(drawn) + marks + level_labels(years)
     chart: str = render_chart(name, title, description, scale, content)
     return chart
-
-
-def upright(kind: str, place: float, top: float, bottom: float) -> str:
-    """Draw a vertical line with a class at a position in percent."""
-    return f'<line class="{kind}" x1="{place:.3f}%" x2="{place:.3f}%" y1="{top}" y2="{bottom}"/>'
 
 
 def _whole(value: float | None) -> str:

@@ -24,7 +24,7 @@ from .text import number
 RUN_ID = re.compile(r"(\d{8}T\d{6})Z-[0-9a-f]{6}")
 ROLLBACK = re.compile(r"rollback-(\d{8}T\d{6})Z\.json")
 OUTCOMES = ("passed", "failed", "interrupted", "no_capacity")
-#: A run without a receipt still goes on if its folder was written to within this time.
+#: A run without a receipt counts as running if its folder was written to within this time.
 GOING_ON_SECONDS = 600
 #: A larger file is rejected; the receipt of a run with thousands of symbols is some hundred kilobytes.
 LARGEST_BYTES = 50_000_000

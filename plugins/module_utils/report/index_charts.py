@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from html import escape
 from itertools import pairwise
 
-from .axes import Scale, level_labels, render_chart
-from .fold_charts import upright
+from .axes import Scale, level_labels, render_chart, vertical_line
 from .index import Entry
 from .text import counted, duration, ic, usd
 
@@ -37,15 +36,15 @@ def ic_trend(runs: Sequence[Entry]) -> str:
     if not drawn:
         return ""
     medians = [run.median_ic for run in drawn if run.median_ic is not None]
-    asked = [run.threshold for run in drawn if run.threshold is not None]
+    thresholds = [run.threshold for run in drawn if run.threshold is not None]
     ends = [end for run in drawn for end in (run.ic_low, run.ic_high) if end is not None]
-    scale = Scale.over([0.0, *medians, *asked, *ends])
+    scale = Scale.over([0.0, *medians, *thresholds, *ends])
     slot = _slot(len(drawn))
     marks = "".join(_ic_mark(run, (place + 0.5) * slot, scale) for place, run in enumerate(drawn))
     live = sum(run.promoted is True for run in drawn)
     description = (
         f"{counted(len(drawn), 'training')}, oldest first; newest {ic(medians[-1])}; best {ic(max(medians))}; worst "
-        f"{ic(min(medians))}; {live} promoted" + (f"; gate threshold {ic(asked[-1])}" if asked else "")
+        f"{ic(min(medians))}; {live} promoted" + (f"; gate threshold {ic(thresholds[-1])}" if thresholds else "")
     )
     content = _threshold(drawn, slot, scale) + marks + level_labels(_days(drawn, slot))
     chart: str = render_chart(
@@ -121,7 +120,7 @@ def _ic_mark(run: Entry, place: float, scale: Scale) -> str:
     interval = "" if low is None or high is None else f" ({ic(low)} to {ic(high)})"
     became = {True: "promoted", False: "not promoted", None: "nothing to promote"}[run.promoted]
     words = f"{when(run)}, {run.mode}: median IC {ic(run.median_ic)}{interval}, {became}"
-    whisker = "" if low is None or high is None else upright("whisker", place, scale.y(low), scale.y(high))
+    whisker = "" if low is None or high is None else vertical_line("whisker", place, scale.y(low), scale.y(high))
     kind = "dot" if run.promoted else "ring"
     return (
         f'{whisker}<circle class="{kind}" cx="{place:.3f}%" cy="{scale.y(run.median_ic or 0.0)}" r="4.5">'
@@ -143,12 +142,12 @@ def _threshold(runs: Sequence[Entry], slot: float, scale: Scale) -> str:
     if steps and runs[-1].threshold is not None:
         steps[-1] = (steps[-1][0], 100.0, steps[-1][2])
     level = "".join(
-        f'<line class="threshold" x1="{left:.3f}%" x2="{right:.3f}%" y1="{scale.y(asked)}" y2="{scale.y(asked)}"/>'
-        for left, right, asked in steps
+        f'<line class="threshold" x1="{left:.3f}%" x2="{right:.3f}%" y1="{scale.y(value)}" y2="{scale.y(value)}"/>'
+        for left, right, value in steps
     )
     joints = "".join(
-        upright("threshold", right, scale.y(asked), scale.y(after))
-        for (_, right, asked), (left, _, after) in pairwise(steps)
+        vertical_line("threshold", right, scale.y(before), scale.y(after))
+        for (_, right, before), (left, _, after) in pairwise(steps)
         if abs(right - left) < slot / 2
     )
     return level + joints

@@ -76,14 +76,14 @@ def index_context(runs: Sequence[Entry]) -> dict[str, Any]:
     oldest_first = list(reversed(runs))
     trainings = [run for run in oldest_first if run.median_ic is not None]
     finished = [run for run in oldest_first if run.mode != "rollback" and run.state in OUTCOMES]
-    asked = [run.threshold for run in trainings if run.threshold is not None]
+    thresholds = [run.threshold for run in trainings if run.threshold is not None]
     unit, time_chart = time_trend(finished)
     return {
         "headline": headline(runs),
         "rows": [row(run) for run in runs],
         "ic_chart": Markup(ic_trend(trainings)),
         "ic_note": _drawn(len(trainings), "training"),
-        "threshold": asked[-1] if asked else None,
+        "threshold": thresholds[-1] if thresholds else None,
         "spread": any(run.ic_low is not None for run in trainings),
         "cost_chart": Markup(cost_trend(finished)),
         "time_chart": Markup(time_chart),

@@ -18,11 +18,11 @@ from ..checks.records import instance_tier_ran
 from ..inputs.credentials import without_credentials
 from ..runs.attempts import (
     NEVER_RESUME,
+    complete_last,
     interruption_error,
     last_instance,
     launched,
     refusals,
-    settle,
     shape_attempts,
 )
 from ..runs.events import CLOSING_STEPS, Failure, deciding_failure, parse_time, summarise_steps
@@ -103,7 +103,7 @@ def build_receipt(inputs: Inputs) -> dict[str, Any]:
     mode = inputs.run.get("mode")
     known_failed = inputs.outcome == "failed" or bool(inputs.error)
     steps = finished_steps(summarise_steps(inputs.events, known_failed))
-    steps = with_left_out(steps, inputs.run.get("skipped") or [])
+    steps = with_excluded_parts(steps, inputs.run.get("skipped") or [])
     finished_at = _finished_at(inputs)
     attempts = shape_attempts(inputs.attempts, inputs.instance)
     training = inputs.smoke if mode == "smoke" else inputs.full
@@ -136,11 +136,11 @@ def build_receipt(inputs: Inputs) -> dict[str, Any]:
     failure = deciding_failure(inputs.events, known_failed)
     if failure is not None:
         receipt["failed_step"], receipt["failed_task"] = failure.step, failure.task
-    receipt["outcome"], receipt["error"] = judge(receipt, inputs, failure)
+    receipt["outcome"], receipt["error"] = decide(receipt, inputs, failure)
     if receipt["outcome"] == "interrupted":
         # A step that failed because its instance went away was interrupted.
         receipt["steps"] = [_cut_short(step, receipt["failed_step"]) for step in steps]
-    settle(attempts, receipt["outcome"], inputs.full)
+    complete_last(attempts, receipt["outcome"], inputs.full)
     return receipt
 
 
@@ -163,7 +163,7 @@ def finished_steps(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{**step, "status": "interrupted"} if step["status"] == "running" else step for step in kept]
 
 
-def with_left_out(steps: list[dict[str, Any]], names: Sequence[str]) -> list[dict[str, Any]]:
+def with_excluded_parts(steps: list[dict[str, Any]], names: Sequence[str]) -> list[dict[str, Any]]:
     """Add the parts of a run that its tags excluded, for which Ansible emits no events.
 
     Args:
@@ -191,7 +191,7 @@ def with_left_out(steps: list[dict[str, Any]], names: Sequence[str]) -> list[dic
     return found
 
 
-def judge(receipt: Mapping[str, Any], inputs: Inputs, failure: Failure | None) -> tuple[str, str | None]:
+def decide(receipt: Mapping[str, Any], inputs: Inputs, failure: Failure | None) -> tuple[str, str | None]:
     """Decide the outcome.
 
     Args:

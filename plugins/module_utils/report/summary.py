@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..checks.records import instance_tier_gap, tally
-from ..runs.attempts import launched, story
+from ..runs.attempts import describe, launched
 from ..runs.events import parse_time
 from .text import counted, cut, duration, ic, number, usd
 from .writes import writes_line
@@ -35,7 +35,7 @@ def summary_lines(receipt: Mapping[str, Any], report_path: str) -> list[str]:
     lines = [f"{outcome}  {receipt['mode'] or 'unknown mode'}  {receipt['run_id']}  {duration(run_seconds(receipt))}"]
     if receipt["error"]:
         lines.append(f"error      {' '.join(str(receipt['error']).split())}")
-    if attempts := story(receipt["attempts"]):
+    if attempts := describe(receipt["attempts"]):
         lines.append(f"attempts   {attempts}")
     if receipt["steps"]:
         lines.append("steps      " + ", ".join(_step(step) for step in receipt["steps"]))

@@ -131,7 +131,7 @@ def ending(attempt: Attempt) -> str:
     )
 
 
-def story(attempts: Sequence[Attempt]) -> str:
+def describe(attempts: Sequence[Attempt]) -> str:
     """Describe in one line several attempts, or one that lost its instance; empty for any other run."""
     if len(attempts) < 2 and interrupted(attempts) is None:
         return ""
@@ -152,7 +152,7 @@ def refusals(cells: Sequence[Mapping[str, Any]]) -> str:
     return ", ".join(f"{code} {codes.count(code)}" for code in dict.fromkeys(codes)) or "no offer was tried"
 
 
-def settle(attempts: Sequence[dict[str, Any]], outcome: str, training: Mapping[str, Any] | None) -> None:
+def complete_last(attempts: Sequence[dict[str, Any]], outcome: str, training: Mapping[str, Any] | None) -> None:
     """Complete the last attempt with what is known only at the end of the run: ``ended_by`` and ``resumed_folds``.
 
     Args:

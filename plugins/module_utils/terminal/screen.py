@@ -30,7 +30,7 @@ LABEL = re.compile(r" *[\w-]+(?: [\w-]+)? {2,}(?=\S)")
 CLEAR = "\r\x1b[K"
 
 
-def compact_wanted(environment: Mapping[str, str], terminal: bool, verbosity: int, interactive: bool) -> bool:
+def shows_lines(environment: Mapping[str, str], terminal: bool, verbosity: int, interactive: bool) -> bool:
     """Return whether to show one line per step.
 
     Args:
@@ -42,7 +42,7 @@ def compact_wanted(environment: Mapping[str, str], terminal: bool, verbosity: in
     return terminal and verbosity < 2 and not interactive and not environment.get("ANSIBLE_DEBUG")
 
 
-def live_wanted(environment: Mapping[str, str], colour: bool) -> bool:
+def supports_live_line(environment: Mapping[str, str], colour: bool) -> bool:
     """Return whether a line may change in place, for which the terminal must support escape sequences.
 
     Args:

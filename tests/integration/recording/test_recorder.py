@@ -411,7 +411,7 @@ def test_killed_playbook_leaves_its_last_step_running(project: Any) -> None:
 
 
 def wait_for_text(path: Path, text: str, writer: subprocess.Popen[bytes]) -> None:
-    """Wait until a file holds a text; the limit is there to end a broken test."""
+    """Wait until a file contains a text, at most two minutes."""
     limit = time.monotonic() + 120
     while not (path.exists() and text in path.read_text(encoding="utf-8")):
         assert time.monotonic() < limit, f"{path} never held {text}"

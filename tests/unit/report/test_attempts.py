@@ -12,10 +12,10 @@ from ansible_collections.spot_train.core.plugins.module_utils.report.bill import
 from ansible_collections.spot_train.core.plugins.module_utils.report.receipt import Inputs, build_receipt
 from ansible_collections.spot_train.core.plugins.module_utils.report.summary import summary_lines
 from ansible_collections.spot_train.core.plugins.module_utils.runs.attempts import (
+    describe,
     ending,
     read_attempts,
     shape_attempts,
-    story,
 )
 
 from tests.unit.report.conftest import ROOT
@@ -171,10 +171,10 @@ def test_instance_without_attempts_is_one_attempt(instance: Any) -> None:
     assert shape_attempts([], None) == []
 
 
-def test_run_without_losses_has_no_story(instance: Any) -> None:
-    assert story(shape_attempts([], instance)) == ""
+def test_run_without_losses_needs_no_description(instance: Any) -> None:
+    assert describe(shape_attempts([], instance)) == ""
     lost = one(instance, ended_by="vanished")
-    assert "was gone" in story(lost) and "EC2 reports no interruption" in story(lost)
+    assert "was gone" in describe(lost) and "EC2 reports no interruption" in describe(lost)
     assert ending(one(instance)[0]) == "the cause of its end was not recorded"
 
 

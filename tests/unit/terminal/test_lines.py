@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from ansible_collections.spot_train.core.plugins.module_utils.terminal.failures import AS_ABOVE, Seen, failure_lines
 from ansible_collections.spot_train.core.plugins.module_utils.terminal.screen import (
-    compact_wanted,
     cut,
-    live_wanted,
+    shows_lines,
+    supports_live_line,
     width_of,
     wrapped,
 )
@@ -21,14 +21,14 @@ BROKEN = "the disk of the machine is full and nothing more can be written to it"
      (False, 0, False, False)],
 )  # fmt: skip
 def test_lines_need_a_terminal_and_low_verbosity(terminal: bool, verbosity: int, asks: bool, wanted: bool) -> None:
-    assert compact_wanted({}, terminal, verbosity, asks) is wanted
+    assert shows_lines({}, terminal, verbosity, asks) is wanted
 
 
 def test_dumb_terminal_has_no_live_line() -> None:
-    assert live_wanted({"TERM": "xterm"}, True)
-    assert not live_wanted({"TERM": "dumb"}, True)
-    assert not live_wanted({"TERM": "xterm", "NO_COLOR": "1"}, True)
-    assert not live_wanted({"TERM": "xterm"}, False)
+    assert supports_live_line({"TERM": "xterm"}, True)
+    assert not supports_live_line({"TERM": "dumb"}, True)
+    assert not supports_live_line({"TERM": "xterm", "NO_COLOR": "1"}, True)
+    assert not supports_live_line({"TERM": "xterm"}, False)
 
 
 def test_wide_characters_take_two_columns() -> None:
