@@ -144,3 +144,24 @@ def test_dependencies_are_those_of_requirements(root: Path) -> None:
     required = yaml.safe_load((root / "requirements.yml").read_text())["collections"]
     versions = {one["name"]: str(one["version"]) for one in required}
     assert galaxy["dependencies"].items() <= versions.items(), versions
+
+
+def set_facts(node: object) -> Iterator[str]:
+    """Yield the names that tasks below a node set as facts."""
+    if isinstance(node, list):
+        for one in node:
+            yield from set_facts(one)
+    elif isinstance(node, dict):
+        yield from (name for name in node.get("ansible.builtin.set_fact", ()) if name != "cacheable")
+        for value in node.values():
+            yield from set_facts(value)
+
+
+def test_facts_of_a_run_are_listed_in_contributing(committed: list[Path], root: Path) -> None:
+    product = [path for path in committed if path.relative_to(root).parts[0] in {"roles", "playbooks"}]
+    tasks = [path for path in product if path.suffix == ".yml" and path.parent.name in {"tasks", "playbooks"}]
+    found = {name for path in tasks for name in set_facts(yaml.safe_load(path.read_text()))}
+    [listed] = re.findall(
+        r"- Plays share two facts(.+?)A test compares", (root / "CONTRIBUTING.md").read_text(), re.DOTALL
+    )
+    assert found == set(re.findall(r"`(\w+)`", listed)) - {"run_record", "set_fact"}
