@@ -165,3 +165,11 @@ def test_facts_of_a_run_are_listed_in_contributing(committed: list[Path], root: 
         r"- Plays share two facts(.+?)A test compares", (root / "CONTRIBUTING.md").read_text(), re.DOTALL
     )
     assert found == set(re.findall(r"`(\w+)`", listed)) - {"run_record", "set_fact"}
+
+
+def test_mypy_follows_imports_into_the_collection(root: Path) -> None:
+    module = "ansible_collections.spot_train.core.plugins.module_utils.sweep.sweep"
+    program = f"from {module} import sweep\nsweep('account', 'scope')\n"
+    answer = subprocess.run([BIN / "mypy", "-c", program], cwd=root, capture_output=True, text=True, check=False)
+    assert answer.returncode == 1
+    assert 'Argument 1 to "sweep" has incompatible type "str"; expected "Aws"' in answer.stdout
