@@ -48,7 +48,8 @@ def test_every_input_named_in_the_pages_exists(root: Path, pages: list[Path]) ->
                 named.add((str(page.relative_to(root)), name))
             if re.fullmatch(r"[a-z]+(_[a-z]+)+", code) and code.startswith(prefixes):
                 named.add((str(page.relative_to(root)), code))
-    allowed = known | policies(root) | WRONG_ON_PURPOSE | {"ansible_aws_ssm_plugin", "run_id", "to"}
+    other = {"ansible_aws_ssm_plugin", "bootstrap_interpreter", "run_id", "to"}
+    allowed = known | policies(root) | WRONG_ON_PURPOSE | other
     assert {name for _, name in named} & known
     assert sorted(entry for entry in named if entry[1] not in allowed) == []
 
