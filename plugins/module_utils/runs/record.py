@@ -181,7 +181,7 @@ class RunRecord:
             attempt["interruption"] = {**unannounced, **self.notice, "confirmed_by": own["confirmed_by"]}
         if attempt["ended_by"] != "reclaim":
             return
-        number, reason = attempt["number"], f"EC2 took {instance['id']} back ({own['confirmed_by']})"
+        number, reason = attempt["number"], f"EC2 reclaimed {instance['id']} ({own['confirmed_by']})"
         if not preflight_only and number < allowed:
             self.next_attempt, self.resumed = number + 1, {"attempt": number, "reason": reason}
             return

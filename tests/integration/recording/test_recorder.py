@@ -294,7 +294,7 @@ def test_failure_of_a_resumed_attempt_does_not_count(project: Any) -> None:
     assert named(events, "Launch again", "task_ok")["attempt"] == 2
     assert named(events, "Go on", "task_ok")["attempt"] is None
     (resumed,) = [event for event in events if event["event"] == "attempt_resumed"]
-    assert (resumed["attempt"], resumed["reason"]) == (1, "EC2 took i-1 back (no-capacity)")
+    assert (resumed["attempt"], resumed["reason"]) == (1, "EC2 reclaimed i-1 (no-capacity)")
     assert deciding_failure(events) is None
     assert {step["name"]: step["status"] for step in summarise_steps(events)}["full"] == "passed"
 

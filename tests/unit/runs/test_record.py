@@ -61,7 +61,7 @@ def test_reclaimed_attempt_is_resumed_by_another(record: RunRecord) -> None:
         "confirmed_by": "no-capacity",
     }
     assert record.next_attempt == 2 and record.failure == ""
-    assert record.resumed == {"attempt": 1, "reason": "EC2 took i-1 back (no-capacity)"}
+    assert record.resumed == {"attempt": 1, "reason": "EC2 reclaimed i-1 (no-capacity)"}
     record.start_attempt(2)
     fact = record.as_fact()
     assert (fact["attempt"], fact["host"], fact["resumed"], fact["notice"]) == (2, "trainer-2", None, {})
