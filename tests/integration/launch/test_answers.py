@@ -69,7 +69,7 @@ def launch(ec2: Ec2) -> dict[str, Any]:
     return Launch(module).run()
 
 
-def test_an_instance_that_appears_after_a_refusal_is_taken_and_the_refusal_told() -> None:
+def test_instance_after_a_refusal_is_used_and_refusal_returned() -> None:
     ec2 = Ec2([REFUSED], shown_from=3)
     done = launch(ec2)
     assert (done["instance_id"], done["error"], done["changed"]) == ("i-1", None, True)
@@ -77,17 +77,17 @@ def test_an_instance_that_appears_after_a_refusal_is_taken_and_the_refusal_told(
     assert len(ec2.tokens) == 1
 
 
-def test_a_refusal_is_believed_after_a_moment() -> None:
+def test_refusal_counts_after_a_delay() -> None:
     done = launch(Ec2([REFUSED], shown_from=None))
     assert (done["instance_id"], done["error"], done["changed"]) == (None, "InsufficientInstanceCapacity", False)
 
 
-def test_an_answer_without_an_instance_is_found_by_its_tags() -> None:
+def test_response_without_instance_is_found_by_tags() -> None:
     done = launch(Ec2([{"Instances": []}], shown_from=9))
     assert (done["instance_id"], done["offer"]["error"]) == ("i-1", None)
 
 
-def test_an_answer_without_an_instance_that_never_appears_is_one_clear_error() -> None:
+def test_response_without_instance_is_one_clear_error() -> None:
     ec2 = Ec2([{}], shown_from=None)
     done = launch(ec2)
     assert (done["instance_id"], done["error"], done["offer"]["error"]) == (None, "NoInstance", "NoInstance")
@@ -95,20 +95,20 @@ def test_an_answer_without_an_instance_that_never_appears_is_one_clear_error() -
     assert len(ec2.tokens) == 1
 
 
-def test_a_lost_answer_is_looked_for_before_it_is_asked_for_again() -> None:
+def test_lost_response_is_searched_before_a_retry() -> None:
     ec2 = Ec2([LOST], shown_from=10)
     done = launch(ec2)
     assert (done["instance_id"], done["error"], done["offer"]["error"]) == ("i-1", None, None)
     assert len(ec2.tokens) == 1
 
 
-def test_a_request_that_never_arrived_is_repeated_with_its_token() -> None:
+def test_lost_request_is_repeated_with_its_token() -> None:
     ec2 = Ec2([LOST, {"Instances": [{"InstanceId": "i-2"}]}], shown_from=None)
     assert launch(ec2)["instance_id"] == "i-2"
     assert len(ec2.tokens) == 2 and len(set(ec2.tokens)) == 1
 
 
-def test_answers_that_stay_lost_are_one_clear_error() -> None:
+def test_permanently_lost_responses_are_one_clear_error() -> None:
     ec2 = Ec2([LOST], shown_from=None)
     done = launch(ec2)
     assert (done["instance_id"], done["error"], done["changed"]) == (None, "ReadTimeoutError", True)

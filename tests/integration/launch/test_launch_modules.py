@@ -55,7 +55,7 @@ def tags_of(resource: dict[str, Any]) -> dict[str, str]:
     return {tag["Key"]: tag["Value"] for tag in resource["Tags"]}
 
 
-def test_the_prices_of_the_whole_matrix_are_asked_for_once(account: Launching) -> None:
+def test_prices_of_the_whole_matrix_are_read_once(account: Launching) -> None:
     before = account.mark()
     subnets = [{"subnet_id": f"subnet-{zone}", "availability_zone": f"us-east-1{zone}"} for zone in "ab"]
     found = account.module(
@@ -78,14 +78,14 @@ def test_the_prices_of_the_whole_matrix_are_asked_for_once(account: Launching) -
     assert len(account.requests("DescribeSpotPriceHistory", before)) == 1
 
 
-def test_a_cap_that_is_no_price_fails_with_one_line(account: Launching) -> None:
+def test_invalid_cap_fails_with_one_line(account: Launching) -> None:
     failed = account.module("launch_offers", types=["r5.large"], subnets=[], markets=["spot"], max_price="cheap")
     assert "offers" not in failed
     assert "spot_instance_max_price: expected USD an hour" in failed["msg"]
     assert "Nothing was launched" in failed["msg"]
 
 
-def test_a_spot_launch_carries_market_options_price_and_tags(account: Launching, launch: dict[str, Any]) -> None:
+def test_spot_launch_has_market_options_price_and_tags(account: Launching, launch: dict[str, Any]) -> None:
     done = account.module("ec2_launch_once", **launch, max_price="0.05")
     assert (done["error"], done["offer"]["error"]) == (None, None)
     ec2 = account.client("ec2")
@@ -100,14 +100,14 @@ def test_a_spot_launch_carries_market_options_price_and_tags(account: Launching,
         assert launch["tags"].items() <= tags_of(resource).items()
 
 
-def test_an_on_demand_launch_has_no_spot_request(account: Launching, launch: dict[str, Any]) -> None:
+def test_on_demand_launch_has_no_spot_request(account: Launching, launch: dict[str, Any]) -> None:
     launch["offer"]["market"] = "on-demand"
     account.module("ec2_launch_once", **launch, max_price="0.5")
     (instance,) = account.live(launch["tags"]["run_id"])
     assert "InstanceLifecycle" not in instance
 
 
-def test_a_second_launch_of_the_same_finds_the_first(account: Launching, launch: dict[str, Any]) -> None:
+def test_second_launch_finds_the_first(account: Launching, launch: dict[str, Any]) -> None:
     first = account.module("ec2_launch_once", **launch)
     again = account.module("ec2_launch_once", **launch)
     assert (again["instance_id"], again["changed"], again["offer"]) == (first["instance_id"], False, None)
@@ -116,7 +116,7 @@ def test_a_second_launch_of_the_same_finds_the_first(account: Launching, launch:
     assert other["instance_id"] != first["instance_id"]
 
 
-def test_a_refusal_for_want_of_capacity_is_not_repeated(faults: Launching, launch: dict[str, Any]) -> None:
+def test_launch_without_capacity_is_not_repeated(faults: Launching, launch: dict[str, Any]) -> None:
     # EC2 answers it with status 500, which botocore would repeat.
     faults.local_aws("fault", "error", "service=ec2", "action=RunInstances", "status=500", "count=5",
                      "code=InsufficientInstanceCapacity", "message=none left")  # fmt: skip
@@ -128,7 +128,7 @@ def test_a_refusal_for_want_of_capacity_is_not_repeated(faults: Launching, launc
     assert len(faults.requests("RunInstances", before)) == 1
 
 
-def test_throttling_is_waited_out(faults: Launching, launch: dict[str, Any]) -> None:
+def test_throttled_launch_is_retried(faults: Launching, launch: dict[str, Any]) -> None:
     faults.local_aws("fault", "throttle", "service=ec2", "action=RunInstances", "count=2")
     before = faults.mark()
     done = faults.module("ec2_launch_once", **launch)
@@ -137,7 +137,7 @@ def test_throttling_is_waited_out(faults: Launching, launch: dict[str, Any]) -> 
     assert len(faults.live(launch["tags"]["run_id"])) == 1
 
 
-def test_an_instance_whose_launch_was_never_answered_is_found(faults: Launching, launch: dict[str, Any]) -> None:
+def test_instance_of_a_lost_response_is_found(faults: Launching, launch: dict[str, Any]) -> None:
     faults.local_aws("fault", "latency", "service=ec2", "action=RunInstances", "milliseconds=4000", "count=1")
     before = faults.mark()
     done = faults.module("ec2_launch_once", **launch, aws_config={"read_timeout": 1}, lost_seconds=15)
@@ -146,7 +146,7 @@ def test_an_instance_whose_launch_was_never_answered_is_found(faults: Launching,
     assert len(faults.requests("RunInstances", before)) == 1
 
 
-def test_a_launch_without_an_identity_is_refused(account: Launching, launch: dict[str, Any]) -> None:
+def test_launch_without_identity_is_refused(account: Launching, launch: dict[str, Any]) -> None:
     launch["tags"]["run_id"] = ""
     before = account.mark()
     assert "identity: expected tags with a value, got run_id" in account.module("ec2_launch_once", **launch)["msg"]

@@ -12,7 +12,7 @@ from tests.integration.launch.conftest import Launching
 CAPACITY = "InsufficientInstanceCapacity"
 
 
-def test_every_refusal_for_want_of_capacity_goes_on_to_the_next_offer(faults: Launching) -> None:
+def test_lack_of_capacity_leads_to_the_next_offer(faults: Launching) -> None:
     codes = [CAPACITY, "InsufficientHostCapacity", "SpotMaxPriceTooLow", "Unsupported", "InvalidAvailabilityZone"]
     offers = [(kind, f"us-east-1{zone}") for kind in ("c5.large", "m5.large", "r5.large") for zone in "ab"]
     for code, (kind, zone) in zip(codes, offers, strict=False):
@@ -46,9 +46,7 @@ def test_every_refusal_for_want_of_capacity_goes_on_to_the_next_offer(faults: La
         (("quota", "value=0"), "MaxSpotInstanceCountExceeded", "request an increase (Service Quotas"),
     ],
 )
-def test_what_no_other_offer_cures_stops_at_once(
-    faults: Launching, fault: tuple[str, ...], code: str, words: str
-) -> None:
+def test_other_errors_fail_immediately(faults: Launching, fault: tuple[str, ...], code: str, words: str) -> None:
     kind, *more = fault
     selected = ["service=ec2", "action=RunInstances"] if kind == "error" else []
     faults.local_aws("fault", kind, *more, *selected)
@@ -62,7 +60,7 @@ def test_what_no_other_offer_cures_stops_at_once(
     assert done.recorded[0]["instance"] == {}
 
 
-def test_a_matrix_without_capacity_is_an_outcome_that_lists_its_offers(faults: Launching) -> None:
+def test_matrix_without_capacity_lists_its_offers(faults: Launching) -> None:
     faults.local_aws("fault", "capacity", f"code={CAPACITY}")
     done = faults.role("exhausted", spot_instance_markets=["spot", "on-demand"])
     assert done.code == 2
@@ -87,7 +85,7 @@ def test_on_demand_is_the_last_resort_within_the_cap(faults: Launching) -> None:
     assert (info["market"], info["price_usd_hour"], info["on_demand_usd_hour"]) == ("on-demand", 0.085, 0.085)
 
 
-def test_a_cap_below_every_price_asks_ec2_for_nothing(account: Launching) -> None:
+def test_cap_below_every_price_launches_nothing(account: Launching) -> None:
     before = account.mark()
     done = account.role("too-dear", spot_instance_max_price="0.01")
     assert done.code == 2
@@ -96,7 +94,7 @@ def test_a_cap_below_every_price_asks_ec2_for_nothing(account: Launching) -> Non
     assert account.requests("RunInstances", before) == []
 
 
-def test_a_later_attempt_has_its_own_host_template_tags_and_record(account: Launching) -> None:
+def test_later_attempt_has_its_own_host_template_and_tags(account: Launching) -> None:
     first = account.role("resumes")
     account.client("ec2").terminate_instances(InstanceIds=[first.instance["id"]])
     ended = {**first.recorded[0], "ended_by": "reclaim"}
@@ -122,7 +120,7 @@ def test_a_later_attempt_has_its_own_host_template_tags_and_record(account: Laun
         assert tags["lease_expires"].endswith("Z")
 
 
-def test_what_an_attempt_launched_before_is_taken_and_a_second_instance_of_it_ended(account: Launching) -> None:
+def test_second_instance_of_an_attempt_is_terminated(account: Launching) -> None:
     first = account.role("twice")
     instance = account.live("twice")[0]
     tags: list[dict[str, Any]] = instance["Tags"]

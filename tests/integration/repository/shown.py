@@ -47,11 +47,11 @@ RUN_BY: dict[str, tuple[str, tuple[str, ...]]] = {
         ("ansible-playbook", "train.yml", "--check"),
     ),
     "ansible-playbook playbooks/terminate.yml": (
-        "tests/integration/termination/test_playbooks.py::test_a_killed_run_is_ended_and_reported_once",
+        "tests/integration/termination/test_playbooks.py::test_killed_run_is_terminated_and_reported_once",
         ("ansible-playbook", "playbooks/{name}.yml", '"terminate"'),
     ),
     "ansible-playbook playbooks/reap.yml": (
-        "tests/integration/termination/test_playbooks.py::test_reap_says_one_line_a_thing_ended_and_one_where_there_is_nothing",
+        "tests/integration/termination/test_playbooks.py::test_reap_lists_what_it_removes",
         ("ansible-playbook", "playbooks/{name}.yml", '"reap"'),
     ),
     "ansible-playbook playbooks/rollback.yml": (

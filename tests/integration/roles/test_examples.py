@@ -34,7 +34,7 @@ def command() -> list[str]:
     return block.replace("\\\n", " ").split()
 
 
-def test_every_role_has_an_example_and_the_command_plays_it() -> None:
+def test_every_role_has_an_example_in_the_command() -> None:
     there = {
         str(path.relative_to(ROOT)) for role in argument_specs.roles(ROOT) for path in argument_specs.examples(role)
     }
@@ -42,9 +42,7 @@ def test_every_role_has_an_example_and_the_command_plays_it() -> None:
     assert set(command()[1:]) == there - ELSEWHERE
 
 
-def test_every_example_works_after_those_before_it_and_nothing_is_left(
-    account: EmbeddedAccount, tmp_path: Path
-) -> None:
+def test_examples_work_in_a_row_and_leave_nothing(account: EmbeddedAccount, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
 
     done = account.command(*command(), "-e", f"runs_dir={runs}", check=False)

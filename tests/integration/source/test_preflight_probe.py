@@ -111,5 +111,5 @@ def test_import_error_is_explained_and_ends_the_probe(probe: Callable[..., dict[
     assert report["checks"][0]["remedy"]
 
 
-def test_the_preflight_gets_its_input(probe: Callable[..., dict[str, Any]]) -> None:
+def test_preflight_gets_its_input(probe: Callable[..., dict[str, Any]]) -> None:
     assert facts(probe("print(sys.stdin.read().split())", text="A\nB")) == [("probe", "pass", "['A', 'B']")]

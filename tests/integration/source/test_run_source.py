@@ -12,7 +12,7 @@ from ansible_collections.spot_train.core.plugins.module_utils.inputs.source impo
 from tests.integration.source.conftest import Repository
 
 
-def test_a_branch_and_a_tag_are_the_commit_that_they_name(repository: Repository) -> None:
+def test_branch_and_tag_resolve_to_their_commit(repository: Repository) -> None:
     first = repository.git("rev-parse", "HEAD")
     repository.git("tag", "light")
     repository.git("tag", "--annotate", "--message", "Release", "v1")
@@ -27,7 +27,7 @@ def test_a_branch_and_a_tag_are_the_commit_that_they_name(repository: Repository
     assert run_source.resolve(repository.url, first) == first
 
 
-def test_a_ref_that_is_not_there_is_one_line(repository: Repository) -> None:
+def test_missing_ref_is_one_line(repository: Repository) -> None:
     repository.git("branch", "topic/one")
     for ref in ("one", "v1", repository.git("rev-parse", "--short", "HEAD"), "*", "--upload-pack=touch x"):
         with pytest.raises(SourceError) as caught:
@@ -38,7 +38,7 @@ def test_a_ref_that_is_not_there_is_one_line(repository: Repository) -> None:
         )
 
 
-def test_a_name_of_two_commits_is_refused_and_of_one_is_not(repository: Repository) -> None:
+def test_ambiguous_ref_is_refused(repository: Repository) -> None:
     first = repository.git("rev-parse", "HEAD")
     repository.git("tag", "both")
     repository.git("branch", "both")
@@ -51,7 +51,7 @@ def test_a_name_of_two_commits_is_refused_and_of_one_is_not(repository: Reposito
 
 
 @pytest.mark.parametrize("ref", ["main", "0" * 40])
-def test_a_repository_that_cannot_be_read_is_one_line_without_its_password(ref: str) -> None:
+def test_unreadable_repository_is_one_line_without_password(ref: str) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         host = f"127.0.0.1:{closed.getsockname()[1]}"
@@ -64,12 +64,12 @@ def test_a_repository_that_cannot_be_read_is_one_line_without_its_password(ref: 
     assert "cr3t" not in said and "\n" not in said
 
 
-def test_a_repository_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+def test_missing_repository_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"cannot be read: '.*nowhere' does not appear to be a git repository"):
         run_source.resolve(f"file://{tmp_path}/nowhere", "main")
 
 
-def test_a_folder_that_is_as_committed_gives_its_commit_and_no_note(repository: Repository) -> None:
+def test_clean_folder_has_a_commit_and_no_note(repository: Repository) -> None:
     commit = repository.commit("model/lock")
 
     assert run_source.look_at(repository.folder / "model") == (
@@ -78,7 +78,7 @@ def test_a_folder_that_is_as_committed_gives_its_commit_and_no_note(repository: 
     )
 
 
-def test_a_dirty_folder_is_noted_with_its_files(repository: Repository) -> None:
+def test_dirty_folder_is_noted_with_its_files(repository: Repository) -> None:
     commit = repository.commit("model/lock")
     (repository.folder / "model" / "lock").write_text("changed")
     (repository.folder / "model" / "new").write_text("new")
@@ -93,7 +93,7 @@ def test_a_dirty_folder_is_noted_with_its_files(repository: Repository) -> None:
     ]
 
 
-def test_a_commit_that_no_remote_has_is_noted(repository: Repository, tmp_path: Path) -> None:
+def test_unpushed_commit_is_noted(repository: Repository, tmp_path: Path) -> None:
     bare = tmp_path / "bare.git"
     repository.git("init", "--quiet", "--bare", str(bare))
     repository.git("remote", "add", "origin", str(bare))
@@ -109,7 +109,7 @@ def test_a_commit_that_no_remote_has_is_noted(repository: Repository, tmp_path: 
     ]
 
 
-def test_a_folder_that_git_does_not_know_has_no_revision(repository: Repository, tmp_path: Path) -> None:
+def test_folder_outside_git_has_no_revision(repository: Repository, tmp_path: Path) -> None:
     (repository.folder / ".gitignore").write_text("ignored/\n")
     ignored = repository.folder / "ignored"
     ignored.mkdir()

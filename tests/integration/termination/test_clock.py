@@ -38,7 +38,7 @@ def context(monkeypatch: pytest.MonkeyPatch) -> Context:
         (-3600, "fail", "3600 s ahead of AWS's clock"),
     ],
 )
-def test_a_clock_is_judged_by_how_far_it_is_off(context: Context, offset: float, status: str, words: str) -> None:
+def test_clock_is_judged_by_its_offset(context: Context, offset: float, status: str, words: str) -> None:
     context.clock_offset = lambda: offset
 
     found = a05_controller_clock.run(context)
@@ -46,7 +46,7 @@ def test_a_clock_is_judged_by_how_far_it_is_off(context: Context, offset: float,
     assert (found.status, words in found.detail) == (status, True), found
 
 
-def test_where_aws_does_not_answer_the_clock_is_not_judged(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clock_is_not_judged_without_a_response(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(self: Context) -> None:
         raise Unavailable("identity", "no answer")
 
@@ -58,7 +58,7 @@ def test_where_aws_does_not_answer_the_clock_is_not_judged(context: Context, mon
 
 @pytest.mark.skipif(shutil.which("faketime") is None, reason="no faketime here (Debian: apt-get install faketime)")
 @pytest.mark.parametrize("seconds", [3600, -3600])
-def test_refused_signatures_all_point_to_the_clock(cloud: Cloud, seconds: int) -> None:
+def test_refused_signatures_point_to_the_clock(cloud: Cloud, seconds: int) -> None:
     keys = reserve(cloud.account.folder / "aws").client_environment()
     environment = [f"{name}={value}" for name, value in keys.items()]
 
@@ -99,7 +99,7 @@ class Iam:
         ([], "fail", "does not trust scheduler.amazonaws.com and ssm.amazonaws.com"),
     ],
 )
-def test_the_expiry_role_is_trusted_by_both_services(
+def test_expiry_role_is_trusted_by_both_services(
     context: Context, monkeypatch: pytest.MonkeyPatch, services: list[str], status: str, words: str
 ) -> None:
     monkeypatch.setattr(context, "client", lambda service: Iam(services))
@@ -109,7 +109,7 @@ def test_the_expiry_role_is_trusted_by_both_services(
     assert (found.status, words in found.detail) == (status, True), found
 
 
-def test_a_lease_is_by_awss_clock(cloud: Cloud, tmp_path: Path) -> None:
+def test_lease_follows_the_clock_of_aws(cloud: Cloud, tmp_path: Path) -> None:
     """The controller is 200 s behind: its 10 minutes begin at AWS's now."""
     variables = yaml.safe_load((ROOT / "roles" / "spot_instance" / "vars" / "main.yml").read_text())
     given = {

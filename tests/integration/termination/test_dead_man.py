@@ -39,7 +39,7 @@ def console(cloud: Cloud, instance: str) -> str:
     return cloud.account.local_aws("console", instance)
 
 
-def test_it_ends_the_instance_at_its_deadline_whatever_a_step_does_to_the_shutdown(cloud: Cloud) -> None:
+def test_switch_cannot_be_reset_by_a_step(cloud: Cloud) -> None:
     begun = time.monotonic()
     instances = {
         name: cloud.launch({"Name": name}, user_data=user_data(1, more), InstanceInitiatedShutdownBehavior="terminate")
@@ -57,7 +57,7 @@ def test_it_ends_the_instance_at_its_deadline_whatever_a_step_does_to_the_shutdo
     assert all(58 <= seconds < 90 for seconds in ended.values()), ended
 
 
-def test_it_is_armed_before_anyone_can_connect_and_does_not_hold_up_the_boot(cloud: Cloud) -> None:
+def test_switch_is_armed_first_and_does_not_delay_the_boot(cloud: Cloud) -> None:
     instance = cloud.launch({}, user_data=user_data(30, "shutdown --show"))
     ssm = cloud.account.client("ssm")
     filters = [{"Key": "InstanceIds", "Values": [instance]}]
@@ -89,7 +89,7 @@ def systemd(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_with_systemd_there_is_a_timer_that_outlives_a_reboot_and_that_nobody_stops_by_hand(systemd: Path) -> None:
+def test_systemd_timer_survives_reboot_and_manual_stop(systemd: Path) -> None:
     timer = (systemd / "etc/systemd/system/spot-train-dead-man.timer").read_text()
     calls = (systemd / "calls").read_text()
 
@@ -103,7 +103,7 @@ def test_with_systemd_there_is_a_timer_that_outlives_a_reboot_and_that_nobody_st
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze here")
-def test_systemd_understands_the_units(systemd: Path) -> None:
+def test_systemd_accepts_the_units(systemd: Path) -> None:
     units = sorted((systemd / "etc/systemd/system").iterdir())
     service = systemd / "etc/systemd/system/spot-train-dead-man.service"
     assert f"ExecStart=/bin/sh {systemd}/var/lib/spot-train/dead-man 0" in service.read_text()
@@ -115,7 +115,7 @@ def test_systemd_understands_the_units(systemd: Path) -> None:
     assert (answer.returncode, "spot-train" in answer.stderr) == (0, False), answer.stderr
 
 
-def test_it_fits_into_user_data_and_every_shell_understands_it() -> None:
+def test_script_fits_user_data_and_every_shell() -> None:
     script = user_data(99999)
     assert len(script.encode()) < 16384
     subprocess.run(["sh", "-n"], input=script, text=True, check=True)

@@ -22,7 +22,7 @@ def due(seconds: float) -> dt.datetime:
     return dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds)
 
 
-def test_it_ends_the_instances_of_the_run_when_it_is_due_and_then_itself(cloud: Cloud, bystanders: Inventory) -> None:
+def test_due_schedule_terminates_instances_and_itself(cloud: Cloud, bystanders: Inventory) -> None:
     instance = cloud.launch(tags_of_run())
     cloud.wait_for(lambda: cloud.state(instance) == "running")
     cloud.control_node("scheduler").create_schedule(**schedule(PROJECT, RUN, due(15), ROLE))
@@ -35,7 +35,7 @@ def test_it_ends_the_instances_of_the_run_when_it_is_due_and_then_itself(cloud: 
     assert cloud.inventory() == bystanders
 
 
-def test_the_controller_keeps_only_the_projects_schedules_and_passes_only_that_role(cloud: Cloud) -> None:
+def test_control_node_manages_only_the_projects_schedules(cloud: Cloud) -> None:
     scheduler = cloud.control_node("scheduler")
     for wanted in (
         schedule("another", RUN, due(3600), ROLE),
@@ -52,7 +52,7 @@ def module(cloud: Cloud) -> Any:
     return functools.partial(run_module, cloud.account, "expiry_schedule", keys, region="us-east-1")
 
 
-def test_made_twice_it_has_the_later_time(cloud: Cloud, module: Any) -> None:
+def test_second_call_updates_the_time(cloud: Cloud, module: Any) -> None:
     wanted = {"project": PROJECT, "run_id": "twice", "role": "spot-train-expiry"}
     for at in ("2099-01-01T00:00:00Z", "2099-01-02T03:04:05Z"):
         assert module(**wanted, at=at)["name"] == f"{PROJECT}-twice"
@@ -72,7 +72,7 @@ def test_made_twice_it_has_the_later_time(cloud: Cloud, module: Any) -> None:
         ({"role": "spot-train-none"}, "with the role spot-train-none"),
     ],
 )
-def test_what_cannot_be_made_is_one_clear_line(module: Any, parameters: dict[str, str], words: str) -> None:
+def test_invalid_schedule_is_one_clear_line(module: Any, parameters: dict[str, str], words: str) -> None:
     wanted = {"project": PROJECT, "run_id": RUN, "at": "2099-01-01T00:00:00Z", "role": "spot-train-expiry"}
 
     assert words in module(**{**wanted, **parameters})["msg"]

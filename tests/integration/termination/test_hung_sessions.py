@@ -64,9 +64,7 @@ def watch(sessions: Any, workers: list[int], seconds: float, expected: int = 0) 
     return found
 
 
-def test_a_session_whose_worker_waits_for_the_rest_of_a_line_is_found_and_its_end_lets_the_worker_go(
-    watchdog: ModuleType, worker: Any
-) -> None:
+def test_session_blocked_in_mid_line_is_found(watchdog: ModuleType, worker: Any) -> None:
     process, session = worker(SESSION, READS_A_LINE)
     other, _ = worker(SESSION, LOOKS_FOR_OUTPUT)
     local, _ = worker(OTHER, READS_A_LINE)
@@ -81,14 +79,14 @@ def test_a_session_whose_worker_waits_for_the_rest_of_a_line_is_found_and_its_en
     assert other.poll() is None
 
 
-def test_a_worker_that_was_stopped_at_the_terminal_is_left_alone(watchdog: ModuleType, worker: Any) -> None:
+def test_stopped_worker_is_ignored(watchdog: ModuleType, worker: Any) -> None:
     process, _ = worker(SESSION, READS_A_LINE)
     process.send_signal(signal.SIGSTOP)
 
     assert watch(watchdog.HungSessions(LIMIT), [process.pid], 2 * watchdog.HUNG_LOOK_SECONDS + 1) == set()
 
 
-def test_a_worker_that_has_ended_is_nothing_to_look_at(watchdog: ModuleType) -> None:
+def test_ended_worker_is_ignored(watchdog: ModuleType) -> None:
     process = subprocess.Popen(["true"])
     process.wait()
 

@@ -40,7 +40,7 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_killed_run_is_ended_and_reported_once(cloud: Cloud, folder: Path) -> None:
+def test_killed_run_is_terminated_and_reported_once(cloud: Cloud, folder: Path) -> None:
     instance = cloud.launch(tags_of_run("killed"))
 
     code, output = playbook(cloud, "terminate", run_id="killed", runs_dir=str(folder.parent))
@@ -66,7 +66,7 @@ def test_a_killed_run_is_ended_and_reported_once(cloud: Cloud, folder: Path) -> 
     assert (folder / "receipt.json").read_text() == "its own\n"
 
 
-def test_what_could_not_be_ended_is_reported_and_the_playbook_fails(cloud: Cloud, folder: Path) -> None:
+def test_leftovers_are_reported_and_fail_the_playbook(cloud: Cloud, folder: Path) -> None:
     instance = cloud.launch(tags_of_run("killed"), DisableApiTermination=True)
 
     code, output = playbook(cloud, "terminate", run_id="killed", runs_dir=str(folder.parent))
@@ -92,7 +92,7 @@ def test_what_could_not_be_ended_is_reported_and_the_playbook_fails(cloud: Cloud
         ({"run_id": "a", "spot_instance_end_at_most": "many"}, "expected a whole number, got 'many'"),
     ],
 )
-def test_what_terminate_cannot_take_is_one_clear_line_and_touches_nothing(
+def test_wrong_input_is_one_clear_line_and_changes_nothing(
     cloud: Cloud, bystanders: Inventory, variables: dict[str, Any], words: str
 ) -> None:
     code, output = playbook(cloud, "terminate", **variables)
@@ -102,7 +102,7 @@ def test_what_terminate_cannot_take_is_one_clear_line_and_touches_nothing(
     assert cloud.inventory() == bystanders
 
 
-def test_reap_says_one_line_a_thing_ended_and_one_where_there_is_nothing(cloud: Cloud, bystanders: Inventory) -> None:
+def test_reap_lists_what_it_removes(cloud: Cloud, bystanders: Inventory) -> None:
     past = tags_of_run("past", lease_seconds=-1)
     instance, volume = cloud.launch(past), cloud.volume(past)
 
@@ -116,7 +116,7 @@ def test_reap_says_one_line_a_thing_ended_and_one_where_there_is_nothing(cloud: 
     assert (code, "changed=0" in output, "no lease has expired" in output) == (0, True, True), output
 
 
-def test_reap_twice_at_once_and_over_the_limit(cloud: Cloud, bystanders: Inventory) -> None:
+def test_concurrent_reaps_and_their_limit(cloud: Cloud, bystanders: Inventory) -> None:
     for number in range(2):
         cloud.launch(tags_of_run(f"past-{number}", lease_seconds=-1))
 

@@ -159,9 +159,7 @@ def _denied(client: Any, operation: str, **arguments: Any) -> bool:
     return False
 
 
-def test_the_controller_may_write_no_data_and_the_role_nothing_but_sets_and_their_manifest(
-    cloud: Cloud, s3: Any
-) -> None:
+def test_rollback_role_may_write_only_sets_and_manifest(cloud: Cloud, s3: Any) -> None:
     before = etags(s3)
     controller = cloud.account.client("s3", control_node=True)
     assert _denied(controller, "put_object", Key=s3_keys.LIVE_MANIFEST, Body=b"")

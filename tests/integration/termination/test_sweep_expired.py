@@ -32,7 +32,7 @@ def sweep(cloud: Cloud, make_client: Callable[[str], Any] | None = None, **more:
     return sweep(Aws(make_client or cloud.control_node), wanted)
 
 
-def test_what_is_past_its_lease_goes_with_all_that_its_run_left(cloud: Cloud) -> None:
+def test_expired_lease_removes_all_resources_of_the_run(cloud: Cloud) -> None:
     past = tags_of_run(OTHER_RUN, lease_seconds=-1)
     instance = cloud.launch(past, past)
     volume, template = cloud.volume(past), cloud.template(f"{PROJECT}-{OTHER_RUN}", past)
@@ -51,7 +51,7 @@ def test_what_is_past_its_lease_goes_with_all_that_its_run_left(cloud: Cloud) ->
     }
 
 
-def test_stopped_instances_are_ended_too(cloud: Cloud) -> None:
+def test_stopped_instances_are_terminated(cloud: Cloud) -> None:
     instance = cloud.launch(tags_of_run(OTHER_RUN, lease_seconds=-1))
     cloud.wait_for(lambda: cloud.state(instance) == "running")
     cloud.ec2.stop_instances(InstanceIds=[instance])
@@ -61,7 +61,7 @@ def test_stopped_instances_are_ended_too(cloud: Cloud) -> None:
     assert cloud.state(instance) == "terminated"
 
 
-def test_what_has_no_readable_lease_or_no_run_is_named_and_not_touched(cloud: Cloud, bystanders: Inventory) -> None:
+def test_resources_without_lease_or_run_are_listed_and_kept(cloud: Cloud, bystanders: Inventory) -> None:
     report = sweep(cloud)
 
     assert not any(report.ended.values())
@@ -72,7 +72,7 @@ def test_what_has_no_readable_lease_or_no_run_is_named_and_not_touched(cloud: Cl
     assert all(note.split()[0] in bystanders["instances"] for note in report.notes)
 
 
-def test_files_of_an_instance_that_ended_before_are_removed(cloud: Cloud) -> None:
+def test_files_of_a_terminated_instance_are_removed(cloud: Cloud) -> None:
     instance = cloud.launch(tags_of_run(OTHER_RUN))
     key = cloud.key(f"{instance}/a")
     cloud.ec2.terminate_instances(InstanceIds=[instance])
@@ -85,7 +85,7 @@ def test_files_of_an_instance_that_ended_before_are_removed(cloud: Cloud) -> Non
 
 
 @pytest.mark.parametrize(("aws_ahead_hours", "ended"), [(1, True), (-1, False)])
-def test_the_clock_that_counts_is_awss(cloud: Cloud, aws_ahead_hours: int, ended: bool) -> None:
+def test_lease_expires_by_the_clock_of_aws(cloud: Cloud, aws_ahead_hours: int, ended: bool) -> None:
     """The lease ends half an hour from now by the controller's clock, or did so half an hour ago."""
     instance = cloud.launch(tags_of_run(OTHER_RUN, lease_seconds=1800 * aws_ahead_hours))
     date = format_datetime(dt.datetime.now(dt.UTC) + dt.timedelta(hours=aws_ahead_hours), usegmt=True)
@@ -105,7 +105,7 @@ def test_the_clock_that_counts_is_awss(cloud: Cloud, aws_ahead_hours: int, ended
     assert report.ended["instances"] == [instance] * ended
 
 
-def test_too_many_are_refused(cloud: Cloud) -> None:
+def test_too_many_instances_are_refused(cloud: Cloud) -> None:
     from ansible_collections.spot_train.core.plugins.module_utils.sweep.scope import Refused
 
     made = [cloud.launch(tags_of_run(f"{OTHER_RUN}-{n}", lease_seconds=-1)) for n in range(2)]

@@ -62,7 +62,7 @@ def leave_everything(cloud: Cloud) -> dict[str, list[str]]:
     }
 
 
-def test_everything_of_the_run_is_ended_and_nothing_else(cloud: Cloud) -> None:
+def test_only_resources_of_the_run_are_removed(cloud: Cloud) -> None:
     made = leave_everything(cloud)
 
     report = sweep(cloud)
@@ -73,7 +73,7 @@ def test_everything_of_the_run_is_ended_and_nothing_else(cloud: Cloud) -> None:
     assert report.terminated_at[made["instances"][0]] <= report.aws_time
 
 
-def test_a_second_sweep_finds_nothing_to_end_and_still_says_when_the_instance_ended(cloud: Cloud) -> None:
+def test_second_sweep_still_returns_the_termination_time(cloud: Cloud) -> None:
     instance = cloud.launch(tags_of_run("twice"))
     first = sweep(cloud, run_id="twice")
 
@@ -85,7 +85,7 @@ def test_a_second_sweep_finds_nothing_to_end_and_still_says_when_the_instance_en
     assert list(second.terminated_at) == [instance]
 
 
-def test_two_sweeps_at_once_both_succeed(cloud: Cloud) -> None:
+def test_concurrent_sweeps_succeed(cloud: Cloud) -> None:
     leave_everything(cloud)
     reports: list[Any] = []
     threads = [threading.Thread(target=lambda: reports.append(sweep(cloud))) for _ in range(2)]
@@ -99,7 +99,7 @@ def test_two_sweeps_at_once_both_succeed(cloud: Cloud) -> None:
     assert [report.left for report in reports] == [NOTHING, NOTHING]
 
 
-def test_what_another_sweep_deletes_at_that_very_moment_is_no_trouble(cloud: Cloud) -> None:
+def test_concurrent_deletion_is_not_an_error(cloud: Cloud) -> None:
     """A policy that goes by tags may deny the second deletion, where the tags went with what had them."""
     made = leave_everything(cloud)
     answers: list[str] = []
@@ -126,7 +126,7 @@ def test_what_another_sweep_deletes_at_that_very_moment_is_no_trouble(cloud: Clo
 
 
 @pytest.mark.parametrize("answers", [True, False], ids=["seen", "not_seen"])
-def test_what_may_not_be_deleted_any_more_without_its_tags_is_left_and_said_so(cloud: Cloud, answers: bool) -> None:
+def test_resource_that_lost_its_tags_is_kept_and_listed(cloud: Cloud, answers: bool) -> None:
     """A denial alone says nothing of whether it has gone; nor does a look-up that fails."""
     volume, template = cloud.volume(tags_of_run()), cloud.template(f"{PROJECT}-{RUN}", tags_of_run())
     (made,) = cloud.ec2.describe_launch_templates(LaunchTemplateNames=[template])["LaunchTemplates"]
@@ -156,7 +156,7 @@ def test_what_may_not_be_deleted_any_more_without_its_tags_is_left_and_said_so(c
     ]
 
 
-def test_the_instance_of_a_request_with_our_tags_is_ended_though_it_has_none(cloud: Cloud) -> None:
+def test_untagged_instance_of_a_tagged_request_is_terminated(cloud: Cloud) -> None:
     # The stock policy lets the controller end nothing without tags: this sweep is the account's owner's.
     instance = cloud.launch({}, tags_of_run())
 
@@ -166,7 +166,7 @@ def test_the_instance_of_a_request_with_our_tags_is_ended_though_it_has_none(clo
     assert report.trouble() == ""
 
 
-def test_an_instance_without_tags_that_may_not_be_ended_is_named_loudly(cloud: Cloud) -> None:
+def test_untagged_instance_that_stays_is_an_error(cloud: Cloud) -> None:
     instance = cloud.launch({}, tags_of_run())
 
     report = sweep(cloud)
@@ -178,7 +178,7 @@ def test_an_instance_without_tags_that_may_not_be_ended_is_named_loudly(cloud: C
     assert "UnauthorizedOperation" in report.trouble()
 
 
-def test_a_launch_template_without_tags_is_found_by_its_name(cloud: Cloud) -> None:
+def test_untagged_launch_template_is_found_by_name(cloud: Cloud) -> None:
     """None of ours is without: the controller's policy lets it make no such template, and remove none."""
     name = cloud.template(f"{PROJECT}-{RUN}", {})
 
@@ -188,7 +188,7 @@ def test_a_launch_template_without_tags_is_found_by_its_name(cloud: Cloud) -> No
     assert sweep(cloud, cloud.account.client).ended["launch_templates"] == [name]
 
 
-def test_the_name_of_a_template_does_not_count_against_its_tags(cloud: Cloud) -> None:
+def test_tags_of_a_template_override_its_name(cloud: Cloud) -> None:
     """Project spot-train with the run 2-x, or project spot-train-2 with the run x?"""
     name = cloud.template(f"{PROJECT}-2-x", tags_of_run("x", project=f"{PROJECT}-2"))
 
@@ -210,9 +210,7 @@ def test_the_name_of_a_template_does_not_count_against_its_tags(cloud: Cloud) ->
         ({"expired": True}, "expected exactly one"),
     ],
 )
-def test_a_selection_that_could_mean_more_is_refused_before_aws_is_asked(
-    cloud: Cloud, wanted: dict[str, Any], words: str
-) -> None:
+def test_ambiguous_selection_is_refused_before_any_request(cloud: Cloud, wanted: dict[str, Any], words: str) -> None:
     from ansible_collections.spot_train.core.plugins.module_utils.sweep.scope import Refused
 
     def nobody(service: str) -> Any:
@@ -222,7 +220,7 @@ def test_a_selection_that_could_mean_more_is_refused_before_aws_is_asked(
         sweep(cloud, make_client=nobody, **wanted)
 
 
-def test_more_instances_than_may_be_ended_are_named_and_none_is_touched(cloud: Cloud) -> None:
+def test_instances_over_the_limit_are_listed_and_kept(cloud: Cloud) -> None:
     from ansible_collections.spot_train.core.plugins.module_utils.sweep.scope import Refused
 
     made = [cloud.launch(tags_of_run(), tags_of_run()) for _ in range(2)]
@@ -237,7 +235,7 @@ def test_more_instances_than_may_be_ended_are_named_and_none_is_touched(cloud: C
     assert sorted(sweep(cloud, at_most=2).ended["instances"]) == sorted(made)
 
 
-def test_a_termination_that_is_refused_twice_is_asked_for_again(cloud: Cloud) -> None:
+def test_refused_termination_is_retried(cloud: Cloud) -> None:
     instance = cloud.launch(tags_of_run())
     cloud.account.local_aws("fault", "error", "service=ec2", "action=TerminateInstances", "status=403",
                             "code=UnauthorizedOperation", "count=2")  # fmt: skip
@@ -248,7 +246,7 @@ def test_a_termination_that_is_refused_twice_is_asked_for_again(cloud: Cloud) ->
     assert report.trouble() == ""
 
 
-def test_a_protected_instance_is_reported_and_holds_up_no_other(cloud: Cloud) -> None:
+def test_protected_instance_does_not_block_others(cloud: Cloud) -> None:
     guarded = cloud.launch(tags_of_run(), DisableApiTermination=True)
     other = cloud.launch(tags_of_run())
     cloud.schedule(f"{PROJECT}-{RUN}")
@@ -277,7 +275,7 @@ def test_a_protected_instance_is_reported_and_holds_up_no_other(cloud: Cloud) ->
         ("DeleteObjects", "transport_keys"),
     ],
 )
-def test_what_aws_refuses_of_one_kind_holds_up_no_other(cloud: Cloud, action: str, kind: str) -> None:
+def test_refused_kind_does_not_block_others(cloud: Cloud, action: str, kind: str) -> None:
     made = leave_everything(cloud)
     service = {"schedules": "scheduler", "transport_keys": "s3"}.get(kind, "ec2")
     cloud.account.local_aws("fault", "error", f"service={service}", f"action={action}", "status=403",
@@ -293,7 +291,7 @@ def test_what_aws_refuses_of_one_kind_holds_up_no_other(cloud: Cloud, action: st
     assert sweep(cloud).trouble() == ""
 
 
-def test_where_instances_cannot_be_looked_up_the_rest_goes_and_the_schedule_stays(cloud: Cloud) -> None:
+def test_schedule_stays_if_instances_cannot_be_listed(cloud: Cloud) -> None:
     made = leave_everything(cloud)
     cloud.account.local_aws("fault", "error", "service=ec2", "action=DescribeInstances", "status=403",
                             "code=UnauthorizedOperation")  # fmt: skip
@@ -312,7 +310,7 @@ def test_where_instances_cannot_be_looked_up_the_rest_goes_and_the_schedule_stay
     assert sweep(cloud).trouble() == ""
 
 
-def test_a_launch_that_ec2_shows_late_is_found(cloud: Cloud) -> None:
+def test_late_listed_launch_is_found(cloud: Cloud) -> None:
     """The answer of a launch was lost, and the first look comes too early."""
     looks = itertools.count(1)
     launched = []
@@ -327,7 +325,7 @@ def test_a_launch_that_ec2_shows_late_is_found(cloud: Cloud) -> None:
     assert len(launched) == 1
 
 
-def test_the_controllers_policy_ends_nothing_of_another_project(cloud: Cloud, bystanders: Inventory) -> None:
+def test_policy_protects_other_projects(cloud: Cloud, bystanders: Inventory) -> None:
     """Not only the sweep keeps to its own: IAM would not let it do otherwise."""
     for instance in bystanders["instances"]:
         found = cloud.ec2.describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]

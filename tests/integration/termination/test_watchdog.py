@@ -124,7 +124,7 @@ def play(cloud: Cloud, tmp_path: Path, request: pytest.FixtureRequest) -> Iterat
     [("2.19", signal.SIGKILL), ("2.19", signal.SIGTERM), ("2.19", signal.SIGINT), ("2.21", signal.SIGKILL),
      ("2.21", signal.SIGTERM)],
 )  # fmt: skip
-def test_whatever_signal_ends_the_playbook_its_instance_is_gone_within_seconds_and_reported(
+def test_killed_playbook_is_terminated_and_reported(
     play: Callable[[str], Play], cloud: Cloud, core: str, number: signal.Signals
 ) -> None:
     one = play(core)
@@ -151,9 +151,7 @@ def test_whatever_signal_ends_the_playbook_its_instance_is_gone_within_seconds_a
     assert (one.folder / one.run_id / "interrupted").exists() == (number == signal.SIGINT)
 
 
-def test_a_playbook_that_does_not_end_after_ctrl_c_is_killed_and_its_instance_gone_within_seconds(
-    play: Callable[[str], Play], cloud: Cloud
-) -> None:
+def test_playbook_that_hangs_after_ctrl_c_is_killed(play: Callable[[str], Play], cloud: Cloud) -> None:
     """Ansible hangs too seldom to be waited for; here it was never told of the Ctrl-C that the note is about."""
     one = play("2.19")
     instance = one.launch()
@@ -172,9 +170,7 @@ def test_a_playbook_that_does_not_end_after_ctrl_c_is_killed_and_its_instance_go
 
 
 @pytest.mark.parametrize("core", ["2.19", "2.21"])
-def test_what_an_orphaned_worker_still_launches_is_ended_too(
-    play: Callable[[str], Play], cloud: Cloud, core: str
-) -> None:
+def test_launch_of_an_orphaned_worker_is_terminated(play: Callable[[str], Play], cloud: Cloud, core: str) -> None:
     """SIGKILL of the process group spares the workers, which lead groups of their own."""
     one = play(core)
     launch = {
@@ -198,7 +194,7 @@ def test_what_an_orphaned_worker_still_launches_is_ended_too(
     assert "removed instance" in one.log
 
 
-def test_a_run_that_was_closed_is_left_alone(play: Callable[[str], Play], cloud: Cloud) -> None:
+def test_closed_run_is_ignored(play: Callable[[str], Play], cloud: Cloud) -> None:
     one = play("2.19")
     instance = one.launch()
     one.start(["sleep", "3"])
@@ -212,7 +208,7 @@ def test_a_run_that_was_closed_is_left_alone(play: Callable[[str], Play], cloud:
     cloud.ec2.terminate_instances(InstanceIds=[instance])
 
 
-def test_a_playbook_that_ends_without_closing_the_run_has_it_ended(play: Callable[[str], Play], cloud: Cloud) -> None:
+def test_unclosed_run_is_terminated(play: Callable[[str], Play], cloud: Cloud) -> None:
     one = play("2.19")
     instance = one.launch()
     one.start(["sleep", "3"], closes=False)
@@ -223,7 +219,7 @@ def test_a_playbook_that_ends_without_closing_the_run_has_it_ended(play: Callabl
     assert cloud.state(instance) == "terminated"
 
 
-def test_the_watchdog_does_not_go_before_the_run_is_closed(play: Callable[[str], Play], cloud: Cloud) -> None:
+def test_watchdog_ignores_sigterm_until_the_run_is_closed(play: Callable[[str], Play], cloud: Cloud) -> None:
     one = play("2.19")
     instance = one.launch()
     one.start(["sleep", "8"])
@@ -237,7 +233,7 @@ def test_the_watchdog_does_not_go_before_the_run_is_closed(play: Callable[[str],
     cloud.wait_for(lambda: cloud.state(instance) == "terminated")
 
 
-def test_a_termination_that_is_refused_is_tried_until_it_is_done(play: Callable[[str], Play], cloud: Cloud) -> None:
+def test_refused_termination_is_retried_until_it_succeeds(play: Callable[[str], Play], cloud: Cloud) -> None:
     one = play("2.19")
     instance = one.launch()
     cloud.account.local_aws("fault", "error", "service=ec2", "action=TerminateInstances", "status=403",

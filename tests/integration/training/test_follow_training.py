@@ -30,7 +30,7 @@ def module() -> ModuleType:
         ({}, ""),
     ],
 )
-def test_progress_is_told_in_a_line(facts: dict[str, Any], says: str, module: ModuleType) -> None:
+def test_progress_is_one_line(facts: dict[str, Any], says: str, module: ModuleType) -> None:
     assert module.describe(facts) == says
 
 
@@ -43,11 +43,11 @@ def test_progress_is_told_in_a_line(facts: dict[str, Any], says: str, module: Mo
         ({"stage": "mine", "ic": "n/a", "elapsed": "long", "rss_mb": True}, "mine, fold 7 of 9"),
     ],
 )
-def test_the_last_known_ic_stays_until_there_is_another(facts: dict[str, Any], says: str, module: ModuleType) -> None:
+def test_last_known_ic_stays_until_a_new_one(facts: dict[str, Any], says: str, module: ModuleType) -> None:
     assert module.describe(facts, {"fold": 7, "folds": 9, "ic": 0.05}) == says
 
 
-def test_an_ic_between_two_looks_is_not_lost(module: ModuleType) -> None:
+def test_ic_between_two_checks_is_kept(module: ModuleType) -> None:
     look = module.Look()
     lines = [FOLD, {**FOLD, "fold": 1, "ic": None}, {"stage": "gates", "fold": None, "ic": None, "elapsed": 70}]
 
@@ -86,7 +86,7 @@ def watch(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Any:
     return run
 
 
-def test_a_long_fold_is_told_of_every_half_minute(watch: Any) -> None:
+def test_long_fold_is_shown_every_half_minute(watch: Any) -> None:
     beats = [{**FOLD, "beat": True, "elapsed": 61 + 5 * look, "rss_mb": 600 + look} for look in range(1, 13)]
 
     shown = watch(FOLD, *beats)
@@ -95,7 +95,7 @@ def test_a_long_fold_is_told_of_every_half_minute(watch: Any) -> None:
     assert shown[6] == "fold 0 of 60, IC +0.0412, 1:31 elapsed, 60:00 left, 606 MB"
 
 
-def test_a_training_that_tells_nothing_new_is_seen_to_run(watch: Any) -> None:
+def test_silent_training_is_shown_with_its_time(watch: Any) -> None:
     said = {"stage": "mine", "ic": 0.05, "rss_mb": 900, "remaining": 5}
 
     shown = watch(*[None] * 7, said, *[None] * 7)
@@ -107,13 +107,13 @@ def test_a_training_that_tells_nothing_new_is_seen_to_run(watch: Any) -> None:
     }
 
 
-def test_each_fold_is_shown_at_the_look_that_sees_it(watch: Any) -> None:
+def test_each_fold_is_shown_at_once(watch: Any) -> None:
     shown = watch(*({**FOLD, "fold": fold, "elapsed": fold} for fold in range(3)))
 
     assert [text.split(",")[0] for text in shown] == ["fold 0 of 60", "fold 1 of 60", "fold 2 of 60"]
 
 
-def test_a_look_takes_in_both_files(module: ModuleType) -> None:
+def test_check_reads_both_files(module: ModuleType) -> None:
     look = module.Look()
 
     look.read(f"{json.dumps(FOLD)}\r\n\r\nnotice:\r\n{json.dumps({**NOTICE, 'more': 1})}\r\n")
@@ -124,7 +124,7 @@ def test_a_look_takes_in_both_files(module: ModuleType) -> None:
 @pytest.mark.parametrize(
     "text", ["", "\nnotice:\n", '{"stage": "wal\nnotice:\n', "notice:\n[1]", '{"kind": 1}\nnotice:']
 )
-def test_what_is_missing_or_half_written_changes_nothing(text: str, module: ModuleType) -> None:
+def test_missing_or_truncated_lines_change_nothing(text: str, module: ModuleType) -> None:
     look = module.Look(progress={"kind": 1}, notice=REBALANCE)
 
     look.read(text)
@@ -145,7 +145,7 @@ def test_what_is_missing_or_half_written_changes_nothing(text: str, module: Modu
         ({**NOTICE, "noticed_at": "yesterday"}, {}, " at 2026-11-24T15:00:00Z"),
     ],
 )
-def test_an_interruption_is_one_clear_line(
+def test_interruption_is_one_clear_line(
     notice: dict[str, Any], progress: dict[str, Any], says: str, module: ModuleType
 ) -> None:
     assert module.interrupted(notice, progress) == f"interrupted: EC2 takes the instance back{says}"
@@ -181,7 +181,7 @@ def follow(module: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     return run
 
 
-def test_an_instance_that_is_gone_after_its_notice_was_interrupted(follow: Any) -> None:
+def test_instance_gone_after_a_notice_was_interrupted(follow: Any) -> None:
     seen = f"{json.dumps(FOLD)}\nnotice:\n{json.dumps(NOTICE)}\n"
 
     result, shown = follow(Connection(seen, seen))
@@ -198,6 +198,6 @@ def test_an_instance_that_is_gone_after_its_notice_was_interrupted(follow: Any) 
 
 
 @pytest.mark.parametrize("notice", ["", json.dumps(REBALANCE)])
-def test_an_instance_that_is_gone_without_one_is_an_error_of_the_connection(notice: str, follow: Any) -> None:
+def test_instance_gone_without_notice_is_a_connection_error(notice: str, follow: Any) -> None:
     with pytest.raises(RuntimeError, match="TargetNotConnected"):
         follow(Connection(f"\nnotice:\n{notice}\n"))

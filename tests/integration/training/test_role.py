@@ -134,7 +134,7 @@ def _in(seconds: float) -> str:
     return (datetime.now(UTC) + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def test_both_steps_run_watched_and_only_the_full_one_may_save_its_folds(play: Play) -> None:
+def test_both_steps_are_watched_and_only_full_saves_folds(play: Play) -> None:
     play('finish(0, dry_run="--dry-run" in arguments)', "smoke", "full")
 
     assert play.code == 0, play.output
@@ -149,7 +149,7 @@ def test_both_steps_run_watched_and_only_the_full_one_may_save_its_folds(play: P
     assert play.known() is None
 
 
-def test_a_notice_ends_the_training_and_the_playbook_knows(play: Play, service: Any) -> None:
+def test_notice_stops_the_training_and_is_recorded(play: Play, service: Any) -> None:
     told: list[str] = []
 
     def announce() -> None:
@@ -171,7 +171,7 @@ def test_a_notice_ends_the_training_and_the_playbook_knows(play: Play, service: 
     assert play.result("full") == {"error": "interrupted by SIGTERM in stage walk_forward"}
 
 
-def test_a_rebalance_recommendation_is_shown_and_known_and_the_training_goes_on(play: Play, service: Any) -> None:
+def test_rebalance_recommendation_is_shown_and_recorded(play: Play, service: Any) -> None:
     service.answers[REBALANCE] = (200, json.dumps({"noticeTime": _in(0)}))
 
     play("time.sleep(2); finish(0)", "full")
@@ -181,7 +181,7 @@ def test_a_rebalance_recommendation_is_shown_and_known_and_the_training_goes_on(
     assert play.known()["kind"] == "rebalance"
 
 
-def test_a_training_that_fails_says_why_and_its_result_is_brought_all_the_same(play: Play) -> None:
+def test_failed_training_has_a_reason_and_a_result(play: Play) -> None:
     play('print("no fold is left", file=sys.stderr); finish(1, error="no fold is left")', "full")
 
     assert play.code == 2
@@ -190,7 +190,7 @@ def test_a_training_that_fails_says_why_and_its_result_is_brought_all_the_same(p
     assert play.known() is None
 
 
-def test_a_training_told_to_stop_by_somebody_else_is_no_interruption_by_ec2(play: Play) -> None:
+def test_stop_without_a_notice_is_not_an_interruption(play: Play) -> None:
     play('print("told to stop", file=sys.stderr); finish(75)', "full")
 
     assert play.code == 2
@@ -198,14 +198,14 @@ def test_a_training_told_to_stop_by_somebody_else_is_no_interruption_by_ec2(play
     assert play.known() is None
 
 
-def test_a_training_that_leaves_no_result_has_not_passed(play: Play) -> None:
+def test_training_without_result_fails(play: Play) -> None:
     play("", "full")
 
     assert play.code == 2
     assert "the training left no result: " in play.output
 
 
-def test_the_time_limit_ends_the_training_and_not_its_watcher_alone(play: Play) -> None:
+def test_time_limit_stops_training_and_watcher(play: Play) -> None:
     beat = "beats = open({!r}, 'a')\nwhile True:\n    print('.', file=beats, flush=True)\n    time.sleep(0.2)\n"
     beats = play.folder / "beats"
 

@@ -103,27 +103,27 @@ def watch(tmp_path: Path, service: Any) -> Iterator[Watch]:
         process.communicate()
 
 
-def test_it_is_written_for_the_instances_own_python() -> None:
+def test_watcher_supports_the_instances_python() -> None:
     ast.parse(SCRIPT.read_text(), feature_version=(3, 9))
 
 
 @pytest.mark.parametrize(
     ("program", "code"), [("", 0), ("raise SystemExit(3)", 3), ("import os; os.kill(os.getpid(), 9)", 137)]
 )
-def test_the_commands_own_end_is_passed_on(program: str, code: int, watch: Watch) -> None:
+def test_exit_code_of_the_command_is_passed_on(program: str, code: int, watch: Watch) -> None:
     watched = watch(program)
 
     assert watched.end() == (code, "")
     assert not watched.notice.exists()
 
 
-def test_the_options_of_the_command_are_its_own(watch: Watch) -> None:
+def test_options_of_the_command_are_passed_on(watch: Watch) -> None:
     watched = watch("import sys; assert sys.argv[1:] == [sys.argv[1]] and not sys.argv[1].startswith('--')")
 
     assert watched.end()[0] == 0
 
 
-def test_a_command_that_is_not_there_is_said_in_one_line(tmp_path: Path) -> None:
+def test_missing_command_is_one_line(tmp_path: Path) -> None:
     options = ["--notice", str(tmp_path / "n"), "--every", "1", "--grace", "1"]
     done = subprocess.run(
         [sys.executable, str(SCRIPT), *options, "--", "no-such-program", "--dry-run"],
@@ -136,7 +136,7 @@ def test_a_command_that_is_not_there_is_said_in_one_line(tmp_path: Path) -> None
     assert done.stderr == "spot_watch: cannot start no-such-program: No such file or directory\n"
 
 
-def test_a_notice_is_written_down_and_ends_the_command_with_75(watch: Watch, service: Any) -> None:
+def test_notice_is_written_and_exit_code_is_75(watch: Watch, service: Any) -> None:
     watched = watch(WAITS.format(ENDS_WITH.format(75)))
     watched.wait_for(watched.there.exists)
     service.answers[SPOT] = (200, TAKEN_BACK)
@@ -153,7 +153,7 @@ def test_a_notice_is_written_down_and_ends_the_command_with_75(watch: Watch, ser
     assert [path.name for path in watched.notice.parent.iterdir()] == [watched.notice.name]
 
 
-def test_a_command_that_does_not_end_is_killed_after_the_grace(watch: Watch, service: Any) -> None:
+def test_command_is_killed_after_the_grace_period(watch: Watch, service: Any) -> None:
     watched = watch(WAITS.format(DEAF), grace=0.3)
     watched.wait_for(watched.there.exists)
     service.answers[SPOT] = (200, TAKEN_BACK)
@@ -165,9 +165,7 @@ def test_a_command_that_does_not_end_is_killed_after_the_grace(watch: Watch, ser
 
 
 @pytest.mark.parametrize(("own", "code"), [(0, 0), (1, 75)])
-def test_after_a_notice_only_a_command_that_had_done_its_work_passes(
-    own: int, code: int, watch: Watch, service: Any
-) -> None:
+def test_finished_command_passes_after_a_notice(own: int, code: int, watch: Watch, service: Any) -> None:
     watched = watch(WAITS.format(ENDS_WITH.format(own)))
     watched.wait_for(watched.there.exists)
     service.answers[SPOT] = (200, TAKEN_BACK)
@@ -176,14 +174,14 @@ def test_after_a_notice_only_a_command_that_had_done_its_work_passes(
     assert watched.read()["kind"] == "spot"
 
 
-def test_a_command_that_takes_too_long_is_ended(watch: Watch) -> None:
+def test_command_is_stopped_at_its_limit(watch: Watch) -> None:
     watched = watch("import time; time.sleep(60)", limit=0.5)
 
     assert watched.end() == (124, "spot_watch: the command exceeded its limit of 0.5 s: stopping it\n")
     assert not watched.notice.exists()
 
 
-def test_what_the_command_started_is_ended_with_it(watch: Watch, service: Any, tmp_path: Path) -> None:
+def test_children_of_the_command_are_stopped(watch: Watch, service: Any, tmp_path: Path) -> None:
     child = "import signal; signal.signal(signal.SIGTERM, lambda *_: (open(sys.argv[2], 'w'), sys.exit()))"
     inner = f"import sys, time\n{child}\nopen(sys.argv[1], 'w')\ntime.sleep(60)"
     told = tmp_path / "told"
@@ -199,7 +197,7 @@ def test_what_the_command_started_is_ended_with_it(watch: Watch, service: Any, t
         time.sleep(0.01)
 
 
-def test_a_rebalance_recommendation_is_written_down_once_and_the_command_goes_on(watch: Watch, service: Any) -> None:
+def test_rebalance_recommendation_is_written_once(watch: Watch, service: Any) -> None:
     service.answers[REBALANCE] = (200, json.dumps({"noticeTime": RECLAIM}))
     watched = watch(WAITS.format(ENDS_WITH.format(75)))
     watched.wait_for(watched.notice.exists)
@@ -219,7 +217,7 @@ def test_a_rebalance_recommendation_is_written_down_once_and_the_command_goes_on
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_is_passed_on_and_is_no_notice(number: signal.Signals, watch: Watch) -> None:
+def test_signal_is_passed_on_without_a_notice(number: signal.Signals, watch: Watch) -> None:
     watched = watch(WAITS.format(f"signal.signal({int(number)}, lambda *_: sys.exit(75))"))
     watched.wait_for(watched.there.exists)
 
@@ -229,13 +227,13 @@ def test_a_signal_is_passed_on_and_is_no_notice(number: signal.Signals, watch: W
     assert not watched.notice.exists()
 
 
-def test_a_signal_that_comes_while_the_command_is_started_is_passed_on(watch: Watch) -> None:
+def test_signal_during_the_start_is_passed_on(watch: Watch) -> None:
     watched = watch(WAITS.format(ENDS_WITH.format(75)), early=True)
 
     assert watched.end() == (75, "")
 
 
-def test_a_watcher_that_is_killed_takes_the_command_with_it(watch: Watch) -> None:
+def test_killed_watcher_stops_the_command(watch: Watch) -> None:
     program = "import os, pathlib, sys, time; pathlib.Path(sys.argv[1]).write_text(str(os.getpid())); time.sleep(60)"
     watched = watch(program)
     watched.wait_for(lambda: watched.there.exists() and watched.there.read_text())
@@ -258,7 +256,7 @@ def _runs(process: int) -> bool:
         return False
 
 
-def test_an_older_notice_does_not_count(watch: Watch, tmp_path: Path) -> None:
+def test_older_notice_is_ignored(watch: Watch, tmp_path: Path) -> None:
     notice = tmp_path / "results" / "interruption.json"
     notice.parent.mkdir()
     notice.write_text(json.dumps({"kind": "spot", "noticed_at": RECLAIM, "reclaim_at": RECLAIM}))
@@ -267,7 +265,7 @@ def test_an_older_notice_does_not_count(watch: Watch, tmp_path: Path) -> None:
     assert not notice.exists()
 
 
-def test_a_token_is_asked_for_once_and_again_when_it_is_no_longer_good(watch: Watch, service: Any) -> None:
+def test_token_is_requested_once_and_renewed(watch: Watch, service: Any) -> None:
     watched = watch(WAITS.format(ENDS_WITH.format(75)))
     watched.wait_for(lambda: service.asked.count(SPOT) > 5 and watched.there.exists())
     assert service.asked.count("/latest/api/token") == 1
@@ -301,7 +299,7 @@ GOES_ON = "import time; time.sleep(0.5)"
         (REBALANCE, (503, ""), "status 503 for events/recommendations/rebalance"),
     ],
 )
-def test_a_metadata_service_out_of_order_never_stops_the_command(
+def test_broken_metadata_service_does_not_stop_the_command(
     path: str, answer: tuple[int, str], says: str, watch: Watch, service: Any
 ) -> None:
     service.answers[path] = answer
@@ -309,13 +307,13 @@ def test_a_metadata_service_out_of_order_never_stops_the_command(
     _assert_goes_on(watch(GOES_ON), says)
 
 
-def test_a_metadata_service_that_is_not_there_never_stops_the_command(watch: Watch) -> None:
+def test_missing_metadata_service_does_not_stop_the_command(watch: Watch) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         _assert_goes_on(watch(GOES_ON, endpoint=f"http://127.0.0.1:{unused.getsockname()[1]}"), "refused")
 
 
-def test_a_metadata_service_that_says_nothing_never_stops_the_command(watch: Watch) -> None:
+def test_silent_metadata_service_does_not_stop_the_command(watch: Watch) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
@@ -323,7 +321,7 @@ def test_a_metadata_service_that_says_nothing_never_stops_the_command(watch: Wat
 
 
 @pytest.mark.parametrize("body", ['{"action": "terminate"}', '{"action": "stop", "time": "soon\\nor later"}'])
-def test_a_notice_without_a_time_is_a_notice(body: str, watch: Watch, service: Any) -> None:
+def test_notice_without_a_time_counts(body: str, watch: Watch, service: Any) -> None:
     service.answers[SPOT] = (200, body)
 
     watched = watch("import time; time.sleep(60)")
