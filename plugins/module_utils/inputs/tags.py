@@ -1,6 +1,6 @@
 """The parts of a run that `--tags` and `--skip-tags` select.
 
-Everything else is tagged `always`: every run checks its inputs, rents and prepares an instance, terminates and reports.
+Everything else is tagged `always`: every run checks inputs, launches and prepares an instance, terminates and reports.
 """
 
 from __future__ import annotations

@@ -206,9 +206,9 @@ class TransportKeys(Kind):
                 delete = partial(self._aws.client("s3").delete_objects, Bucket=bucket, Delete=objects)
                 answer = self._aws.persist(delete)
             errors = {each["Key"]: each for each in (answer or {}).get("Errors", [])}
-            for key, told in errors.items():
+            for key, error in errors.items():
                 what = f"delete {key} in {bucket}"
-                self._report.failures.append({"what": what, "code": told["Code"], "message": told.get("Message", "")})
+                self._report.failures.append({"what": what, "code": error["Code"], "message": error.get("Message", "")})
             refused += len(errors) if answer else len(some)
             self._report.ended["transport_keys"] += [key for key in some if answer and key not in errors]
         return refused

@@ -21,13 +21,13 @@ ACCOUNT_ID = "123456789012"
 CONTROL_NODE = f"arn:aws:iam::{ACCOUNT_ID}:role/spot-train-control-node"
 #: Who may take the control node's role, and may do nothing else.
 TAKER = f"arn:aws:iam::{ACCOUNT_ID}:user/taker"
-#: The other ansible-core, where there is a Python for it.
+#: The other ansible-core, if it is installed.
 NEWEST = "-2.21" if (ROOT / ".venv-2.21" / "bin" / "ansible-playbook").exists() else ""
 
 
 @dataclass
 class Played:
-    """What became of one playbook."""
+    """The result of one playbook."""
 
     code: int
     output: str
@@ -41,7 +41,7 @@ class Played:
 
     @property
     def changes(self) -> list[tuple[str, str]]:
-        """Each thing that was changed: the task, and the item of its loop."""
+        """Task and loop item of each change."""
         found, task = [], ""
         for line in self.output.splitlines():
             if heading := re.match(r"TASK \[spot_train\.core\.aws_account : (.*)\] \*", line):
@@ -67,7 +67,7 @@ class Owner:
         self.account.environment = self.reservation.client_environment(self.reservation.operator)
         # One of them, as each costs three modules; by zone, as not every zone has every type.
         self.subnets = self.subnets_by_zone()[:1]
-        # IAM trusts nobody who is not there.
+        # IAM accepts only existing principals.
         self.client("iam").create_user(UserName=TAKER.rpartition("/")[2])
 
     def client(self, service: str) -> Any:
@@ -112,7 +112,7 @@ class Owner:
         return self.play("playbooks/aws_teardown.yml", *arguments, core=core, **variables)
 
     def inventory(self) -> dict[str, list[str]]:
-        """What there is in the account, by kind; not what every account has."""
+        """Resources in the account by kind, without those that every account has."""
         ec2, iam, s3 = (self.client(name) for name in ("ec2", "iam", "s3"))
         groups = ec2.describe_security_groups()["SecurityGroups"]
         endpoints = ec2.describe_vpc_endpoints()["VpcEndpoints"]
@@ -145,7 +145,7 @@ class Owner:
 
 @pytest.fixture(scope="module")
 def owner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Owner]:
-    """The owner of an empty account of the module's own; stopped, and nothing of it left, at the end."""
+    """The owner of an empty account for the module; stopped and removed at the end."""
     owner = Owner(tmp_path_factory.mktemp("account-setup"))
     yield owner
     owner.account.stop()

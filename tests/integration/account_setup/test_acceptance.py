@@ -1,6 +1,6 @@
-"""From an empty account to an empty account: set-up, a run under the supplied roles alone, teardown.
+"""Set-up of an empty account, a run with only the supplied roles, and teardown.
 
-The two versions of ansible-core share the work: one looks at the empty account and the other fills it, and so on.
+The steps alternate between the two versions of ansible-core.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from tests.support.account import ROOT, practice_source
 OTHERS = "others-data"
 WRITTEN = "predictor/practice.json"
 TOPIC = f"arn:aws:sns:us-east-1:{ACCOUNT_ID}:spot-train-runs"
-#: Of the predictor's lock file, what the practice project needs to write.
+#: Packages of the predictor's lock file that the practice project needs to write.
 LOCKED = ("boto3", "botocore", "jmespath", "python-dateutil", "s3transfer", "six", "urllib3")
 LOCAL: dict[str, Any] = yaml.safe_load((ROOT / "inventory" / "local" / "account.yml").read_text())
 TAG = {"Key": "project", "Value": "spot-train"}
@@ -121,7 +121,7 @@ def take_the_role(owner: Owner) -> dict[str, str]:
 
 
 def writing_source(folder: Path) -> dict[str, Any]:
-    """The practice project with a full training that writes one object, and with what it needs for that."""
+    """The practice project with a full training that writes one object, and with the packages for that."""
     source = practice_source(folder, {"write": True, "folds": 1})
     blocks = re.split(r"\n(?=[a-z])", (ROOT / "files" / "predictor" / "requirements.lock").read_text())
     wanted = [block for block in blocks if block.partition("==")[0] in LOCKED]

@@ -1,4 +1,4 @@
-"""The role's filter, its modules and its action, each by itself."""
+"""The role's filter, modules and action."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An account to launch in: an embedded AWS of its own, without data, and the role and its modules in it."""
+"""An embedded AWS without data, with the role and its modules."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ PLAY = """
 
 @dataclass
 class Launched:
-    """What became of one play of the role."""
+    """The result of one play of the role."""
 
     code: int
     output: str
@@ -101,7 +101,7 @@ class Launching(Account):
         return Launched(done.returncode, done.stdout + done.stderr, facts, folder)
 
     def module(self, name: str, **arguments: Any) -> dict[str, Any]:
-        """Run one module of the role as the controller, and return its result."""
+        """Run one module of the role on the control node, and return its result."""
         done = subprocess.run(
             [sys.executable, "-m", "ansible", "adhoc", "localhost", "-m", f"spot_train.core.{name}", "-a",
              json.dumps({"region": "us-east-1", **arguments})],
@@ -113,7 +113,7 @@ class Launching(Account):
             timeout=SECONDS,
             check=False,
         )  # fmt: skip
-        # "localhost | SUCCESS => {…", or FAILED, which goes to the other stream.
+        # "localhost | SUCCESS => {…", or FAILED on standard error.
         told = (done.stdout + done.stderr).partition("localhost | ")[2].partition(" => ")[2]
         assert told, done.stdout + done.stderr
         result: dict[str, Any] = json.JSONDecoder().raw_decode(told)[0]
@@ -151,7 +151,7 @@ def describe_account(path: Path) -> None:
 
 @pytest.fixture(scope="session")
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launching]:
-    """The account of these tests; stopped at the end, with every machine in it."""
+    """The account of these tests; stopped at the end with all its machines."""
     account = Launching(tmp_path_factory.mktemp("launch"))
     describe_account(account.folder / "account.yml")
     account.local_aws("start", "--boot-delay", "0", "--seed", str(account.folder / "account.yml"))

@@ -17,7 +17,7 @@ REFUSED = ClientError({"Error": {"Code": "InsufficientInstanceCapacity", "Messag
 
 
 class Ec2:
-    """EC2 as a launch sees it: what it answers to launches, and from which look on it shows the instance."""
+    """EC2 with given responses to launches, which lists the instance from a given look-up on."""
 
     def __init__(self, answers: Sequence[Any], shown_from: int | None) -> None:
         self.answers = list(answers)

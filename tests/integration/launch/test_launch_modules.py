@@ -15,10 +15,10 @@ NUMBERS = itertools.count(1)
 
 @pytest.fixture(scope="module")
 def template(account: Launching) -> str:
-    """Id of a launch template with an image and what is demanded, and nothing else."""
+    """Id of a minimal launch template that the policy accepts."""
     ec2 = account.client("ec2")
     image = ec2.describe_images(Owners=["amazon", "self"])["Images"][0]["ImageId"]
-    # What the controller's policy wants of what it launches from: the project's tag, and IMDSv2.
+    # The control node's policy requires the project's tag and IMDSv2.
     made = ec2.create_launch_template(
         LaunchTemplateName="modules",
         LaunchTemplateData={"ImageId": image, "MetadataOptions": {"HttpTokens": "required"}},

@@ -1,4 +1,4 @@
-"""The examples of the roles: all of them in a row, in one call of ansible-playbook, as roles/README.md says."""
+"""The examples of the roles, all in one call of ansible-playbook, as in roles/README.md."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from tests.support.account import ROOT, EmbeddedAccount
 from tools import argument_specs
 
 PAGE = ROOT / "roles" / "README.md"
-# They need more than a run has: archived weights, an account to set up, an AWX. test_rollback.py, test_acceptance.py
-# and awx/test_playbook.py run those.
+# They need archived weights, an account to set up, or an AWX. test_rollback.py, test_acceptance.py and
+# awx/test_playbook.py run them.
 ELSEWHERE = {f"roles/{name}/examples/minimal.yml" for name in ("rollback", "aws_account", "awx")}
 
 
 @pytest.fixture(scope="module")
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAccount]:
-    """An AWS that does not run yet: the first example starts it."""
+    """An AWS that the first example starts."""
     account = EmbeddedAccount(tmp_path_factory.mktemp("examples"))
     yield account
     account.local_aws("stop")
 
 
 def command() -> list[str]:
-    """The command on the page that plays them all."""
+    """The command on the page that plays all of them."""
     text = PAGE.read_text(encoding="utf-8")
     found: list[str] = re.findall(r"^```sh\n(ansible-playbook .*?)^```", text, re.MULTILINE | re.DOTALL)
     (block,) = found
@@ -56,6 +56,6 @@ def test_examples_work_in_a_row_and_leave_nothing(account: EmbeddedAccount, tmp_
     assert [check["name"] for check in receipt["preflight"]["checks"]] == ["imports", "practice"]
     assert receipt["training"]["folds"] == 3
     assert (runs / "example" / "report.html").is_file()
-    # Of run_open, which names a run of its own.
+    # The run of run_open.
     (opened,) = [path for path in runs.glob("*/run.json")]
     assert json.loads(opened.read_text())["mode"] == "preflight"

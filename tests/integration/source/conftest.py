@@ -1,4 +1,4 @@
-"""What the tests of the training source share: git repositories, and modules as Ansible finds them."""
+"""Git repositories for the tests of the training source."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Repository:
         return f"file://{self.folder}"
 
     def git(self, *arguments: str) -> str:
-        """What a git command prints here."""
+        """Run a git command here and return its output."""
         who = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]
         command = ["git", "-C", str(self.folder), *who, *arguments]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()

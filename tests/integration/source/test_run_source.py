@@ -1,4 +1,4 @@
-"""The commit of a training source, and what git knows of its folder."""
+"""The commit of a training source, and the git state of its folder."""
 
 from __future__ import annotations
 

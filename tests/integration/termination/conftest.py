@@ -1,4 +1,4 @@
-"""An embedded AWS for each module of these tests, with what a run leaves in it, and with what is others'."""
+"""An embedded AWS for each test module, with resources of a run and of others."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PROJECT = "spot-train"
 
 
 def tags_of_run(run_id: str = RUN, lease_seconds: float = 86400, project: str = PROJECT) -> dict[str, str]:
-    """The tags of a run whose lease ends so many seconds from now."""
+    """The tags of a run whose lease ends in this many seconds."""
     lease = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=lease_seconds)
     return {
         "Name": f"{project}-preflight-{run_id}",
@@ -32,7 +32,7 @@ def tags_of_run(run_id: str = RUN, lease_seconds: float = 86400, project: str = 
 
 
 def run_module(account: EmbeddedAccount, name: str, environment: dict[str, str], **arguments: Any) -> dict[str, Any]:
-    """Run one module of the role spot_instance, or one of Ansible's, on the controller; its result."""
+    """Run one module of the role spot_instance, or one of Ansible's, on the control node; return its result."""
     answer = account.command(
         "env", *(f"{key}={value}" for key, value in environment.items()), "ANSIBLE_CALLBACK_RESULT_FORMAT=json",
         "ansible", "localhost", "-i", "localhost,", "-c", "local",
@@ -66,7 +66,7 @@ def account_without_prices(folder: Path, **substitutions: Any) -> Path:
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    """An embedded AWS of the module's own; stopped, and nothing of it left, at the end."""
+    """An embedded AWS for the module; stopped and removed at the end."""
     account = EmbeddedAccount(tmp_path_factory.mktemp("layers"))
     account.local_aws("start", "--boot-delay", "0", "--seed", str(account_without_prices(account.folder)))
     yield Cloud(account)
@@ -75,7 +75,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 
 @pytest.fixture(scope="module")
 def bystanders(cloud: Cloud) -> Inventory:
-    """What others have in the account, as like ours as can be; their instances run."""
+    """Resources of others in the account, similar to ours, with running instances."""
     past = {"lease_expires": "2026-01-01T00:00:00Z"}
     for tags in (
         {},

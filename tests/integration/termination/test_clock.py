@@ -1,4 +1,4 @@
-"""A controller whose clock is off: one clear line, and a lease that is as long as it says."""
+"""A control node with a wrong clock gets one clear line, and leases of the right length."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_refused_signatures_point_to_the_clock(cloud: Cloud, seconds: int) -> No
 
 
 class Iam:
-    """Tells of a role what a test wants."""
+    """An IAM client that returns a given role."""
 
     def __init__(self, services: list[str]) -> None:
         self.services = services
@@ -110,7 +110,7 @@ def test_expiry_role_is_trusted_by_both_services(
 
 
 def test_lease_follows_the_clock_of_aws(cloud: Cloud, tmp_path: Path) -> None:
-    """The controller is 200 s behind: its 10 minutes begin at AWS's now."""
+    """The control node is 200 s behind; the lease begins at the time of AWS."""
     variables = yaml.safe_load((ROOT / "roles" / "spot_instance" / "vars" / "main.yml").read_text())
     given = {
         "project": "p",

@@ -1,4 +1,4 @@
-"""The dead-man switch on the instance: armed before anyone can connect, and nothing that a step does undoes it."""
+"""The dead-man switch is armed before anyone can connect, and no step can reset it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.account import ROOT
 from tests.support.cloud import Cloud
 
 TEMPLATE = ROOT / "roles" / "spot_instance" / "templates" / "user_data.sh.j2"
-# What a step, or a package that it installs, may do by accident.
+# Accidental actions of a step, or of a package that it installs.
 HOSTILE = {
     "nothing": "",
     "cancelled": "shutdown -c",
@@ -29,7 +29,7 @@ HOSTILE = {
 
 
 def user_data(minutes: int = 1, more: str = "") -> str:
-    """The user data as the launch template has it, and what a step does after it."""
+    """The user data of the launch template, followed by the actions of a step."""
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     text = environment.from_string(TEMPLATE.read_text())
     return text.render(run={"run_id": RUN}, spot_instance_dead_man_minutes=minutes) + more + "\n"
@@ -53,7 +53,7 @@ def test_switch_cannot_be_reset_by_a_step(cloud: Cloud) -> None:
                 ended[name] = time.monotonic() - begun
 
     assert ended.keys() == instances.keys(), console(cloud, instances[min(instances.keys() - ended.keys())])
-    # 30 s later it would have taken `poweroff -f` to end it.
+    # 30 s later `poweroff -f` would have terminated it.
     assert all(58 <= seconds < 90 for seconds in ended.values()), ended
 
 
@@ -68,7 +68,7 @@ def test_switch_is_armed_first_and_does_not_delay_the_boot(cloud: Cloud) -> None
     told = console(cloud, instance)
     cloud.ec2.terminate_instances(InstanceIds=[instance])
 
-    assert connected < 45  # the emulator shows a machine whose user data goes on only after 60 s
+    assert connected < 45  # the emulator shows a machine with pending user data only after 60 s
     assert re.search(r"dead-man switch armed: \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", told), told
     assert "Shutdown scheduled for" in told
 

@@ -1,4 +1,4 @@
-"""The schedule in the cloud ends the instances of its run, and of no other, with nobody there to see."""
+"""The schedule in the cloud terminates only the instances of its run."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_control_node_manages_only_the_projects_schedules(cloud: Cloud) -> None:
 
 @pytest.fixture
 def module(cloud: Cloud) -> Any:
-    """Runs the module with the controller's keys, as Ansible does; its result."""
+    """Runs the module with the control node's keys, and returns its result."""
     keys = reserve(cloud.account.folder / "aws").client_environment()
     return functools.partial(run_module, cloud.account, "expiry_schedule", keys, region="us-east-1")
 

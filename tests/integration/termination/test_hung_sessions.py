@@ -1,4 +1,4 @@
-"""The watchdog ends SSM sessions whose worker stands still, and no others."""
+"""The watchdog terminates only SSM sessions whose worker is blocked."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LIMIT = 1.0
 SLEEPING = [sys.executable, "-c", "import time; time.sleep(600)"]
 SESSION = [*SLEEPING, '{"SessionId": "s"}', "us-east-1", "StartSession", "", "{}", ""]
 OTHER = [*SLEEPING, "StartSessions"]
-#: What a worker does once its child runs; the child holds the writing end of the pipe.
+#: Actions of a worker while its child runs; the child has the writing end of the pipe.
 READS_A_LINE = "os.read(reader, 1)"
 LOOKS_FOR_OUTPUT = "\nwhile True: select.select([reader], [], [], 0.05)"
 WORKER = """
@@ -38,7 +38,7 @@ def watchdog() -> ModuleType:
 
 @pytest.fixture
 def worker() -> Iterator[Callable[[list[str], str], tuple[subprocess.Popen[bytes], int]]]:
-    """Starts workers with a child; all are gone at the end."""
+    """Starts workers with a child, and stops them at the end."""
     started: list[subprocess.Popen[bytes]] = []
 
     def start(child: list[str], then: str) -> tuple[subprocess.Popen[bytes], int]:

@@ -1,4 +1,4 @@
-"""What is past its lease is ended, whichever run it was of, and by AWS's clock; nothing else is."""
+"""The sweep removes only resources whose lease has expired by AWS's clock, of any run."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_files_of_a_terminated_instance_are_removed(cloud: Cloud) -> None:
 
 @pytest.mark.parametrize(("aws_ahead_hours", "ended"), [(1, True), (-1, False)])
 def test_lease_expires_by_the_clock_of_aws(cloud: Cloud, aws_ahead_hours: int, ended: bool) -> None:
-    """The lease ends half an hour from now by the controller's clock, or did so half an hour ago."""
+    """The lease ends half an hour from now, or ended half an hour ago, by the control node's clock."""
     instance = cloud.launch(tags_of_run(OTHER_RUN, lease_seconds=1800 * aws_ahead_hours))
     date = format_datetime(dt.datetime.now(dt.UTC) + dt.timedelta(hours=aws_ahead_hours), usegmt=True)
 

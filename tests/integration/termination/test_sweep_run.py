@@ -1,4 +1,4 @@
-"""The end of one run: all of it, nothing else, whatever AWS refuses on the way."""
+"""The sweep removes all resources of one run and no others, even if AWS refuses some requests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def only_what_is_ours(cloud: Cloud, bystanders: Inventory) -> Iterator[None]:
 
 
 def sweep(cloud: Cloud, make_client: Callable[[str], Any] | None = None, **more: Any) -> Any:
-    """A sweep of the run, or of what ``more`` says; without ``make_client`` with the controller's keys."""
+    """Sweep the run, or the scope in ``more``; by default with the control node's keys."""
     from ansible_collections.spot_train.core.plugins.module_utils.aws.client import Aws
     from ansible_collections.spot_train.core.plugins.module_utils.sweep.scope import Scope
     from ansible_collections.spot_train.core.plugins.module_utils.sweep.sweep import sweep
@@ -36,7 +36,7 @@ def sweep(cloud: Cloud, make_client: Callable[[str], Any] | None = None, **more:
 
 
 def listening(cloud: Cloud, listeners: dict[str, Callable[..., None]]) -> Callable[[str], Any]:
-    """Makes the controller's clients, which call a listener at each of these events of botocore."""
+    """Creates clients of the control node that call a listener at these events of botocore."""
 
     def make_client(service: str) -> Any:
         client = cloud.control_node(service)
@@ -48,7 +48,7 @@ def listening(cloud: Cloud, listeners: dict[str, Callable[..., None]]) -> Callab
 
 
 def leave_everything(cloud: Cloud) -> dict[str, list[str]]:
-    """What a run can leave at most, by kind."""
+    """All kinds of leftovers of a run."""
     tags = tags_of_run()
     instance = cloud.launch(tags, tags)
     requests = cloud.ec2.describe_spot_instance_requests()["SpotInstanceRequests"]
@@ -100,7 +100,7 @@ def test_concurrent_sweeps_succeed(cloud: Cloud) -> None:
 
 
 def test_concurrent_deletion_is_not_an_error(cloud: Cloud) -> None:
-    """A policy that goes by tags may deny the second deletion, where the tags went with what had them."""
+    """A policy by tags may deny the second deletion, because the tags are gone."""
     made = leave_everything(cloud)
     answers: list[str] = []
 
@@ -157,7 +157,7 @@ def test_resource_that_lost_its_tags_is_kept_and_listed(cloud: Cloud, answers: b
 
 
 def test_untagged_instance_of_a_tagged_request_is_terminated(cloud: Cloud) -> None:
-    # The stock policy lets the controller end nothing without tags: this sweep is the account's owner's.
+    # The policy of the control node forbids terminating untagged instances, so the account's owner sweeps.
     instance = cloud.launch({}, tags_of_run())
 
     report = sweep(cloud, make_client=cloud.account.client)
@@ -179,7 +179,7 @@ def test_untagged_instance_that_stays_is_an_error(cloud: Cloud) -> None:
 
 
 def test_untagged_launch_template_is_found_by_name(cloud: Cloud) -> None:
-    """None of ours is without: the controller's policy lets it make no such template, and remove none."""
+    """The control node's policy forbids creating and deleting such a template."""
     name = cloud.template(f"{PROJECT}-{RUN}", {})
 
     report = sweep(cloud)
@@ -259,7 +259,7 @@ def test_protected_instance_does_not_block_others(cloud: Cloud) -> None:
     assert report.ended["instances"] == [other]
     assert (report.left["instances"], report.left["schedules"]) == (1, 1)
     assert f"terminate {guarded} (5 tries): OperationNotPermitted" in report.trouble()
-    # What lives keeps its files and the account's own insurance.
+    # A running instance keeps its files and its expiry schedule.
     assert state == "running"
     assert key in left["transport_keys"] and gone not in left["transport_keys"]
     assert f"{PROJECT}-{RUN}" in left["schedules"]

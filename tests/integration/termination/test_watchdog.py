@@ -1,4 +1,4 @@
-"""The watchdog: when ansible-playbook dies by any signal, what the run has is gone within seconds, and reported."""
+"""The watchdog removes and reports the resources of a run within seconds after its playbook is killed."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ec2.run_instances(**json.loads(sys.argv[2]))
 
 @dataclass
 class Play:
-    """A small playbook with a watchdog, in a process group of its own as under a terminal or AWX."""
+    """A small playbook with a watchdog, in a separate process group as in a terminal or AWX."""
 
     cloud: Cloud
     folder: Path
@@ -59,7 +59,7 @@ class Play:
         (run_dir / "run.json").write_text(json.dumps(given))
         playbook = self.folder / "play.yml"
         playbook.write_text(yaml.safe_dump([{"hosts": "localhost", "gather_facts": False, "tasks": TASKS}]))
-        begun = self.folder / "begun"  # what Ansible prints into a file comes in blocks
+        begun = self.folder / "begun"  # Ansible's output to a file is buffered
         work = ["sh", "-c", 'touch "$0" && exec "$@"', str(begun), *work]
         variables = {"given": given, "work": work, "closes": closes}
         inventory = self.folder / "hosts.yml"
@@ -103,7 +103,7 @@ class Play:
 
 @pytest.fixture
 def play(cloud: Cloud, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[[str], Play]]:
-    """Makes playbooks; they, and their watchdogs, have gone at the end."""
+    """Starts playbooks; waits for them and their watchdogs at the end."""
     made: list[Play] = []
 
     def make(core: str = "2.19") -> Play:
@@ -128,7 +128,7 @@ def test_killed_playbook_is_terminated_and_reported(
     play: Callable[[str], Play], cloud: Cloud, core: str, number: signal.Signals
 ) -> None:
     one = play(core)
-    instance, other = one.launch(), cloud.launch(tags_of_run("somebody-elses"))
+    instance, other = one.launch(), cloud.launch(tags_of_run("other-run"))
     # The worker outlives the playbook: for a while, or until the watchdog kills it.
     one.start(["sleep", "60" if (core, number) == ("2.19", signal.SIGKILL) else "8"])
 
@@ -152,7 +152,7 @@ def test_killed_playbook_is_terminated_and_reported(
 
 
 def test_playbook_that_hangs_after_ctrl_c_is_killed(play: Callable[[str], Play], cloud: Cloud) -> None:
-    """Ansible hangs too seldom to be waited for; here it was never told of the Ctrl-C that the note is about."""
+    """Ansible rarely hangs after Ctrl-C, so this playbook gets only the marker file."""
     one = play("2.19")
     instance = one.launch()
     one.start(["sleep", "60"])

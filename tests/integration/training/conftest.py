@@ -13,7 +13,7 @@ import pytest
 
 @dataclass
 class Service:
-    """A metadata service: what it says at a path, what it was asked, and which tokens it takes."""
+    """A metadata service with its responses, its requests and its valid tokens."""
 
     answers: dict[str, tuple[int, str]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
@@ -48,7 +48,7 @@ def service() -> Iterator[Service]:
             self.wfile.write(body.encode())
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Say nothing."""
+            """Do not log."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     state.port = server.server_port

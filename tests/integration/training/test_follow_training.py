@@ -1,4 +1,4 @@
-"""What the follower makes of what it reads on the instance."""
+"""The output of the follower for files on the instance."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Clock:
 
 @pytest.fixture
 def watch(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Have looks, five seconds apart, at these progress lines; what was shown at each."""
+    """Check these progress lines every five seconds; return the output of each check."""
     clock = Clock()
     monkeypatch.setattr(module.time, "monotonic", clock)
 
@@ -165,7 +165,7 @@ class Connection:
 
 @pytest.fixture
 def follow(module: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    """Run the plugin over a connection, for a job that goes on and on; its result, and what it showed."""
+    """Run the plugin over a connection for an endless job; return its result and output."""
 
     def run(connection: Connection) -> tuple[dict[str, Any], list[str]]:
         shown: list[str] = []

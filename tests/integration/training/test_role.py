@@ -44,7 +44,7 @@ PLAY = """
         msg: "KNOWN {{ hostvars.localhost.ansible_facts.run_record.notice | default(none, true) | to_json }}"
 """
 
-# What every training of the tests begins with: note the arguments, and say how far it is.
+# The beginning of every training: store the arguments, and write progress.
 BEGIN = """#!{python}
 import json, pathlib, signal, sys, time
 arguments = sys.argv[1:]
@@ -75,11 +75,11 @@ class Play:
 
     @property
     def root(self) -> Path:
-        """What is `/opt/spot-train` on an instance."""
+        """Stands for `/opt/spot-train` on an instance."""
         return self.folder / "trainer"
 
     def __call__(self, program: str, *steps: str, **inputs: Any) -> None:
-        """Run it with a training that goes on with `program`."""
+        """Run it with a training that continues with `program`."""
         trainer = self.root / "venv" / "bin" / "trainer"
         trainer.write_text(BEGIN.format(python=sys.executable, noted=str(self.folder / "noted")) + program)
         trainer.chmod(0o755)
@@ -111,7 +111,7 @@ class Play:
         return json.loads(document)
 
     def result(self, step: str) -> Any:
-        """The result as it is on the controller."""
+        """The result on the control node."""
         return json.loads((self.folder / f"training-{step}.json").read_text())
 
 

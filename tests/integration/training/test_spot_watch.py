@@ -23,7 +23,7 @@ SPOT, REBALANCE = "/latest/meta-data/spot/instance-action", "/latest/meta-data/e
 RECLAIM = "2026-11-24T15:00:00Z"
 TAKEN_BACK = json.dumps({"action": "terminate", "time": RECLAIM})
 
-# Says that it is there, then waits to be told; what it does then is up to the test.
+# Signals that it runs, waits for a signal, then does what the test wants.
 WAITS = """
 import pathlib, signal, sys, time
 {}
@@ -32,7 +32,7 @@ time.sleep(60)
 """
 ENDS_WITH = "signal.signal(signal.SIGTERM, lambda *_: sys.exit({}))"
 DEAF = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
-# The watcher, which is told to stop when the command runs already and it does not know that yet.
+# The watcher, which gets SIGTERM after the start of the command and before it knows its process.
 TOLD_EARLY = f"""
 import os, pathlib, runpy, signal, subprocess, sys, time
 
@@ -50,19 +50,19 @@ runpy.run_path({str(SCRIPT)!r}, run_name="__main__")
 
 @dataclass
 class Watched:
-    """The watcher as it runs, with what the test sees of it."""
+    """A running watcher."""
 
     process: subprocess.Popen[str]
     notice: Path
     there: Path
 
     def end(self) -> tuple[int, str]:
-        """Wait for its end; exit code and standard error."""
+        """Wait for its end; return exit code and standard error."""
         _, error = self.process.communicate(timeout=30)
         return self.process.returncode, error
 
     def wait_for(self, condition: Callable[[], object]) -> None:
-        """Wait until something is so; the watcher must not end before."""
+        """Wait for a condition; the watcher must not end before."""
         deadline = time.monotonic() + 30
         while not condition():
             assert self.process.poll() is None, self.process.communicate()
@@ -80,7 +80,7 @@ Watch = Callable[..., Watched]
 
 @pytest.fixture
 def watch(tmp_path: Path, service: Any) -> Iterator[Watch]:
-    """Start the watcher over a Python program, which is told to touch `there`."""
+    """Start the watcher with a Python program that touches `there`."""
     started: list[subprocess.Popen[str]] = []
 
     def start(program: str, grace: float = 20, endpoint: str = "", limit: float = 60, early: bool = False) -> Watched:
@@ -249,7 +249,7 @@ def test_killed_watcher_stops_the_command(watch: Watch) -> None:
 
 
 def _runs(process: int) -> bool:
-    """Whether a process runs; one that nobody has waited for yet does not."""
+    """Whether a process runs; a zombie does not."""
     try:
         return "State:\tZ" not in Path(f"/proc/{process}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -278,7 +278,7 @@ def test_token_is_requested_once_and_renewed(watch: Watch, service: Any) -> None
 
 
 def _assert_goes_on(watched: Watched, says: str) -> None:
-    """The command ends by itself, well after the service was out of order, which was said once."""
+    """The command exits normally, and the broken service was reported once."""
     code, error = watched.end()
     assert code == 0
     assert error.count("\n") == 1
