@@ -26,6 +26,7 @@ from ansible_collections.spot_train.core.plugins.module_utils.inputs.values impo
 )
 
 PROJECT = Path(__file__).resolve().parents[2]
+LIMIT = "training_full_seconds"
 
 DOCUMENTATION = r"""
 module: run_inputs
@@ -221,6 +222,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             "mode": "preflight" if values["preflight_only"] else values["training_mode"],
             "started_at": now.isoformat(timespec="seconds").replace("+00:00", "Z"),
             "region": values["aws_region"],
+            # The preflight needs this input of the role training too.
+            LIMIT: given.get(LIMIT, known[LIMIT]["default"]),
             "extra": sorted(name for name in extra if name in known),
             "skipped": left_out,
             "revision": values["training_source"]["revision"],

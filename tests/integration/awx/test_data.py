@@ -114,7 +114,7 @@ def test_workflow_variables_are_valid_survey_answers(data: Data, templates: dict
 def test_saturday_trains_in_full_with_two_retries(data: Data) -> None:
     saturday = next(one for one in data["workflows"] if one["name"] == "spot-saturday")
     nodes = {node["identifier"]: node for node in saturday["nodes"]}
-    assert nodes["train"]["variables"] == {"training_mode": "full", "training_full_seconds": 5400, "run_attempts": "3"}
+    assert nodes["train"]["variables"] == {"training_mode": "full", "run_attempts": "3"}
     assert (nodes["preflight"]["success"], nodes["preflight"]["failure"]) == (["train"], ["reap"])
     assert nodes["train"]["always"] == ["reap"]
 

@@ -9,7 +9,6 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-import yaml
 from ansible.errors import AnsibleActionFail
 
 
@@ -76,12 +75,3 @@ def test_a_file_that_names_none_is_an_error(module: ModuleType, tmp_path: Path, 
 
     with pytest.raises(AnsibleActionFail, match="preflight_expected_symbols"):
         module.from_file(path)
-
-
-def test_the_preflight_holds_credentials_against_the_limit_that_the_training_has(root: Path) -> None:
-    """The playbook says the default of another role once more, because a role's defaults are not seen outside it."""
-    limit = yaml.safe_load((root / "roles" / "training" / "defaults" / "main.yml").read_text())["training_full_seconds"]
-    own = yaml.safe_load((root / "roles" / "preflight" / "defaults" / "main.yml").read_text())
-
-    assert own["preflight_training_seconds"] == limit
-    assert f"training_full_seconds | default({limit})" in (root / "playbooks" / "attempt.yml").read_text()
