@@ -220,7 +220,7 @@ class Refusing(Controller):
         return status, body
 
 
-def test_output_shows_no_secret_and_failed_project_is_updated_again() -> None:
+def test_output_shows_no_secret_and_failed_project_is_retried() -> None:
     """Use the highest common verbosity; the play ends at the refused notification."""
     assert awx_collection.main([]) == 0
     inputs = {

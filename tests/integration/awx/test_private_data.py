@@ -24,7 +24,7 @@ def test_job_searches_and_enables_callbacks_of_awx(tmp_path: Path) -> None:
     assert environment["ANSIBLE_CALLBACK_PLUGINS"].split(":")[0] == str(tmp_path / "plugins_path")
 
 
-def test_project_without_ansible_cfg_enables_only_the_callback_of_awx(tmp_path: Path) -> None:
+def test_without_ansible_cfg_only_the_callback_of_awx_is_enabled(tmp_path: Path) -> None:
     environment = private_data.environment(job(), tmp_path, tmp_path, "0" * 40)
     assert environment["ANSIBLE_CALLBACKS_ENABLED"] == AWX_CALLBACK
 
