@@ -17,6 +17,7 @@ TARGETS = {
     "preflight",
     "runs",
     "test",
+    "test-all",
     "bench-preflight",
     "bench-train",
     "drill",
@@ -165,42 +166,44 @@ FAILS = "def test_it() -> None:\n    assert False\n"
 
 
 @pytest.mark.parametrize(
-    ("lint", "main", "predictor", "passes"),
+    ("lint", "integration", "unit", "passes"),
     [(0, PASSES, PASSES, True), (1, PASSES, PASSES, False), (0, FAILS, PASSES, False), (0, PASSES, FAILS, False)],
-    ids=["all well", "lint", "a test", "a test of the predictor"],
+    ids=["all pass", "lint", "an integration test", "a unit test"],
 )
 def test_make_test_fails_if_anything_fails_and_ends_with_the_summary(
-    bare_clone: Path, clean_environ: dict[str, str], lint: int, main: str, predictor: str, passes: bool
+    bare_clone: Path, clean_environ: dict[str, str], lint: int, integration: str, unit: str, passes: bool
 ) -> None:
-    prepare_tests(bare_clone, lint, main, predictor)
+    prepare_tests(bare_clone, lint, integration, unit)
     answer = make(bare_clone, clean_environ, "test")
     assert (answer.returncode == 0) is passes, answer.stdout + answer.stderr
-    summary = "1 passed" if main == PASSES else "1 failed"
+    summary = "1 passed" if integration == PASSES else "1 failed"
     assert re.search(rf"{summary} in [0-9.]+s", answer.stdout.splitlines()[-1])
 
 
 def test_make_test_with_chosen_tests_runs_these_alone(bare_clone: Path, clean_environ: dict[str, str]) -> None:
-    prepare_tests(bare_clone, lint=1, main=PASSES, predictor=FAILS)
-    answer = make(bare_clone, clean_environ, "test", "TESTS=tests/test_main.py", "ARGS=-k test_it")
+    prepare_tests(bare_clone, lint=1, integration=PASSES, unit=FAILS)
+    answer = make(bare_clone, clean_environ, "test", "TESTS=tests/integration", "ARGS=-k test_it")
     assert answer.returncode == 0, answer.stdout + answer.stderr
-    answer = make(bare_clone, clean_environ, "test", "TESTS=tests/unit/predictor")
+    answer = make(bare_clone, clean_environ, "test", "TESTS=tests/unit")
     assert answer.returncode != 0
 
 
 def test_make_test_fails_when_there_is_no_test(bare_clone: Path, clean_environ: dict[str, str]) -> None:
-    prepare_tests(bare_clone, lint=0, main="", predictor=PASSES)
+    prepare_tests(bare_clone, lint=0, integration="", unit=PASSES)
     assert make(bare_clone, clean_environ, "test").returncode != 0
 
 
-def prepare_tests(clone: Path, lint: int, main: str, predictor: str) -> None:
-    """Give a clone two tests, a linter that ends with a given code, and this interpreter as its environments."""
+def prepare_tests(clone: Path, lint: int, integration: str, unit: str) -> None:
+    """Give a clone tests of two layers, a linter with a given exit code, and this interpreter as its environment."""
     executable(clone / ".venv/bin/python", f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     executable(clone / "tools/setup.sh", "#!/bin/sh\n")
     executable(clone / "tools/lint.sh", f"#!/bin/sh\nexit {lint}\n")
-    for layer in ("unit", "integration"):
-        (clone / "tests" / layer / "predictor").mkdir(parents=True)
-    (clone / "tests/test_main.py").write_text(main, encoding="utf-8")
-    (clone / "tests/unit/predictor/test_predictor.py").write_text(predictor, encoding="utf-8")
+    (clone / "packages/local_aws/tests").mkdir(parents=True)
+    texts = {"integration/test_one.py": integration, "unit/test_two.py": unit, "e2e/runs/test_runs.py": ""}
+    for name, text in texts.items():
+        path = clone / "tests" / name
+        path.parent.mkdir(parents=True)
+        path.write_text(text, encoding="utf-8")
 
 
 def executable(path: Path, text: str) -> None:
