@@ -133,7 +133,7 @@ def isotonic(scores: Vector, target: Vector) -> tuple[Vector, Vector]:
         fitted = isotonic_regression(target, weights=counts).x
     else:
         fitted = isotonic_regression(target).x
-    # A point between two of the same height is no knot.
+    # A point between two of the same height is not a knot.
     kept = np.ones(len(scores), dtype=bool)
     kept[1:-1] = (fitted[1:-1] != fitted[:-2]) | (fitted[1:-1] != fitted[2:])
     return scores[kept], fitted[kept]
