@@ -32,6 +32,8 @@ from tests.integration.account_setup.conftest import (
 from tests.integration.termination.conftest import RUN, tags_of_run
 from tests.support.account import ROOT, practice_source
 
+pytestmark = pytest.mark.slow
+
 OTHERS = "others-data"
 WRITTEN = "predictor/practice.json"
 TOPIC = f"arn:aws:sns:us-east-1:{ACCOUNT_ID}:spot-train-runs"

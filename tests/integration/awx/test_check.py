@@ -16,6 +16,8 @@ from tools.awx_check import notifications
 from tools.awx_check.apply import Ansible
 from tools.awx_check.check import Check, Checked
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def lines() -> list[str]:

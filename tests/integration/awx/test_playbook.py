@@ -17,6 +17,8 @@ from tools import awx_collection
 from tools.awx_check.apply import EXAMPLE, Ansible, apply
 from tools.awx_check.server import Controller, pages
 
+pytestmark = pytest.mark.slow
+
 SURVEYS = {"spot-train": {"spec": [{"variable": "training_mode"}]}}
 INPUTS: dict[str, dict[str, Any]] = {
     "data_bucket": {},

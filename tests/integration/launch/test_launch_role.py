@@ -9,6 +9,8 @@ import pytest
 
 from tests.integration.launch.conftest import Launching
 
+pytestmark = pytest.mark.slow
+
 CAPACITY = "InsufficientInstanceCapacity"
 
 

@@ -14,6 +14,8 @@ from tools.policies.recording import Recording
 from tools.policies.scene import Scene
 from tools.policies.statements import POLICIES, Statement, statements
 
+pytestmark = pytest.mark.slow
+
 ALL = statements()
 # Tried here: some of each policy and of each way to fail. `make policies` tries all.
 TRIED = {

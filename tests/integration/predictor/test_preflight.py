@@ -19,6 +19,8 @@ from predictor import preflight as preflight_module
 
 from tests.support.predictor import RUN_DATE
 
+pytestmark = pytest.mark.slow
+
 CHECKS = {
     "software": ["python", "library_imports", "package_imports", "pins", "installed_files"],
     "machine": ["environment", "clock", "credentials", "memory", "disk"],

@@ -14,6 +14,8 @@ import pytest
 
 from tests.support.predictor import END
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def series() -> Callable[..., pd.DataFrame]:

@@ -15,6 +15,8 @@ from predictor.training.writer import Writer
 
 from tests.support.predictor import RUN_DATE, live_run, models, promote
 
+pytestmark = pytest.mark.slow
+
 WRITES = 28
 """Requests of one promotion: 7 for the archive, 8 records, 12 files and descriptions, the manifest."""
 

@@ -29,6 +29,8 @@ import pathlib, sys
 import lightgbm
 from predictor.cli import main
 
+pytestmark = pytest.mark.slow
+
 original, calls = lightgbm.train, 0
 
 

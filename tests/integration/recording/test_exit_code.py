@@ -13,6 +13,8 @@ import pytest
 
 from tests.support.account import ROOT
 
+pytestmark = pytest.mark.slow
+
 NEWEST = ROOT / ".venv-2.21" / "bin" / "python"
 
 REPORT = """

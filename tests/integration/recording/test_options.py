@@ -12,6 +12,8 @@ import pytest
 
 from tests.support.account import ROOT
 
+pytestmark = pytest.mark.slow
+
 #: The least that a configuration needs: the collection, and the project's group_vars.
 OTHER = f"""\
 [defaults]

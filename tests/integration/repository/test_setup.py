@@ -16,6 +16,8 @@ import pytest
 
 from tools.setup import environment, uv_settings
 
+pytestmark = pytest.mark.slow
+
 REAL_PYTHON = os.path.realpath(sys.executable)
 
 

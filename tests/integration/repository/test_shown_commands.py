@@ -16,6 +16,8 @@ from tests.integration.termination.conftest import account_without_prices
 from tests.support.account import ROOT, EmbeddedAccount
 from tests.support.cloud import Cloud
 
+pytestmark = pytest.mark.slow
+
 INSTANCE = "i-0123456789abcdef0"
 #: What finds the one instance that runs.
 THE_ONE = "/ running /"

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 SECTIONS = ["Start", "Run", "A real account", "Operate", "Reference", "Project"]
 # What a browser loads without a click: attributes of tags, and addresses in style sheets.

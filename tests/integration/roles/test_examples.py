@@ -12,6 +12,8 @@ import pytest
 from tests.support.account import ROOT, EmbeddedAccount
 from tools import argument_specs
 
+pytestmark = pytest.mark.slow
+
 PAGE = ROOT / "roles" / "README.md"
 # They need archived weights, an account to set up, or an AWX. test_rollback.py, test_acceptance.py and
 # awx/test_playbook.py run them.

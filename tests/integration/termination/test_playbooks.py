@@ -12,6 +12,8 @@ import pytest
 from tests.integration.termination.conftest import tags_of_run
 from tests.support.cloud import Cloud, Inventory
 
+pytestmark = pytest.mark.slow
+
 LAUNCHED = {"id": "i-gone", "type": "c5.large", "az": "us-east-1a", "subnet": "s", "market": "spot",
             "requested_at": "2026-01-05T09:00:00Z", "price_usd_hour": 0.03, "on_demand_usd_hour": 0.085}  # fmt: skip
 

@@ -17,6 +17,8 @@ from tests.integration.termination.test_playbooks import playbook
 from tests.support.account import DATA_BUCKET, ROOT
 from tests.support.cloud import Cloud
 
+pytestmark = pytest.mark.slow
+
 sys.path.insert(0, str(ROOT / "files" / "predictor" / "src"))
 manifest: Any = importlib.import_module("predictor.manifest")
 s3_keys: Any = importlib.import_module("predictor.s3_keys")

@@ -21,6 +21,8 @@ from tests.support.account import ROOT, TRANSPORT_BUCKET
 from tests.support.cloud import Cloud
 from tests.support.waiting import busy_seconds
 
+pytestmark = pytest.mark.slow
+
 PROMISED_SECONDS = 10
 BINARIES = {"2.19": ROOT / ".venv" / "bin", "2.21": ROOT / ".venv-2.21" / "bin"}
 TASKS: list[dict[str, Any]] = [

@@ -12,6 +12,8 @@ import pytest
 
 from local_aws.machines import Isolation
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
