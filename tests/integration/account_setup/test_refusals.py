@@ -11,6 +11,8 @@ import yaml
 
 from tests.support.account import EmbeddedAccount
 
+pytestmark = pytest.mark.slow
+
 INPUTS, SETUP, TEARDOWN = "check_inputs", "preconditions", "teardown_preconditions"
 NAMES = {"data_bucket": "some-data", "transport_bucket": "some-transport"}
 VPC = {"vpc_id": "vpc-1", "enable_dns_support": True, "enable_dns_hostnames": True}

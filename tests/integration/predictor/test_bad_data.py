@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from tests.support.predictor import END
+
+pytestmark = pytest.mark.slow
 
 
 def _refused(training: Any, bucket: Any, message: str) -> None:

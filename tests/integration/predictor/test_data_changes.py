@@ -10,6 +10,8 @@ import pytest
 
 from tests.support.predictor import RUN_DATE
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def checked(momentum: Any, preflight: Any) -> Path:

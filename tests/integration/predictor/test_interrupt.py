@@ -13,6 +13,8 @@ from predictor.training import boosting
 
 from tests.support.predictor import terminate
 
+pytestmark = pytest.mark.slow
+
 META = s3_keys.versioned("2022-12-29-run-7", s3_keys.META)
 STAGES = ["check", "read", "features", "labels", "walk_forward", "final_models", "gates", "diagnostics", "write"]
 

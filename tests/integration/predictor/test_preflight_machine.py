@@ -13,6 +13,8 @@ import pytest
 from predictor import aws, resources, s3_keys
 from predictor.errors import PredictorError
 
+pytestmark = pytest.mark.slow
+
 
 def _last_training(bucket: Any, **used: float) -> None:
     bucket.client.put_object(

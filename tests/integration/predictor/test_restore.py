@@ -19,6 +19,8 @@ from predictor.training.writer import Records, Writer
 
 from tests.support.predictor import live_run, models, promote
 
+pytestmark = pytest.mark.slow
+
 OLD, NEW = "2022-12-22", "2022-12-29"
 
 

@@ -16,6 +16,8 @@ from jsonschema import Draft202012Validator
 
 from tests.support.predictor import ROOT, RUN_DATE
 
+pytestmark = pytest.mark.slow
+
 FILES = importlib.resources.files("predictor") / "schemas"
 SCHEMAS: dict[str, Any] = {
     file.name.removesuffix(".json"): json.loads(file.read_text(encoding="utf-8")) for file in FILES.iterdir()

@@ -14,6 +14,8 @@ from ansible_collections.spot_train.core.plugins.module_utils.terminal.failures 
 from tests.support.account import ROOT
 from tests.support.terminal import Shown, at_terminal
 
+pytestmark = pytest.mark.slow
+
 NEWEST = ROOT / ".venv-2.21" / "bin"
 BROKEN = "the disk of the machine is full and nothing more can be written to it"
 PLAYBOOK = f"""\

@@ -9,6 +9,8 @@ import pytest
 
 from local_aws.machines import Isolation
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from .conftest import Driver
 

@@ -19,6 +19,8 @@ import pytest
 
 from local_aws.sessions.plugin import main
 
+pytestmark = pytest.mark.slow
+
 Connect = Callable[..., Any]
 Eventually = Callable[[Callable[[], object]], None]
 
