@@ -20,7 +20,7 @@ SETTINGS: dict[str, Any] = {
     "security_group": "spot-train",
     "profile": "spot-train-training",
     "image_parameter": "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64",
-    "volume_gb": "30",
+    "volume_gb": 30,
     "data_bucket": DATA_BUCKET,
     "transport_bucket": TRANSPORT_BUCKET,
     "arctic_prefix": "arcticdb",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 Status = Literal["pass", "warn", "fail"]
@@ -45,8 +45,8 @@ class Settings:
     preflight: bool
     project: str
     tags: Mapping[str, str]
-    types: tuple[str, ...]
-    markets: tuple[str, ...]
+    types: Sequence[str]
+    markets: Sequence[str]
     max_price: str
     on_demand: Mapping[str, float]
     subnet_filters: Mapping[str, Any]
@@ -57,37 +57,19 @@ class Settings:
     data_bucket: str
     transport_bucket: str
     arctic_prefix: str
-    artefact_prefixes: tuple[str, ...]
+    artefact_prefixes: Sequence[str]
     expiry_role: str
 
     @classmethod
     def of(cls, arguments: Mapping[str, Any]) -> Settings:
-        """The settings in a task's arguments; numbers and lists may still be text there.
+        """The settings in a task's arguments. Inputs are converted before; a free mapping may still hold text.
 
         Raises:
             KeyError: One is missing.
-            ValueError: One is not a number.
+            ValueError: A price is not a number.
         """
-        return cls(
-            region=str(arguments["region"]),
-            preflight=str(arguments["preflight"]).lower() in ("true", "yes"),
-            project=str(arguments["project"]),
-            tags={str(name): str(value) for name, value in arguments["tags"].items()},
-            types=tuple(map(str, arguments["types"])),
-            markets=tuple(map(str, arguments["markets"])),
-            max_price=str(arguments["max_price"]),
-            on_demand={str(name): float(value) for name, value in arguments["on_demand"].items()},
-            subnet_filters=dict(arguments["subnet_filters"]),
-            security_group=str(arguments["security_group"]),
-            profile=str(arguments["profile"]),
-            image_parameter=str(arguments["image_parameter"]),
-            volume_gb=int(arguments["volume_gb"]),
-            data_bucket=str(arguments["data_bucket"]),
-            transport_bucket=str(arguments["transport_bucket"]),
-            arctic_prefix=str(arguments["arctic_prefix"]),
-            artefact_prefixes=tuple(map(str, arguments["artefact_prefixes"])),
-            expiry_role=str(arguments["expiry_role"]),
-        )
+        prices = {name: float(value) for name, value in arguments["on_demand"].items()}
+        return cls(**{field.name: arguments[field.name] for field in fields(cls)} | {"on_demand": prices})
 
     def ec2_filters(self) -> list[dict[str, Any]]:
         """``subnet_filters`` as EC2 takes them."""

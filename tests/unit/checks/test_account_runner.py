@@ -52,7 +52,7 @@ ARGUMENTS: dict[str, Any] = {
     "security_group": "spot-train",
     "profile": "spot-train-preflight",
     "image_parameter": "/aws/service/image",
-    "volume_gb": "30",
+    "volume_gb": 30,
     "data_bucket": "data",
     "transport_bucket": "transport",
     "arctic_prefix": "arcticdb",
