@@ -58,7 +58,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, A
     folder = tmp_path_factory.mktemp("bench")
     tiny = ("--sizes", str(SIZE), "--latencies", "0,5", "--repeats", "1", "--sample", "10")
     with start(folder, *tiny, "--parts", "scan,preflight") as process:
-        output, errors = process.communicate(timeout=300)
+        output, errors = process.communicate(timeout=900)
     assert process.returncode == 0, errors
     return output, json.loads((folder / "out/bench.json").read_text(encoding="utf-8")), folder
 
@@ -132,7 +132,7 @@ def test_interrupted_run_leaves_nothing(tmp_path: Path) -> None:
             assert time.monotonic() < deadline and process.poll() is None
             time.sleep(0.05)
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=600)
     assert (process.returncode, errors.splitlines()[-1]) == (1, "bench-preflight: interrupted")
     assert list(tmp_path.iterdir()) == []
     assert servers(tmp_path) == []
