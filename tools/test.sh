@@ -50,6 +50,7 @@ cat "$output"
 
 run_pytest -m "not slow" tests/e2e/runs/test_runs.py tests/integration packages/local_aws/tests "$@"
 if [ -n "$all" ]; then
-    run_pytest -m slow tests/e2e/molecule tests/integration/account_setup tests/e2e tests/integration packages/local_aws/tests "$@"
+    run_pytest -m slow tests/e2e/molecule tests/integration/policies tests/integration/awx tests/e2e/runs/test_ordinary_user.py \
+        tests/integration/account_setup tests/e2e tests/integration packages/local_aws/tests "$@"
 fi
 exit "$failed"
