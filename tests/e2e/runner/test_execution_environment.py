@@ -24,6 +24,7 @@ from packaging.specifiers import SpecifierSet
 
 from tests.e2e.runner.conftest import AS_ON_AWS, Jobs
 from tests.support.account import ROOT
+from tools import setup
 from tools.awx_check import private_data
 
 DEFINITION = ROOT / "execution-environment.yml"
@@ -63,13 +64,18 @@ def installer() -> ModuleType:
 
 
 def run(*command: str | Path, cwd: Path = ROOT, environment: dict[str, str] | None = None) -> str:
-    """Run a command to its good end; what it printed."""
+    """Run a command that must succeed, and return its output."""
     done = subprocess.run(
         [str(part) for part in command], cwd=cwd, env=environment, stdin=subprocess.DEVNULL, capture_output=True,
         text=True, timeout=600, check=False,
     )  # fmt: skip
     assert done.returncode == 0, f"{command}: {done.stdout[-3000:]}{done.stderr[-3000:]}"
     return done.stdout + done.stderr
+
+
+def uv(*arguments: str | Path) -> str:
+    """Run uv with pip's settings, and return its output."""
+    return run(BINARIES / "uv", *arguments, environment=setup.environment())
 
 
 def pins(lock: Path) -> dict[str, set[str]]:
@@ -142,22 +148,21 @@ def test_every_python_package_is_there_as_a_wheel_for_the_python_of_the_image(
 ) -> None:
     python = definition["dependencies"]["python_interpreter"]["package_system"].removeprefix("python")
 
-    told = run(
-        BINARIES / "uv", "pip", "install", "--dry-run", "--require-hashes", "--only-binary", ":all:",
-        "--python-version", python, "--python-platform", f"{machine}-manylinux_2_34", "--target", tmp_path, "-r", LOCK,
+    output = uv(
+        "pip", "install", "--dry-run", "--require-hashes", "--only-binary", ":all:", "--python-version", python,
+        "--python-platform", f"{machine}-manylinux_2_34", "--target", tmp_path, "-r", LOCK,
     )  # fmt: skip
 
-    assert "+ ansible-core==" in told
-    assert "+ dumb-init==" in told
+    assert "+ ansible-core==" in output
+    assert "+ dumb-init==" in output
 
 
 @pytest.fixture(scope="module")
 def controller(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Python with the controller's lock and nothing else, and the project without what such a controller lacks."""
     folder = tmp_path_factory.mktemp("controller")
-    uv = BINARIES / "uv"
-    run(uv, "venv", "--quiet", "--python", sys.executable, folder / "venv")
-    run(uv, "pip", "sync", "--quiet", "--require-hashes", "--python", folder / "venv/bin/python", LOCK)
+    uv("venv", "--quiet", "--python", sys.executable, folder / "venv")
+    uv("pip", "sync", "--quiet", "--require-hashes", "--python", folder / "venv/bin/python", LOCK)
     private_data.copy_project(ROOT, folder / "project")
     for name in NOT_NEEDED:
         shutil.rmtree(folder / "project" / name)
