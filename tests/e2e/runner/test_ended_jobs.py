@@ -61,9 +61,7 @@ def cancelled(jobs: Jobs) -> tuple[Result, float]:
     return result, cancel.at - started
 
 
-def test_a_cancelled_job_leaves_nothing_because_its_watchdog_outlives_it(
-    jobs: Jobs, cancelled: tuple[Result, float]
-) -> None:
+def test_watchdog_cleans_up_after_a_cancelled_job(jobs: Jobs, cancelled: tuple[Result, float]) -> None:
     result, _ = cancelled
 
     assert (result.status, result.stats) == ("canceled", {})
@@ -72,7 +70,7 @@ def test_a_cancelled_job_leaves_nothing_because_its_watchdog_outlives_it(
     ended_by_watchdog(jobs)
 
 
-def test_a_job_that_runs_into_its_time_limit_leaves_nothing_either(jobs: Jobs, cancelled: tuple[Result, float]) -> None:
+def test_job_at_its_time_limit_leaves_nothing(jobs: Jobs, cancelled: tuple[Result, float]) -> None:
     _, until_training = cancelled
 
     late = jobs.train(SURVEY, LONG, skip_tags="preflight", timeout=round(1.5 * until_training) + 20)
@@ -102,9 +100,7 @@ def test_a_container_that_is_killed_takes_the_watchdog_with_it(jobs: Jobs, kille
     assert "has ended" not in watchdog_log(jobs)
 
 
-def test_after_that_the_lease_ends_the_instance_and_the_reaper_sweeps_the_rest(
-    jobs: Jobs, killed: tuple[Result, float]
-) -> None:
+def test_lease_and_reaper_end_what_a_lost_job_left(jobs: Jobs, killed: tuple[Result, float]) -> None:
     _, since = killed
     jobs.seconds_until_gone(since, LEASE_MINUTES * 60 + AFTER_LEASE_SECONDS)
 
@@ -117,9 +113,7 @@ def test_after_that_the_lease_ends_the_instance_and_the_reaper_sweeps_the_rest(
     assert jobs.stage.left() == NO_LEAKS
 
 
-def test_the_account_alone_is_enough_to_end_a_run_whose_folder_is_lost(
-    jobs: Jobs, killed: tuple[Result, float]
-) -> None:
+def test_run_without_its_folder_can_be_terminated(jobs: Jobs, killed: tuple[Result, float]) -> None:
     run_id = jobs.left_folder().name
 
     ended = jobs.run("playbooks/terminate.yml", {"run_id": run_id, "runs_dir": str(jobs.stage.folder / "lost")})

@@ -100,7 +100,7 @@ def test_everything_in_the_image_is_pinned(definition: dict[str, Any]) -> None:
     assert not definition["dependencies"].keys() & {"ansible_core", "ansible_runner", "python"}
 
 
-def test_its_collections_are_those_of_requirements_yml_as_they_are_tested(definition: dict[str, Any]) -> None:
+def test_collections_are_those_of_requirements_yml(definition: dict[str, Any]) -> None:
     declared = yaml.safe_load((ROOT / "requirements.yml").read_text())["collections"]
     wanted = {each["name"]: each["version"] for each in declared if each["name"] not in FOR_SETTING_UP}
     assert {each["name"] for each in declared} > FOR_SETTING_UP
@@ -143,9 +143,7 @@ def test_the_controllers_lock_is_a_part_of_the_tested_one() -> None:
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
-def test_every_python_package_is_there_as_a_wheel_for_the_python_of_the_image(
-    machine: str, definition: dict[str, Any], tmp_path: Path
-) -> None:
+def test_every_package_has_a_wheel_for_the_image(machine: str, definition: dict[str, Any], tmp_path: Path) -> None:
     python = definition["dependencies"]["python_interpreter"]["package_system"].removeprefix("python")
 
     output = uv(
@@ -187,7 +185,7 @@ def environment(controller: Path, **more: str) -> dict[str, str]:
     }
 
 
-def test_every_module_that_is_used_is_there_with_the_controllers_lock_alone(controller: Path) -> None:
+def test_lock_has_every_module_in_use(controller: Path) -> None:
     used = {
         name
         for folder in ("roles", "playbooks")
@@ -217,7 +215,7 @@ def test_the_build_ends_where_the_connection_is_not_there(
     assert done.returncode == code, done.stdout + done.stderr
 
 
-def test_every_playbook_of_a_job_is_understood_with_the_controllers_lock_alone(controller: Path) -> None:
+def test_lock_is_enough_for_the_syntax_of_every_job(controller: Path) -> None:
     names = {path.name for path in (ROOT / "playbooks").glob("*.yml")}
     playbooks = ["train.yml", *(f"playbooks/{name}" for name in sorted(names - NOT_FOR_JOBS))]
     assert names > NOT_FOR_JOBS
@@ -230,7 +228,7 @@ def test_every_playbook_of_a_job_is_understood_with_the_controllers_lock_alone(c
     assert told.count("playbook: ") == len(playbooks)
 
 
-def test_the_account_is_checked_with_the_controllers_lock_alone(controller: Path, jobs: Jobs) -> None:
+def test_lock_is_enough_for_the_account_checks(controller: Path, jobs: Jobs) -> None:
     variables = {**AS_ON_AWS, "ansible_aws_ssm_bucket_endpoint_url": jobs.credential()["AWS_ENDPOINT_URL"]}
     known = environment(controller, **jobs.credential())
 
@@ -243,7 +241,7 @@ def test_the_account_is_checked_with_the_controllers_lock_alone(controller: Path
     assert "failed=0" in told
 
 
-def test_a_set_of_weights_can_be_put_back_with_the_controllers_lock_alone(controller: Path) -> None:
+def test_lock_is_enough_for_a_rollback(controller: Path) -> None:
     known = environment(controller, PYTHONPATH=str(controller / "project/files/predictor/src"))
 
     assert "--run-id" in run("python", "-m", "predictor", "restore", "--help", cwd=controller, environment=known)
@@ -263,7 +261,7 @@ def package(*, binary: str = "usr/local/sessionmanagerplugin/bin/session-manager
     )
 
 
-def test_the_plugin_is_taken_out_of_a_package_with_the_right_checksum(installer: ModuleType, tmp_path: Path) -> None:
+def test_plugin_is_extracted_if_the_checksum_is_right(installer: ModuleType, tmp_path: Path) -> None:
     deb = package()
 
     installer.install(deb, hashlib.sha256(deb).hexdigest(), tmp_path)

@@ -88,7 +88,7 @@ def test_nothing_that_awx_keeps_names_the_secret_key(jobs: Jobs, preflight: Resu
     assert secret not in json.dumps(preflight.events)
 
 
-def test_a_training_job_shows_its_folds_and_publishes_what_it_trained(jobs: Jobs, training: Result) -> None:
+def test_training_job_shows_folds_and_publishes_results(jobs: Jobs, training: Result) -> None:
     assert (training.status, training.rc) == ("successful", 0), training.stdout[-3000:]
     published = training.stats["spot_train_run"]
     assert (published["mode"], published["outcome"], published["folds"]) == ("full", "passed", FOLDS)
@@ -111,7 +111,7 @@ def test_a_failed_job_publishes_why_it_failed(jobs: Jobs) -> None:
     assert published["leaks"] == NO_LEAKS
 
 
-def test_a_text_where_a_boolean_belongs_is_refused_in_one_line_and_is_no_template(jobs: Jobs) -> None:
+def test_text_for_a_boolean_is_refused_and_not_templated(jobs: Jobs) -> None:
     before, trap = len(jobs.account.ledger("--action", "RunInstances")), jobs.stage.folder / "trap"
     answer = f"{{{{ lookup('pipe', 'touch {trap}') }}}}"
 

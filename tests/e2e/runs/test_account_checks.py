@@ -119,7 +119,7 @@ def failed(found: dict[str, dict[str, Any]]) -> list[str]:
     return [name for name, each in found.items() if each["status"] == "fail"]
 
 
-def test_a_sound_account_passes_every_check_and_nothing_is_launched(account: Account) -> None:
+def test_sound_account_passes_every_check(account: Account) -> None:
     before = launches(account)
 
     run = account.train("--check", *extra(PREFLIGHT))
@@ -143,7 +143,7 @@ DIRECTLY = FAILURES.keys() - RUN - CHECK
 
 
 @pytest.mark.parametrize("case", sorted(RUN))
-def test_what_is_wrong_is_named_with_its_remedy_before_anything_is_launched(
+def test_fault_is_named_with_its_remedy_before_a_launch(
     account: Account, client: Client, case: str
 ) -> None:
     broken, name, words, remedy, others = FAILURES[case]
@@ -158,7 +158,7 @@ def test_what_is_wrong_is_named_with_its_remedy_before_anything_is_launched(
 
 
 @pytest.mark.parametrize("case", sorted(CHECK))
-def test_check_mode_names_the_same_with_its_remedy_and_launches_nothing(
+def test_check_mode_names_the_same_faults(
     account: Account, client: Client, case: str
 ) -> None:
     broken, name, words, remedy, others = FAILURES[case]
@@ -271,7 +271,7 @@ def test_several_failures_at_once_are_all_listed(account: Account, client: Clien
     assert found["launch"]["remedy"] == "resolve the check image first"
 
 
-def test_a_region_that_is_none_is_named_and_everything_else_still_runs(account: Account) -> None:
+def test_unknown_region_is_named_and_other_checks_run(account: Account) -> None:
     run = account.train("--check", "-e", "aws_region=mars-north-1")
 
     assert run.code != 0
@@ -302,7 +302,7 @@ def test_what_a_role_session_may_do_is_asked_of_its_role(account: Account, clien
     assert (found["permissions"]["status"], found["permissions"]["remedy"]) == ("pass", "")
 
 
-def test_keys_that_aws_does_not_know_fail_every_check_and_each_says_so(account: Account) -> None:
+def test_unknown_keys_fail_every_check(account: Account) -> None:
     found = check_directly(account, {}, {"AWS_ACCESS_KEY_ID": "AKIANOBODY", "AWS_SECRET_ACCESS_KEY": "no"})
 
     # A refusal tells the time as well.

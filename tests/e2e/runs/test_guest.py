@@ -166,7 +166,7 @@ def training(account: Account, inventory: list[str], preflight: Run) -> Run:
     return account.train(*inventory, "-vv")
 
 
-def test_its_preflight_passes_with_an_exit_code_and_writes_nothing(
+def test_guest_preflight_passes_and_writes_nothing(
     preflight: Run, account: Account, repository: Repository
 ) -> None:
     assert preflight.code == 0, preflight.output
@@ -212,7 +212,7 @@ def test_its_page_speaks_of_its_figures_and_of_no_folds(training: Run) -> None:
     assert re.search(r"training   r2 0\.\d+, mean_absolute_error \d+\.\d+, promoted", training.output)
 
 
-def test_the_password_of_its_repository_is_in_nothing_that_is_left(training: Run, preflight: Run) -> None:
+def test_repository_password_is_stored_nowhere(training: Run, preflight: Run) -> None:
     for run in (training, preflight):
         assert run.folder is not None
         assert PASSWORD not in run.output
@@ -233,7 +233,7 @@ def dirty(account: Account, inventory: list[str], repository: Repository) -> Run
     return account.train(*inventory, "-e", "preflight_only=true", "-e", json.dumps({"training_source": source}))
 
 
-def test_a_module_that_does_not_import_fails_the_preflight_with_its_name_and_the_reason(
+def test_failed_import_is_named_with_its_reason(
     account: Account, dirty: Run
 ) -> None:
     words = "1 of 2 cannot be imported: icecream.cones (ModuleNotFoundError: No module named 'icecream.cones')"
@@ -248,7 +248,7 @@ def test_a_module_that_does_not_import_fails_the_preflight_with_its_name_and_the
     account.assert_nothing_left()
 
 
-def test_a_folder_that_is_not_as_committed_is_told_in_the_terminal_and_in_the_receipt(
+def test_uncommitted_changes_are_in_output_and_receipt(
     dirty: Run, repository: Repository
 ) -> None:
     words = f"training source {repository.folder} is dirty: 1 file differs from its commit {repository.commit[:12]}"

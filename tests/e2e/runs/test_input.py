@@ -121,7 +121,7 @@ def test_a_missing_bucket_fails_before_anything_is_launched(account: Account) ->
         ("playbooks/terminate.yml", ["--tags", "end"], "--tags end: this playbook has no tags"),
     ],
 )
-def test_options_that_play_half_of_it_are_one_line_and_play_nothing(
+def test_options_for_half_a_run_are_refused(
     account: Account, playbook: str, options: list[str], words: str
 ) -> None:
     answer = account.command("ansible-playbook", playbook, *options, check=False)

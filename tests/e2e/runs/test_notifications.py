@@ -94,7 +94,7 @@ def test_a_run_that_passed_is_told_by_mail_and_to_the_topic(
     assert account.ledger("--action", "Publish", "--since", run.receipt["started_at"])[-1]["resource"] == topic
 
 
-def test_a_run_that_failed_is_told_by_ses_and_what_cannot_be_sent_hides_nothing(
+def test_failure_is_mailed_and_a_failed_mail_hides_nothing(
     account: Account, topic: str, tmp_path: Path
 ) -> None:
     another = topic.replace(TOPIC, "another")

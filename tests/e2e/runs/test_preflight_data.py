@@ -157,7 +157,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_what_is_wrong_with_data_and_machine_is_said_the_same_everywhere(damaged: Run, case: str) -> None:
+def test_data_faults_read_the_same_in_every_output(damaged: Run, case: str) -> None:
     name, words = WRONG[case]
     found = damaged.check(name)
 
@@ -178,7 +178,7 @@ def test_nothing_else_fails(damaged: Run) -> None:
     assert damaged.receipt["preflight"]["missing"] == ["Q999"]
 
 
-def test_a_library_that_was_never_compacted_is_not_written_not_even_in_vain(account: Account, damaged: Run) -> None:
+def test_uncompacted_library_is_not_written(account: Account, damaged: Run) -> None:
     instance = damaged.receipt["instance"]["id"]
 
     read = account.ledger("--source", instance, "--bucket", DATA_BUCKET)
@@ -208,7 +208,7 @@ def test_an_empty_universe_fails_and_leaves_nothing(account: Account, empty: tup
     account.assert_nothing_left()
 
 
-def test_a_probe_that_writes_is_denied_and_reported_and_in_the_ledger(
+def test_write_in_a_preflight_is_denied_and_reported(
     account: Account, empty: tuple[Run, dict[str, str]]
 ) -> None:
     run, before = empty

@@ -93,7 +93,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_what_is_wrong_with_the_software_is_said_the_same_everywhere(spoilt: Run, case: str) -> None:
+def test_software_faults_read_the_same_in_every_output(spoilt: Run, case: str) -> None:
     name, words = WRONG[case]
     found = spoilt.check(name)
 
@@ -106,7 +106,7 @@ def test_what_is_wrong_with_the_software_is_said_the_same_everywhere(spoilt: Run
     assert found["detail"] in spoilt.receipt["error"]
 
 
-def test_a_run_whose_software_is_wrong_fails_leaves_nothing_and_wrote_nothing(account: Account, spoilt: Run) -> None:
+def test_wrong_software_fails_the_run_and_leaves_nothing(account: Account, spoilt: Run) -> None:
     assert spoilt.code != 0
     assert spoilt.receipt["outcome"] == "failed"
     assert spoilt.receipt["failed_step"] == "preflight"
