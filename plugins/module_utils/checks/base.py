@@ -62,14 +62,16 @@ class Settings:
 
     @classmethod
     def of(cls, arguments: Mapping[str, Any]) -> Settings:
-        """The settings in a task's arguments. Inputs are converted before; a free mapping may still hold text.
+        """The settings in a task's arguments. Inputs are converted before, but not the values of free mappings.
 
         Raises:
             KeyError: One is missing.
             ValueError: A price is not a number.
         """
         prices = {name: float(value) for name, value in arguments["on_demand"].items()}
-        return cls(**{field.name: arguments[field.name] for field in fields(cls)} | {"on_demand": prices})
+        tags = {name: str(value) for name, value in arguments["tags"].items()}
+        given = {field.name: arguments[field.name] for field in fields(cls)}
+        return cls(**given | {"tags": tags, "on_demand": prices})
 
     def ec2_filters(self) -> list[dict[str, Any]]:
         """``subnet_filters`` as EC2 takes them."""

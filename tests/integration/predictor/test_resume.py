@@ -17,6 +17,8 @@ from predictor import aws
 
 from tests.support.predictor import RUN_DATE
 
+pytestmark = pytest.mark.slow
+
 PREFIX = "runs/folds"
 STATE = ("--state-prefix", PREFIX)
 ARCHIVE = f"predictor/weights/meta/archive/{RUN_DATE}"
@@ -28,8 +30,6 @@ ENDLESS = """
 import pathlib, sys
 import lightgbm
 from predictor.cli import main
-
-pytestmark = pytest.mark.slow
 
 original, calls = lightgbm.train, 0
 

@@ -80,6 +80,11 @@ def shown() -> Shown:
     return make
 
 
+def test_tags_and_prices_of_the_settings_are_converted() -> None:
+    settings = Settings.of({**ARGUMENTS, "tags": {"attempt": 1}, "on_demand": {"r5.large": "0.126"}})
+    assert (settings.tags, settings.on_demand) == ({"attempt": "1"}, {"r5.large": 0.126})
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """Makes a package of checks of a test's own."""
