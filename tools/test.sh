@@ -48,7 +48,8 @@ case $code in 0) ;; 5) [ -n "$chosen" ] || failed=1 ;; *) failed=1 ;; esac
 wait "$lint" || failed=1
 cat "$output"
 
-run_pytest -m "not slow" tests/e2e/runs/test_runs.py tests/integration packages/local_aws/tests "$@"
+run_pytest -m "not slow" tests/e2e/runs/test_runs.py tests/e2e/runs/test_training_run.py \
+    tests/integration packages/local_aws/tests "$@"
 if [ -n "$all" ]; then
     run_pytest -m slow tests/e2e/molecule tests/integration/policies tests/integration/awx tests/e2e/runs/test_ordinary_user.py \
         tests/integration/account_setup tests/e2e tests/integration packages/local_aws/tests "$@"

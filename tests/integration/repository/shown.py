@@ -35,7 +35,7 @@ KEYWORDS = {"do", "then", "else", "if", "elif", "while", "!", "{", "time"}
 #: It, its module or what that imports holds each of the words.
 RUN_BY: dict[str, tuple[str, tuple[str, ...]]] = {
     "ansible-playbook train.yml": (
-        "tests/e2e/runs/test_runs.py::test_training_promotes_only_a_passing_model",
+        "tests/e2e/runs/test_training_run.py::test_training_promotes_only_a_passing_model",
         ("ansible-playbook", "train.yml"),
     ),
     "ansible-playbook train.yml -e preflight_only=true": (
