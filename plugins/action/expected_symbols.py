@@ -67,7 +67,7 @@ def from_receipts(runs: Path, same: Mapping[str, Any]) -> tuple[list[str], str]:
     """Read the symbols in the newest receipt of a run that passed and matches.
 
     Returns:
-        The symbols and the run's id; both empty if there is no such run.
+        The symbols and the run's id; both empty without such a run.
     """
     for receipt in _receipts(runs):
         ages = (receipt.get("preflight") or {}).get("ages") or {}

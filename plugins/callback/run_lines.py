@@ -82,7 +82,7 @@ WORTH_A_LINE = 1.0
 #: Actions that print; only a part of their output is shown here.
 VERDICT = "preflight_verdict"
 FOLLOW = "follow_training"
-#: The action that prompts: there is no live line while it runs.
+#: The action that prompts. The live line is hidden while it runs.
 ASKING = "pause"
 
 

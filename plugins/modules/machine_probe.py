@@ -79,7 +79,7 @@ VERSION = "import sys, venv, ensurepip; print('%d.%d.%d' % sys.version_info[:3])
 
 
 def find_python(name: str, wanted: str) -> tuple[str, str]:
-    """Return path and version of a Python that can create environments; empty texts if there is none.
+    """Return path and version of a Python that can create environments, or two empty texts.
 
     Args:
         name: Its command or path.

@@ -46,8 +46,8 @@ class Seen:
         run: The broken run; None if the drill tests another command.
         since: Time of the fault on the monotonic clock; None if nothing is timed.
         gone_after: Seconds until no instance ran, if the drill measured them itself.
-        code: Exit code of the command if there is no run.
-        output: Output of the command if there is no run.
+        code: Exit code of a command that started no run.
+        output: Output of a command that started no run.
         problems: Problems found so far.
     """
 

@@ -130,7 +130,7 @@ def headline(receipt: Mapping[str, Any]) -> str:
 
 
 def advice(receipt: Mapping[str, Any]) -> str:
-    """Return what to do next; empty if there is nothing to do."""
+    """Return what to do next, or an empty text."""
     outcome, step = receipt["outcome"], receipt["failed_step"]
     if outcome == "passed":
         return ""

@@ -21,8 +21,8 @@ def region() -> str:
     """The region, from AWS_REGION only.
 
     Raises:
-        PredictorError: It is unset or empty. There is no fallback: a missing AWS_REGION once broke a training an hour
-            after its start.
+        PredictorError: It is unset or empty. Nothing replaces it: a missing AWS_REGION once broke a training an hour after
+            its start.
     """
     value = os.environ.get("AWS_REGION", "")
     if not value:

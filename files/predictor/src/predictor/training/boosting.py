@@ -52,7 +52,7 @@ def parameters(size: LightGBM, run: Run) -> dict[str, Any]:
         "num_threads": threads(run),
         "deterministic": True,
         # Otherwise a timing chooses row-wise or column-wise, which no seed controls. Column-wise, one thread sums a
-        # feature's histogram in the order of the rows; with few features it is no slower.
+        # feature's histogram in the order of the rows; with few features this is as fast.
         "force_col_wise": True,
         "verbosity": -1,
     }

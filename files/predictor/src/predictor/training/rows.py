@@ -92,11 +92,11 @@ def check(rows: Rows) -> None:
         TrainingError: There are no rows, all labels are equal, or features have no values; the text names them.
     """
     if not len(rows):
-        raise TrainingError("no day has two symbols with a label and a 5-day return, so there is no order to learn")
+        raise TrainingError("no day has two symbols with a label and a 5-day return: no ranking can be learned")
     if np.ptp(rows.relative) < CONSTANT:
         raise TrainingError(
-            f"the labels are constant: on each day, all symbols have the same forward return ({len(rows)} rows), so "
-            "there is no order to learn"
+            f"the labels are constant: on each day, all symbols have the same forward return ({len(rows)} rows), so no "
+            "ranking can be learned"
         )
     empty = [name for name, values in rows.features.items() if not np.isfinite(values).any()]
     if empty:

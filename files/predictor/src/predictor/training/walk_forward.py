@@ -195,7 +195,7 @@ class WalkForward:
     def _score(
         self, fold: Fold, start: int, stop: int, outputs: dict[str, Vector], inputs: Matrix, earlier: list[FoldRows]
     ) -> tuple[FoldRows, str]:
-        """Score a fold's test rows with a layer 2 of the earlier folds, or return the reason why there is none."""
+        """Score a fold's test rows with a layer 2 of the earlier folds, or return why none exists."""
         # The labels of earlier rows end before the test window starts.
         known_until = self._rows.first_row(fold.test_start - self._config.walk_forward.purge_days)
         known = sum(max(0, min(part.stop, known_until) - part.start) for part in earlier)
