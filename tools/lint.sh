@@ -7,8 +7,6 @@ tools/setup.sh
 PATH="$PWD/.venv/bin:$PATH"
 export PATH
 export ANSIBLE_CONFIG="$PWD/ansible.cfg" ANSIBLE_HOME="$PWD/.ansible"
-# ansible-lint starts a process per playbook: without bytecode, each compiles Ansible again.
-unset PYTHONDONTWRITEBYTECODE
 
 failed=
 

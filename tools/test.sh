@@ -16,24 +16,27 @@ tools/faketime.sh
 PATH="$PWD/.venv/bin:$PATH"
 export PATH
 export ANSIBLE_CONFIG="$PWD/ansible.cfg" ANSIBLE_HOME="$PWD/.ansible"
-# Otherwise each of the many processes of a run compiles boto3 or Ansible again.
-unset PYTHONDONTWRITEBYTECODE
 
 failed=0
 chosen=${TESTS:-}${*:+ $*}
 
 # run_pytest <arguments...>: "no test matched" is a failure only if nothing was chosen.
-# Five workers for two cores, since most tests wait for a run. The tests of a file share expensive fixtures and stay together. In
-# the order given, the longest first: xdist would start the files with few tests last, which are the longest.
 run_pytest() {
     code=0
-    python -m pytest -n 5 --dist loadfile --no-loadscope-reorder --durations 15 "$@" || code=$?
+    python -m pytest "$@" || code=$?
     if [ "$code" -ne 0 ] && { [ "$code" -ne 5 ] || [ -z "$chosen" ]; }; then failed=1; fi
+}
+
+# run_workers <arguments...>: five workers for two cores, since most tests wait for a run. The tests of a file share expensive
+# fixtures and stay together. In the order given, the longest first: xdist would start the files with few tests last, which
+# are the longest.
+run_workers() {
+    run_pytest -n 5 --dist loadfile --no-loadscope-reorder --durations 15 "$@"
 }
 
 if [ -n "${TESTS:-}" ]; then
     # shellcheck disable=SC2086  # A list of paths.
-    run_pytest $TESTS "$@"
+    run_workers $TESTS "$@"
     exit "$failed"
 fi
 
@@ -42,16 +45,14 @@ output=$(mktemp)
 trap 'rm -f "$output"' EXIT
 tools/lint.sh >"$output" 2>&1 &
 lint=$!
-code=0
-python -m pytest -q tests/unit "$@" || code=$?
-case $code in 0) ;; 5) [ -n "$chosen" ] || failed=1 ;; *) failed=1 ;; esac
+run_pytest -q tests/unit "$@"
 wait "$lint" || failed=1
 cat "$output"
 
-run_pytest -m "not slow" tests/e2e/runs/test_runs.py tests/e2e/runs/test_training_run.py \
+run_workers -m "not slow" tests/e2e/runs/test_runs.py tests/e2e/runs/test_training_run.py \
     tests/integration packages/local_aws/tests "$@"
 if [ -n "$all" ]; then
-    run_pytest -m slow tests/e2e/molecule tests/integration/policies tests/integration/awx tests/e2e/runs/test_ordinary_user.py \
+    run_workers -m slow tests/e2e/molecule tests/integration/policies tests/integration/awx tests/e2e/runs/test_ordinary_user.py \
         tests/integration/account_setup tests/e2e tests/integration packages/local_aws/tests "$@"
 fi
 exit "$failed"
