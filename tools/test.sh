@@ -49,8 +49,7 @@ run_pytest -q tests/unit "$@"
 wait "$lint" || failed=1
 cat "$output"
 
-run_workers -m "not slow" tests/e2e/runs/test_runs.py tests/e2e/runs/test_training_run.py \
-    tests/integration packages/local_aws/tests "$@"
+run_workers -m "not slow" tests/e2e tests/integration packages/local_aws/tests "$@"
 if [ -n "$all" ]; then
     run_workers -m slow tests/e2e/molecule tests/integration/policies tests/integration/awx tests/e2e/runs/test_ordinary_user.py \
         tests/integration/account_setup tests/e2e tests/integration packages/local_aws/tests "$@"
