@@ -5,10 +5,11 @@ https://docs.ansible.com/ansible/latest/playbook_guide/playbooks_reuse_roles.htm
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,22 +37,37 @@ class Input:
     description: str
 
 
-def bring_up_to_date(root: Path, page: str, wanted: str, check: bool, script: str) -> int:
-    """Write a generated file where it is not as wanted, or only say so.
+def write_page(
+    script: str,
+    page: str,
+    text: Callable[[Path], str],
+    arguments: Sequence[str] | None = None,
+    root: Path | None = None,
+) -> int:
+    """Write a generated file, or with `--check` only compare it: the command line of a script that generates one.
 
     Args:
-        root: The project's folder.
-        page: The file, relative to it; it may be missing.
-        wanted: Its whole text.
-        check: Write nothing.
-        script: What makes it, for the message.
+        script: Name of the script in tools/.
+        page: The file, relative to the project's folder.
+        text: Returns the file's current text for a project's folder.
+        arguments: The command line without the program's name.
+        root: The project's folder; by default this script's.
 
     Returns:
-        The exit code: 0 done, 1 out of date, with one line on standard error.
+        The exit code: 0 on success, else 1 with one line on standard error.
     """
+    parser = argparse.ArgumentParser(prog=script, description=f"Write {page}.", allow_abbrev=False)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if the file is out of date")
+    check = bool(parser.parse_args(arguments).check)
+    root = root or Path(__file__).resolve().parent.parent
     path = root / page
-    if path.exists() and path.read_text(encoding="utf-8") == wanted:
-        return 0
+    try:
+        wanted = text(root)
+        if path.exists() and path.read_text(encoding="utf-8") == wanted:
+            return 0
+    except (OSError, ArgumentSpecsError) as error:
+        print(f"{page}: {error}", file=sys.stderr)
+        return 1
     if check:
         print(f"{page} is out of date, run .venv/bin/python tools/{script}", file=sys.stderr)
         return 1

@@ -8,7 +8,6 @@ choices are strings; the playbooks' input gate converts the answers.
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -55,30 +54,22 @@ ALIASES: Mapping[str, str] = {"run_id": "spot_instance_run_id", "to": "rollback_
 """Input of a playbook -> the role's input that receives it."""
 
 
-class SurveyError(Exception):
+class SurveyError(argument_specs.ArgumentSpecsError):
     """A question cannot be generated; the text says which and why."""
 
 
 def main(arguments: Sequence[str] | None = None, root: Path | None = None) -> int:
-    """Write or check the file.
+    """Write or check the file; see `argument_specs.write_page`."""
+    return argument_specs.write_page("awx_surveys.py", PAGE, page, arguments, root)
 
-    Args:
-        arguments: The command line without the program's name.
-        root: The project's folder; by default this script's.
 
-    Returns:
-        The exit code: 0 on success, else 1 with one line on standard error.
+def page(root: Path) -> str:
+    """The file's text.
+
+    Raises:
+        SurveyError: See `surveys`.
     """
-    parser = argparse.ArgumentParser(description="Write the surveys of the job templates.", allow_abbrev=False)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail if the file is out of date")
-    check = bool(parser.parse_args(arguments).check)
-    root = root or Path(__file__).resolve().parent.parent
-    try:
-        wanted = HEAD + yaml.dump({"surveys": surveys(root)}, Dumper=_Dumper, sort_keys=False, width=120)
-    except SurveyError as error:
-        print(f"{PAGE}: {error}", file=sys.stderr)
-        return 1
-    return argument_specs.bring_up_to_date(root, PAGE, wanted, check, "awx_surveys.py")
+    return HEAD + yaml.dump({"surveys": surveys(root)}, Dumper=_Dumper, sort_keys=False, width=120)
 
 
 class _Dumper(yaml.SafeDumper):

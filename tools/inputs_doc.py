@@ -7,7 +7,6 @@ nothing and fails if the page is out of date.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -30,42 +29,22 @@ ROLE_ORDER = ("spot_instance", "bootstrap", "deps", "preflight", "training", "ru
 """The roles in the order of a run; all others follow."""
 
 
-class InputsDocError(Exception):
+class InputsDocError(argument_specs.ArgumentSpecsError):
     """The page is malformed; the text says how."""
 
 
 def main(arguments: Sequence[str] | None = None, root: Path | None = None) -> int:
-    """Write or check the page.
-
-    Args:
-        arguments: The command line without the program's name.
-        root: The project's folder; by default this script's.
-
-    Returns:
-        The exit code: 0 on success, else 1 with one line on standard error.
-    """
-    parser = argparse.ArgumentParser(description="Write the inputs of a run into docs/inputs.md.", allow_abbrev=False)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail if the page is out of date")
-    check = bool(parser.parse_args(arguments).check)
-    root = root or Path(__file__).resolve().parent.parent
-    try:
-        wanted = updated(root, (root / PAGE).read_text(encoding="utf-8"))
-    except (OSError, InputsDocError, argument_specs.ArgumentSpecsError) as error:
-        print(f"{PAGE}: {error}", file=sys.stderr)
-        return 1
-    return argument_specs.bring_up_to_date(root, PAGE, wanted, check, "inputs_doc.py")
+    """Write or check the page; see `argument_specs.write_page`."""
+    return argument_specs.write_page("inputs_doc.py", PAGE, updated, arguments, root)
 
 
-def updated(root: Path, page: str) -> str:
+def updated(root: Path) -> str:
     """Return the page with a current generated section.
-
-    Args:
-        root: The project's folder.
-        page: The page's text.
 
     Raises:
         InputsDocError: The page does not have exactly one pair of markers.
     """
+    page = (root / PAGE).read_text(encoding="utf-8")
     if page.count(BEGIN) != 1 or page.count(END) != 1 or page.index(BEGIN) > page.index(END):
         raise InputsDocError(f"expected these two lines, once each, in this order: {BEGIN} and {END}")
     before, _, rest = page.partition(BEGIN)
