@@ -21,8 +21,8 @@ def region() -> str:
     """The region, from AWS_REGION only.
 
     Raises:
-        PredictorError: It is unset or empty. Nothing replaces it: a missing AWS_REGION once broke a training an hour after
-            its start.
+        PredictorError: It is unset or empty. Nothing replaces it: a missing AWS_REGION once broke a training an hour
+            after its start.
     """
     value = os.environ.get("AWS_REGION", "")
     if not value:
@@ -130,12 +130,12 @@ def read_object(client: Any, bucket: str, key: str) -> bytes | None:
         BucketError: S3 refuses or cannot be reached.
     """
     with bucket_errors(f"read s3://{bucket}/{key}"):
-        stream = open_object(client, bucket, key)
-        return None if stream is None else bytes(stream.read())
+        answer = get_object(client, bucket, key)
+        return None if answer is None else bytes(answer["Body"].read())
 
 
-def open_object(client: Any, bucket: str, key: str) -> Any | None:
-    """An object's content as a stream, None if the key does not exist.
+def get_object(client: Any, bucket: str, key: str) -> dict[str, Any] | None:
+    """S3's answer, with an object's content as the stream `Body`; None if the key does not exist.
 
     Raises:
         ClientError: Any other error; see `bucket_errors`.
@@ -143,7 +143,8 @@ def open_object(client: Any, bucket: str, key: str) -> Any | None:
     from botocore.exceptions import ClientError
 
     try:
-        return client.get_object(Bucket=bucket, Key=key)["Body"]
+        answer: dict[str, Any] = client.get_object(Bucket=bucket, Key=key)
+        return answer
     except ClientError as error:
         if error.response.get("Error", {}).get("Code") == "NoSuchKey":
             return None

@@ -16,7 +16,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from predictor import s3_keys
-from predictor.aws import bucket_errors
+from predictor.aws import bucket_errors, get_object
 from predictor.errors import BucketError, PredictorError
 
 TRIES = 3
@@ -171,13 +171,8 @@ def read_live(client: Any, bucket: str) -> Live:
 
 
 def _read_live(client: Any, bucket: str) -> Live:
-    try:
-        answer = client.get_object(Bucket=bucket, Key=s3_keys.LIVE_MANIFEST)
-    except ClientError as error:
-        if _code(error) == "NoSuchKey":
-            return Live(None, b"")
-        raise
-    return Live(answer["ETag"], answer["Body"].read())
+    answer = get_object(client, bucket, s3_keys.LIVE_MANIFEST)
+    return Live(None, b"") if answer is None else Live(answer["ETag"], answer["Body"].read())
 
 
 def replace_live(client: Any, bucket: str, body: bytes, etag: str | None) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from predictor import s3_keys
-from predictor.aws import bucket_errors, list_keys, open_object, read_object
+from predictor.aws import bucket_errors, get_object, list_keys, read_object
 from predictor.manifest import Entry, Live, Manifest, ManifestError, parse
 
 CHUNK_BYTES = 1 << 20
@@ -43,10 +43,10 @@ def differs(client: Any, bucket: str, entry: Entry) -> str | None:
     """
     whole, size = hashlib.sha256(), 0
     with bucket_errors(f"read s3://{bucket}/{entry.key}"):
-        body = open_object(client, bucket, entry.key)
-        if body is None:
+        answer = get_object(client, bucket, entry.key)
+        if answer is None:
             return f"{entry.key} is missing"
-        for chunk in body.iter_chunks(CHUNK_BYTES):
+        for chunk in answer["Body"].iter_chunks(CHUNK_BYTES):
             whole.update(chunk)
             size += len(chunk)
     if size != entry.bytes:
