@@ -59,7 +59,8 @@ options:
 # Time beyond the limit for the instance to stop the job and write its result.
 GRACE_SECONDS = 120
 # Exit codes of spot_watch.py.
-INTERRUPTED, OVER_LIMIT = 75, 124
+INTERRUPTED = 75
+OVER_LIMIT = 124
 NOTICE_FIELDS = ("kind", "noticed_at", "reclaim_at")
 SPOT = "spot"
 MARK = "notice:"
