@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,9 @@ options:
   source:
     description:
       - V(last) for the symbols in the newest receipt in O(runs_dir) of a run that passed and matches O(same), V(none)
-        for no expectation, else a file with one symbol a line; C(#) starts a comment.
+        for no expectation, else a file with one symbol a line.
+      - In the file, C(#) starts a comment at the start of a line or after a space. A symbol in double quotes is taken
+        literally, for example C(" #1 ").
     type: str
     required: true
   runs_dir:
@@ -54,13 +57,20 @@ def from_file(path: Path) -> list[str]:
         AnsibleActionFail: It cannot be read, or has no symbols.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise AnsibleActionFail(f"preflight_expected_symbols: cannot read {path}: {error}") from error
-    symbols = sorted({symbol for line in lines if (symbol := line.partition("#")[0].strip())})
+    symbols = sorted({symbol for line in lines if (symbol := parse_line(line))})
     if not symbols:
         raise AnsibleActionFail(f"preflight_expected_symbols: {path} has no symbols; use none for no expectation")
     return symbols
+
+
+def parse_line(line: str) -> str:
+    """Return the symbol in a line of a file; empty without one."""
+    if quoted := re.fullmatch(r'\s*"(.*)"\s*(?:#.*)?', line):
+        return quoted[1]
+    return re.split(r"(?:^|\s)#", line, maxsplit=1)[0].strip()
 
 
 def from_receipts(runs: Path, same: Mapping[str, Any]) -> tuple[list[str], str]:

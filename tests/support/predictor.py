@@ -6,7 +6,7 @@ import copy
 import os
 import signal
 from collections.abc import Callable, Sequence
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ import yaml
 from numpy.typing import NDArray
 from predictor import manifest, s3_keys, weight_sets
 from predictor.config import Config, parse
+from predictor.exchange import calendar
 from predictor.training import features, labels, rows
 from predictor.training.artefacts import ModelSet
 from predictor.training.rows import Rows
@@ -73,6 +74,12 @@ def live_run(bucket: Any) -> str:
     return found.run_id
 
 
+def sessions(end: date, count: int) -> pd.DatetimeIndex:
+    """The last sessions of XNYS up to a day."""
+    start = end - timedelta(days=30 + count * 3 // 2)
+    return pd.DatetimeIndex(calendar("XNYS", start, end).sessions[-count:], name="date")
+
+
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Hide the credentials, profile and home of the user who runs the tests."""
@@ -90,7 +97,7 @@ def frames() -> Callable[[Closes, date], dict[str, pd.DataFrame]]:
     """Make series `S00`, `S01`, … with a column `close` from a wide array that ends on a day."""
 
     def make(closes: Closes, end: date) -> dict[str, pd.DataFrame]:
-        index = pd.bdate_range(end=pd.Timestamp(end), periods=len(closes), name="date")
+        index = sessions(end, len(closes))
         return {
             f"S{place:02}": pd.DataFrame({"close": closes[:, place]}, index=index) for place in range(closes.shape[1])
         }

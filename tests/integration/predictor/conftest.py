@@ -152,8 +152,8 @@ def bucket(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Bucket:
 def universe(
     bucket: Bucket, frames: Callable[[Closes, date], dict[str, pd.DataFrame]], walks: Callable[..., Closes]
 ) -> Bucket:
-    """A bucket with 12 symbols and SPX that all end on Wednesday, 28 December 2022."""
-    bucket.write("universe", frames(walks(40, 12), END))
+    """A bucket with 12 symbols, bars for three folds, and SPX, all until Wednesday, 28 December 2022."""
+    bucket.write("universe", frames(walks(380, 12), END))
     bucket.write("macro", {"SPX": frames(walks(40, 1), END)["S00"]})
     return bucket
 

@@ -25,7 +25,10 @@ CHECKS = {
     "software": ["python", "library_imports", "package_imports", "pins", "installed_files"],
     "machine": ["environment", "clock", "credentials", "memory", "disk"],
     "training": ["config"],
-    "data": ["bucket", "library", "universe", "symbols", "freshness", "last_rows", "research", "macro"],
+    "data": [
+        *("bucket", "library", "universe", "symbols", "freshness"),
+        *("prices", "last_rows", "days", "research", "macro", "folds"),
+    ],
 }
 
 
@@ -85,7 +88,7 @@ def test_stale_symbols_are_named_with_age_oldest_first(preflight: Any, universe:
     assert preflight.report["stale"] == ["S05", "S03"]
     assert preflight.report["ages"]["S05"] == 30
     assert (preflight.report["newest"], preflight.report["oldest"]) == ("2022-12-28", "2022-11-14")
-    assert preflight.error == "predictor: error: 1 of 17 checks failed: freshness\n"
+    assert preflight.error == "predictor: error: 1 of 20 checks failed: freshness\n"
     assert preflight.check("freshness")["items"] == ["S05 (30, ends 2022-11-14)", "S03 (5, ends 2022-12-20)"]
 
 
@@ -138,8 +141,8 @@ def test_bucket_without_arcticdb_fails_and_stays_empty(preflight: Any, bucket: A
     assert preflight(bucket.name) == 1
 
     status = preflight.status()
-    names = ("bucket", "library", "universe", "symbols", "freshness", "last_rows", "macro")
-    assert [status[name] for name in names] == ["fail"] * 7
+    names = ("bucket", "library", "universe", "symbols", "freshness", "prices", "last_rows", "days", "macro", "folds")
+    assert [status[name] for name in names] == ["fail"] * 10
     assert "no library 'universe'" in preflight.detail("library")
     assert "no library 'macro'" in preflight.detail("library")
     assert bucket.etags() == {}

@@ -8,11 +8,13 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import exchange_calendars
 import numpy as np
 import pandas as pd
 import pytest
+from predictor import exchange
 
-from tests.support.predictor import END
+from tests.support.predictor import END, sessions
 
 pytestmark = pytest.mark.slow
 
@@ -21,8 +23,8 @@ pytestmark = pytest.mark.slow
 def series() -> Callable[..., pd.DataFrame]:
     """A calm series that ends on a day."""
 
-    def make(end: date = END, bars: int = 30, seed: int = 0) -> pd.DataFrame:
-        index = pd.bdate_range(end=pd.Timestamp(end), periods=bars, name="date")
+    def make(end: date = END, bars: int = 380, seed: int = 0) -> pd.DataFrame:
+        index = sessions(end, bars)
         closes = 100 * np.exp(np.cumsum(np.random.default_rng(seed).normal(0, 0.01, bars)))
         return pd.DataFrame({"close": closes}, index=index)
 
@@ -30,14 +32,15 @@ def series() -> Callable[..., pd.DataFrame]:
 
 
 def test_stale_symbols_of_500_are_found_without_writes(preflight: Any, bucket: Any, series: Any) -> None:
-    bucket.write("universe", {f"Q{number:03}": series(seed=number) for number in range(500)})
+    bucket.write("universe", {f"Q{number:03}": series(bars=60, seed=number) for number in range(500)})
     bucket.write("macro", {"SPX": series()})
-    bucket.write("universe", {"Q250": series(date(2022, 12, 20))})
+    bucket.write("universe", {"Q250": series(date(2022, 12, 20), 60)})
     before = bucket.server.writes(bucket.name)
 
     assert preflight(bucket.name) == 1
 
-    assert preflight.bad() == ["freshness"]
+    assert preflight.bad() == ["freshness", "folds"]
+    assert preflight.detail("folds").startswith("too few days for a fold: expected at least 201 labelled days")
     assert preflight.detail("freshness") == (
         "1 of 500 symbols are more than 3 trading days old: Q250 (5, ends 2022-12-20)"
     )
@@ -72,13 +75,14 @@ def test_long_weekend_and_half_day_count_correctly(
     preflight: Any, bucket: Any, series: Any, settings: dict[str, Any], ends: date, run: str, age: int
 ) -> None:
     settings["data"]["stale_after_sessions"] = {"universe": 0, "macro": 0, "research": 0}
-    bucket.write("universe", {"A": series(ends), "B": series(ends, seed=1)})
+    settings["walk_forward"].update(min_train_rows=100, min_test_rows=50)
+    bucket.write("universe", {name: series(ends, seed=seed) for seed, name in enumerate("ABC")})
     bucket.write("macro", {"SPX": series(ends)})
     preflight.run_date = run
 
     assert preflight(bucket.name) == (1 if age else 0)
 
-    assert preflight.report["ages"] == {"A": age, "B": age}
+    assert preflight.report["ages"] == dict.fromkeys("ABC", age)
     assert preflight.bad() == (["freshness", "macro"] if age else [])
 
 
@@ -102,7 +106,7 @@ def test_missing_and_new_symbols_are_named(
     names = [f"S{number:02}" for number in range(12)]
     expected = tmp_path / "expected.txt"
 
-    expected.write_text("\n".join([*names, "GONE1", "GONE2", "  # a comment", ""]))
+    expected.write_text("\n".join([*names, "GONE1", "GONE2", ""]), encoding="utf-8-sig")
     assert preflight(universe.name, "--expected-symbols", str(expected)) == 1
     assert preflight.detail("symbols") == "14 symbols expected, 2 missing: GONE1, GONE2"
     assert preflight.check("symbols")["items"] == ["GONE1", "GONE2"]
@@ -116,7 +120,7 @@ def test_missing_and_new_symbols_are_named(
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [(None, "cannot read the expected symbols"), ("# none\n", "list.txt is empty: omit")]
+    ("text", "message"), [(None, "cannot read the expected symbols"), ("\n", "list.txt is empty: omit")]
 )
 def test_empty_list_of_expected_symbols_is_an_error(
     preflight: Any, universe: Any, tmp_path: Path, text: str | None, message: str
@@ -137,7 +141,7 @@ def test_faulty_symbols_are_listed_worst_first(preflight: Any, universe: Any, se
         frame.iloc[-len(closes) :, 0] = closes
         return frame
 
-    unsorted = series().iloc[[*range(28), 29, 28]]
+    unsorted = series().iloc[[*range(378), 379, 378]]
     universe.write(
         "universe",
         {
@@ -154,19 +158,195 @@ def test_faulty_symbols_are_listed_worst_first(preflight: Any, universe: Any, se
 
     assert preflight(universe.name) == 1
 
-    assert preflight.bad() == ["universe", "freshness", "last_rows"]
+    assert preflight.bad() == ["universe", "freshness", "prices", "last_rows"]
     assert "S08 (its bars are out of order)" in preflight.detail("universe")
     assert "S05 (30, ends 2022-11-14)" in preflight.detail("freshness")
-    assert [item.split(" (")[0] for item in preflight.check("last_rows")["items"]] == [
-        "S04", "S08", "S06", "S01", "S03", "S02", "S04", "S07",
-    ]  # fmt: skip
-    detail = preflight.detail("last_rows")
-    assert "S04 (no column 'close')" in detail
-    assert "S02 (-50% on 2022-12-28 looks like an unadjusted 2:1 split)" in detail
-    assert "S01 (close is NaN in the last row, 2022-12-28)" in detail
-    assert "S03 (close of -1)" in detail
-    assert "S06 (two rows on 2022-12-28)" in detail
-    assert "2 suspicious: S04 (unlike most: lacks close, has price too), S07 (unlike most: has volume too)" in detail
+    assert preflight.check("prices")["items"] == [
+        "S03 (close of 0 or less on 2022-12-28)",
+        "S04 (it has no column 'close', or more than one)",
+        "S06 (more than one row on 2022-12-28)",
+        "S08 (rows out of order on 2022-12-27)",
+        "S01 (close is NaN on 2022-12-28)",
+    ]
+    assert preflight.check("last_rows")["items"] == [
+        "S01 (close is NaN in the last row, 2022-12-28)",
+        "S02 (-50% on 2022-12-28 looks like an unadjusted 2:1 split)",
+        "S04 (unlike most: lacks close, has price too)",
+        "S07 (unlike most: has volume too)",
+    ]
+
+
+@pytest.mark.parametrize("name", ["#1", "ES#F", " padded ", "a/b", "'q'", "a,b", '"'])
+def test_any_symbol_of_the_library_can_be_expected(
+    preflight: Any, universe: Any, series: Any, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    universe.write("universe", {name: series(seed=7)})
+    assert preflight(universe.name) == 0
+    names = "\n".join(preflight.report["ages"])
+    assert name in preflight.report["ages"]
+
+    monkeypatch.setattr("sys.stdin", io.StringIO(names))
+    assert preflight(universe.name, "--expected-symbols", "-") == 0
+
+    assert preflight.detail("symbols") == "13 symbols expected, all present and no others"
+
+
+def test_odd_symbols_are_named_and_hide_nothing(preflight: Any, universe: Any, series: Any) -> None:
+    two_closes = pd.concat([series(), series()], axis=1)
+    universe.write(
+        "universe",
+        {
+            "SERIES": series()["close"],
+            "TWO": two_closes,
+            "ROWS": series().reset_index(drop=True),
+            "INFINITE": series().replace(series().iloc[50, 0], np.inf),
+            "OLD_ZERO": series().replace(series().iloc[60, 0], 0.0),
+        },
+    )
+    old = series(bars=380, seed=4)
+    universe.write("universe", {"GAP": old.drop(old.index[100:120]), "SHORT": series(bars=20, seed=5)})
+
+    assert preflight(universe.name) == 1
+
+    # The universe cannot be described, the prices cannot be trained on; the other checks judge the other symbols.
+    assert preflight.bad() == ["universe", "prices", "last_rows", "days", "folds"]
+    assert [item.split(" ")[0] for item in preflight.check("universe")["items"]] == ["ROWS", "SERIES"]
+    assert preflight.check("prices")["items"] == [
+        f"INFINITE (close is infinite on {old.index[50].date()})",
+        f"OLD_ZERO (close of 0 or less on {old.index[60].date()})",
+        "ROWS (its index has no timestamps)",
+        "SERIES (expected a table, got Series)",
+        "TWO (it has no column 'close', or more than one)",
+    ]
+    [missing] = preflight.check("days")["items"]
+    assert missing.startswith(f"GAP (no bar on 20 sessions of XNYS: {old.index[100].date()}, ")
+    assert "training leaves out SHORT (expected at least 60 bars" in preflight.detail("folds")
+
+
+def test_rows_of_the_run_date_are_not_judged(preflight: Any, universe: Any, series: Any) -> None:
+    """A half-day tick or NaN of today fails nothing, and a bar of today hides no hole."""
+    today = pd.DatetimeIndex(["2022-12-29"], name="date")
+    tick = pd.DataFrame({"close": [np.nan]}, index=today)
+    crash = pd.DataFrame({"close": [0.01]}, index=today)
+    stale = series(date(2022, 12, 20), seed=2)
+    universe.write("universe", {"S01": pd.concat([series(), tick]), "S02": pd.concat([series(seed=1), crash])})
+    assert preflight(universe.name) == 0
+    assert preflight.bad() == ["freshness"]
+    assert "S01 (has bars on or after the run date)" in preflight.detail("freshness")
+
+    universe.write("universe", {"S03": pd.concat([stale, tick.fillna(50.0)])})
+
+    assert preflight(universe.name) == 1
+    assert preflight.detail("freshness").endswith("trading days old: S03 (5, ends 2022-12-20)")
+
+
+def test_run_for_a_past_day_judges_the_rows_before_it(preflight: Any, universe: Any, series: Any) -> None:
+    later = series()
+    later.iloc[-5:, 0] = [np.nan, np.inf, -1, 1e9, 1e-9]
+    hole = series(seed=3)
+    universe.write("universe", {"S01": later, "S02": hole.drop(hole.index[-15:-6])})
+    preflight.run_date = str(later.index[-6].date())
+
+    assert preflight(universe.name) == 1
+
+    assert preflight.status()["freshness"] == "fail"
+    assert "S02 (9, ends" in preflight.detail("freshness")
+    assert "S01" not in preflight.detail("freshness")
+    assert preflight.status()["prices"] == preflight.status()["last_rows"] == "pass"
+
+
+def test_stray_bar_is_named_and_hides_no_hole(preflight: Any, universe: Any, series: Any) -> None:
+    stale = series(date(2022, 12, 20), seed=2)
+    saturday = pd.DataFrame({"close": [50.0]}, index=pd.DatetimeIndex(["2022-12-24"], name="date"))
+    universe.write("universe", {"S03": pd.concat([stale, saturday])})
+
+    assert preflight(universe.name) == 1
+
+    assert preflight.bad() == ["freshness", "days"]
+    assert preflight.detail("freshness").endswith("trading days old: S03 (5, ends 2022-12-20)")
+    assert preflight.detail("days") == "S03 (1 bars on no session of XNYS: 2022-12-24)"
+
+
+def test_symbols_with_calendars_of_their_own_pass(
+    preflight: Any, universe: Any, series: Any, settings: dict[str, Any]
+) -> None:
+    coin = series(bars=552)
+    coin.index = pd.date_range(end="2022-12-28", periods=552, name="date")
+    universe.write("universe", {"BTC": coin})
+    assert preflight(universe.name) == 0
+    assert "bars on no session of XNYS" in preflight.detail("days")
+
+    settings["data"]["calendars"] = {"symbols": {"BTC": "24/7"}, "libraries": {"macro": "XLON"}}
+
+    assert preflight(universe.name) == 0
+    assert preflight.bad() == []
+    assert preflight.detail("macro") == "SPX ends 2022-12-28"
+
+
+def test_calendar_that_ends_soon_is_a_warning(
+    preflight: Any, universe: Any, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchange_calendars.exchange_calendar_xnys.XNYSExchangeCalendar, "bound_max", ends_2022)
+    exchange.calendar.cache_clear()
+    try:
+        assert preflight(universe.name) == 0
+        assert preflight.detail("days") == "calendar XNYS ends on 2022-12-31"
+
+        preflight.run_date = "2023-01-03"
+        assert preflight(universe.name) == 1
+        assert "calendar 'XNYS' ends on 2022-12-31, before the run date 2023-01-03" in preflight.detail("freshness")
+    finally:
+        exchange.calendar.cache_clear()
+
+
+@classmethod  # type: ignore[misc]  # it becomes a method of another class
+def ends_2022(cls: type) -> pd.Timestamp:
+    return pd.Timestamp("2022-12-31")
+
+
+def test_ended_symbols_are_spared_by_name(preflight: Any, universe: Any, series: Any, settings: dict[str, Any]) -> None:
+    universe.write("universe", {"GONE": series(date(2022, 6, 30)), "S01": series(date(2022, 11, 1))})
+    settings["data"]["known_ended"] = ["GONE", "S02"]
+    assert preflight(universe.name) == 1
+    assert preflight.detail("freshness").endswith("trading days old: S01 (39, ends 2022-11-01)")
+    assert preflight.report["stale"] == ["S01"]
+
+    settings["data"]["known_ended"] = ["GONE", "S01"]
+    assert preflight(universe.name) == 0
+    assert preflight.status()["freshness"] == "pass"
+    assert "; ended: GONE (125, ends 2022-06-30), S01 (39, ends 2022-11-01)" in preflight.detail("freshness")
+
+    settings["data"]["known_ended"] += ["S02", "TYPO"]
+    assert preflight(universe.name) == 0
+    assert "S02 (in data.known_ended, but it still trades)" in preflight.detail("freshness")
+    assert "TYPO (in data.known_ended, but it is not in the library)" in preflight.detail("freshness")
+
+
+@pytest.mark.parametrize(
+    ("research", "fault"),
+    [
+        (lambda frame: pd.concat([frame, frame.iloc[-1:]]), "more than one row on 2022-12-28"),
+        (lambda frame: pd.concat([frame, frame], axis=1), "repeated columns close"),
+        (lambda frame: frame.replace(frame.iloc[-1, 0], np.inf), "close is infinite on 2022-12-28"),
+        (lambda frame: frame["close"], "it is not a table with timestamps"),
+    ],
+    ids=["rows", "columns", "infinite", "series"],
+)
+def test_odd_research_is_named(preflight: Any, universe: Any, series: Any, research: Any, fault: str) -> None:
+    universe.write("research", {"S00": series(), "S01": research(series()), "OTHER": series()})
+
+    assert preflight(universe.name) == 1
+
+    assert preflight.bad() == ["research"]
+    assert f"1 cannot be read: S01 ({fault})" in preflight.detail("research")
+
+
+def test_research_of_other_symbols_is_ignored_by_name(preflight: Any, universe: Any, series: Any) -> None:
+    universe.write("research", {"S00": series().rename(columns={"close": "eps:fy1"}), "OTHER": series()})
+
+    assert preflight(universe.name) == 0
+
+    assert preflight.detail("research").endswith("; not in the universe and ignored: OTHER")
 
 
 def test_known_jump_passes(preflight: Any, universe: Any, series: Any, settings: dict[str, Any]) -> None:

@@ -67,6 +67,29 @@ def test_a_file_has_one_symbol_a_line(module: ModuleType, tmp_path: Path) -> Non
     assert module.from_file(path) == ["AAPL", "KO"]
 
 
+@pytest.mark.parametrize(
+    ("line", "symbol"),
+    [
+        ("ES#F", "ES#F"),
+        ("ES#F # a future", "ES#F"),
+        ("  #comment", ""),
+        ('" padded "  # literally', " padded "),
+        ('"#1"', "#1"),
+        ("BRK B", "BRK B"),
+        ("   ", ""),
+    ],
+)
+def test_line_of_a_file_is_parsed(module: ModuleType, line: str, symbol: str) -> None:
+    assert module.parse_line(line) == symbol
+
+
+def test_byte_order_mark_is_no_part_of_a_symbol(module: ModuleType, tmp_path: Path) -> None:
+    path = tmp_path / "symbols.txt"
+    path.write_text("KO\r\nAAPL\r\n", encoding="utf-8-sig")
+
+    assert module.from_file(path) == ["AAPL", "KO"]
+
+
 @pytest.mark.parametrize("text", [None, "# nothing\n"])
 def test_a_file_that_names_none_is_an_error(module: ModuleType, tmp_path: Path, text: str | None) -> None:
     path = tmp_path / "symbols.txt"

@@ -22,7 +22,7 @@ def _rows(relative: Vector) -> Rows:
 
 def _panel(days: int) -> Panel:
     first = np.datetime64("2020-01-01")
-    return Panel(first + np.arange(days), [f"S{n}" for n in range(SYMBOLS)], np.ones((days, SYMBOLS)), {})
+    return Panel.of(first + np.arange(days), [f"S{n}" for n in range(SYMBOLS)], np.ones((days, SYMBOLS)), {})
 
 
 def _part(start: int, score: Vector, calibrated: Vector | None = None, **importance: dict[str, float]) -> FoldRows:

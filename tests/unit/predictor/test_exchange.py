@@ -2,16 +2,17 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
+import exchange_calendars
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from predictor.errors import PredictorError
-from predictor.exchange import ages, sessions_between
+from predictor.exchange import Calendar, calendar
 
 
 def _age(last_bar: date, run_date: date) -> int:
-    return ages(sessions_between("XNYS", last_bar, run_date), [last_bar], run_date)[0]
+    return calendar("XNYS", last_bar, run_date).ages([last_bar], run_date)[0]
 
 
 @pytest.mark.parametrize(
@@ -45,18 +46,50 @@ def test_age_equals_counted_sessions(start: date, bars: list[int], run: int) -> 
 
     counted = [sum(bar < session < run_date for session in sessions) for bar in last_bars]
 
-    assert ages(sessions.astype("datetime64[D]"), last_bars, run_date) == counted
+    whole = Calendar("X", sessions.astype("datetime64[D]"), start, start + timedelta(days=60))
+    assert whole.ages(last_bars, run_date) == counted
 
 
 @pytest.mark.parametrize("last", [date(2022, 12, 25), date(2022, 12, 1)], ids=["weekend", "reversed"])
 def test_span_without_sessions_is_empty(last: date) -> None:
-    assert len(sessions_between("XNYS", date(2022, 12, 24), last)) == 0
+    assert len(calendar("XNYS", date(2022, 12, 24), last).sessions) == 0
 
 
 def test_sessions_reach_back_to_1990() -> None:
-    assert sessions_between("XNYS", date(1990, 1, 1), date(1990, 1, 3)).tolist() == [date(1990, 1, 2), date(1990, 1, 3)]
+    found = calendar("XNYS", date(1990, 1, 1), date(1990, 1, 3)).sessions
+    assert found.tolist() == [date(1990, 1, 2), date(1990, 1, 3)]
 
 
 def test_unknown_calendar_is_a_one_line_error() -> None:
     with pytest.raises(PredictorError, match=r"^cannot use calendar 'MOON': [^\n]+$"):
-        sessions_between("MOON", date(2022, 1, 1), date(2022, 2, 1))
+        calendar("MOON", date(2022, 1, 1), date(2022, 2, 1))
+
+
+def _bounds(name: str) -> tuple[date, date]:
+    known = exchange_calendars.get_calendar(name, start="2021-06-01", end="2021-06-30")
+    return known.bound_min().date(), known.bound_max().date()
+
+
+@pytest.mark.parametrize("name", ["XSHG", "XBOM", "XSES"])
+def test_calendar_works_up_to_its_last_day(name: str) -> None:
+    _, last = _bounds(name)
+
+    whole = calendar(name, last - timedelta(days=10), last + timedelta(days=60))
+
+    assert whole.last == last
+    assert whole.ages([last - timedelta(days=1)], last) == [0]
+    assert whole.ages([last - timedelta(days=10)], last + timedelta(days=1))[0] > 3
+    with pytest.raises(PredictorError, match=f"calendar '{name}' ends on {last}, before the run date"):
+        whole.ages([last], last + timedelta(days=2))
+
+
+@pytest.mark.parametrize("name", ["XSHG", "XBOM", "XSES"])
+def test_days_before_a_calendar_begins_are_sessions(name: str) -> None:
+    first, _ = _bounds(name)
+    days = np.array([first - timedelta(days=400), first - timedelta(days=399)], dtype="datetime64[D]")
+
+    whole = calendar(name, first - timedelta(days=400), first + timedelta(days=30))
+
+    assert whole.first == first
+    assert whole.is_session(days).all()
+    assert whole.ages([first - timedelta(days=400)], first + timedelta(days=30))[0] >= 10

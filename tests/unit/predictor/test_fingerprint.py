@@ -21,7 +21,7 @@ LOCK = "0" * 64
 @pytest.fixture
 def panel(walks: Any) -> Panel:
     days = np.arange("2022-01-03", "2022-02-02", dtype="datetime64[D]")
-    return Panel(days, ["S00", "S01"], walks(30, 2), {"S00": 1, "S01": 1})
+    return Panel.of(days, ["S00", "S01"], walks(30, 2), {"S00": 1, "S01": 1})
 
 
 @pytest.fixture
@@ -53,6 +53,7 @@ def test_each_input_changes_the_fingerprint(config: Config, panel: Panel, resear
         fingerprint.compute(config, panel, research, LOCK),
         fingerprint.compute(config, replace(panel, close=close), research, LOCK),
         fingerprint.compute(config, replace(panel, symbols=["S00", "S02"]), research, LOCK),
+        fingerprint.compute(config, replace(panel, bars={**panel.bars, "S00": panel.bars["S01"]}), research, LOCK),
         fingerprint.compute(config, panel, replace(research, columns={"research.view": view}), LOCK),
         fingerprint.compute(config, panel, replace(research, columns={"research.other": np.ones((30, 2))}), LOCK),
         fingerprint.compute(config, panel, Research(skipped="absent"), LOCK),
@@ -61,7 +62,7 @@ def test_each_input_changes_the_fingerprint(config: Config, panel: Panel, resear
         fingerprint.compute(config, panel, research, None),
     }
 
-    assert len(fingerprints) == 9
+    assert len(fingerprints) == 10
 
 
 def test_gates_data_location_and_preflight_do_not_count(config: Config, panel: Panel, research: Research) -> None:

@@ -33,7 +33,7 @@ EDGES = (100, 160, 220, 270)
 @pytest.fixture
 def panel(walks: Any) -> Panel:
     days = np.arange("2022-01-03", "2022-10-30", dtype="datetime64[D]")
-    return Panel(days, [f"S{n:02}" for n in range(8)], walks(300, 8, seed=5), {})
+    return Panel.of(days, [f"S{n:02}" for n in range(8)], walks(300, 8, seed=5), {})
 
 
 @pytest.fixture

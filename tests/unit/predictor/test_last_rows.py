@@ -1,62 +1,72 @@
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from predictor.last_rows import check, split_ratio
+from predictor.config import LastRows
+from predictor.last_rows import check, faults, split_ratio
+from predictor.series import Closes, closes
 
 DAYS = pd.bdate_range("2022-12-19", periods=6)
 
 
-def frame(*closes: float, index: pd.DatetimeIndex = DAYS) -> pd.DataFrame:
-    return pd.DataFrame({"close": closes}, index=index[: len(closes)])
+def series(*values: float) -> Closes:
+    return closes(pd.DataFrame({"close": values}, index=DAYS[: len(values)]), date(2023, 1, 1))
 
 
-def faults(data: pd.DataFrame, **options: Any) -> list[str]:
-    return [("fail " if fault.fatal else "warn ") + str(fault) for fault in check("X", data, **options)]
+def found(data: Closes, rows: int = 10, **options: Any) -> list[str]:
+    return [("fail " if fault.fatal else "warn ") + str(fault) for fault in check("X", data, rows, **options)]
 
 
 def test_ordinary_prices_have_no_faults() -> None:
-    assert faults(frame(100, 101, 99, 104, 103.5, 103)) == []
+    assert found(series(100, 101, 99, 104, 103.5, 103)) == []
 
 
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        (frame(100, 101, np.nan), "fail X (close is NaN in the last row, 2022-12-21)"),
-        (frame(100, np.nan, 101), "warn X (close is NaN in 1 of the last rows)"),
-        (frame(100, 0, 101), "fail X (close of 0)"),
-        (frame(100, -3, 101), "fail X (close of -3)"),
-        (frame(100, np.inf, 101), "fail X (close is infinite)"),
-        (frame(100, 101, index=DAYS[[0, 0]]), "fail X (two rows on 2022-12-19)"),
-        (frame(100, 101, 102, index=DAYS[[0, 2, 1]]), "fail X (rows out of order)"),
-        (frame(100, 101, 50, 51), "fail X (-50% on 2022-12-21 looks like an unadjusted 2:1 split)"),
-        (frame(100, 101, 25.6, 26), "fail X (-75% on 2022-12-21 looks like an unadjusted 4:1 split)"),
-        (frame(10, 101, 102), "fail X (+910% on 2022-12-20 looks like an unadjusted 1:10 reverse split)"),
-        (frame(100, np.nan, 50.5, 51), "fail X (-50% on 2022-12-21 looks like an unadjusted 2:1 split)"),
-        (frame(100, 155, 156), "warn X (+55% on 2022-12-20)"),
-        (pd.DataFrame({"close": ["1", "2"]}, index=DAYS[:2]), "fail X (close: expected numbers, got object)"),
-        (pd.DataFrame({"close": [1.0, 2.0]}), "fail X (its index has no timestamps)"),
+        (series(100, 101, np.nan), "fail X (close is NaN in the last row, 2022-12-21)"),
+        (series(100, 101, 50, 51), "fail X (-50% on 2022-12-21 looks like an unadjusted 2:1 split)"),
+        (series(100, 101, 25.6, 26), "fail X (-75% on 2022-12-21 looks like an unadjusted 4:1 split)"),
+        (series(10, 101, 102), "fail X (+910% on 2022-12-20 looks like an unadjusted 1:10 reverse split)"),
+        (series(100, np.nan, 50.5, 51), "fail X (-50% on 2022-12-21 looks like an unadjusted 2:1 split)"),
+        (series(100, 155, 156), "warn X (+55% on 2022-12-20)"),
     ],
 )
-def test_fault_is_named_with_its_day(data: pd.DataFrame, expected: str) -> None:
-    assert expected in faults(data)
+def test_fault_is_named_with_its_day(data: Closes, expected: str) -> None:
+    assert found(data) == [expected]
 
 
 def test_fall_by_a_third_is_not_a_split() -> None:
-    assert faults(frame(100, 101, 67.3, 66)) == []
+    assert found(series(100, 101, 67.3, 66)) == []
 
 
 def test_known_jump_is_ignored() -> None:
-    assert faults(frame(100, 101, 50, 51), jump_is_known=True) == []
+    assert found(series(100, 101, 50, 51), jump_is_known=True) == []
 
 
-def test_bars_count_by_the_day_of_their_time_zone() -> None:
-    index = pd.DatetimeIndex(["2022-12-19 09:30", "2022-12-19 16:00"], tz="America/New_York")
+def test_move_before_the_last_rows_is_ignored() -> None:
+    assert found(series(100, 50, 51, 52), rows=3) == []
+    assert found(series(100, 50, np.nan, 52), rows=3) == []
 
-    assert faults(frame(100, 101, index=index)) == ["fail X (two rows on 2022-12-19)"]
+
+def test_missing_last_close_of_an_ended_symbol_only_warns() -> None:
+    assert found(series(100, np.nan), has_ended=True) == ["warn X (close is NaN in the last row, 2022-12-20)"]
+
+
+def test_symbol_without_bars_has_no_faults() -> None:
+    assert found(series()) == []
+
+
+def test_columns_unlike_the_majority_are_suspicious() -> None:
+    usual, other = (("close", "FLOAT64"),), (("close", "INT64"), ("volume", "INT64"))
+
+    named = faults({}, {"A": usual, "B": usual, "C": other}, LastRows(10, []))
+
+    assert [str(fault) for fault in named] == ["C (unlike most: close is INT64, not FLOAT64, has volume too)"]
 
 
 @pytest.mark.parametrize(

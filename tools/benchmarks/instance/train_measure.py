@@ -148,7 +148,7 @@ def _ours(panel: Panel, research: Research, settings: Config, watch: Watch) -> d
     def work() -> tuple[Any, ...]:
         # As in predictor.training.run: release the research columns once they are in the rows.
         with watch.stage("features"):
-            computed = {**features.compute(panel.close), **research.columns}
+            computed = {**features.of_panel(panel), **research.columns}
             research.columns.clear()
         with watch.stage("labels and rows"):
             targets = labels.compute(panel.close, settings.labels.horizon, settings.labels.clip)
@@ -184,7 +184,7 @@ def _ours(panel: Panel, research: Research, settings: Config, watch: Watch) -> d
 
 def _floor(panel: Panel, research: Research, settings: Config, watch: Watch) -> dict[str, Any]:
     columns = list(research.columns)
-    computed = {**features.compute(panel.close), **research.columns}
+    computed = {**features.of_panel(panel), **research.columns}
     targets = labels.compute(panel.close, settings.labels.horizon, settings.labels.clip)
     data = rows.build(computed, targets, [features.VOLATILITY, columns])
     research.columns.clear()

@@ -56,4 +56,4 @@ def read(path: Path) -> tuple[Panel, Research]:
     close = arrays.pop("close")
     days = np.datetime64("2013-01-01", "D") + np.arange(len(close))
     symbols = [f"SYN{place:05}" for place in range(close.shape[1])]
-    return Panel(days, symbols, close, dict.fromkeys(symbols, 1)), Research(arrays)
+    return Panel.of(days, symbols, close, dict.fromkeys(symbols, 1)), Research(arrays)

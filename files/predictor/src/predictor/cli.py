@@ -84,7 +84,7 @@ def _preflight(options: argparse.Namespace) -> int:
 
 
 def _symbols(source: Path | None) -> list[str] | None:
-    """The symbols in a file, one a line; `-` is standard input. None without a list.
+    """The symbols in a file, one a line, exactly as the library names them; `-` is standard input. None without a list.
 
     Raises:
         PredictorError: The file cannot be read or lists no symbol.
@@ -92,11 +92,10 @@ def _symbols(source: Path | None) -> list[str] | None:
     if source is None:
         return None
     try:
-        text = sys.stdin.read() if str(source) == "-" else source.read_text(encoding="utf-8")
+        text = sys.stdin.read() if str(source) == "-" else source.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise PredictorError(f"cannot read the expected symbols {source}: {error}") from error
-    lines = (line.partition("#")[0].strip() for line in text.splitlines())
-    symbols = sorted({line for line in lines if line})
+    symbols = sorted(set(text.split("\n")) - {""})
     if symbols:
         return symbols
     if str(source) == "-":

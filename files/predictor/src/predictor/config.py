@@ -1,11 +1,11 @@
-"""The configuration file, checked: every key is required, none is unknown, every value has its type and range."""
+"""The configuration file, checked: no unknown key, every key without a default, every value of its type and range."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 import reprlib
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -62,6 +62,14 @@ class LastRows:
 
 
 @dataclass(frozen=True)
+class Calendars:
+    """Exceptions from `Data.calendar`, by symbol of the universe and by library."""
+
+    symbols: dict[str, str] = field(default_factory=dict)
+    libraries: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Resources:
     """What training needs: `headroom` times the last training's usage, and at least the two minima (MiB)."""
 
@@ -72,7 +80,10 @@ class Resources:
 
 @dataclass(frozen=True)
 class Data:
-    """The input's location and freshness, and the reaction to data that changed since the preflight."""
+    """The input's location, trading days and freshness, and the reaction to data that changed since the preflight.
+
+    `known_ended` are symbols of the universe that no longer trade and may be of any age.
+    """
 
     universe_library: str
     macro_library: str
@@ -82,6 +93,13 @@ class Data:
     last_rows: LastRows
     macro: dict[str, Literal["fresh", "historical"]]
     changed_since_preflight: Literal["note", "fail"]
+    calendars: Calendars = field(default_factory=Calendars)
+    known_ended: list[str] = field(default_factory=list)
+
+    def calendar_of(self, library: str, symbol: str) -> str:
+        """The calendar of a series."""
+        whole = self.calendars.libraries.get(library, self.calendar)
+        return self.calendars.symbols.get(symbol, whole) if library == self.universe_library else whole
 
 
 @dataclass(frozen=True)
@@ -267,9 +285,11 @@ def _section(kind: type[Section], content: object, name: str) -> Section:
     found = _value(dict, content, name or "content")
     if unknown := [key for key in found if key not in hints]:
         raise ConfigError(f"{_dotted(name, unknown[0])}: unknown key, expected one of {', '.join(hints)}")
-    if missing := [_dotted(name, key) for key in hints if key not in found]:
+    fields = dataclasses.fields(kind)  # type: ignore[arg-type]  # every section is a dataclass
+    required = [one.name for one in fields if one.default_factory is MISSING]
+    if missing := [_dotted(name, key) for key in required if key not in found]:
         raise ConfigError(f"{', '.join(missing)}: missing")
-    return kind(**{key: _value(hint, found[key], _dotted(name, key)) for key, hint in hints.items()})
+    return kind(**{key: _value(hints[key], value, _dotted(name, key)) for key, value in found.items()})
 
 
 _KINDS = {

@@ -1,10 +1,11 @@
-"""The last bar of each series of a library, in one batch: two requests per symbol."""
+"""The last bar of each series of a library before the run date, in one batch: two requests per symbol."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from predictor import store
@@ -15,19 +16,21 @@ Columns = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class LastBars:
-    """ArcticDB's descriptions of the series of a library; no prices are read.
+    """The last bars of the series of a library; no prices are read.
 
     Attributes:
-        days: Day of the last bar, by symbol.
-        ages: Trading days between it and the run date, by symbol (`exchange.ages`).
+        days: Day of the last bar before the run date that is on a session of the series' calendar, by symbol.
+        ages: Sessions between it and the run date, by symbol (`exchange.Calendar.ages`).
         unreadable: Why a symbol's last bar is unknown, by symbol.
         columns: Columns of each symbol that has a description.
+        ahead: Symbols with bars on the run date or later, which are ignored.
     """
 
     days: dict[str, date] = field(default_factory=dict)
     ages: dict[str, int] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
     columns: dict[str, Columns] = field(default_factory=dict)
+    ahead: list[str] = field(default_factory=list)
 
     @property
     def symbols(self) -> list[str]:
@@ -44,39 +47,60 @@ class LastBars:
         return f"{symbol} ({self.ages[symbol]}, ends {self.days[symbol]})"
 
 
-def ask(library: Any, calendar: str, run_date: date) -> LastBars:
+def ask(library: Any, run_date: date, calendar_of: Callable[[str], str]) -> LastBars:
     """Read the last bar of each series of a library.
+
+    Descriptions suffice, except for a series that ends on the run date or later, or between sessions: its index is
+    read, too.
 
     Args:
         library: A library of `store.ReadOnlyStore`.
-        calendar: Name in exchange-calendars.
-        run_date: The day that ages are counted to.
+        run_date: The day that ages are counted to; later bars are ignored.
+        calendar_of: The calendar of a series, by symbol.
 
     Raises:
-        PredictorError: The library cannot be listed, or the calendar cannot be used.
+        PredictorError: The library cannot be listed, or a calendar cannot be used.
     """
     symbols = store.list_symbols(library)
-    days: dict[str, date] = {}
-    unreadable: dict[str, str] = {}
-    columns: dict[str, Columns] = {}
+    bars = LastBars()
     for symbol, answer in zip(symbols, library.get_description_batch(symbols) if symbols else [], strict=True):
         if (why := _unusable(answer)) is not None:
-            unreadable[symbol] = why
+            bars.unreadable[symbol] = why
         else:
             # A bar belongs to the day of its own time zone, so the zone is dropped, not converted.
-            days[symbol] = answer.date_range[1].date()
+            bars.days[symbol] = answer.date_range[1].date()
         if hasattr(answer, "columns"):
-            columns[symbol] = tuple((str(column.name), _type_name(column.dtype)) for column in answer.columns)
-    return LastBars(days, _ages(days, calendar, run_date), unreadable, columns)
+            bars.columns[symbol] = tuple((str(column.name), _type_name(column.dtype)) for column in answer.columns)
+    alike: dict[str, list[str]] = defaultdict(list)
+    for symbol in bars.days:
+        alike[calendar_of(symbol)].append(symbol)
+    for name, group in alike.items():
+        _count_ages(library, bars, group, name, run_date)
+    return bars
 
 
-def _ages(days: Mapping[str, date], calendar: str, run_date: date) -> dict[str, int]:
-    if not days:
-        return {}
-    from predictor import exchange  # here, so that a machine without numpy still gets a report
+def _count_ages(library: Any, bars: LastBars, symbols: list[str], calendar_name: str, run_date: date) -> None:
+    """Find the ages of the series of one calendar; correct the last bars that do not count."""
+    import numpy as np
 
-    sessions = exchange.sessions_between(calendar, min(days.values()), run_date)
-    return dict(zip(days, exchange.ages(sessions, list(days.values()), run_date), strict=True))
+    from predictor import exchange, series  # here, so that a machine without pandas still gets a report
+
+    # A year back, for series that turn out to end earlier; if that is not enough, the age is a lower bound.
+    first = min(run_date - timedelta(days=366), *(bars.days[symbol] for symbol in symbols))
+    calendar = exchange.calendar(calendar_name, first, run_date)
+    last = np.array([bars.days[symbol] for symbol in symbols], dtype="datetime64[D]")
+    ahead = last >= np.datetime64(run_date)
+    bars.ahead.extend(symbol for symbol, late in zip(symbols, ahead, strict=True) if late)
+    doubtful = [symbol for symbol, no in zip(symbols, ahead | ~calendar.is_session(last), strict=True) if no]
+    for symbol, days in series.bar_days(library, doubtful, run_date).items():
+        on_session = days[calendar.is_session(days)]
+        if len(on_session):
+            bars.days[symbol] = on_session[-1].item()
+        else:
+            del bars.days[symbol]
+            bars.unreadable[symbol] = f"it has no bar on a session before {run_date}"
+    known = [symbol for symbol in symbols if symbol in bars.days]
+    bars.ages.update(zip(known, calendar.ages([bars.days[symbol] for symbol in known], run_date), strict=True))
 
 
 def _unusable(answer: Any) -> str | None:
@@ -86,7 +110,7 @@ def _unusable(answer: Any) -> str | None:
     if answer.row_count == 0:
         return "it has no rows"
     if answer.index_type != "index" or "NANOSECONDS" not in str(answer.index[0].dtype):
-        return "its index has no timestamps"
+        return "it is not a table with timestamps"
     if answer.sorted != "ASCENDING":  # ArcticDB then reports no date range
         return "its bars are out of order"
     return None

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
-from predictor import store
+import numpy as np
+from numpy.typing import NDArray
+
 from predictor.config import LastRows
+from predictor.exchange import Days
 from predictor.last_bars import Columns
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-CLOSE = "close"
-"""The column of prices."""
+from predictor.series import CLOSE, Closes
 
 SPLIT_RATIOS = (2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 15.0, 20.0, 25.0, 30.0, 50.0, 100.0)
 """Usual ratios of stock splits and reverse splits, without 3:2: prices do fall by a third in one day."""
@@ -42,87 +39,57 @@ class Fault:
 
 
 def faults(
-    library: Any,
-    symbols: Sequence[str],
-    columns: Mapping[str, Columns],
-    settings: LastRows,
-    versions: dict[str, int],
+    series: Mapping[str, Closes], columns: Mapping[str, Columns], settings: LastRows, ended: Collection[str] = ()
 ) -> list[Fault]:
-    """Check the last rows of symbols; three requests per symbol.
+    """Check the last rows of symbols, and their columns.
 
     Args:
-        library: A library of `store.ReadOnlyStore`.
-        symbols: Symbols that have a description.
+        series: Their closes before the run date.
         columns: Their columns (`LastBars.columns`).
         settings: Number of rows, and symbols with known jumps.
-        versions: Receives the version of each readable symbol, which comes with its rows.
+        ended: Symbols whose last rows are known to be their end; a missing last close only warns.
 
     Returns:
         The faults, worst first, then by symbol.
     """
-    found = _odd_columns(columns, symbols)
-    readable = [symbol for symbol in symbols if CLOSE in dict(columns[symbol])]
-    found += [Fault(0, symbol, f"no column {CLOSE!r}", True) for symbol in symbols if symbol not in set(readable)]
-    for symbol, answer in _read(library, readable, settings.rows, versions):
-        if isinstance(answer, str):
-            found.append(Fault(0, symbol, answer, True))
-        else:
-            found += check(symbol, answer, symbol in settings.known_jumps)
+    found = _odd_columns(columns)
+    for symbol, closes in series.items():
+        found += check(symbol, closes, settings.rows, symbol in settings.known_jumps, symbol in ended)
     return sorted(found, key=lambda fault: (not fault.fatal, fault.rank, fault.symbol))
 
 
-def check(symbol: str, frame: pd.DataFrame, jump_is_known: bool = False) -> list[Fault]:
+def check(symbol: str, closes: Closes, rows: int, jump_is_known: bool = False, has_ended: bool = False) -> list[Fault]:
     """Check the last rows of one symbol.
 
     Args:
         symbol: Its name.
-        frame: Its last rows, with a column `close`; shape (n, columns).
+        closes: Its closes before the run date.
+        rows: How many of the last rows, those without a close included.
         jump_is_known: Accept any move of the price.
+        has_ended: A missing last close only warns.
     """
-    import numpy as np
-    import pandas as pd
-
-    closes = frame[CLOSE]
-    if not pd.api.types.is_numeric_dtype(closes.dtype) or pd.api.types.is_bool_dtype(closes.dtype):
-        return [Fault(1, symbol, f"{CLOSE}: expected numbers, got {closes.dtype}", True)]
+    days = np.union1d(closes.days, closes.missing)[-rows:]
     found = []
-    index = frame.index
-    if not isinstance(index, pd.DatetimeIndex):
-        return [Fault(1, symbol, "its index has no timestamps", True)]
-    days = index.tz_localize(None).normalize()
-    if not days.is_monotonic_increasing:
-        found.append(Fault(2, symbol, "rows out of order", True))
-    if twice := sorted({day.date().isoformat() for day in days[days.duplicated()]}):
-        found.append(Fault(3, symbol, f"two rows on {', '.join(twice)}", True))
-    values = closes.to_numpy(dtype=np.float64)
-    if np.isnan(values[-1:]).any():
-        found.append(Fault(4, symbol, f"{CLOSE} is NaN in the last row, {days[-1].date()}", True))
-    elif np.isnan(values).any():
-        found.append(Fault(8, symbol, f"{CLOSE} is NaN in {int(np.isnan(values).sum())} of the last rows", False))
-    if (values <= 0).any() or np.isinf(values).any():
-        worst = float(np.nanmin(np.where(np.isinf(values), np.inf, values)))
-        found.append(Fault(5, symbol, f"{CLOSE} of {worst:g}" if worst <= 0 else f"{CLOSE} is infinite", True))
-    elif not jump_is_known:
-        found += _moves(symbol, days, values)
+    if np.isin(days[-1:], closes.missing).any():
+        found.append(Fault(0, symbol, f"{CLOSE} is NaN in the last row, {days[-1]}", not has_ended))
+    if not jump_is_known and len(days):
+        recent = closes.days >= days[0]
+        found += _moves(symbol, closes.days[recent], closes.values[recent])
     return found
 
 
-def _moves(symbol: str, days: pd.DatetimeIndex, values: Any) -> list[Fault]:
-    """The largest move between successive known closes, if it resembles a split or is very large."""
-    import numpy as np
-
-    known = ~np.isnan(values)
-    prices, when = values[known], days[known]
-    if len(prices) < 2:
+def _moves(symbol: str, days: Days, values: NDArray[np.float64]) -> list[Fault]:
+    """The largest move between successive closes, if it resembles a split or is very large."""
+    if len(values) < 2:
         return []
-    ratios = prices[1:] / prices[:-1]
+    ratios = values[1:] / values[:-1]
     place = int(np.argmax(np.abs(np.log(ratios))))
-    ratio, day = float(ratios[place]), when[place + 1].date()
+    ratio, day = float(ratios[place]), days[place + 1]
     if (split := split_ratio(ratio)) is not None:
         kind = f"1:{split:g} reverse split" if ratio > 1 else f"{split:g}:1 split"
-        return [Fault(6, symbol, f"{ratio - 1:+.0%} on {day} looks like an unadjusted {kind}", True)]
+        return [Fault(1, symbol, f"{ratio - 1:+.0%} on {day} looks like an unadjusted {kind}", True)]
     if abs(ratio - 1) > LARGE_MOVE:
-        return [Fault(7, symbol, f"{ratio - 1:+.0%} on {day}", False)]
+        return [Fault(2, symbol, f"{ratio - 1:+.0%} on {day}", False)]
     return []
 
 
@@ -140,37 +107,20 @@ def split_ratio(ratio: float) -> float | None:
     return nearest if abs(size / nearest - 1) <= SPLIT_TOLERANCE else None
 
 
-def _odd_columns(columns: Mapping[str, Columns], symbols: Sequence[str]) -> list[Fault]:
+def _odd_columns(columns: Mapping[str, Columns]) -> list[Fault]:
     """Symbols whose columns or types differ from the majority's."""
-    kinds = Counter(columns[symbol] for symbol in symbols)
-    usual, count = kinds.most_common(1)[0]
-    if 2 * count <= len(symbols):
-        return [Fault(9, "the universe", f"{len(kinds)} sets of columns, none in the majority", False)]
+    if not columns:
+        return []
+    usual, count = Counter(columns.values()).most_common(1)[0]
+    if 2 * count <= len(columns):
+        kinds = len(set(columns.values()))
+        return [Fault(3, "the universe", f"{kinds} sets of columns, none in the majority", False)]
     found = []
-    for symbol in symbols:
-        other = dict(columns[symbol])
+    for symbol, names in columns.items():
+        other = dict(names)
         differences = [f"lacks {name}" for name, _ in usual if name not in other]
         differences += [f"{name} is {other[name]}, not {kind}" for name, kind in usual if other.get(name, kind) != kind]
         differences += [f"has {name} too" for name in other if name not in dict(usual)]
         if differences:
-            found.append(Fault(9, symbol, f"unlike most: {', '.join(differences)}", False))
-    return found
-
-
-def _read(
-    library: Any, symbols: Sequence[str], rows: int, versions: dict[str, int]
-) -> list[tuple[str, pd.DataFrame | str]]:
-    """The last rows of each symbol, or why they cannot be read."""
-    from arcticdb import ReadRequest
-
-    if not symbols:
-        return []
-    answers = library.read_batch([ReadRequest(symbol, row_range=(-rows, None)) for symbol in symbols])
-    found: list[tuple[str, pd.DataFrame | str]] = []
-    for symbol, item in zip(symbols, answers, strict=True):
-        if (why := store.failure(item)) is not None:
-            found.append((symbol, why[:200]))
-        else:
-            versions[symbol] = int(item.version)
-            found.append((symbol, item.data))
+            found.append(Fault(3, symbol, f"unlike most: {', '.join(differences)}", False))
     return found

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,10 @@ from predictor.errors import PredictorError
 from predictor.last_bars import LastBars
 
 if TYPE_CHECKING:
+    from predictor.series import Reading
     from predictor.store import ReadOnlyStore
+    from predictor.training.panel import Panel, Sessions
+    from predictor.training.research import Frames
 
 NAMED = 50
 """Maximum number of names in a detail; the finding's items have all of them."""
@@ -51,7 +54,7 @@ class Context:
         training_seconds: Time limit of the training, if known.
         expected: Symbols that the universe must hold, if known.
         work_dir: The training's working folder, whose disk needs space.
-        versions: ArcticDB version of each symbol of the universe whose last rows were read.
+        versions: ArcticDB version of each symbol of `reading`, once that is read.
     """
 
     data_bucket: str
@@ -116,12 +119,61 @@ class Context:
             raise self._failures[library_name]
         if library_name not in self._bars:
             try:
-                calendar = self.config.data.calendar
-                self._bars[library_name] = last_bars.ask(self.library(library_name), calendar, self.run_date)
+                calendar_of = partial(self.config.data.calendar_of, library_name)
+                self._bars[library_name] = last_bars.ask(self.library(library_name), self.run_date, calendar_of)
             except PredictorError as error:
                 self._failures[library_name] = error
                 raise
         return self._bars[library_name]
+
+    @cached_property
+    def reading(self) -> Reading:
+        """The closes of the universe's symbols that have a description: three requests per symbol.
+
+        Raises:
+            PredictorError: See `last_bars`.
+        """
+        from predictor import series
+
+        name = self.config.data.universe_library
+        found = series.read(self.library(name), sorted(self.last_bars(name).columns), self.run_date)
+        self.versions.update(found.versions)
+        return found
+
+    @cached_property
+    def sessions(self) -> Sessions:
+        """The bars of `reading` compared with their calendars.
+
+        Raises:
+            PredictorError: See `last_bars`; or a calendar cannot be used.
+        """
+        from predictor.training import panel
+
+        return panel.on_sessions(self.reading, self.run_date, self.config)
+
+    @cached_property
+    def panel(self) -> Panel:
+        """The symbols that can be trained on, aligned as in a training.
+
+        Raises:
+            PredictorError: See `sessions`; or no symbol can be trained on.
+        """
+        from predictor.training import panel
+
+        return panel.align(replace(self.reading, malformed={}), self.sessions, self.config)
+
+    @cached_property
+    def research_frames(self) -> Frames:
+        """The research on the symbols of the universe.
+
+        Raises:
+            PredictorError: The library cannot be read.
+        """
+        from predictor.training import research
+
+        data = self.config.data
+        symbols = self.last_bars(data.universe_library).symbols
+        return research.read_frames(self.library(data.research_library), symbols, self.run_date)
 
     def missing_and_new(self) -> tuple[list[str], list[str]]:
         """Expected symbols that the universe lacks, and its unexpected symbols; both sorted."""
@@ -144,9 +196,10 @@ class Context:
         limit = self.config.data.stale_after_sessions.universe if name else None
         bars = self._bars.get(name, LastBars())
         missing, new = self.missing_and_new()
+        ended = self.config.data.known_ended if name else []
         return {
             "symbols": len(bars.symbols),
-            "stale": [] if limit is None else bars.older_than(limit),
+            "stale": [] if limit is None else [one for one in bars.older_than(limit) if one not in ended],
             "unreadable": bars.unreadable,
             "newest": max(bars.days.values()).isoformat() if bars.days else None,
             "oldest": min(bars.days.values()).isoformat() if bars.days else None,

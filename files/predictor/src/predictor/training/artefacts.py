@@ -150,16 +150,14 @@ def out_of_sample(panel: Panel, rows: Rows, result: WalkForwardResult) -> bytes:
 
 def data_manifest(panel: Panel, research_versions: dict[str, int], description: dict[str, Any]) -> dict[str, Any]:
     """The record of the data used, which suffices to read and verify it again."""
-    known = np.isfinite(panel.close)
     spans = {
         symbol: {
             "version": panel.versions[symbol],
-            "bars": int(known[:, place].sum()),
-            "first": str(panel.days[known[:, place]][0]),
-            "last": str(panel.days[known[:, place]][-1]),
+            "bars": len(closes.days),
+            "first": str(closes.days[0]),
+            "last": str(closes.days[-1]),
         }
-        for place, symbol in enumerate(panel.symbols)
-        if known[:, place].any()
+        for symbol, closes in panel.bars.items()
     }
     return {**description, "digest": panel.digest(), "symbols": spans, "research_versions": research_versions}
 

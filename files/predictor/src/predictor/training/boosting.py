@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,14 +30,15 @@ def fit(features: Matrix, target: Vector, names: Sequence[str], size: LightGBM, 
     Args:
         features: Shape (N, F); LightGBM treats NaN as a value.
         target: Shape (N,), finite.
-        names: F names, stored in the model.
+        names: F names, stored in the model percent-encoded, since LightGBM refuses some characters.
         size: Number and size of the trees.
         run: Seed and threads.
     """
     import lightgbm
 
     chosen = parameters(size, run)
-    data = lightgbm.Dataset(features, target, feature_name=list(names), params=chosen, free_raw_data=True)
+    encoded = [quote(name) for name in names]
+    data = lightgbm.Dataset(features, target, feature_name=encoded, params=chosen, free_raw_data=True)
     return lightgbm.train(chosen, data, num_boost_round=size.trees)
 
 
@@ -68,7 +70,8 @@ def importance(model: lightgbm.Booster) -> dict[str, float]:
     """Share of each feature in the gain of all splits, adding up to 1; empty for a model without splits."""
     gains = model.feature_importance("gain")
     whole = float(gains.sum())
-    return {name: float(gain) / whole for name, gain in zip(model.feature_name(), gains, strict=True)} if whole else {}
+    names = [unquote(name) for name in model.feature_name()]
+    return {name: float(gain) / whole for name, gain in zip(names, gains, strict=True)} if whole else {}
 
 
 def to_text(model: lightgbm.Booster) -> str:

@@ -1,20 +1,34 @@
 """Features of a day from the closing prices up to that day.
 
-Windows are in trading days and end on the row's own day: nothing looks ahead. An incomplete window gives NaN.
+A window runs over a symbol's own bars and ends on the row's own day: nothing looks ahead. An incomplete window gives
+NaN.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from predictor.exchange import Days
+from predictor.training.panel import Panel
+
 Wide = NDArray[np.float64]
 """Shape (T, S): days x symbols."""
 
 NEUTRAL_RSI = 50.0
+
+LONGEST_PAUSE = np.timedelta64(14, "D")
+"""No window reaches over more days without a bar. The longest holidays of an exchange are shorter."""
+
+SHORTEST_PIECE = 6
+"""Bars that a 5-day return needs; without one, there is no row."""
+
+TOGETHER = 256
+"""Series whose features are computed at once, which limits the memory."""
 
 MOMENTUM = ("m5", "m20", "price_vs_ma50", "rsi14")
 """Inputs of the momentum score."""
@@ -28,11 +42,40 @@ META = ("m5", "m20", "price_vs_ma50", "rsi14", "m12_1", "rv20")
 ALL = tuple(dict.fromkeys((*MOMENTUM, *VOLATILITY, *META)))
 
 
+def of_panel(panel: Panel) -> dict[str, Wide]:
+    """Compute every feature over each symbol's own bars.
+
+    Returns:
+        For each name of `ALL` an array of the shape of `panel.close`, NaN on a common day without a bar.
+    """
+    features = {name: np.full(panel.close.shape, np.nan) for name in ALL}
+    # Pieces of similar length in one array, so that few long ones do not blow up many short ones.
+    alike: dict[int, list[tuple[int, Days, Wide]]] = defaultdict(list)
+    for place, symbol in enumerate(panel.symbols):
+        days, values = panel.bars[symbol].days, panel.bars[symbol].values
+        cuts = np.flatnonzero(np.diff(days) > LONGEST_PAUSE) + 1
+        for piece_days, piece in zip(np.split(days, cuts), np.split(values, cuts), strict=True):
+            if len(piece) >= SHORTEST_PIECE:
+                alike[len(piece).bit_length()].append((place, piece_days, piece))
+    for pieces in alike.values():
+        for start in range(0, len(pieces), TOGETHER):
+            batch = pieces[start : start + TOGETHER]
+            close = np.full((max(len(piece) for _, _, piece in batch), len(batch)), np.nan)
+            for column, (_, _, piece) in enumerate(batch):
+                close[: len(piece), column] = piece
+            computed = compute(close)
+            for column, (place, days, _) in enumerate(batch):
+                _, common, own = np.intersect1d(panel.days, days, assume_unique=True, return_indices=True)
+                for name in ALL:
+                    features[name][common, place] = computed[name][own, column]
+    return features
+
+
 def compute(close: Wide) -> dict[str, Wide]:
-    """Compute every feature for the whole panel at once.
+    """Compute every feature of series of bars.
 
     Args:
-        close: Closing prices, shape (T, S), NaN where unknown.
+        close: Closing prices, shape (bars, series), NaN where unknown.
 
     Returns:
         For each name of `ALL` an array of the same shape:

@@ -1,154 +1,169 @@
-"""Closing prices from ArcticDB, as one wide array."""
+"""Closing prices of the universe, aligned: each symbol's own bars, and the days that the symbols have in common.
+
+Symbols of several exchanges trade on different days. A window (a 60-day volatility) runs over a symbol's own bars, so
+that another exchange's holidays leave no gap in it. A label and a cross-section compare symbols, so they need days on
+which the symbols trade together: the sessions of every calendar in use.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from predictor.errors import StoreError, TrainingError
-from predictor.last_rows import CLOSE
-from predictor.store import failure, list_symbols
+from predictor import exchange
+from predictor.config import Config
+from predictor.errors import TrainingError
+from predictor.exchange import Calendar, Days
+from predictor.series import Closes, Reading, read
+from predictor.store import list_symbols
+
+
+@dataclass(frozen=True)
+class Sessions:
+    """The bars of a universe compared with the sessions of their calendars.
+
+    Attributes:
+        calendars: The calendar of each symbol.
+        bars: The bars of each symbol that are on a session.
+        off_session: Days of the other bars, which are left out, by symbol.
+    """
+
+    calendars: dict[str, Calendar]
+    bars: dict[str, Closes]
+    off_session: dict[str, Days]
 
 
 @dataclass(frozen=True)
 class Panel:
-    """Closing prices.
+    """Aligned closing prices.
 
     Attributes:
-        days: Shape (T,), `datetime64[D]`, ascending: every day on which any symbol has a bar.
+        days: Shape (T,), ascending: the common days.
         symbols: S names, sorted.
         close: Shape (T, S), NaN where a symbol has no bar.
         versions: ArcticDB version of each symbol read, including those left out.
+        bars: The bars of each symbol that are on a session of its calendar, for windows.
+        left_out: `{symbol, reason}` of each symbol with too few bars.
+        sparse: Days that are left out because less than half of the symbols that trade at the time have a bar.
     """
 
-    days: NDArray[np.datetime64]
+    days: Days
     symbols: list[str]
     close: NDArray[np.float64]
     versions: dict[str, int]
+    bars: dict[str, Closes]
+    left_out: list[dict[str, str]] = field(default_factory=list)
+    sparse: Days = field(default_factory=lambda: np.array([], dtype="datetime64[D]"))
+
+    @classmethod
+    def of(cls, days: Days, symbols: list[str], close: NDArray[np.float64], versions: dict[str, int]) -> Panel:
+        """A panel of symbols that have no bars on other days."""
+        no_days = days[:0]
+        known = np.isfinite(close)
+        bars = {
+            symbol: Closes(days[known[:, place]], close[known[:, place], place], no_days)
+            for place, symbol in enumerate(symbols)
+        }
+        return cls(days, symbols, close, versions, bars)
 
     def digest(self) -> str:
-        """SHA-256 over days, symbols and prices."""
-        parts = (self.days.astype("int64").tobytes(), "\0".join(self.symbols).encode(), self.close.tobytes())
+        """SHA-256 over days, symbols, prices and bars."""
+        parts = [self.days.astype("int64").tobytes(), "\0".join(self.symbols).encode(), self.close.tobytes()]
+        for closes in self.bars.values():
+            parts += [closes.days.astype("int64").tobytes(), closes.values.tobytes()]
         return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
 
 
-def read(library: Any, before: date) -> Panel:
-    """Read every symbol's closing prices.
+def load(library: Any, before: date, config: Config) -> Panel:
+    """Read and align every symbol's closing prices.
 
     Args:
         library: ArcticDB library with one symbol per ticker and a column `close`.
-        before: Bars on this day or later are left out.
+        before: Bars on this day or later are ignored.
+        config: Calendars, and the bars that a symbol needs.
 
     Raises:
-        StoreError: Symbols cannot be read; the text names all of them.
-        TrainingError: The library is empty, or series are malformed; the text names all of them.
+        PredictorError: The library cannot be listed, or a calendar cannot be used.
+        TrainingError: See `align`.
     """
-    symbols = list_symbols(library)
-    if not symbols:
-        raise TrainingError(f"library {library.name!r} holds no symbol")
-    series: dict[str, pd.Series] = {}
-    versions: dict[str, int] = {}
-    malformed: dict[str, str] = {}
-    for symbol, item in read_all(library, symbols, [CLOSE]).items():
-        try:
-            series[symbol] = _closes(item.data, before)
-        except ValueError as error:
-            malformed[symbol] = str(error)
-        versions[symbol] = int(item.version)
-    if malformed:
-        named = "; ".join(f"{symbol}: {why}" for symbol, why in malformed.items())
-        raise TrainingError(f"{len(malformed)} of {len(symbols)} symbols cannot be trained on: {named}")
-    wide = pd.concat(series, axis=1, sort=True).dropna(how="all")
-    if wide.empty:
-        raise TrainingError(f"no symbol of library {library.name!r} has a bar before {before}")
-    return Panel(
-        wide.index.to_numpy().astype("datetime64[D]"),
-        [str(symbol) for symbol in wide.columns],
-        np.ascontiguousarray(wide.to_numpy(dtype=np.float64)),
-        versions,
-    )
+    reading = read(library, list_symbols(library), before)
+    return align(reading, on_sessions(reading, before, config), config)
 
 
-def leave_out_short(panel: Panel, bars: int) -> tuple[Panel, list[dict[str, str]]]:
-    """Leave out the symbols that have fewer than `bars` bars, a test window's worth.
-
-    Returns:
-        The panel of the other symbols, on the days of their bars; and `{symbol, reason}` of those left out.
+def on_sessions(reading: Reading, before: date, config: Config) -> Sessions:
+    """Compare the closes of a universe with the sessions of their calendars.
 
     Raises:
-        TrainingError: No symbol has enough bars.
+        PredictorError: A calendar cannot be used.
     """
-    known = np.isfinite(panel.close)
-    counts = known.sum(axis=0)
-    kept = counts >= bars
-    left_out = [
-        {"symbol": symbol, "reason": f"expected at least {bars} bars (a fold's test window), got {count}"}
-        for symbol, count in zip(panel.symbols, counts.tolist(), strict=True)
-        if count < bars
-    ]
-    if not left_out:
-        return panel, []
-    if not kept.any():
-        longest = panel.symbols[int(counts.argmax())]
-        raise TrainingError(
-            f"none of {len(panel.symbols)} symbols has the {bars} bars of a fold's test window; "
-            f"{longest} has the most, {counts.max()}"
-        )
-    days = known[:, kept].any(axis=1)
-    symbols = [symbol for symbol, keep in zip(panel.symbols, kept.tolist(), strict=True) if keep]
-    close = np.ascontiguousarray(panel.close[days][:, kept])
-    return Panel(panel.days[days], symbols, close, panel.versions), left_out
-
-
-def read_all(library: Any, symbols: Sequence[str], columns: list[str] | None) -> dict[str, Any]:
-    """Read symbols in one batch.
-
-    Args:
-        library: ArcticDB library.
-        symbols: The symbols.
-        columns: The columns, None for all.
-
-    Returns:
-        Versioned items by symbol, in the given order.
-
-    Raises:
-        StoreError: Symbols cannot be read; the text names all of them.
-    """
-    from arcticdb import ReadRequest
-
-    items = library.read_batch([ReadRequest(symbol, columns=columns) for symbol in symbols])
-    found = dict(zip(symbols, items, strict=True))
-    bad = {symbol: why for symbol, item in found.items() if (why := failure(item)) is not None}
-    if bad:
-        named = "; ".join(f"{symbol}: {why[:120]}" for symbol, why in bad.items())
-        raise StoreError(f"{len(bad)} of {len(symbols)} symbols of {library.name!r} cannot be read: {named}")
+    firsts = [closes.days[0].item() for closes in reading.closes.values() if len(closes.days)]
+    names = {symbol: config.data.calendar_of(config.data.universe_library, symbol) for symbol in sorted(reading.closes)}
+    made = {name: exchange.calendar(name, min(firsts, default=before), before) for name in set(names.values())}
+    found = Sessions({symbol: made[name] for symbol, name in names.items()}, {}, {})
+    for symbol, calendar in found.calendars.items():
+        closes = reading.closes[symbol]
+        kept = calendar.is_session(closes.days)
+        found.bars[symbol] = Closes(closes.days[kept], closes.values[kept], closes.missing)
+        if not kept.all():
+            found.off_session[symbol] = closes.days[~kept]
     return found
 
 
-def _closes(frame: pd.DataFrame, before: date) -> pd.Series:
-    """One symbol's closes by day.
+def align(reading: Reading, sessions: Sessions, config: Config) -> Panel:
+    """Align the bars of a universe.
 
     Raises:
-        ValueError: The series is malformed.
+        TrainingError: The universe is empty, series are malformed (the text names all of them), or no symbol has a
+            test window's worth of bars.
     """
-    if CLOSE not in frame.columns:
-        raise ValueError(f"it has no column {CLOSE!r}")
-    if not isinstance(frame.index, pd.DatetimeIndex):
-        raise ValueError("its index has no timestamps")
-    days = frame.index.tz_localize(None).normalize()
-    if not days.is_unique:
-        raise ValueError("it has two bars on one day")
-    if not days.is_monotonic_increasing:
-        raise ValueError("its bars are out of order")
-    closes = frame[CLOSE].set_axis(days).astype(np.float64)
-    closes = closes[days < pd.Timestamp(before)]
-    if (closes <= 0).any():
-        raise ValueError("it has prices of zero or less")
-    return closes
+    if reading.malformed:
+        named = "; ".join(f"{symbol}: {why}" for symbol, why in sorted(reading.malformed.items()))
+        total = len(reading.malformed) + len(reading.closes)
+        raise TrainingError(f"{len(reading.malformed)} of {total} symbols cannot be trained on: {named}")
+    bars, needed = sessions.bars, config.walk_forward.test_days
+    if not bars:
+        raise TrainingError(f"library {config.data.universe_library!r} holds no symbol")
+    kept = {symbol: closes for symbol, closes in bars.items() if len(closes.days) >= needed}
+    left_out = [
+        {"symbol": symbol, "reason": f"expected at least {needed} bars (a fold's test window), got {len(closes.days)}"}
+        for symbol, closes in bars.items()
+        if symbol not in kept
+    ]
+    if not kept:
+        longest = max(bars, key=lambda symbol: len(bars[symbol].days))
+        raise TrainingError(
+            f"none of {len(bars)} symbols has the {needed} bars of a fold's test window; {longest} has the most, "
+            f"{len(bars[longest].days)}"
+        )
+    days, close = _common(
+        kept, {sessions.calendars[symbol].name: sessions.calendars[symbol] for symbol in kept}.values()
+    )
+    few = _few_bars(days, close, kept)
+    return Panel(days[~few], list(kept), np.ascontiguousarray(close[~few]), reading.versions, kept, left_out, days[few])
+
+
+def _common(bars: Mapping[str, Closes], calendars: Iterable[Calendar]) -> tuple[Days, NDArray[np.float64]]:
+    """The days with bars that are sessions of every calendar, and the closes on them, shape (T, S)."""
+    days = np.unique(np.concatenate([closes.days for closes in bars.values()]))
+    for calendar in calendars:
+        days = days[calendar.is_session(days)]
+    close = np.full((len(days), len(bars)), np.nan)
+    for place, closes in enumerate(bars.values()):
+        _, here, there = np.intersect1d(days, closes.days, assume_unique=True, return_indices=True)
+        close[here, place] = closes.values[there]
+    return days, close
+
+
+def _few_bars(days: Days, close: NDArray[np.float64], bars: Mapping[str, Closes]) -> NDArray[np.bool_]:
+    """Whether less than half of the symbols between their first and last bar have one, for each day."""
+    firsts = np.sort([closes.days[0] for closes in bars.values()])
+    lasts = np.sort([closes.days[-1] for closes in bars.values()])
+    trading = np.searchsorted(firsts, days, side="right") - np.searchsorted(lasts, days, side="left")
+    few: NDArray[np.bool_] = 2 * np.isfinite(close).sum(axis=1) < trading
+    return few

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from predictor import series
 from predictor.config import Config
 from predictor.errors import TrainingError
-from predictor.store import ReadOnlyStore, list_symbols
-from predictor.training.panel import Panel, read_all
+from predictor.series import MalformedSeriesError
+from predictor.store import ReadOnlyStore, failure, list_symbols
+from predictor.training.panel import Panel
 
 Wide = NDArray[np.float64]
 """Shape (T, S): days x symbols."""
@@ -44,34 +48,90 @@ class Research:
         return whole.hexdigest()
 
 
-def read(store: ReadOnlyStore, panel: Panel, before: date, config: Config) -> Research:
-    """Read the research library, if it exists.
+@dataclass(frozen=True)
+class Frames:
+    """The research library's numbers for symbols of the universe.
 
-    Args:
-        store: ArcticDB.
-        panel: The days and symbols.
-        before: Values of this day or later are left out.
-        config: Whether to use research, and its library.
+    Attributes:
+        frames: Numeric columns by day, by symbol.
+        malformed: Why a symbol cannot be read or used, by symbol.
+        versions: ArcticDB version of each symbol that could be read.
+    """
+
+    frames: dict[str, pd.DataFrame]
+    malformed: dict[str, str]
+    versions: dict[str, int]
+
+
+def read_frames(library: Any, symbols: Collection[str], before: date) -> Frames:
+    """Read symbols of the research library; values of `before` or later are ignored.
+
+    Raises:
+        StoreError: The library cannot be listed.
+    """
+    found = Frames({}, {}, {})
+    wanted = [symbol for symbol in list_symbols(library) if symbol in set(symbols)]
+    for symbol, item in zip(wanted, series.read_batch(library, wanted), strict=True):
+        if (why := failure(item)) is not None:
+            found.malformed[symbol] = why[:200]
+            continue
+        found.versions[symbol] = int(item.version)
+        try:
+            found.frames[symbol] = _finite(series.numbers_by_day(item.data, before))
+        except MalformedSeriesError as error:
+            found.malformed[symbol] = str(error)
+    return found
+
+
+def _finite(frame: pd.DataFrame) -> pd.DataFrame:
+    for name, column in frame.items():
+        if (endless := np.isinf(column.to_numpy(dtype=np.float64))).any():
+            days = frame.index.to_numpy().astype("datetime64[D]")
+            raise MalformedSeriesError(f"{name} is infinite on {series.listed(days[endless])}")
+    return frame
+
+
+def read(store: ReadOnlyStore, panel: Panel, before: date, config: Config) -> Research:
+    """Read the research library, if it exists, and align it.
+
+    Raises:
+        StoreError: The library cannot be read.
+        TrainingError: See `align`.
+    """
+    if reason := unused(store, config):
+        return Research(skipped=reason)
+    return align(read_frames(store.library(config.data.research_library), panel.symbols, before), panel, config)
+
+
+def unused(store: ReadOnlyStore, config: Config) -> str:
+    """Why training uses no research; empty if it does.
+
+    Raises:
+        StoreError: The bucket cannot be read.
+    """
+    if "research" not in config.models:
+        return "models does not list it"
+    name = config.data.research_library
+    return "" if store.has_library(name) else f"library {name!r} does not exist"
+
+
+def align(found: Frames, panel: Panel, config: Config) -> Research:
+    """Align research with a panel.
 
     Returns:
         On each day, the last known value.
 
     Raises:
-        StoreError: The library cannot be read.
-        TrainingError: The library is malformed.
+        TrainingError: Symbols are malformed; the text names all of them.
     """
-    name = config.data.research_library
-    if "research" not in config.models:
-        return Research(skipped="models does not list it")
-    if not store.has_library(name):
-        return Research(skipped=f"library {name!r} does not exist")
-    library = store.library(name)
-    wanted = [symbol for symbol in list_symbols(library) if symbol in set(panel.symbols)]
-    items = read_all(library, wanted, None)
-    frames = {symbol: _frame(symbol, item.data, before) for symbol, item in items.items()}
+    if found.malformed:
+        named = "; ".join(f"{symbol}: {why}" for symbol, why in sorted(found.malformed.items()))
+        raise TrainingError(f"research on {len(found.malformed)} symbols cannot be trained on: {named}")
+    frames = {symbol: frame for symbol, frame in found.frames.items() if symbol in panel.bars}
     names = sorted({column for frame in frames.values() for column in frame.columns})
     if not names:
-        return Research(skipped=f"library {name!r} has no numbers for symbols of the universe")
+        reason = f"library {config.data.research_library!r} has no numbers for symbols of the universe"
+        return Research(skipped=reason)
     days = pd.DatetimeIndex(panel.days)
     columns = {PREFIX + column: np.full(panel.close.shape, np.nan) for column in names}
     for place, symbol in enumerate(panel.symbols):
@@ -79,14 +139,4 @@ def read(store: ReadOnlyStore, panel: Panel, before: date, config: Config) -> Re
             aligned = frames[symbol].reindex(days, method="ffill")
             for column in aligned.columns:
                 columns[PREFIX + column][:, place] = aligned[column].to_numpy(dtype=np.float64)
-    return Research(columns, "", {symbol: int(item.version) for symbol, item in items.items()})
-
-
-def _frame(symbol: str, data: pd.DataFrame, before: date) -> pd.DataFrame:
-    """One symbol's numeric columns by day."""
-    if not isinstance(data.index, pd.DatetimeIndex):
-        raise TrainingError(f"research on {symbol}: its index has no timestamps")
-    frame = data.select_dtypes("number").set_axis(data.index.tz_localize(None).normalize())
-    if not frame.index.is_unique or not frame.index.is_monotonic_increasing:
-        raise TrainingError(f"research on {symbol}: days are repeated or out of order")
-    return frame[frame.index < pd.Timestamp(before)].rename(columns=str)
+    return Research(columns, "", found.versions)

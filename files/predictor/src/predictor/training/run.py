@@ -19,19 +19,16 @@ from predictor.errors import PredictorError, TrainingError, one_line
 from predictor.training import (
     artefacts,
     data_changes,
+    dataset,
     diagnostics,
-    features,
     fingerprint,
-    folds,
     gates,
     heartbeat,
     ic,
     incumbent,
-    labels,
     panel,
     report,
     research,
-    rows,
     triple_barrier,
 )
 from predictor.training.folds import Fold
@@ -152,30 +149,21 @@ def _fit(
     with progress.stage("read"):
         uri = store.arctic_uri(job.data_bucket, aws.region(), job.arctic_prefix, aws.endpoint())
         arctic = store.ReadOnlyStore(uri)
-        whole = panel.read(arctic.library(settings.data.universe_library), job.run_date)
-        _compare_with_preflight(job, settings, whole, result)
-        prices, result["left_out"] = panel.leave_out_short(whole, settings.walk_forward.test_days)
-        result["symbols"] = len(prices.symbols)
-        # This fails early if the history is too short.
-        plan = folds.split(len(prices.days) - settings.labels.horizon, settings.walk_forward)
+        prices = panel.load(arctic.library(settings.data.universe_library), job.run_date, settings)
+        _compare_with_preflight(job, settings, prices, result)
+        result["left_out"], result["symbols"] = prices.left_out, len(prices.symbols)
+        dataset.split(prices, settings)  # fails early if the history is too short
         studies = research.read(arctic, prices, job.run_date, settings)
         about = artefacts.description(job.run_id, job.run_date.isoformat(), source)
         data_manifest = artefacts.data_manifest(prices, studies.versions, about)
         _compare_with_last_run(job, client, data_manifest, result)
     result["research"] = f"skipped: {studies.skipped}" if studies.skipped else f"{len(studies.columns)} columns"
-    with progress.stage("features"):
-        computed = {**features.compute(prices.close), **studies.columns}
-    with progress.stage("labels"):
-        targets = labels.compute(prices.close, settings.labels.horizon, settings.labels.clip)
-        columns = list(studies.columns)
-        data = rows.build(computed, targets, [features.VOLATILITY, columns])
-        mark = fingerprint.compute(settings, prices, studies, source["lock_sha256"])
-        # Free what the rows now hold.
-        studies = replace(studies, columns={})
-        del computed, targets
+    made = dataset.build(prices, studies, settings, progress.stage)
+    data, plan = made.rows, made.plan
     result["rows"] = len(data)
-    rows.check(data)
-    walk = WalkForward(data, columns, settings)
+    mark = fingerprint.compute(settings, prices, studies, source["lock_sha256"])
+    studies = replace(studies, columns={})  # the rows have them now
+    walk = WalkForward(data, made.research_columns, settings)
     with progress.stage("walk_forward"):
         saved = None
         if job.state_prefix is not None:

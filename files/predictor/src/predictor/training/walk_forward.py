@@ -8,7 +8,7 @@ second purge, the last labels of fold k-1 would leak into fold k.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -117,6 +117,51 @@ class WalkForwardResult:
         return [fold["ic"] for fold in self.folds]
 
 
+def too_small(fold: Fold, rows: Rows, config: Config) -> str:
+    """Why a fold has too few rows for layer 1; empty if it has enough."""
+    settings = config.walk_forward
+    train, start, stop = (rows.first_row(day) for day in (fold.train_end, fold.test_start, fold.test_end))
+    if train >= settings.min_train_rows and stop - start >= settings.min_test_rows:
+        return ""
+    return (
+        f"expected at least {settings.min_train_rows} training and {settings.min_test_rows} test rows, got {train} and "
+        f"{stop - start}"
+    )
+
+
+def earlier_rows(fold: Fold, earlier: Sequence[Fold], rows: Rows, config: Config) -> tuple[int, str]:
+    """The end of the rows whose labels end before a fold's test window, and why they are too few for layer 2.
+
+    Args:
+        fold: The fold.
+        earlier: The folds before it that trained layer 1.
+        rows: All rows.
+        config: Purge, and the rows needed.
+    """
+    known_until = rows.first_row(fold.test_start - config.walk_forward.purge_days)
+    ends = [(rows.first_row(one.test_start), rows.first_row(one.test_end)) for one in earlier]
+    known = sum(max(0, min(stop, known_until) - start) for start, stop in ends)
+    needed = config.walk_forward.min_test_rows
+    few = f"layer 1 only: expected at least {needed} earlier out-of-sample rows for layer 2, got {known}"
+    return known_until, few if known < needed else ""
+
+
+def skipped(plan: Sequence[Fold], rows: Rows, config: Config) -> dict[int, str]:
+    """Why folds will have no IC, by their number, as far as rows and labels tell before any model is trained."""
+    found, trained = {}, list[Fold]()
+    for fold in plan:
+        start, stop = rows.first_row(fold.test_start), rows.first_row(fold.test_end)
+        if reason := too_small(fold, rows, config):
+            found[fold.number] = reason
+            continue
+        if reason := earlier_rows(fold, trained, rows, config)[1]:
+            found[fold.number] = reason
+        elif not len(ic.by_day(rows.relative[start:stop], rows.relative[start:stop], rows.day[start:stop])[0]):
+            found[fold.number] = f"on no day do {ic.MIN_SYMBOLS} symbols have labels that vary"
+        trained.append(fold)
+    return found
+
+
 class WalkForward:
     """Runs the folds over one set of rows."""
 
@@ -164,15 +209,10 @@ class WalkForward:
 
     def _run_fold(self, fold: Fold, earlier: list[FoldRows]) -> FoldResult:
         started = time.monotonic()
-        rows, settings = self._rows, self._config.walk_forward
-        train = rows.first_row(fold.train_end)
-        start, stop = rows.first_row(fold.test_start), rows.first_row(fold.test_end)
-        if train < settings.min_train_rows or stop - start < settings.min_test_rows:
-            reason = (
-                f"expected at least {settings.min_train_rows} training and {settings.min_test_rows} test rows, "
-                f"got {train} and {stop - start}"
-            )
+        rows = self._rows
+        if reason := too_small(fold, rows, self._config):
             return FoldResult(None, None, {"fold": fold.number, "reason": reason})
+        train, start, stop = (rows.first_row(day) for day in (fold.train_end, fold.test_start, fold.test_end))
         layer1 = Layer1.fit(rows, train, self._research_columns, self._config)
         outputs = layer1.outputs(rows, start, stop, self._config)
         inputs = self._inputs(outputs, start, stop)
@@ -196,12 +236,9 @@ class WalkForward:
         self, fold: Fold, start: int, stop: int, outputs: dict[str, Vector], inputs: Matrix, earlier: list[FoldRows]
     ) -> tuple[FoldRows, str]:
         """Score a fold's test rows with a layer 2 of the earlier folds, or return why none exists."""
-        # The labels of earlier rows end before the test window starts.
-        known_until = self._rows.first_row(fold.test_start - self._config.walk_forward.purge_days)
-        known = sum(max(0, min(part.stop, known_until) - part.start) for part in earlier)
-        if known < (needed := self._config.walk_forward.min_test_rows):
+        known_until, reason = earlier_rows(fold, [part.fold for part in earlier], self._rows, self._config)
+        if reason:
             nothing = np.full(stop - start, np.nan)
-            reason = f"layer 1 only: expected at least {needed} earlier out-of-sample rows for layer 2, got {known}"
             return FoldRows(fold, start, stop, outputs, inputs, nothing, nothing), reason
         meta = self._fit_meta(earlier, known_until)
         score = meta.score(inputs)

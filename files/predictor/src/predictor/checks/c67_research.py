@@ -1,4 +1,4 @@
-"""The research library, if it exists, can be read and is fresh."""
+"""The research library, if it exists, can be trained on and is fresh."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ REMEDY = (
 
 
 def run(context: Context) -> Finding:
-    """Compare the age of each research symbol with the limit."""
+    """Read each research symbol as the training does, and compare its age with the limit."""
     data = context.config.data
     name, limit = data.research_library, data.stale_after_sessions.research
     if not context.store.has_library(name):
@@ -20,10 +20,17 @@ def run(context: Context) -> Finding:
     bars = context.last_bars(name)
     if not bars.symbols:
         return Finding("fail", f"library {name!r} holds no symbol")
-    unreadable = [f"{symbol} ({why})" for symbol, why in sorted(bars.unreadable.items())]
+    found = context.research_frames
+    unreadable = [f"{symbol} ({why})" for symbol, why in sorted({**found.malformed, **bars.unreadable}.items())]
     stale = [bars.name(symbol) for symbol in bars.older_than(limit)]
     parts = [f"{len(unreadable)} cannot be read: {name_some(unreadable)}"] if unreadable else []
     parts += [f"{len(stale)} are more than {limit} trading days old: {name_some(stale)}"] if stale else []
     if parts:
         return Finding("fail", f"of {len(bars.symbols)} symbols {'; '.join(parts)}", [*unreadable, *stale])
-    return Finding("pass", f"{len(bars.symbols)} symbols, the oldest {max(bars.ages.values())} trading days old")
+    if unused := sorted({*bars.symbols} - found.frames.keys()):
+        others = f"; not in the universe and ignored: {name_some(unused, 10)}"
+    else:
+        others = ""
+    return Finding(
+        "pass", f"{len(bars.symbols)} symbols, the oldest {max(bars.ages.values())} trading days old{others}"
+    )

@@ -1,4 +1,4 @@
-"""The last rows of every symbol are fit for training: columns, types, order, prices, no unadjusted split."""
+"""The last rows of every symbol: a close in the last, no unadjusted split; and columns like the other symbols'."""
 
 from __future__ import annotations
 
@@ -12,21 +12,20 @@ REMEDY = (
 
 
 def run(context: Context) -> Finding:
-    """Check each symbol's last rows."""
+    """Check each symbol's last rows on sessions before the run date."""
     from predictor import last_rows
 
     data = context.config.data
-    bars = context.last_bars(data.universe_library)
-    symbols = [symbol for symbol in bars.symbols if symbol in bars.columns]
-    if not symbols:
+    series = context.sessions.bars
+    if not series:
         return Finding("fail", f"no symbol of library {data.universe_library!r} can be checked")
-    library = context.library(data.universe_library)
-    faults = last_rows.faults(library, symbols, bars.columns, data.last_rows, context.versions)
+    columns = context.last_bars(data.universe_library).columns
+    faults = last_rows.faults(series, columns, data.last_rows, data.known_ended)
     if not faults:
-        return Finding("pass", f"the last {data.last_rows.rows} rows of {len(symbols)} symbols are valid")
+        return Finding("pass", f"the last {data.last_rows.rows} rows of {len(series)} symbols are valid")
     bad = [str(fault) for fault in faults if fault.fatal]
     odd = [str(fault) for fault in faults if not fault.fatal]
     parts = [
         f"{len(found)} {word}: {name_some(found)}" for found, word in ((bad, "invalid"), (odd, "suspicious")) if found
     ]
-    return Finding("fail" if bad else "warn", f"of {len(symbols)} symbols {'; '.join(parts)}", [*bad, *odd])
+    return Finding("fail" if bad else "warn", f"of {len(series)} symbols {'; '.join(parts)}", [*bad, *odd])
