@@ -22,14 +22,7 @@ SHARE_HEIGHT = 16
 
 
 def curve_chart(points: Sequence[Mapping[str, Any]]) -> str:
-    """Draw the running sum of the daily rank ICs.
-
-    Args:
-        points: ``{date, value}``.
-
-    Returns:
-        Two SVGs side by side, or an empty string without points on two days.
-    """
+    """Draw the running sum of the daily rank ICs, ``{date, value}``; empty without points on two days."""
     known = sorted(
         (day, value)
         for point in points
@@ -62,11 +55,8 @@ def curve_chart(points: Sequence[Mapping[str, Any]]) -> str:
 def calibration_chart(bins: Sequence[Mapping[str, Any]]) -> str:
     """Draw realised against forecast returns, with the line on which both are equal.
 
-    Args:
-        bins: ``{forecast, realised, low, high, rows}``, fractions; ``low`` and ``high`` may be None.
-
-    Returns:
-        Two SVGs side by side, or an empty string without two bins of different forecast.
+    ``bins`` are ``{forecast, realised, low, high, rows}``, fractions; ``low`` and ``high`` may be None. Empty without
+    two bins of different forecast.
     """
     known = [
         (forecast, realised, entry)
@@ -103,13 +93,7 @@ def calibration_chart(bins: Sequence[Mapping[str, Any]]) -> str:
 
 @dataclass(frozen=True)
 class Share:
-    """One feature of a model.
-
-    Attributes:
-        feature: its name.
-        value: its mean share and the range over the folds, formatted.
-        svg: the bar.
-    """
+    """One feature of a model: its mean share with the range over the folds, formatted, and the bar."""
 
     feature: str
     value: str
@@ -117,14 +101,7 @@ class Share:
 
 
 def share_rows(entries: Sequence[Mapping[str, Any]]) -> dict[str, list[Share]]:
-    """Draw the importance of each feature, on one scale for all models.
-
-    Args:
-        entries: ``{model, feature, mean, low, high, folds}``.
-
-    Returns:
-        The rows of each model, in the order given.
-    """
+    """Draw each model's features, ``{model, feature, mean, low, high, folds}``, on one scale for all models."""
     known = [entry for entry in entries if number(entry["mean"]) is not None]
     most = max([*(number(entry[key]) or 0.0 for entry in known for key in ("mean", "high")), 1e-9])
     rows: dict[str, list[Share]] = {}

@@ -20,15 +20,9 @@ LONGEST_NOTE = 160
 
 
 def listing(runs: Sequence[Entry], width: int | None, colour: bool) -> list[str]:
-    """Lay the runs out in columns.
+    """Lay the runs, the newest first, out in columns: a header and one line per run; nothing without runs.
 
-    Args:
-        runs: The newest first.
-        width: Width of the terminal, to which lines are cut; None for no limit.
-        colour: Whether to colour the outcome.
-
-    Returns:
-        A header and one line per run; nothing without runs.
+    Lines are cut to the ``width`` of the terminal (None: no limit); ``colour`` colours the outcome.
     """
     if not runs:
         return []

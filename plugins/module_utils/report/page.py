@@ -50,18 +50,9 @@ TRAINING_ADVICE = "Read the step's log. The live weights are untouched unless th
 
 
 def render_page(receipt: Mapping[str, Any], logs: Sequence[str], template: Path) -> str:
-    """Render the report.
+    """Render the report as one self-contained HTML page; ``logs`` are names of files relative to the page.
 
-    Args:
-        receipt: the receipt.
-        logs: names of the log files, relative to the page.
-        template: the template, in a folder with the templates it includes.
-
-    Returns:
-        One self-contained HTML page.
-
-    Raises:
-        OSError: a template cannot be read.
+    The folder of ``template`` has the templates that it includes. Raises OSError if one cannot be read.
     """
     environment = Environment(
         loader=FileSystemLoader(template.parent),
@@ -76,12 +67,7 @@ def render_page(receipt: Mapping[str, Any], logs: Sequence[str], template: Path)
 
 
 def page_context(receipt: Mapping[str, Any], logs: Sequence[str]) -> dict[str, Any]:
-    """Return the template's variables.
-
-    Args:
-        receipt: the receipt.
-        logs: names of the log files.
-    """
+    """Return the template's variables."""
     word, sign = VERDICTS[receipt["outcome"]]
     steps = timeline_rows(receipt["steps"])
     return {
@@ -155,11 +141,7 @@ def advice(receipt: Mapping[str, Any]) -> str:
 
 
 def facts(receipt: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """List the key facts of a run.
-
-    Returns:
-        Triples of name, value and small print.
-    """
+    """List the key facts of a run: name, value and small print."""
     got = launched(receipt["attempts"])
     found: list[tuple[str, str, str]] = []
     if got:
