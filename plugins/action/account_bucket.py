@@ -175,11 +175,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return {"changed": before != after, "diff": {"before": dict(before), "after": dict(after), **header}}
 
     def _module(self, module: str, **arguments: Any) -> dict[str, Any]:
-        """Run a module.
-
-        Raises:
-            AnsibleActionFail: It failed.
-        """
+        """Run a module; raise AnsibleActionFail if it fails."""
         answer: dict[str, Any] = self._execute_module(
             module_name=module, module_args=arguments, task_vars=self._variables
         )

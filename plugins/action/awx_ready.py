@@ -58,16 +58,7 @@ class NotReady(Exception):
 
 
 def check_given(given: Mapping[str, Any], surveys: Mapping[str, Any], known: Mapping[str, Spec]) -> None:
-    """Check the inputs.
-
-    Args:
-        given: Their values by name.
-        surveys: The surveys of the job templates.
-        known: The inputs of a run.
-
-    Raises:
-        NotReady: An input is missing or invalid.
-    """
+    """Check the inputs; ``known`` are those of a run. Raises NotReady if one is missing or invalid."""
     missing = [name for name in NEEDED if not given[name]]
     missing += [f"awx_variables.{name}" for name in BUCKETS if not given["awx_variables"].get(name)]
     if missing:
@@ -149,31 +140,16 @@ class Controller:
     """A controller, to read from."""
 
     def __init__(self, host: str, token: str, validate_certs: bool, timeout: float) -> None:
-        """Prepare requests to a controller.
-
-        Args:
-            host: Its address; `https://` unless it has another scheme.
-            token: Sent with every request except that for the version.
-            validate_certs: Whether to verify its certificate.
-            timeout: Timeout of a request in seconds.
-        """
+        """Prepare requests to ``host`` (`https://` unless it has a scheme); ``timeout`` is in seconds."""
         self._host, self._token = host, token
         self._options = {"validate_certs": validate_certs, "timeout": timeout}
 
     def version(self) -> str:
-        """Return its version, which needs no token.
-
-        Raises:
-            NotReady: No controller responds.
-        """
+        """Return its version, which needs no token; raise NotReady if no controller responds."""
         return str(self._read("/api/v2/ping/", "version", token=""))
 
     def check_token(self) -> None:
-        """Check that the token is that of a system administrator.
-
-        Raises:
-            NotReady: It is not, or it is invalid.
-        """
+        """Raise NotReady unless the token is that of a system administrator."""
         (user,) = self._read("/api/v2/me/", "results")
         if not user["is_superuser"]:
             raise NotReady(
@@ -182,11 +158,7 @@ class Controller:
             )
 
     def galaxy_credentials(self, organization: str) -> list[str]:
-        """Return the names of the Galaxy credentials of an organisation; none if it does not exist.
-
-        Raises:
-            NotReady: The controller does not respond.
-        """
+        """Return the names of an organisation's Galaxy credentials; none if it does not exist."""
         found = self._read(f"/api/v2/organizations/?{urlencode({'name': organization})}", "results")
         lists = [self._read(one["related"]["galaxy_credentials"], "results") for one in found]
         return [one["name"] for listed in lists for one in listed]
@@ -212,14 +184,7 @@ class Controller:
 
 
 def check_controller(controller: Controller, given: Mapping[str, Any]) -> str:
-    """Check the token and the organisation's Galaxy credentials.
-
-    Returns:
-        The controller's version.
-
-    Raises:
-        NotReady: A check failed.
-    """
+    """Check the token and the organisation's Galaxy credentials; return the version, or raise NotReady."""
     version = controller.version()
     controller.check_token()
     if given["awx_galaxy_credentials"] == "refuse":
@@ -269,11 +234,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return {**result, "changed": False, "version": version, "update_secrets": given["awx_update_secrets"]}
 
     def _given(self, variables: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the inputs of the role, converted.
-
-        Raises:
-            NotReady: A value is invalid.
-        """
+        """Return the inputs of the role, converted; raise NotReady if a value is invalid."""
         given = {}
         for name, spec in known_of(ROLES / "awx").items():
             try:

@@ -48,11 +48,7 @@ origin:
 
 
 def from_file(path: Path) -> list[str]:
-    """Read the symbols in a file.
-
-    Raises:
-        AnsibleActionFail: It cannot be read, or has no symbols.
-    """
+    """Read the symbols in a file; raise AnsibleActionFail if it cannot be read or has no symbols."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -64,11 +60,7 @@ def from_file(path: Path) -> list[str]:
 
 
 def from_receipts(runs: Path, same: Mapping[str, Any]) -> tuple[list[str], str]:
-    """Read the symbols in the newest receipt of a run that passed and matches.
-
-    Returns:
-        The symbols and the run's id; both empty without such a run.
-    """
+    """Return the symbols in the newest receipt of a run that passed and matches, and its id; or both empty."""
     for receipt in _receipts(runs):
         ages = (receipt.get("preflight") or {}).get("ages") or {}
         alike = _agrees(receipt.get("run"), same)

@@ -52,12 +52,7 @@ COLUMNS = 120
 
 
 def terminal_width(columns: str, detected: int) -> int:
-    """Choose the width of the table.
-
-    Args:
-        columns: the environment variable COLUMNS; may be empty or invalid.
-        detected: the width that Display found; 79 if the output is not a terminal.
-    """
+    """Choose the table's width: $COLUMNS if valid, else that of Display, which is 79 without a terminal."""
     if columns.isdecimal() and int(columns) > 0:
         return int(columns)
     return detected if detected > 79 else COLUMNS

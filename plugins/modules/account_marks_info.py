@@ -83,11 +83,7 @@ KINDS = {
 
 
 def look(client: Any, kind: str, name: str) -> dict[str, Any] | None:
-    """Read one; None if it does not exist.
-
-    Raises:
-        ClientError: AWS refuses the request.
-    """
+    """Read one; None if it does not exist, ClientError if AWS refuses the request."""
     try:
         tags = KINDS[kind][2](client, name)
     except ClientError as error:

@@ -73,12 +73,7 @@ def confirmation(reason: str, status: str) -> str | None:
 
 
 def look(client: Any, instance_id: str) -> dict[str, Any]:
-    """Return state, reason and verdict of one instance.
-
-    Raises:
-        ClientError: EC2 refuses.
-        BotoCoreError: EC2 cannot be reached.
-    """
+    """Return state, reason and verdict of one instance; raise ClientError if EC2 refuses."""
     try:
         reservations = client.describe_instances(InstanceIds=[instance_id])["Reservations"]
     except ClientError as error:

@@ -139,14 +139,7 @@ def read_report(path: str) -> tuple[dict[str, object] | None, str]:
 def judge(
     report: dict[str, object] | None, damage: str, answer: subprocess.CompletedProcess[str], seconds: float
 ) -> dict[str, object]:
-    """Return the report of the preflight, or one made of its exit code.
-
-    Args:
-        report: Its report, if it wrote one.
-        damage: Why its report is malformed; else empty.
-        answer: The finished process.
-        seconds: Its duration.
-    """
+    """Return the report of the preflight, or one made of its exit code; ``damage``: why its report is malformed."""
     code = answer.returncode
     said = last_line(answer.stdout, answer.stderr) if code == 0 else last_line(answer.stderr, answer.stdout)
     ended = said or "no output" if code == 0 else ": ".join(filter(None, [f"exit code {code}", said]))

@@ -137,17 +137,7 @@ def argument_spec() -> dict[str, dict[str, Any]]:
 
 
 def send(module: Any, settings: Settings, receipt: dict[str, Any], page: Path) -> list[dict[str, Any]]:
-    """Send by every configured channel.
-
-    Args:
-        module: creates the AWS clients.
-        settings: recipients and channels.
-        receipt: the receipt.
-        page: the report page.
-
-    Returns:
-        One entry per recipient.
-    """
+    """Send by every configured channel; return one entry per recipient."""
     found: list[dict[str, Any]] = []
 
     def mail() -> dict[str, str]:

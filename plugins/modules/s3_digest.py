@@ -89,12 +89,7 @@ Listing = dict[str, tuple[str, int, str]]
 
 
 def list_objects(client: Any, bucket: str, prefixes: list[str]) -> Listing:
-    """List objects and unfinished multipart uploads, sorted by key.
-
-    Raises:
-        ClientError: S3 refuses.
-        BotoCoreError: S3 cannot be reached.
-    """
+    """List objects and unfinished uploads, sorted by key; raise ClientError or BotoCoreError as S3's client does."""
     found: Listing = {}
     for prefix in prefixes:
         for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
@@ -122,12 +117,7 @@ def lines(listing: Listing) -> list[str]:
 
 
 def read(path: Path) -> Listing:
-    """Read a listing from its file.
-
-    Raises:
-        OSError: The file cannot be read.
-        ValueError: The file does not contain a listing.
-    """
+    """Read a listing from its file; raise OSError, or ValueError if it does not contain a listing."""
     found: Listing = {}
     with gzip.open(path, "rt", encoding="utf-8") as file:
         for line in file:
