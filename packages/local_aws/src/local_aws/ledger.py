@@ -108,11 +108,7 @@ def select(
     writes: bool = False,
     denied: bool = False,
 ) -> Iterator[dict[str, Any]]:
-    """Yield the entries that pass every filter; the options of ``log`` describe them.
-
-    Raises:
-        LocalAwsError: A time is not ISO 8601.
-    """
+    """Yield the entries that pass every filter (see the options of ``log``); LocalAwsError for an invalid time."""
     since, until = _normal(since), _normal(until)
     for entry in entries:
         wanted = (

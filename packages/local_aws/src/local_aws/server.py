@@ -80,11 +80,7 @@ class LocalAws:
         _patch_prices()
 
     def serve(self) -> None:
-        """Listen until stopped, then kill every machine.
-
-        Raises:
-            LocalAwsError: The reserved port is in use.
-        """
+        """Listen until stopped, then kill every machine; LocalAwsError if the reserved port is in use."""
         home = self._reservation.home
         try:
             server = make_server(

@@ -50,11 +50,7 @@ class ServiceCalls:
         self._tags_of = tags_of
 
     def make(self, caller: Principal, request: AwsRequest, work: Callable[[], Result]) -> Result:
-        """Authorise ``request``, do the work, log it.
-
-        Raises:
-            AwsError: Denied, or the work failed.
-        """
+        """Authorise ``request``, do the work, log it; AwsError if it is denied or the work fails."""
         started, allowed = time.monotonic(), False
         failure: AwsError | None = None
         try:

@@ -58,11 +58,7 @@ class Accounts:
         self._image = image
 
     def find(self, name: str) -> Account:
-        """Find a user by name, or by ``#uid`` as in sudo(8).
-
-        Raises:
-            UnknownUser: It does not exist, or this machine cannot become it.
-        """
+        """Find a user by name, or by ``#uid`` as in sudo(8); UnknownUser if this machine cannot become it."""
         image = self._image
         if self._boot.isolation == Isolation.OVERLAY:
             try:

@@ -97,11 +97,7 @@ class MetadataServer:
     """One instance's metadata service; listens from construction to ``close``."""
 
     def __init__(self, provider: MetadataProvider, port: int = 0) -> None:
-        """Listen on 127.0.0.1; ``port`` 0 takes a free port.
-
-        Raises:
-            OSError: The port is in use.
-        """
+        """Listen on 127.0.0.1; ``port`` 0 takes a free port."""
         self.provider = provider
         self._tokens: dict[str, float] = {}
         self._lock = threading.Lock()

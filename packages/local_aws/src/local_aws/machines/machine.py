@@ -51,13 +51,9 @@ class RemoteProcess:
         self._code: int | None = None
 
     def wait(self, timeout: float | None = None) -> int | None:
-        """Wait for the command, not for its children.
+        """Wait for the command, not for its children, at most ``timeout`` seconds.
 
-        Args:
-            timeout: Seconds; None for no limit.
-
-        Returns:
-            Its exit status, -n if signal n ended it (-9 if the machine ended first), or None after ``timeout``.
+        Returns its exit status, -n if signal n ended it (-9 if the machine ended first), or None after ``timeout``.
         """
         return self._code if self._ended.wait(timeout) else None
 
@@ -76,13 +72,9 @@ class Machine:
     """One machine; thread-safe."""
 
     def __init__(self, spec: MachineSpec, folder: Path, isolation: Isolation) -> None:
-        """Describe a machine; ``start`` boots it.
+        """Describe a machine, with disk and console in ``folder``; ``start`` boots it.
 
-        Args:
-            spec: The description.
-            folder: Folder for its disk and console. A machine on the folder of a machine that was shut down has its
-                disk, and does not run the user data again.
-            isolation: The result of ``detect``.
+        On the folder of a machine that was shut down it has its disk, and does not run the user data again.
         """
         self.spec = spec
         self.folder = folder
@@ -160,17 +152,11 @@ class Machine:
         cwd: str | None = None,
         tty: bool = False,
     ) -> RemoteProcess:
-        """Start a command as leader of a new session.
+        """Start a command, found in the machine's PATH, as leader of a new session.
 
-        Args:
-            argv: Command and arguments, found in the machine's PATH.
-            user: ``root`` or ``ssm-user``; see ``accounts`` for what separates them.
-            stdin: Descriptor to pass; the caller closes its own. With ``tty`` the slave of a terminal.
-            stdout: As ``stdin``.
-            stderr: As ``stdin``.
-            env: Additional variables.
-            cwd: Working folder; by default ``/usr/bin`` for ``ssm-user`` and ``/`` for root.
-            tty: Make ``stdin`` the session's controlling terminal.
+        The caller closes its own copies of the three descriptors. ``env`` has additional variables; ``cwd`` is
+        ``/usr/bin`` by default for ``ssm-user`` and ``/`` for root. ``tty`` makes ``stdin``, the slave of a terminal,
+        the session's controlling terminal.
 
         Raises:
             OSError: The command cannot be started.
@@ -195,8 +181,7 @@ class Machine:
     def on_exit(self, callback: Callable[[str], None]) -> None:
         """Call ``callback`` once, in a thread, when the machine has ended and no process of it is left.
 
-        Args:
-            callback: Gets ``shutdown`` (requested inside), ``killed`` (``kill`` or ``destroy``) or ``crashed``.
+        It gets ``shutdown`` (requested inside), ``killed`` (``kill`` or ``destroy``) or ``crashed``.
         """
         with self._state:
             reason = self._reason

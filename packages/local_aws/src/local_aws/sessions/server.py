@@ -59,12 +59,7 @@ class SessionServer:
         return self._port
 
     def start(self) -> None:
-        """Listen on a free port, in a thread.
-
-        Raises:
-            OSError: No port is available.
-            RuntimeError: It is running already.
-        """
+        """Listen on a free port, in a thread; OSError without one, RuntimeError if it is running already."""
         if self._thread is not None:
             raise RuntimeError("the session server is running already")
         loop = asyncio.new_event_loop()
@@ -95,19 +90,12 @@ class SessionServer:
         *,
         owner: str = "local",
     ) -> dict[str, str]:
-        """Create a session; its shell starts when a client has connected.
+        """Create a session, whose shell starts when a client has connected; return the API's answer.
 
-        Args:
-            instance_id: Target.
-            document_name: None or ``SSM-SessionManagerRunShell``.
-            parameters: Parameters of the document; ignored, as the shell document has none.
-            owner: Name of the principal, the first part of the session id.
-
-        Returns:
-            ``SessionId``, ``TokenValue`` and ``StreamUrl``, as in the API.
+        ``parameters`` are ignored, as the shell document has none; ``owner`` is the first part of the session id.
 
         Raises:
-            UnsupportedDocument: Another document.
+            UnsupportedDocument: Another document than ``SSM-SessionManagerRunShell``.
             OSError: The system has no pty left.
         """
         if document_name not in (None, SHELL_DOCUMENT):
@@ -116,11 +104,7 @@ class SessionServer:
         return self._call(self._create(f"{name}-{secrets.token_hex(9)[:17]}", instance_id, owner))
 
     def resume_session(self, session_id: str) -> dict[str, str]:
-        """Replace the token of a session.
-
-        Raises:
-            UnknownSession: It does not exist or has ended.
-        """
+        """Replace the token of a session; UnknownSession if it does not exist or has ended."""
         return self._call(self._renew(session_id))
 
     def terminate_session(self, session_id: str) -> dict[str, str]:
