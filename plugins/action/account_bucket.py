@@ -107,7 +107,6 @@ def _sentence(prefix: str, days: int | None) -> str:
 class ActionModule(ActionBase):  # type: ignore[misc]
     """See ``DOCUMENTATION``."""
 
-    TRANSFERS_FILES = False
     _VALID_ARGS = frozenset(("name", "region", "state", "tags", "made_tags", "versioned", "rules", "force"))
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:

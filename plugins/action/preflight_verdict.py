@@ -61,7 +61,6 @@ def terminal_width(columns: str, detected: int) -> int:
 class ActionModule(ActionBase):  # type: ignore[misc]
     """See ``DOCUMENTATION``."""
 
-    TRANSFERS_FILES = False
     _VALID_ARGS = frozenset(("checks", "title", "dest", "content", "symbols"))
     _requires_connection = False
 
