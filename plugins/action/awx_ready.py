@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -62,7 +62,7 @@ def check_given(given: Mapping[str, Any], surveys: Mapping[str, Any], known: Map
     missing = [name for name in NEEDED if not given[name]]
     missing += [f"awx_variables.{name}" for name in BUCKETS if not given["awx_variables"].get(name)]
     if missing:
-        raise NotReady(f"{_list(missing)} must be set, for example in a file: -e @my-awx.yml (docs/awx.md has one)")
+        raise NotReady(f"{', '.join(missing)} must be set, for example in a file: -e @my-awx.yml (docs/awx.md has one)")
     if not ROLE_ARN.fullmatch(given["awx_role_arn"]):
         raise NotReady(
             "awx_role_arn: expected the ARN of a role (arn:aws:iam::<account>:role/<name>), got "
@@ -83,11 +83,11 @@ def _check_settings(
     name: str, settings: Mapping[str, Any], needed: Mapping[str, type], allowed: Mapping[str, type]
 ) -> None:
     if lacking := needed.keys() - settings.keys():
-        raise NotReady(f"{name}: missing {_list(sorted(lacking))}")
+        raise NotReady(f"{name}: missing {', '.join(sorted(lacking))}")
     kinds = {**needed, **allowed}
     for setting, value in settings.items():
         if setting not in kinds:
-            raise NotReady(f"{name}: unknown setting {setting!r} (expected {_list(sorted(kinds))})")
+            raise NotReady(f"{name}: unknown setting {setting!r} (expected {', '.join(sorted(kinds))})")
         # Values may be secret, so the message has none.
         if not _is(value, kinds[setting]) or (setting in needed and not value):
             raise NotReady(f"{name}.{setting}: expected {WORDS[kinds[setting]]}")
@@ -132,8 +132,7 @@ def has_collection(name: str) -> bool:
 
 def run_inputs() -> dict[str, Spec]:
     """Return the inputs of a run (docs/inputs.md) from the argument specs."""
-    inputs: dict[str, Spec] = known_inputs(ROLES, known_of(ROLES / "run_open"))
-    return inputs
+    return known_inputs(ROLES, known_of(ROLES / "run_open"))
 
 
 class Controller:
@@ -191,15 +190,11 @@ def check_controller(controller: Controller, given: Mapping[str, Any]) -> str:
         organization = given["awx_organization"]
         if found := controller.galaxy_credentials(organization):
             raise NotReady(
-                f"the organisation {organization} has Galaxy credentials ({_list(found)}): AWX would install "
+                f"the organisation {organization} has Galaxy credentials ({', '.join(found)}): AWX would install "
                 "requirements.yml from Galaxy, and jobs would use that instead of the image's collections; use another "
                 "organisation, or awx_galaxy_credentials=keep or remove"
             )
     return version
-
-
-def _list(names: Iterable[str]) -> str:
-    return ", ".join(names)
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -222,10 +217,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 )
             check_given(given, arguments["surveys"], run_inputs())
             controller = Controller(
-                given["awx_host"],
-                given["awx_token"],
-                given["awx_validate_certs"],
-                given["awx_request_timeout"],
+                given["awx_host"], given["awx_token"], given["awx_validate_certs"], given["awx_request_timeout"]
             )
             version = check_controller(controller, given)
         except NotReady as error:

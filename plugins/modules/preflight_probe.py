@@ -113,8 +113,7 @@ def import_failure(python: str, name: str) -> str:
 def try_imports(python: str, names: list[str]) -> dict[str, object]:
     """The check `imports`."""
     started = time.monotonic()
-    reasons = [(name, import_failure(python, name)) for name in names]
-    bad = [f"{name} ({reason})" for name, reason in reasons if reason]
+    bad = [f"{name} ({reason})" for name in names if (reason := import_failure(python, name))]
     seconds = time.monotonic() - started
     if bad:
         detail = f"{len(bad)} of {len(names)} cannot be imported: {', '.join(bad)}"

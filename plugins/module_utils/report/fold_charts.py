@@ -62,7 +62,8 @@ def difference_chart(incumbent: Mapping[str, Any], folds: Sequence[Mapping[str, 
         mine, other, name = number(fold["ic"]), number(fold["incumbent_ic"]), number(fold["fold"])
         if mine is not None and other is not None:
             days = f", {counted(fold['days'], 'common day')}" if number(fold["days"]) is not None else ""
-            title = f"fold {_whole(name)}: {ic(mine - other)} ({ic(mine)} against {ic(other)}{days})"
+            fold_name = "?" if name is None else f"{name:.0f}"
+            title = f"fold {fold_name}: {ic(mine - other)} ({ic(mine)} against {ic(other)}{days})"
             bars.append(FoldBar(mine - other, title, years.get(name, "")))
     if not bars:
         return ""
@@ -125,10 +126,4 @@ def _chart(
         for one in (f"halo {what}", what)
     )
     content = behind + "".join(drawn) + marks + level_labels(years)
-    chart: str = render_chart(name, title, description, scale, content)
-    return chart
-
-
-def _whole(value: float | None) -> str:
-    """Format the number of a fold."""
-    return "?" if value is None else f"{value:.0f}"
+    return render_chart(name, title, description, scale, content)

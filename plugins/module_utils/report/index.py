@@ -194,11 +194,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _threshold(gates: object) -> float | None:
     """Return the threshold of the gate on the median IC."""
-    for gate in gates if isinstance(gates, list) else []:
-        if isinstance(gate, Mapping) and gate.get("name") == "median_ic":
-            threshold: float | None = number(gate.get("threshold"))
-            return threshold
-    return None
+    known = [gate for gate in gates if isinstance(gate, Mapping)] if isinstance(gates, list) else []
+    return next((number(gate.get("threshold")) for gate in known if gate.get("name") == "median_ic"), None)
 
 
 def _named_time(name: str) -> str | None:

@@ -40,10 +40,7 @@ def ic_trend(runs: Sequence[Entry]) -> str:
         f"{ic(min(medians))}; {live} promoted" + (f"; gate threshold {ic(thresholds[-1])}" if thresholds else "")
     )
     content = _threshold(drawn, slot, scale) + marks + level_labels(_days(drawn, slot))
-    chart: str = render_chart(
-        "ic-trend", "Median information coefficient of each training", description, scale, content
-    )
-    return chart
+    return render_chart("ic-trend", "Median information coefficient of each training", description, scale, content)
 
 
 def cost_trend(runs: Sequence[Entry]) -> str:
@@ -77,8 +74,7 @@ def _bars(name: str, title: str, values: Sequence[tuple[Entry, float | None, str
     most, least = max(drawn, key=lambda entry: entry[1]), min(drawn, key=lambda entry: entry[1])
     description = f"{counted(len(drawn), 'run')}, oldest first; newest {drawn[-1][2]}; most {most[2]}; least {least[2]}"
     content = "".join(bars) + level_labels(_days([run for run, _, _ in drawn], slot))
-    chart: str = render_chart(name, title, description, scale, content)
-    return chart
+    return render_chart(name, title, description, scale, content)
 
 
 def when(run: Entry) -> str:

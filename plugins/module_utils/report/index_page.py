@@ -46,8 +46,7 @@ def write_index(folder: Path, templates: Path) -> bool:
         OSError: The folder cannot be read, or the page cannot be written.
         jinja2.TemplateError: The template is invalid.
     """
-    changed: bool = write_atomically(folder / INDEX, render_index(read_runs(folder, newest=LISTED), templates))
-    return changed
+    return write_atomically(folder / INDEX, render_index(read_runs(folder, newest=LISTED), templates))
 
 
 def render_index(runs: Sequence[Entry], templates: Path) -> str:
@@ -57,8 +56,7 @@ def render_index(runs: Sequence[Entry], templates: Path) -> str:
         lstrip_blocks=True,
     )  # fmt: skip
     environment.filters.update(ic=ic)
-    page: str = environment.get_template(TEMPLATE).render(**index_context(runs))
-    return page
+    return environment.get_template(TEMPLATE).render(**index_context(runs))
 
 
 def index_context(runs: Sequence[Entry]) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from ..checks.records import instance_tier_ran
@@ -232,7 +231,7 @@ def breach_of(receipt: Mapping[str, Any]) -> str | None:
     if statuses.get("preflight") == "passed" and not instance_tier_ran(receipt["preflight"]):
         return "the preflight step passed but left no result"
     if mode in TRAINING_MODES and receipt["training"] is None:
-        if _passed_any(statuses, TRAINING_STEPS):
+        if any(statuses.get(step) == "passed" for step in TRAINING_STEPS):
             return "the training step passed but left no result"
         if "interrupted" not in statuses.values():
             return f"no training in a run of mode {mode}"
@@ -261,17 +260,7 @@ def _cut_short(step: dict[str, Any], failed_step: str | None) -> dict[str, Any]:
 
 def _finished_at(inputs: Inputs) -> str | None:
     """Return the given end of the run, else the time of the last event."""
-    given = inputs.run.get("finished_at")
-    if given:
-        return str(given)
-    times: list[tuple[datetime, str]] = []
-    for event in inputs.events[-20:]:
-        moment = parse_time(event.get("time"))
-        if moment is not None:
-            times.append((moment, str(event["time"])))
+    if inputs.run.get("finished_at"):
+        return str(inputs.run["finished_at"])
+    times = [(moment, str(event["time"])) for event in inputs.events[-20:] if (moment := parse_time(event.get("time")))]
     return max(times)[1] if times else None
-
-
-def _passed_any(statuses: Mapping[str, str], names: Sequence[str]) -> bool:
-    """Return whether any of the named steps passed."""
-    return any(statuses.get(name) == "passed" for name in names)

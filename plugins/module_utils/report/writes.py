@@ -36,8 +36,7 @@ def shape_writes(given: Mapping[str, Any] | None, notes: list[str]) -> dict[str,
 
 def kept(writes: Mapping[str, Any]) -> bool | None:
     """Return whether the digests are equal; None without two digests."""
-    equal: bool | None = (writes.get("digest") or {}).get("equal")
-    return equal
+    return (writes.get("digest") or {}).get("equal")
 
 
 def nothing_written(writes: Mapping[str, Any]) -> bool:

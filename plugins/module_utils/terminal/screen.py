@@ -155,12 +155,21 @@ class Screen:
             coloured = "".join(stringc(text, colour) if colour and text.strip() else text for text, colour in parts)
             show(coloured.rstrip(), screen_only=True)
             show("".join(text for text, _ in parts).rstrip(), log_only=True)
-            self._draw()
+            self.draw()
 
     def draw(self) -> None:
         """Redraw the live line."""
         with self._lock:
-            self._draw()
+            if not self.live or self._ended.is_set():
+                return
+            text = self._line()
+            if text:
+                # Leave the last column free, because some terminals begin a new line after it.
+                # Set `_drawn` first, because Ctrl-C may come in between.
+                self._drawn = True
+                self._write(CLEAR + cut(text, self.columns - 1))
+            else:
+                self._clear()
 
     def _show(self, msg: str, color: str | None = None, *arguments: Any, **options: Any) -> None:
         """Replace `Display.display`."""
@@ -180,7 +189,7 @@ class Screen:
             else:
                 original(msg, color, *arguments, **options)
             if options.get("newline", True):  # otherwise it is a prompt
-                self._draw()
+                self.draw()
 
     def _tick(self, ended: threading.Event) -> None:
         """Redraw the live line every second, because it shows the time."""
@@ -191,18 +200,6 @@ class Screen:
         if self._drawn:
             self._write(CLEAR)
             self._drawn = False
-
-    def _draw(self) -> None:
-        if not self.live or self._ended.is_set():
-            return
-        text = self._line()
-        if text:
-            # Leave the last column free, because some terminals begin a new line after it.
-            # Set `_drawn` first, because Ctrl-C may come in between.
-            self._drawn = True
-            self._write(CLEAR + cut(text, self.columns - 1))
-        else:
-            self._clear()
 
     def _write(self, text: str) -> None:
         with contextlib.suppress(OSError, ValueError):  # the terminal has gone
