@@ -148,7 +148,8 @@ class Fleet:
         request = ec2.backend().spot_request_of(live.instance)
         if request is not None:
             request.mark("marked-for-termination")
-        timer = threading.Timer(seconds, self._reclaim, args=(live,))
+        why = ("Spot instance termination", "Server.SpotInstanceTermination", "instance-terminated-no-capacity")
+        timer = threading.Timer(seconds, ec2.backend().begin_termination, args=(live.instance, *why))
         timer.daemon = True
         timer.start()
 
@@ -260,11 +261,3 @@ class Fleet:
                 instance.state_reason = StateReason(
                     "Client.InstanceInitiatedShutdown: Instance initiated shutdown", "Client.InstanceInitiatedShutdown"
                 )
-
-    def _reclaim(self, live: Live) -> None:
-        ec2.backend().begin_termination(
-            live.instance,
-            "Spot instance termination",
-            "Server.SpotInstanceTermination",
-            "instance-terminated-no-capacity",
-        )

@@ -19,7 +19,7 @@ import socket
 import struct
 import subprocess
 import termios
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,6 +133,14 @@ class Accounts:
             ids = {"user": account.uid, "group": account.gid, "extra_groups": groups}
         if overlay and tty:
             os.fchown(descriptors[0], account.uid, -1)
+        enter = account.switch and not overlay
+
+        def prepare() -> None:
+            if tty:
+                fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+            if enter:
+                _enter_session(account.uid, account.home)
+
         try:
             return subprocess.Popen(
                 list(argv),
@@ -145,23 +153,11 @@ class Accounts:
                 umask=0o022,
                 start_new_session=True,
                 # Running Python between fork and exec is safe: this process has one thread.
-                preexec_fn=self._preparation(account, tty, enter=account.switch and not overlay),
+                preexec_fn=prepare if tty or enter else None,
                 **ids,
             )
         except subprocess.SubprocessError as error:  # raised by preexec_fn; its text is lost
             raise OSError(f"cannot set up a session of {account.name}: {error}") from error
-
-    def _preparation(self, account: Account, tty: bool, *, enter: bool) -> Callable[[], None] | None:
-        if not tty and not enter:
-            return None
-
-        def prepare() -> None:
-            if tty:
-                fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-            if enter:
-                _enter_session(account.uid, account.home)
-
-        return prepare
 
 
 def _enter_session(uid: int, home: str) -> None:

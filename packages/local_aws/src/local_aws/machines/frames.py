@@ -6,6 +6,7 @@ A stream, not ``SOCK_SEQPACKET``: a command line and its environment may be larg
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -68,3 +69,10 @@ def receive(sock: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
             os.close(descriptor)
         raise error if isinstance(error, OSError) else FrameError(f"frame: expected JSON: {error}") from error
     return message, descriptors
+
+
+def receive_or_none(sock: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
+    """As ``receive``, but None also when the peer is gone or sends an invalid frame."""
+    with contextlib.suppress(OSError):
+        return receive(sock)
+    return None

@@ -104,16 +104,9 @@ class MetadataServer:
         self._server = _Server(("127.0.0.1", port), _Handler)
         self._server.service = self
         threading.Thread(target=self._server.serve_forever, args=(0.1,), name="imds", daemon=True).start()
-
-    @property
-    def port(self) -> int:
-        """The port it listens on."""
-        return int(self._server.server_address[1])
-
-    @property
-    def endpoint(self) -> str:
+        self.port = int(self._server.server_address[1])
+        self.endpoint = f"http://127.0.0.1:{self.port}"
         """Value for ``AWS_EC2_METADATA_SERVICE_ENDPOINT``."""
-        return f"http://127.0.0.1:{self.port}"
 
     def close(self) -> None:
         """Stop listening."""

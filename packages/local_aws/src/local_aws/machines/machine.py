@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,8 @@ class Machine:
         self.isolation = isolation
         self.user_data_exit: int | None = None
         self.booted = threading.Event()
-        self._pid: int | None = None
+        self.pid: int | None = None
+        """Process id of its init on the host; None before ``start``."""
         self._monitor: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._sending = threading.Lock()
@@ -95,11 +97,6 @@ class Machine:
         self._ready = threading.Event()
         self._failure = ""
         self._over = threading.Event()
-
-    @property
-    def pid(self) -> int | None:
-        """Process id of its init on the host; None before ``start``."""
-        return self._pid
 
     @property
     def alive(self) -> bool:
@@ -131,11 +128,11 @@ class Machine:
                     start_new_session=True,
                 )
             threading.Thread(target=self._listen, name=f"machine-{self.spec.instance_id}", daemon=True).start()
-            frames.send(ours, boot.as_message())
+            frames.send(ours, asdict(boot))
         except OSError as error:
             self.kill()
             raise BootError(f"{self.spec.instance_id} cannot be started: {error}") from error
-        if not self._ready.wait(BOOT_SECONDS) or self._failure or self._pid is None or self._over.is_set():
+        if not self._ready.wait(BOOT_SECONDS) or self._failure or self.pid is None or self._over.is_set():
             why = self._failure or f"its init did not answer (see {self.folder / 'console.log'})"
             self.kill()
             raise BootError(f"{self.spec.instance_id} did not boot ({self.isolation}): {why}")
@@ -216,7 +213,7 @@ class Machine:
     def _await_init(self, seconds: float) -> None:
         """Wait for the init to end, without a monitor that would report it."""
         deadline = time.monotonic() + seconds
-        while self._pid is not None and processes.lives(self._pid) and time.monotonic() < deadline:
+        while self.pid is not None and processes.lives(self.pid) and time.monotonic() < deadline:
             time.sleep(0.01)
 
     def destroy(self) -> None:
@@ -286,13 +283,7 @@ class Machine:
 
     def _listen(self) -> None:
         assert self._control is not None and self._monitor is not None
-        while True:
-            try:
-                got = frames.receive(self._control)
-            except OSError:
-                got = None
-            if got is None:
-                break
+        while (got := frames.receive_or_none(self._control)) is not None:
             self._on_event(got[0])
         with contextlib.suppress(OSError):
             self._control.shutdown(socket.SHUT_RDWR)
@@ -306,7 +297,7 @@ class Machine:
     def _on_event(self, message: dict[str, Any]) -> None:
         event = message["event"]
         if event == "pid":
-            self._pid = message["pid"]
+            self.pid = message["pid"]
         elif event == "ready":
             (self.folder / _BOOTED).touch()
             self._ready.set()

@@ -51,12 +51,8 @@ class SessionServer:
         self._mid_line: dict[str, Callable[[], None]] = {}  # likewise: instances to isolate in mid-line
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._port = 0
-
-    @property
-    def port(self) -> int:
+        self.port = 0
         """The TCP port; 0 while the server is stopped."""
-        return self._port
 
     def start(self) -> None:
         """Listen on a free port, in a thread; OSError without one, RuntimeError if it is running already."""
@@ -71,7 +67,7 @@ class SessionServer:
         except OSError:
             self._end_loop()
             raise
-        self._port = int(self._server.sockets[0].getsockname()[1])
+        self.port = int(self._server.sockets[0].getsockname()[1])
 
     def stop(self) -> None:
         """End all sessions and their shells, and stop listening; no error if it is not running."""
@@ -198,7 +194,7 @@ class SessionServer:
         return {
             "SessionId": session.id,
             "TokenValue": session.token,
-            "StreamUrl": f"ws://{self._host}:{self._port}{path}",
+            "StreamUrl": f"ws://{self._host}:{self.port}{path}",
         }
 
     async def _terminate(
@@ -233,7 +229,7 @@ class SessionServer:
         self._thread.join(CALL_PATIENCE)
         self._loop.close()
         self._loop = self._thread = None
-        self._port = 0
+        self.port = 0
 
     def _call(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Run a coroutine on the loop, from another thread, and wait for its result."""
