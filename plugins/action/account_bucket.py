@@ -107,7 +107,6 @@ def _sentence(prefix: str, days: int | None) -> str:
 class ActionModule(ActionBase):  # type: ignore[misc]
     """See ``DOCUMENTATION``."""
 
-    TRANSFERS_FILES = False
     _VALID_ARGS = frozenset(("name", "region", "state", "tags", "made_tags", "versioned", "rules", "force"))
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -175,11 +174,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return {"changed": before != after, "diff": {"before": dict(before), "after": dict(after), **header}}
 
     def _module(self, module: str, **arguments: Any) -> dict[str, Any]:
-        """Run a module.
-
-        Raises:
-            AnsibleActionFail: It failed.
-        """
+        """Run a module; raise AnsibleActionFail if it fails."""
         answer: dict[str, Any] = self._execute_module(
             module_name=module, module_args=arguments, task_vars=self._variables
         )

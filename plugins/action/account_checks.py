@@ -74,8 +74,6 @@ place:
 class ActionModule(ActionBase):  # type: ignore[misc]
     """See ``DOCUMENTATION``."""
 
-    TRANSFERS_FILES = False
-
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run the checks and return their records."""
         result: dict[str, Any] = super().run(tmp, task_vars)

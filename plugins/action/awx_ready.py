@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -58,20 +58,11 @@ class NotReady(Exception):
 
 
 def check_given(given: Mapping[str, Any], surveys: Mapping[str, Any], known: Mapping[str, Spec]) -> None:
-    """Check the inputs.
-
-    Args:
-        given: Their values by name.
-        surveys: The surveys of the job templates.
-        known: The inputs of a run.
-
-    Raises:
-        NotReady: An input is missing or invalid.
-    """
+    """Check the inputs; ``known`` are those of a run. Raises NotReady if one is missing or invalid."""
     missing = [name for name in NEEDED if not given[name]]
     missing += [f"awx_variables.{name}" for name in BUCKETS if not given["awx_variables"].get(name)]
     if missing:
-        raise NotReady(f"{_list(missing)} must be set, for example in a file: -e @my-awx.yml (docs/awx.md has one)")
+        raise NotReady(f"{', '.join(missing)} must be set, for example in a file: -e @my-awx.yml (docs/awx.md has one)")
     if not ROLE_ARN.fullmatch(given["awx_role_arn"]):
         raise NotReady(
             "awx_role_arn: expected the ARN of a role (arn:aws:iam::<account>:role/<name>), got "
@@ -92,11 +83,11 @@ def _check_settings(
     name: str, settings: Mapping[str, Any], needed: Mapping[str, type], allowed: Mapping[str, type]
 ) -> None:
     if lacking := needed.keys() - settings.keys():
-        raise NotReady(f"{name}: missing {_list(sorted(lacking))}")
+        raise NotReady(f"{name}: missing {', '.join(sorted(lacking))}")
     kinds = {**needed, **allowed}
     for setting, value in settings.items():
         if setting not in kinds:
-            raise NotReady(f"{name}: unknown setting {setting!r} (expected {_list(sorted(kinds))})")
+            raise NotReady(f"{name}: unknown setting {setting!r} (expected {', '.join(sorted(kinds))})")
         # Values may be secret, so the message has none.
         if not _is(value, kinds[setting]) or (setting in needed and not value):
             raise NotReady(f"{name}.{setting}: expected {WORDS[kinds[setting]]}")
@@ -141,39 +132,23 @@ def has_collection(name: str) -> bool:
 
 def run_inputs() -> dict[str, Spec]:
     """Return the inputs of a run (docs/inputs.md) from the argument specs."""
-    inputs: dict[str, Spec] = known_inputs(ROLES, known_of(ROLES / "run_open"))
-    return inputs
+    return known_inputs(ROLES, known_of(ROLES / "run_open"))
 
 
 class Controller:
     """A controller, to read from."""
 
     def __init__(self, host: str, token: str, validate_certs: bool, timeout: float) -> None:
-        """Prepare requests to a controller.
-
-        Args:
-            host: Its address; `https://` unless it has another scheme.
-            token: Sent with every request except that for the version.
-            validate_certs: Whether to verify its certificate.
-            timeout: Timeout of a request in seconds.
-        """
+        """Prepare requests to ``host`` (`https://` unless it has a scheme); ``timeout`` is in seconds."""
         self._host, self._token = host, token
         self._options = {"validate_certs": validate_certs, "timeout": timeout}
 
     def version(self) -> str:
-        """Return its version, which needs no token.
-
-        Raises:
-            NotReady: No controller responds.
-        """
+        """Return its version, which needs no token; raise NotReady if no controller responds."""
         return str(self._read("/api/v2/ping/", "version", token=""))
 
     def check_token(self) -> None:
-        """Check that the token is that of a system administrator.
-
-        Raises:
-            NotReady: It is not, or it is invalid.
-        """
+        """Raise NotReady unless the token is that of a system administrator."""
         (user,) = self._read("/api/v2/me/", "results")
         if not user["is_superuser"]:
             raise NotReady(
@@ -182,11 +157,7 @@ class Controller:
             )
 
     def galaxy_credentials(self, organization: str) -> list[str]:
-        """Return the names of the Galaxy credentials of an organisation; none if it does not exist.
-
-        Raises:
-            NotReady: The controller does not respond.
-        """
+        """Return the names of an organisation's Galaxy credentials; none if it does not exist."""
         found = self._read(f"/api/v2/organizations/?{urlencode({'name': organization})}", "results")
         lists = [self._read(one["related"]["galaxy_credentials"], "results") for one in found]
         return [one["name"] for listed in lists for one in listed]
@@ -212,35 +183,23 @@ class Controller:
 
 
 def check_controller(controller: Controller, given: Mapping[str, Any]) -> str:
-    """Check the token and the organisation's Galaxy credentials.
-
-    Returns:
-        The controller's version.
-
-    Raises:
-        NotReady: A check failed.
-    """
+    """Check the token and the organisation's Galaxy credentials; return the version, or raise NotReady."""
     version = controller.version()
     controller.check_token()
     if given["awx_galaxy_credentials"] == "refuse":
         organization = given["awx_organization"]
         if found := controller.galaxy_credentials(organization):
             raise NotReady(
-                f"the organisation {organization} has Galaxy credentials ({_list(found)}): AWX would install "
+                f"the organisation {organization} has Galaxy credentials ({', '.join(found)}): AWX would install "
                 "requirements.yml from Galaxy, and jobs would use that instead of the image's collections; use another "
                 "organisation, or awx_galaxy_credentials=keep or remove"
             )
     return version
 
 
-def _list(names: Iterable[str]) -> str:
-    return ", ".join(names)
-
-
 class ActionModule(ActionBase):  # type: ignore[misc]
     """See ``DOCUMENTATION``."""
 
-    TRANSFERS_FILES = False
     _VALID_ARGS = frozenset(("surveys",))
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -258,10 +217,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 )
             check_given(given, arguments["surveys"], run_inputs())
             controller = Controller(
-                given["awx_host"],
-                given["awx_token"],
-                given["awx_validate_certs"],
-                given["awx_request_timeout"],
+                given["awx_host"], given["awx_token"], given["awx_validate_certs"], given["awx_request_timeout"]
             )
             version = check_controller(controller, given)
         except NotReady as error:
@@ -269,11 +225,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return {**result, "changed": False, "version": version, "update_secrets": given["awx_update_secrets"]}
 
     def _given(self, variables: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the inputs of the role, converted.
-
-        Raises:
-            NotReady: A value is invalid.
-        """
+        """Return the inputs of the role, converted; raise NotReady if a value is invalid."""
         given = {}
         for name, spec in known_of(ROLES / "awx").items():
             try:

@@ -51,11 +51,7 @@ origin:
 
 
 def from_file(path: Path) -> list[str]:
-    """Read the symbols in a file.
-
-    Raises:
-        AnsibleActionFail: It cannot be read, or has no symbols.
-    """
+    """Read the symbols in a file; raise AnsibleActionFail if it cannot be read or has no symbols."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -74,11 +70,7 @@ def parse_line(line: str) -> str:
 
 
 def from_receipts(runs: Path, same: Mapping[str, Any]) -> tuple[list[str], str]:
-    """Read the symbols in the newest receipt of a run that passed and matches.
-
-    Returns:
-        The symbols and the run's id; both empty without such a run.
-    """
+    """Return the symbols in the newest receipt of a run that passed and matches, and its id; or both empty."""
     for receipt in _receipts(runs):
         ages = (receipt.get("preflight") or {}).get("ages") or {}
         alike = _agrees(receipt.get("run"), same)
@@ -110,7 +102,6 @@ def _receipts(runs: Path) -> Iterator[dict[str, Any]]:
 class ActionModule(ActionBase):  # type: ignore[misc]
     """See ``DOCUMENTATION``."""
 
-    TRANSFERS_FILES = False
     _VALID_ARGS = frozenset(("source", "runs_dir", "same"))
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -115,11 +115,9 @@ def _objects(lines: list[str]) -> Iterator[dict[str, Any]]:
 
 
 def describe(facts: dict[str, Any], lasting: dict[str, Any] | None = None) -> str:
-    """Format a progress line for people.
+    """Format a progress line for people; ``lasting`` are fields of earlier lines.
 
-    Args:
-        facts: The line. Omits fields that should be numbers and are not, as any project may have written it.
-        lasting: Lasting fields of earlier lines.
+    Omits fields that should be numbers and are not, as any project may have written the line.
     """
     known = {**(lasting or {}), **{name: value for name, value in facts.items() if value is not None}}
     parts = [str(facts.get("stage") or "")]
@@ -175,12 +173,7 @@ class Terminal:
     """Shows each step of the training, each notice once, and a line at least every SILENT_SECONDS."""
 
     def __init__(self, display: Callable[[str], None], every: float) -> None:
-        """Start without output.
-
-        Args:
-            display: Shows a line.
-            every: Seconds between two checks.
-        """
+        """Start without output; ``display`` shows a line, ``every`` is the number of seconds between checks."""
         self._display = display
         self._every = every
         self._began = self._shown_at = time.monotonic()
@@ -212,7 +205,6 @@ class Terminal:
 class ActionModule(ActionBase):  # type: ignore[misc]
     """See ``DOCUMENTATION``."""
 
-    TRANSFERS_FILES = False
     _VALID_ARGS = frozenset(("jid", "progress", "notice", "result", "dest", "limit", "every"))
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:

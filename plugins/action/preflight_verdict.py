@@ -52,12 +52,7 @@ COLUMNS = 120
 
 
 def terminal_width(columns: str, detected: int) -> int:
-    """Choose the width of the table.
-
-    Args:
-        columns: the environment variable COLUMNS; may be empty or invalid.
-        detected: the width that Display found; 79 if the output is not a terminal.
-    """
+    """Choose the table's width: $COLUMNS if valid, else that of Display, which is 79 without a terminal."""
     if columns.isdecimal() and int(columns) > 0:
         return int(columns)
     return detected if detected > 79 else COLUMNS
@@ -66,7 +61,6 @@ def terminal_width(columns: str, detected: int) -> int:
 class ActionModule(ActionBase):  # type: ignore[misc]
     """See ``DOCUMENTATION``."""
 
-    TRANSFERS_FILES = False
     _VALID_ARGS = frozenset(("checks", "title", "dest", "content", "symbols"))
     _requires_connection = False
 

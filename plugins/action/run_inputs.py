@@ -58,17 +58,10 @@ options:
 
 
 def check_source(source: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Check the training source, and resolve its commit.
+    """Check the converted training source, and resolve its commit; raise InputError if it cannot be used.
 
-    Args:
-        source: The input, converted.
-
-    Returns:
-        The source with `revision` and, for a folder, `dirty` and `unpushed`, its URL without user and password; and
-        notes for the user.
-
-    Raises:
-        InputError: It cannot be used.
+    Returns the source with `revision` and, for a folder, `dirty` and `unpushed`, its URL without user and password; and
+    notes for the user.
     """
     try:
         run_source.check_parts(source)
@@ -86,11 +79,7 @@ def check_source(source: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
 
 
 def chosen_parts(variables: Mapping[str, Any], parts: Collection[str]) -> set[str]:
-    """Return the parts of a playbook that `--tags` and `--skip-tags` select.
-
-    Raises:
-        InputError: An unknown tag, or tags that leave nothing to do.
-    """
+    """Return the parts that the tags select; raise InputError if a tag is unknown or nothing is left to do."""
     asked, unwanted = variables.get("ansible_run_tags") or ("all",), variables.get("ansible_skip_tags") or ()
     try:
         chosen: set[str] = run_tags.chosen_parts(list(asked), list(unwanted), parts)
@@ -100,18 +89,7 @@ def chosen_parts(variables: Mapping[str, Any], parts: Collection[str]) -> set[st
 
 
 def leave_out(parts: Collection[str], preflight_only: bool) -> tuple[list[str], list[str]]:
-    """Return what the tags skip.
-
-    Args:
-        parts: The selected parts.
-        preflight_only: The input of that name.
-
-    Returns:
-        The skipped parts, and notes for the user.
-
-    Raises:
-        InputError: Tags and input together leave nothing to do.
-    """
+    """Return the parts that the tags skip, and notes for the user; raise InputError if nothing is left to do."""
     if preflight_only and "preflight" not in parts:
         raise InputError(
             "preflight_only=true skips the training and the tags skip the preflight: nothing is left to do"
@@ -140,7 +118,6 @@ def name_run(now: datetime) -> str:
 class ActionModule(ActionBase):  # type: ignore[misc]
     """See ``DOCUMENTATION``."""
 
-    TRANSFERS_FILES = False
     _VALID_ARGS = frozenset(("spec", "only", "describe"))
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -160,11 +137,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return result
 
     def _check_inputs(self, variables: Mapping[str, Any], known: Mapping[str, Spec]) -> dict[str, Any]:
-        """Check the extra variables, and the inputs from group_vars and the inventory.
-
-        Returns:
-            The values of those that are set, by name.
-        """
+        """Check extra variables and inputs from group_vars and the inventory; return those that are set."""
         extra = load_extra_vars(self._loader)
         allowed = gate.check_allowed(gate.plain(gate.ALLOWED, self._value(variables, extra, gate.ALLOWED, [])))
         given = gate.convert_extra(extra, known, allowed)

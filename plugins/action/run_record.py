@@ -84,7 +84,6 @@ def plain(value: Any) -> Any:
 class ActionModule(ActionBase):  # type: ignore[misc]
     """See ``DOCUMENTATION``."""
 
-    TRANSFERS_FILES = False
     _VALID_ARGS = frozenset(("event", "run_dir", "data"))
     _requires_connection = False
 

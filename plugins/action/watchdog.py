@@ -16,6 +16,7 @@ from typing import Any
 from ansible import constants, context
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible_collections.spot_train.core.plugins.module_utils.runs.watchdog import start_time
 
 DOCUMENTATION = r"""
 module: watchdog
@@ -58,14 +59,6 @@ def main_process() -> int:
     return os.getpid() if parent is None or parent.pid is None else parent.pid
 
 
-def start_time(pid: int) -> int | None:
-    """When a process started, in clock ticks since boot (proc(5)); None if unknown."""
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[19])
-    except OSError:
-        return None
-
-
 def report_command(run: Mapping[str, Any]) -> list[str]:
     """The command that terminates and reports a run, with the inventory and the secrets of this playbook."""
     command = [sys.executable, "-m", "ansible", "playbook", str(PROJECT / "playbooks" / "terminate.yml")]
@@ -81,7 +74,6 @@ def report_command(run: Mapping[str, Any]) -> list[str]:
 class ActionModule(ActionBase):  # type: ignore[misc]
     """See ``DOCUMENTATION``."""
 
-    TRANSFERS_FILES = False
     _VALID_ARGS = frozenset(("state",))
     _requires_connection = False
     _supports_check_mode = False
@@ -123,16 +115,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             "config": constants.CONFIG_FILE,
             "session_seconds": session_seconds,
         }
+        search_path = os.pathsep.join(filter(None, [str(collections_root()), os.environ.get("PYTHONPATH")]))
         log = folder / "watchdog.log"
         with log.open("ab") as output:
             watchdog = subprocess.Popen(
                 [sys.executable, "-m", PROGRAM, json.dumps(settings)],
-                env={
-                    **os.environ,
-                    "PYTHONPATH": os.pathsep.join(
-                        filter(None, [str(collections_root()), os.environ.get("PYTHONPATH")])
-                    ),
-                },
+                env={**os.environ, "PYTHONPATH": search_path},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

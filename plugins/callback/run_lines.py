@@ -22,12 +22,7 @@ from ansible.utils import color
 from ansible.utils.display import Display
 from ansible_collections.spot_train.core.plugins.module_utils.report.text import duration
 from ansible_collections.spot_train.core.plugins.module_utils.runs.exit_code import Outcome
-from ansible_collections.spot_train.core.plugins.module_utils.runs.tasks import (
-    message_of,
-    rescuer_of,
-    role_of,
-    step_of,
-)
+from ansible_collections.spot_train.core.plugins.module_utils.runs.tasks import message_of, rescuer_of, role_of, step_of
 from ansible_collections.spot_train.core.plugins.module_utils.runs.text import clean
 from ansible_collections.spot_train.core.plugins.module_utils.terminal.failures import Seen, failure_lines
 from ansible_collections.spot_train.core.plugins.module_utils.terminal.groups import (
@@ -135,7 +130,7 @@ class Lines(Stock):  # type: ignore[misc]  # ansible-core is not typed
         name, key = self._place(task)
         if self._group is None or (self._group.key != key and not (key[0] == "play" and self._group.key[0] == "step")):
             self._close()
-            self._group = Group(name, key, own=key[0] != "play")
+            self._group = Group(name, key)
             if self._display.verbosity:
                 self._screen.say((name, constants.COLOR_HIGHLIGHT))
         self._screen.draw()
@@ -255,8 +250,7 @@ class Lines(Stock):  # type: ignore[misc]  # ansible-core is not typed
     def _group_of(self, result: CallbackTaskResult) -> Group:
         """Return the current group; results arrive while their task is the newest."""
         if self._group is None:
-            name, key = self._place(result.task)
-            self._group = Group(name, key, own=key[0] != "play")
+            self._group = Group(*self._place(result.task))
         return self._group
 
     def _close(self) -> None:
@@ -297,8 +291,7 @@ class Lines(Stock):  # type: ignore[misc]  # ansible-core is not typed
         """Pad a name to its column, which is wider for names of plays."""
         room = max(NAME, min(30, self._screen.columns - STATE - TIME - 20))
         columns = NAME if len(name) < NAME else min(room, len(name) + 1)
-        named: str = padded(cut(name, columns - 1), columns)
-        return named
+        return padded(cut(name, columns - 1), columns)
 
     def _say(self, state: str, text: str, colour: str | None) -> None:
         """Show a line outside the groups."""
@@ -315,7 +308,7 @@ class Lines(Stock):  # type: ignore[misc]  # ansible-core is not typed
     def _note(self, group: Group, texts: list[str]) -> None:
         """Keep texts for below the line of a step or a role; show those of a play at once."""
         for text in texts:
-            if group.own:
+            if group.key[0] != "play":
                 group.lines.append((text, None))
             else:
                 self._below(text, None)
@@ -353,8 +346,7 @@ class Lines(Stock):  # type: ignore[misc]  # ansible-core is not typed
     def _words(self, result: CallbackTaskResult) -> list[str]:
         """Return the texts of a failure."""
         items = self._items.pop((result.task._uuid, result.host.get_name()), [])
-        texts: list[str] = failure_lines(result.result, items)
-        return texts
+        return failure_lines(result.result, items)
 
     def _task_line(self, result: CallbackTaskResult, state: str) -> None:
         """Show a task if -v is given."""

@@ -51,12 +51,7 @@ class KeptError(Exception):
 
 
 def empty(s3: Any, name: str) -> int:
-    """Empty a bucket; return the number of versions and delete markers deleted.
-
-    Raises:
-        KeptError: Some versions cannot be deleted.
-        ClientError: S3 refuses a request.
-    """
+    """Delete everything in a bucket; return the number of versions and delete markers, or raise KeptError."""
     for page in s3.get_paginator("list_multipart_uploads").paginate(Bucket=name):
         for upload in page.get("Uploads", []):
             s3.abort_multipart_upload(Bucket=name, Key=upload["Key"], UploadId=upload["UploadId"])

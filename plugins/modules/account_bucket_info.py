@@ -67,12 +67,7 @@ OWN_KEY = "alias/aws/s3"
 
 
 def look(s3: Any, name: str, prefixes: Sequence[str] = ()) -> dict[str, Any]:
-    """Read one bucket.
-
-    Args:
-        s3: The client; boto3 follows a bucket into its region.
-        name: The bucket.
-        prefixes: Key prefixes under which to look.
+    """Read one bucket, which boto3 follows into its region.
 
     Raises:
         NotOursError: It exists and the caller has no access to it.

@@ -48,52 +48,34 @@ marks:
 """
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 with contextlib.suppress(ImportError):  # AnsibleAWSModule says so
     from botocore.exceptions import BotoCoreError, ClientError
 
+from ansible_collections.amazon.aws.plugins.module_utils.botocore import is_boto3_error_code
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 NOT_THERE = ("NoSuchEntity", "NotFound", "NotFoundException", "ResourceNotFound", "ResourceNotFoundException")
-
-
-def tags_of_role(iam: Any, name: str) -> list[dict[str, str]]:
-    """The tags of a role."""
-    # GetRole may omit some.
-    return list(iam.list_role_tags(RoleName=name)["Tags"])
-
-
-def tags_of_profile(iam: Any, name: str) -> list[dict[str, str]]:
-    """The tags of an instance profile."""
-    return list(iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"].get("Tags", []))
-
-
-def tags_of_topic(sns: Any, arn: str) -> list[dict[str, str]]:
-    """The tags of a topic."""
-    return list(sns.list_tags_for_resource(ResourceArn=arn)["Tags"])
-
-
-#: By kind: the option with its names, the service, and the function that reads its tags.
-KINDS = {
-    "role": ("roles", "iam", tags_of_role),
-    "profile": ("profiles", "iam", tags_of_profile),
-    "topic": ("topics", "sns", tags_of_topic),
+#: By kind: the option with its names, the service, and how to read its tags. GetRole may omit some.
+KINDS: dict[str, tuple[str, str, Callable[[Any, str], list[dict[str, str]]]]] = {
+    "role": ("roles", "iam", lambda iam, name: iam.list_role_tags(RoleName=name)["Tags"]),
+    "profile": (
+        "profiles",
+        "iam",
+        lambda iam, name: iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"].get("Tags", []),
+    ),
+    "topic": ("topics", "sns", lambda sns, arn: sns.list_tags_for_resource(ResourceArn=arn)["Tags"]),
 }
 
 
 def look(client: Any, kind: str, name: str) -> dict[str, Any] | None:
-    """Read one; None if it does not exist.
-
-    Raises:
-        ClientError: AWS refuses the request.
-    """
+    """Read one; None if it does not exist, ClientError if AWS refuses the request."""
     try:
         tags = KINDS[kind][2](client, name)
-    except ClientError as error:
-        if error.response.get("Error", {}).get("Code") in NOT_THERE:
-            return None
-        raise
+    except is_boto3_error_code(NOT_THERE):
+        return None
     name = name.rpartition(":")[2]
     marks = {tag["Key"]: tag["Value"] for tag in tags}
     return {"kind": kind, "name": name, "label": f"{kind} {name}", "tags": marks}

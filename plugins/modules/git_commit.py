@@ -77,16 +77,8 @@ def check_out(url: str, commit: str, folder: str) -> None:
     try:
         git(folder, "fetch", "--quiet", "--depth", "1", "--no-tags", "--", url, commit)
     except GitError:
-        git(
-            folder,
-            "fetch",
-            "--quiet",
-            "--no-tags",
-            "--",
-            url,
-            "+refs/heads/*:refs/fetched/*",
-            "+refs/tags/*:refs/tags/*",
-        )
+        everything = ("+refs/heads/*:refs/fetched/*", "+refs/tags/*:refs/tags/*")
+        git(folder, "fetch", "--quiet", "--no-tags", "--", url, *everything)
     git(folder, "-c", "advice.detachedHead=false", "checkout", "--quiet", "--detach", commit)
     os.unlink(os.path.join(folder, ".git", "FETCH_HEAD"))  # contains the URL
 

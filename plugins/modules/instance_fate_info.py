@@ -51,6 +51,7 @@ from typing import Any
 with contextlib.suppress(ImportError):  # AnsibleAWSModule says so
     from botocore.exceptions import BotoCoreError, ClientError
 
+from ansible_collections.amazon.aws.plugins.module_utils.botocore import is_boto3_error_code
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 #: State reason of an instance that EC2 took back (EC2 API reference, StateReason).
@@ -73,17 +74,10 @@ def confirmation(reason: str, status: str) -> str | None:
 
 
 def look(client: Any, instance_id: str) -> dict[str, Any]:
-    """Return state, reason and verdict of one instance.
-
-    Raises:
-        ClientError: EC2 refuses.
-        BotoCoreError: EC2 cannot be reached.
-    """
+    """Return state, reason and verdict of one instance; raise ClientError if EC2 refuses."""
     try:
         reservations = client.describe_instances(InstanceIds=[instance_id])["Reservations"]
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "InvalidInstanceID.NotFound":
-            raise
+    except is_boto3_error_code("InvalidInstanceID.NotFound"):
         reservations = []
     found = [instance for reservation in reservations for instance in reservation["Instances"]]
     if not found:

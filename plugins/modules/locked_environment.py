@@ -59,6 +59,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -92,10 +93,8 @@ def digest_of(folder: str) -> str:
     for place, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if name not in (".git", "__pycache__", "build", "dist"))
         for name in sorted(files):
-            path = os.path.join(place, name)
-            total.update(os.path.relpath(path, folder).encode() + b"\0")
-            with open(path, "rb") as handle:
-                total.update(handle.read())
+            path = Path(place, name)
+            total.update(os.path.relpath(path, folder).encode() + b"\0" + path.read_bytes())
     return total.hexdigest()
 
 
@@ -136,19 +135,17 @@ def install(python: str, source: str, lock: str, environment: str, tools: str, t
     for folder in (environment, tools):
         shutil.rmtree(folder, ignore_errors=True)
     pip = make_tools(python, tools)
-    names = os.path.join(tools, "requirements.txt")
-    with open(names, "w") as handle:
-        handle.write(tools_lock)
-    run([*pip, "install", "--quiet", "--disable-pip-version-check", "--require-hashes", "-r", names])
+    names = Path(tools, "requirements.txt")
+    names.write_text(tools_lock)
+    run([*pip, "install", "--quiet", "--disable-pip-version-check", "--require-hashes", "-r", str(names)])
     # The machine's certificate store, and no interpreter from the network.
     settings = dict(pip_index(pip), UV_SYSTEM_CERTS="1", UV_PYTHON_DOWNLOADS="never", UV_NO_PROGRESS="1")
     uv = os.path.join(tools, "bin", "uv")
     run([uv, "venv", "--quiet", "--python", python, environment], **settings)
     target = ["--python", os.path.join(environment, "bin", "python")]
     run([uv, "pip", "sync", "--quiet", "--require-hashes", *target, lock], **settings)
-    run(
-        [uv, "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--offline", *target, source], **settings
-    )
+    offline = ["--no-deps", "--no-build-isolation", "--offline"]
+    run([uv, "pip", "install", "--quiet", *offline, *target, source], **settings)
 
 
 def main() -> None:
@@ -158,33 +155,26 @@ def main() -> None:
     spec.update({name: {"type": "path", "required": True} for name in ("source", "environment", "tools")})
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
     parameters = module.params
-    lock = os.path.join(parameters["source"], parameters["lock"])
+    lock = Path(parameters["source"], parameters["lock"])
     python = shutil.which(parameters["python"])
     if not python:
         module.fail_json(msg="Python {!r} is not installed: run the role bootstrap first".format(parameters["python"]))
-    if not os.path.isfile(lock):
+    if not lock.is_file():
         module.fail_json(msg=f"the lock file {lock} does not exist")
     version = run([python, "-c", "import sys; print(sys.version)"]).strip()
-    with open(lock, "rb") as handle:
-        lock_digest = hashlib.sha256(handle.read()).hexdigest()
+    lock_digest = hashlib.sha256(lock.read_bytes()).hexdigest()
     wanted = "\n".join([version, lock_digest, digest_of(parameters["source"]), parameters["tools_lock"]])
-    stamp_path = os.path.join(parameters["environment"], STAMP)
+    stamp_path = Path(parameters["environment"], STAMP)
     stamp = hashlib.sha256(wanted.encode()).hexdigest()
-    present = ""
-    if os.path.exists(stamp_path):
-        with open(stamp_path) as handle:
-            present = handle.read()
-    changed = present != stamp
+    changed = not stamp_path.exists() or stamp_path.read_text() != stamp
     if changed and not module.check_mode:
         try:
-            install(python, parameters["source"], lock, parameters["environment"], parameters["tools"],
-                    parameters["tools_lock"])  # fmt: skip
+            folders = {name: parameters[name] for name in ("source", "environment", "tools")}
+            install(python, lock=str(lock), tools_lock=parameters["tools_lock"], **folders)
         except (InstallError, OSError) as error:
             module.fail_json(msg=f"could not install the environment: {error}")
-        with open(stamp_path, "w") as handle:
-            handle.write(stamp)
-    with open(lock) as handle:
-        count = sum(1 for line in handle if line[:1].isalnum())
+        stamp_path.write_text(stamp)
+    count = sum(line[:1].isalnum() for line in lock.read_text().splitlines())
     module.exit_json(changed=changed, packages=count, lock_sha256=lock_digest, python_version=version.split()[0])
 
 

@@ -81,9 +81,7 @@ VERSION = "import sys, venv, ensurepip; print('%d.%d.%d' % sys.version_info[:3])
 def find_python(name: str, wanted: str) -> tuple[str, str]:
     """Return path and version of a Python that can create environments, or two empty texts.
 
-    Args:
-        name: Its command or path.
-        wanted: The required version, for example ``3.12``; ``python3.12`` is accepted, too. Empty for any.
+    ``wanted`` is the required version, for example ``3.12``; ``python3.12`` is accepted, too. Empty for any.
     """
     for command in (name, "python" + wanted) if wanted else (name,):
         path = shutil.which(command) or ""

@@ -113,8 +113,7 @@ def import_failure(python: str, name: str) -> str:
 def try_imports(python: str, names: list[str]) -> dict[str, object]:
     """The check `imports`."""
     started = time.monotonic()
-    reasons = [(name, import_failure(python, name)) for name in names]
-    bad = [f"{name} ({reason})" for name, reason in reasons if reason]
+    bad = [f"{name} ({reason})" for name in names if (reason := import_failure(python, name))]
     seconds = time.monotonic() - started
     if bad:
         detail = f"{len(bad)} of {len(names)} cannot be imported: {', '.join(bad)}"
@@ -139,14 +138,7 @@ def read_report(path: str) -> tuple[dict[str, object] | None, str]:
 def judge(
     report: dict[str, object] | None, damage: str, answer: subprocess.CompletedProcess[str], seconds: float
 ) -> dict[str, object]:
-    """Return the report of the preflight, or one made of its exit code.
-
-    Args:
-        report: Its report, if it wrote one.
-        damage: Why its report is malformed; else empty.
-        answer: The finished process.
-        seconds: Its duration.
-    """
+    """Return the report of the preflight, or one made of its exit code; ``damage``: why its report is malformed."""
     code = answer.returncode
     said = last_line(answer.stdout, answer.stderr) if code == 0 else last_line(answer.stderr, answer.stdout)
     ended = said or "no output" if code == 0 else ": ".join(filter(None, [f"exit code {code}", said]))

@@ -115,39 +115,23 @@ from ansible_collections.spot_train.core.plugins.module_utils.report.notify impo
 from ansible_collections.spot_train.core.plugins.module_utils.report.send import attempt, by_ses, by_smtp, by_sns
 from ansible_collections.spot_train.core.plugins.module_utils.runs.files import write_atomically
 
-
-def argument_spec() -> dict[str, dict[str, Any]]:
-    """Return the module's options."""
-    return {
-        "state": {"type": "str", "choices": ["checked", "sent"], "default": "sent"},
-        "run_dir": {"type": "path"},
-        "notify_on": {"type": "str", "choices": ["always", "failure"], "default": "always"},
-        "email_to": {"type": "list", "elements": "str", "default": []},
-        "email_from": {"type": "str", "default": ""},
-        "email_via": {"type": "str", "choices": ["smtp", "ses"], "default": "smtp"},
-        "smtp_host": {"type": "str", "default": ""},
-        "smtp_port": {"type": "int", "default": 587},
-        "smtp_security": {"type": "str", "choices": ["starttls", "tls", "none"], "default": "starttls"},
-        "smtp_user": {"type": "str", "default": ""},
-        "smtp_password": {"type": "str", "default": "", "no_log": True},
-        "smtp_ca_file": {"type": "path", "default": ""},
-        "sns_topic_arn": {"type": "str", "default": ""},
-        "link_base": {"type": "str", "default": ""},
-    }
+TEXTS = ("email_from", "smtp_host", "smtp_user", "sns_topic_arn", "link_base")
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "state": {"type": "str", "choices": ["checked", "sent"], "default": "sent"},
+    "run_dir": {"type": "path"},
+    "notify_on": {"type": "str", "choices": ["always", "failure"], "default": "always"},
+    "email_to": {"type": "list", "elements": "str", "default": []},
+    "email_via": {"type": "str", "choices": ["smtp", "ses"], "default": "smtp"},
+    "smtp_port": {"type": "int", "default": 587},
+    "smtp_security": {"type": "str", "choices": ["starttls", "tls", "none"], "default": "starttls"},
+    "smtp_password": {"type": "str", "default": "", "no_log": True},
+    "smtp_ca_file": {"type": "path", "default": ""},
+    **{name: {"type": "str", "default": ""} for name in TEXTS},
+}
 
 
 def send(module: Any, settings: Settings, receipt: dict[str, Any], page: Path) -> list[dict[str, Any]]:
-    """Send by every configured channel.
-
-    Args:
-        module: creates the AWS clients.
-        settings: recipients and channels.
-        receipt: the receipt.
-        page: the report page.
-
-    Returns:
-        One entry per recipient.
-    """
+    """Send by every configured channel; return one entry per recipient."""
     found: list[dict[str, Any]] = []
 
     def mail() -> dict[str, str]:
@@ -177,7 +161,7 @@ def unsent(settings: Settings, error: str) -> list[dict[str, Any]]:
 def main() -> None:
     """Run the module."""
     module = AnsibleAWSModule(
-        argument_spec=argument_spec(),
+        argument_spec=ARGUMENTS,
         required_if=[("state", "sent", ["run_dir"])],
         supports_check_mode=True,
     )

@@ -89,12 +89,7 @@ Listing = dict[str, tuple[str, int, str]]
 
 
 def list_objects(client: Any, bucket: str, prefixes: list[str]) -> Listing:
-    """List objects and unfinished multipart uploads, sorted by key.
-
-    Raises:
-        ClientError: S3 refuses.
-        BotoCoreError: S3 cannot be reached.
-    """
+    """List objects and unfinished uploads, sorted by key; raise ClientError or BotoCoreError as S3's client does."""
     found: Listing = {}
     for prefix in prefixes:
         for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
@@ -110,10 +105,7 @@ def list_objects(client: Any, bucket: str, prefixes: list[str]) -> Listing:
 
 def digest(listing: Listing) -> str:
     """Return the SHA-256 of a listing, in hexadecimal."""
-    total = hashlib.sha256()
-    for line in lines(listing):
-        total.update(line.encode())
-    return total.hexdigest()
+    return hashlib.sha256("".join(lines(listing)).encode()).hexdigest()
 
 
 def lines(listing: Listing) -> list[str]:
@@ -122,12 +114,7 @@ def lines(listing: Listing) -> list[str]:
 
 
 def read(path: Path) -> Listing:
-    """Read a listing from its file.
-
-    Raises:
-        OSError: The file cannot be read.
-        ValueError: The file does not contain a listing.
-    """
+    """Read a listing from its file; raise OSError, or ValueError if it does not contain a listing."""
     found: Listing = {}
     with gzip.open(path, "rt", encoding="utf-8") as file:
         for line in file:
@@ -138,15 +125,12 @@ def read(path: Path) -> Listing:
 
 def differences(before: Listing, after: Listing) -> list[dict[str, str]]:
     """Return the differences between two listings, by key."""
-    found = []
-    for key in sorted({*before, *after}):
-        if key not in before:
-            found.append({"key": key, "change": "added"})
-        elif key not in after:
-            found.append({"key": key, "change": "removed"})
-        elif tuple(before[key]) != tuple(after[key]):
-            found.append({"key": key, "change": "modified"})
-    return found
+    found = {
+        **dict.fromkeys(after.keys() - before.keys(), "added"),
+        **dict.fromkeys(before.keys() - after.keys(), "removed"),
+        **{key: "modified" for key in before.keys() & after.keys() if before[key] != after[key]},
+    }
+    return [{"key": key, "change": change} for key, change in sorted(found.items())]
 
 
 def main() -> None:

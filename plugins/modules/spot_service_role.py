@@ -88,11 +88,7 @@ def make(iam: Any, tags: Mapping[str, str]) -> None:
 
 
 def remove(iam: Any, seconds: float) -> None:
-    """Delete the role and wait until it is gone.
-
-    Raises:
-        KeptError: It is in use, or still exists after that time.
-    """
+    """Delete the role, and wait until it is gone; raise KeptError if it is in use or still exists by then."""
     task = iam.delete_service_linked_role(RoleName=ROLE)["DeletionTaskId"]
     deadline = time.monotonic() + seconds
     while True:

@@ -29,14 +29,9 @@ LONGEST_NAMES = 40
 
 @dataclass(frozen=True)
 class AgeRow:
-    """One class of age.
+    """One class of age: its label, its number of symbols, the first of them that are not fresh, and the bar or "".
 
-    Attributes:
-        label: the class, in words.
-        state: ``fresh``, ``stale``, ``unreadable`` or ``limit`` (a line between two classes, without bar and count).
-        count: the number of symbols.
-        names: the first symbols that are not fresh.
-        svg: the bar, or empty.
+    ``state`` is ``fresh``, ``stale``, ``unreadable`` or ``limit`` (a line between two classes, without bar and count).
     """
 
     label: str
@@ -49,17 +44,10 @@ class AgeRow:
 def age_rows(
     ages: Mapping[str, int | None], stale: Sequence[str], unreadable: Sequence[str], limit: int | None
 ) -> list[AgeRow]:
-    """Draw the number of symbols of each age.
+    """Draw the number of symbols of each age in trading days (None: unreadable), a row per class, the youngest first.
 
-    Args:
-        ages: trading days since the last bar, by symbol; None if it could not be read.
-        stale: the stale symbols according to the preflight; one without an age counts as unreadable.
-        unreadable: the symbols that could not be read, in ``ages`` or not.
-        limit: the maximum age in trading days, or None if unknown.
-
-    Returns:
-        One row per class from age 0 to the oldest symbol's (at least to the limit), youngest first, with the line of
-        the limit in between and the unreadable symbols last. Empty without symbols.
+    A stale symbol without an age counts as unreadable. The classes reach from 0 to the oldest age, at least to
+    ``limit``, whose line is in between; the unreadable symbols are last. Empty without symbols.
     """
     edges = sorted({*EDGES, *([limit + 1] if limit is not None and limit >= 0 else [])})
     marked = set(stale)

@@ -22,13 +22,7 @@ LEAST_GAP = 13
 
 @dataclass(frozen=True)
 class Scale:
-    """A y axis.
-
-    Attributes:
-        low: value at the lower end of the plot.
-        high: value at the upper end.
-        step: distance between two grid lines.
-    """
+    """A y axis: the values at the ends of the plot, and the distance between two grid lines."""
 
     low: float
     high: float
@@ -66,15 +60,9 @@ class Scale:
 
 
 def render_chart(name: str, title: str, description: str, scale: Scale, content: str, axis: str = "") -> str:
-    """Return the axis and the plot of a chart as two SVGs.
+    """Return the axis and the plot of a chart as two SVGs; ``axis`` replaces the labels of ``scale``.
 
-    Args:
-        name: prefix of the element ids, unique on the page.
-        title: the accessible title.
-        description: the accessible description.
-        scale: the y axis.
-        content: the plot's markup.
-        axis: the labels of the y axis, if not those of `scale`.
+    ``name``, unique on the page, is the prefix of the element ids.
     """
     return (
         f"{axis or scale.labels()}"
@@ -85,13 +73,7 @@ def render_chart(name: str, title: str, description: str, scale: Scale, content:
 
 
 def level_labels(labels: Sequence[tuple[float, str]], anchor: str = "start", last: float = 90) -> str:
-    """Draw labels below a plot, without those that would overlap or leave the chart.
-
-    Args:
-        labels: position in percent and text, ascending.
-        anchor: the ``text-anchor`` of the labels.
-        last: the largest position of a label.
-    """
+    """Draw labels (percent, text; ascending) below a plot, except those that would overlap or exceed ``last``."""
     kept: list[tuple[float, str]] = []
     for place, text in labels:
         if place <= last and (not kept or place >= kept[-1][0] + LEAST_GAP):
@@ -107,11 +89,7 @@ def vertical_line(kind: str, place: float, top: float, bottom: float) -> str:
 
 
 def nice_range(values: Sequence[float]) -> tuple[float, float, float]:
-    """Find round ends and a round step for an axis that covers some values.
-
-    Returns:
-        Low, high and step; low and high are multiples of step, about four steps apart.
-    """
+    """Find low, high and step of an axis for values; low and high are multiples of the step, about four steps apart."""
     # The relative minimum is for values that are equal and far from zero.
     spread = max(max(values) - min(values), 1e-4, 1e-9 * max(abs(value) for value in values))
     raw = spread / 4

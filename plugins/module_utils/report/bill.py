@@ -21,15 +21,9 @@ FREE = "EC2 reclaimed the spot instance within its first hour, which is not bill
 def bill(attempts: Sequence[Mapping[str, Any]], cost: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
     """Calculate the cost of a run, per attempt and in total.
 
-    Args:
-        attempts: the attempts of the receipt.
-        cost: default prices of the last instance: ``market_price_usd_hour``, ``on_demand_price_usd_hour``.
-        notes: receives a line for each attempt whose cost is unknown.
-
-    Returns:
-        ``{market_price_usd_hour, on_demand_price_usd_hour, billed_seconds, usd, on_demand_usd, attempts}``: the prices
-        of the last instance, the sums, and the result of `bill_attempt` for each attempt. A sum with an unknown part
-        is None.
+    ``cost`` has default prices of the last instance; ``notes`` receives a line for each attempt whose cost is unknown.
+    The result has the prices of the last instance, the sums (None if a part is unknown) and, as ``attempts``, the
+    results of `bill_attempt`.
     """
     prices = [dict(attempt["instance"]) for attempt in attempts]
     last = next((known for known in reversed(prices) if known), {})
@@ -51,7 +45,7 @@ def bill(attempts: Sequence[Mapping[str, Any]], cost: Mapping[str, Any], notes: 
 
 
 def bill_attempt(attempt: Mapping[str, Any], prices: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
-    """Calculate the cost of one attempt.
+    """Calculate the cost of one attempt; unknown is None, and ``free`` the reason why it cost nothing.
 
     Seconds = max(60, terminated - running), rounded up; dollars = price per hour x seconds / 3600. EC2 bills from
     running to terminated; if the time of running is unknown, the time of the request gives an upper bound.
@@ -60,15 +54,6 @@ def bill_attempt(attempt: Mapping[str, Any], prices: Mapping[str, Any], notes: l
     is interrupted later is billed by the second (Amazon EC2 User Guide, "Billing for interrupted Spot Instances",
     https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/billing-for-interrupted-spot-instances.html; SUSE, which is not
     used here, differs). EC2 always bills the volume, which is not counted here.
-
-    Args:
-        attempt: the attempt of the receipt.
-        prices: ``price_usd_hour`` and ``on_demand_usd_hour``; either may be unknown.
-        notes: receives a line if the cost is unknown.
-
-    Returns:
-        ``{number, billed_seconds, market_price_usd_hour, usd, on_demand_usd, free}``; unknown is None. ``free`` is the
-        reason why the attempt cost nothing, or None.
     """
     instance, price, on_demand = (
         attempt["instance"],

@@ -25,14 +25,7 @@ LEAST_WIDTH = 0.6
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a bar list: a label, a bar and a value.
-
-    Attributes:
-        label: the subject of the row.
-        value: the formatted number.
-        state: ``passed``, ``failed``, ``interrupted``, ``skipped`` or ``running``.
-        svg: the bar.
-    """
+    """One row of a bar list; ``state`` is ``passed``, ``failed``, ``interrupted``, ``skipped`` or ``running``."""
 
     label: str
     value: str
@@ -41,14 +34,7 @@ class Row:
 
 
 def timeline_rows(steps: Sequence[Mapping[str, Any]]) -> list[Row]:
-    """Draw one bar per step on a common time axis.
-
-    Args:
-        steps: steps as in the receipt, with their ``spans``.
-
-    Returns:
-        One row per step, in order; empty if no step has a time.
-    """
+    """Draw one bar per step of the receipt on a common time axis; empty if no step has a time."""
     spans = [_spans(step) for step in steps]
     moments = [moment for step in spans for span in step for moment in span]
     if not moments:
@@ -70,14 +56,7 @@ def timeline_rows(steps: Sequence[Mapping[str, Any]]) -> list[Row]:
 
 
 def time_bars(seconds: Sequence[Any]) -> list[str]:
-    """Draw times relative to the longest; decorative, so without accessible text.
-
-    Args:
-        seconds: times; a value that is not a number gets no bar.
-
-    Returns:
-        One SVG per time.
-    """
+    """Draw each time relative to the longest, without accessible text; a value that is not a number gets no bar."""
     known = [number(value) or 0.0 for value in seconds]
     longest = max([*known, 1e-9])
     return [

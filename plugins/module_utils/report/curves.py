@@ -11,8 +11,8 @@ from html import escape
 from itertools import pairwise
 from typing import Any
 
-from .axes import BOTTOM, HEIGHT, TOP, Scale, level_labels, nice_range, render_chart, tick, vertical_line
-from .text import UNKNOWN, counted, number
+from .axes import BOTTOM, HEIGHT, TOP, Scale, level_labels, render_chart, tick, vertical_line
+from .text import counted, number
 
 #: Width and height of the inner SVG of a curve, which is stretched to the plot.
 UNITS = 1000
@@ -22,14 +22,7 @@ SHARE_HEIGHT = 16
 
 
 def curve_chart(points: Sequence[Mapping[str, Any]]) -> str:
-    """Draw the running sum of the daily rank ICs.
-
-    Args:
-        points: ``{date, value}``.
-
-    Returns:
-        Two SVGs side by side, or an empty string without points on two days.
-    """
+    """Draw the running sum of the daily rank ICs, ``{date, value}``; empty without points on two days."""
     known = sorted(
         (day, value)
         for point in points
@@ -55,18 +48,14 @@ def curve_chart(points: Sequence[Mapping[str, Any]]) -> str:
         f'<svg x="0" y="{TOP}" width="100%" height="{HEIGHT - TOP - BOTTOM}" viewBox="0 0 {UNITS} {UNITS}"'
         f' preserveAspectRatio="none"><polyline class="curve" points="{path}"/></svg>'
     )
-    drawn: str = render_chart("curve", "Cumulative rank IC", description, scale, curve + level_labels(years))
-    return drawn
+    return render_chart("curve", "Cumulative rank IC", description, scale, curve + level_labels(years))
 
 
 def calibration_chart(bins: Sequence[Mapping[str, Any]]) -> str:
     """Draw realised against forecast returns, with the line on which both are equal.
 
-    Args:
-        bins: ``{forecast, realised, low, high, rows}``, fractions; ``low`` and ``high`` may be None.
-
-    Returns:
-        Two SVGs side by side, or an empty string without two bins of different forecast.
+    ``bins`` are ``{forecast, realised, low, high, rows}``, fractions; ``low`` and ``high`` may be None. Empty without
+    two bins of different forecast.
     """
     known = [
         (forecast, realised, entry)
@@ -77,7 +66,8 @@ def calibration_chart(bins: Sequence[Mapping[str, Any]]) -> str:
     if not known or known[0][0] == known[-1][0]:
         return ""
     ends = [end for *_, entry in known for key in ("low", "high") if (end := number(entry[key])) is not None]
-    low, high, step = nice_range([forecast for forecast, *_ in known])
+    across = Scale.over([forecast for forecast, *_ in known])
+    low, high = across.low, across.high
     scale = Scale.over([low, high, *(realised for _, realised, _ in known), *ends])
 
     def x(value: float) -> float:
@@ -90,26 +80,19 @@ def calibration_chart(bins: Sequence[Mapping[str, Any]]) -> str:
         for a, b in pairwise(known)
     )
     dots = "".join(_dot(x(forecast), realised, entry, scale) for forecast, realised, entry in known)
-    labels = level_labels([(x(low + step * n), _percent(low + step * n, step)) for n in range(_count(low, high, step))],
-                          anchor="middle", last=100)  # fmt: skip
+    ticks = [(x(value), _percent(value, across.step)) for value in across.ticks()]
+    labels = level_labels(ticks, anchor="middle", last=100)
     description = f"{counted(len(known), 'bin')} of similar forecast; " + "; ".join(
         f"forecast {forecast:+.2%}, realised {realised:+.2%}" for forecast, realised, _ in (known[0], known[-1])
     )
     axis = scale.labels(lambda value: _percent(value, scale.step))
     content = ideal + joined + dots + labels
-    drawn: str = render_chart("calibration", "Forecast and outcome", description, scale, content, axis)
-    return drawn
+    return render_chart("calibration", "Forecast and outcome", description, scale, content, axis)
 
 
 @dataclass(frozen=True)
 class Share:
-    """One feature of a model.
-
-    Attributes:
-        feature: its name.
-        value: its mean share and the range over the folds, formatted.
-        svg: the bar.
-    """
+    """One feature of a model: its mean share with the range over the folds, formatted, and the bar."""
 
     feature: str
     value: str
@@ -117,24 +100,17 @@ class Share:
 
 
 def share_rows(entries: Sequence[Mapping[str, Any]]) -> dict[str, list[Share]]:
-    """Draw the importance of each feature, on one scale for all models.
-
-    Args:
-        entries: ``{model, feature, mean, low, high, folds}``.
-
-    Returns:
-        The rows of each model, in the order given.
-    """
+    """Draw each model's features, ``{model, feature, mean, low, high, folds}``, on one scale for all models."""
     known = [entry for entry in entries if number(entry["mean"]) is not None]
     most = max([*(number(entry[key]) or 0.0 for entry in known for key in ("mean", "high")), 1e-9])
     rows: dict[str, list[Share]] = {}
     for entry in known:
-        mean, low, high = (number(entry[key]) for key in ("mean", "low", "high"))
-        spread = "" if low is None or high is None else f" ({_share(low)} to {_share(high)})"
-        value = f"{_share(mean)}{spread}"
+        mean, low, high = number(entry["mean"]) or 0.0, number(entry["low"]), number(entry["high"])
+        spread = "" if low is None or high is None else f" ({low:.0%} to {high:.0%})"
+        value = f"{mean:.0%}{spread}"
         feature = str(entry["feature"] or "unnamed")
         folds = f", over {counted(entry['folds'], 'fold')}" if entry["folds"] else ""
-        svg = _share_bar(f"{feature}: {value}{folds}", mean or 0.0, low, high, most)
+        svg = _share_bar(f"{feature}: {value}{folds}", mean, low, high, most)
         rows.setdefault(str(entry["model"] or "model"), []).append(Share(feature, value, svg))
     return rows
 
@@ -181,16 +157,6 @@ def _day(value: Any) -> date | None:
         return None
 
 
-def _count(low: float, high: float, step: float) -> int:
-    """Count the ticks of an axis."""
-    return round((high - low) / step) + 1
-
-
 def _percent(value: float, step: float) -> str:
     """Format a fraction as an axis label in percent."""
     return f"{tick(100 * value, 100 * step)}%"
-
-
-def _share(value: float | None) -> str:
-    """Format a share in percent."""
-    return UNKNOWN if value is None else f"{value:.0%}"

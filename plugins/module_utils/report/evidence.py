@@ -26,14 +26,7 @@ CONTROLLER_FILE, INSTANCE_FILE = "preflight-controller.json", "preflight.json"
 
 
 def read_json_object(path: Path) -> tuple[dict[str, Any] | None, str | None]:
-    """Read a JSON object from a file.
-
-    Args:
-        path: the file; it may be missing.
-
-    Returns:
-        The object or None, and a note if the file exists but cannot be used.
-    """
+    """Read a JSON object; None if the file is missing or, with a note, cannot be used."""
     try:
         if path.stat().st_size > LARGEST_FILE:
             return None, f"{path.name} is larger than {LARGEST_FILE // 2**20} MB; ignored"
@@ -51,16 +44,11 @@ def read_json_object(path: Path) -> tuple[dict[str, Any] | None, str | None]:
 
 
 def read_preflight(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
-    """Merge the results of the two tiers of the preflight.
+    """Merge the results of the two tiers of the preflight, files in the run's folder; either may be missing.
 
-    Args:
-        folder: the run's folder, with ``preflight-controller.json`` and ``preflight.json``; either may be missing.
-
-    Returns:
-        ``{checks, symbols, stale, unreadable, newest, oldest, ages, limit, missing, new, seconds, controller_seconds}``
-        with any other fields of the instance's file, or None if both files are missing; and notes. ``checks`` lists
-        the controller tier first. ``ages`` maps a symbol to trading days, or to None if it could not be read. Without
-        a file of the instance, its part is empty.
+    Returns the fields of the instance's file with the checks of both tiers, the controller's first, and
+    ``controller_seconds``, or None if both files are missing; and notes. ``ages`` maps a symbol to trading days, or to
+    None if it could not be read. Without a file of the instance, its part is empty.
     """
     notes: list[str] = []
     controller, instance = (_object(folder / name, notes) for name in (CONTROLLER_FILE, INSTANCE_FILE))
@@ -95,14 +83,7 @@ def read_preflight(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
 
 
 def read_training(path: Path) -> tuple[dict[str, Any] | None, list[str]]:
-    """Read the result of one training.
-
-    Args:
-        path: ``training-smoke.json`` or ``training-full.json``.
-
-    Returns:
-        The result as `shape_training` returns it, or None; and notes.
-    """
+    """Read the result of one training as `shape_training` returns it, or None; and notes."""
     notes: list[str] = []
     data = _object(path, notes)
     return None if data is None else shape_training(data, path.name, notes), notes

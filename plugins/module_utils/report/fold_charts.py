@@ -16,14 +16,7 @@ from .text import counted, ic, number
 
 @dataclass(frozen=True)
 class FoldBar:
-    """One fold.
-
-    Attributes:
-        value: the height of the bar.
-        title: the tooltip.
-        year: the year in which the test window begins, or empty.
-        interval: both ends of the value's interval, or None.
-    """
+    """One fold: height and tooltip of its bar, the year in which its test window begins or "", and its interval."""
 
     value: float
     title: str
@@ -37,16 +30,10 @@ def ic_chart(
     threshold: float | None,
     interval: Sequence[float] | None = None,
 ) -> str:
-    """Draw the information coefficient of each fold with the median and the gate's threshold.
+    """Draw the IC of each fold with the median, its interval and the gate's threshold; empty if no fold has an IC.
 
-    Args:
-        folds: ``{fold, test_start, test_end, ic, ic_low, ic_high}`` in order of time.
-        median_ic: the median over the folds, or None to calculate it.
-        threshold: the gate's threshold, or None.
-        interval: both ends of the median's interval, or None.
-
-    Returns:
-        Two SVGs side by side (axis and plot), or an empty string if no fold has an IC.
+    ``folds`` are ``{fold, test_start, test_end, ic, ic_low, ic_high}`` in order of time. Without ``median_ic``, the
+    median is calculated.
     """
     bars = [bar for index, fold in enumerate(folds) if (bar := _ic_bar(fold, index)) is not None]
     if not bars:
@@ -65,15 +52,9 @@ def ic_chart(
 
 
 def difference_chart(incumbent: Mapping[str, Any], folds: Sequence[Mapping[str, Any]], margin: float | None) -> str:
-    """Draw by how much each fold's information coefficient exceeds the incumbent's.
+    """Draw by how much each fold's IC exceeds the incumbent's; empty if no fold has both ICs.
 
-    Args:
-        incumbent: as in the receipt.
-        folds: the training's folds, for the years of the test windows.
-        margin: the required median difference, or None.
-
-    Returns:
-        Two SVGs side by side, or an empty string if no fold has both ICs.
+    ``folds``, those of the training, give the years of the test windows; ``margin`` is the required median difference.
     """
     years = {number(fold.get("fold")): str(fold.get("test_start") or "")[:4] for fold in folds}
     bars = []
@@ -81,7 +62,8 @@ def difference_chart(incumbent: Mapping[str, Any], folds: Sequence[Mapping[str, 
         mine, other, name = number(fold["ic"]), number(fold["incumbent_ic"]), number(fold["fold"])
         if mine is not None and other is not None:
             days = f", {counted(fold['days'], 'common day')}" if number(fold["days"]) is not None else ""
-            title = f"fold {_whole(name)}: {ic(mine - other)} ({ic(mine)} against {ic(other)}{days})"
+            fold_name = "?" if name is None else f"{name:.0f}"
+            title = f"fold {fold_name}: {ic(mine - other)} ({ic(mine)} against {ic(other)}{days})"
             bars.append(FoldBar(mine - other, title, years.get(name, "")))
     if not bars:
         return ""
@@ -144,10 +126,4 @@ def _chart(
         for one in (f"halo {what}", what)
     )
     content = behind + "".join(drawn) + marks + level_labels(years)
-    chart: str = render_chart(name, title, description, scale, content)
-    return chart
-
-
-def _whole(value: float | None) -> str:
-    """Format the number of a fold."""
-    return "?" if value is None else f"{value:.0f}"
+    return render_chart(name, title, description, scale, content)

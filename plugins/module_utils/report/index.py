@@ -32,26 +32,21 @@ LARGEST_BYTES = 50_000_000
 
 @dataclass(frozen=True)
 class Entry:
-    """One run, or one rollback.
+    """One run, or one rollback; None is unknown, or does not apply.
 
     Attributes:
         run_id: name of its folder, or of a rollback's file without the extension.
-        mode: ``preflight``, ``smoke``, ``full``, ``both`` or ``rollback``; None where unknown.
+        mode: ``preflight``, ``smoke``, ``full``, ``both`` or ``rollback``.
         state: one of `OUTCOMES`; else ``running`` (no receipt yet, but recent activity), ``unfinished`` (no receipt, no
             activity), ``damaged`` (unreadable receipt) or ``foreign`` (not a run).
-        started_at: ISO 8601 in UTC, or None.
-        seconds: from start to end, or None.
-        run_date: the date for which the run judged the data, or None.
-        median_ic: median IC of the training, or None.
-        ic_low: lower end of its 95 % interval, or None.
-        ic_high: upper end, or None.
-        threshold: the gate's threshold for the median IC, or None.
-        promoted: whether the weights went live, or None if there was nothing to promote.
-        dry_run: whether the training was a dry run.
-        usd: cost in dollars, or None.
-        left_over: number of leftovers, or None if unknown.
+        started_at: ISO 8601 in UTC.
+        run_date: the date for which the run judged the data.
+        ic_low, ic_high: the ends of the 95 % interval of the median IC.
+        threshold: the gate's threshold for the median IC.
+        promoted: whether the weights went live; None if there was nothing to promote.
+        left_over: number of leftovers.
         note: one line on the error, or on the effect of a rollback; may be empty.
-        report: path of the page relative to the folder of runs, or None.
+        report: path of the page relative to the folder of runs.
     """
 
     run_id: str
@@ -81,15 +76,9 @@ class Unreadable(Exception):
 
 
 def read_runs(folder: Path, now: datetime | None = None, newest: int | None = None) -> list[Entry]:
-    """Read the runs and rollbacks of a folder, the newest first.
+    """Read the runs and rollbacks of a folder, which may be missing, the newest first; OSError if it cannot be listed.
 
-    Args:
-        folder: the folder of runs; it may be missing.
-        now: the current time, to tell a running run from an unfinished one.
-        newest: maximum number of runs, the newest by name; None for all.
-
-    Raises:
-        OSError: the folder cannot be listed.
+    ``now`` is to tell a running run from an unfinished one; ``newest`` limits the number of runs, by their names.
     """
     if not folder.exists():
         return []
@@ -191,12 +180,7 @@ def _without_receipt(folder: Path, name: str, now: datetime) -> Entry:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        OSError: The file cannot be read.
-        Unreadable: It is not a JSON object, or too large.
-    """
+    """Read a JSON object; raise OSError, or Unreadable if it is too large or not an object."""
     if path.stat().st_size > LARGEST_BYTES:
         raise Unreadable("too large")
     try:
@@ -210,11 +194,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _threshold(gates: object) -> float | None:
     """Return the threshold of the gate on the median IC."""
-    for gate in gates if isinstance(gates, list) else []:
-        if isinstance(gate, Mapping) and gate.get("name") == "median_ic":
-            threshold: float | None = number(gate.get("threshold"))
-            return threshold
-    return None
+    known = [gate for gate in gates if isinstance(gate, Mapping)] if isinstance(gates, list) else []
+    return next((number(gate.get("threshold")) for gate in known if gate.get("name") == "median_ic"), None)
 
 
 def _named_time(name: str) -> str | None:

@@ -24,14 +24,7 @@ LAST_LABEL = 78
 
 
 def ic_trend(runs: Sequence[Entry]) -> str:
-    """Draw the median IC of each training.
-
-    Args:
-        runs: trainings, the oldest first.
-
-    Returns:
-        Two SVGs side by side, or an empty string without trainings.
-    """
+    """Draw the median IC of each training, the oldest first; empty without trainings."""
     drawn = [run for run in runs if run.median_ic is not None][-DRAWN:]
     if not drawn:
         return ""
@@ -47,10 +40,7 @@ def ic_trend(runs: Sequence[Entry]) -> str:
         f"{ic(min(medians))}; {live} promoted" + (f"; gate threshold {ic(thresholds[-1])}" if thresholds else "")
     )
     content = _threshold(drawn, slot, scale) + marks + level_labels(_days(drawn, slot))
-    chart: str = render_chart(
-        "ic-trend", "Median information coefficient of each training", description, scale, content
-    )
-    return chart
+    return render_chart("ic-trend", "Median information coefficient of each training", description, scale, content)
 
 
 def cost_trend(runs: Sequence[Entry]) -> str:
@@ -59,14 +49,7 @@ def cost_trend(runs: Sequence[Entry]) -> str:
 
 
 def time_trend(runs: Sequence[Entry]) -> tuple[str, str]:
-    """Draw the duration of each run.
-
-    Args:
-        runs: the oldest first.
-
-    Returns:
-        The unit of the chart, which fits the longest run, and two SVGs side by side.
-    """
+    """Draw the durations of runs, the oldest first; return the unit, which fits the longest, and the chart."""
     longest = max((run.seconds or 0.0 for run in runs), default=0.0)
     unit, seconds = next((unit, size) for unit, size in UNITS if longest >= 2 * size or size == 1)
     values = [(run, None if run.seconds is None else run.seconds / seconds, duration(run.seconds)) for run in runs]
@@ -74,16 +57,7 @@ def time_trend(runs: Sequence[Entry]) -> tuple[str, str]:
 
 
 def _bars(name: str, title: str, values: Sequence[tuple[Entry, float | None, str]]) -> str:
-    """Draw one bar per run.
-
-    Args:
-        name: prefix of the chart's element ids.
-        title: the accessible title.
-        values: runs, the oldest first, each with its value as a number and formatted.
-
-    Returns:
-        Two SVGs side by side, or an empty string if no run has a value.
-    """
+    """Draw one bar per run, the oldest first, each with its value as a number and formatted; empty without values."""
     drawn = [(run, value, text) for run, value, text in values if value is not None][-DRAWN:]
     if not drawn:
         return ""
@@ -100,8 +74,7 @@ def _bars(name: str, title: str, values: Sequence[tuple[Entry, float | None, str
     most, least = max(drawn, key=lambda entry: entry[1]), min(drawn, key=lambda entry: entry[1])
     description = f"{counted(len(drawn), 'run')}, oldest first; newest {drawn[-1][2]}; most {most[2]}; least {least[2]}"
     content = "".join(bars) + level_labels(_days([run for run, _, _ in drawn], slot))
-    chart: str = render_chart(name, title, description, scale, content)
-    return chart
+    return render_chart(name, title, description, scale, content)
 
 
 def when(run: Entry) -> str:

@@ -38,37 +38,25 @@ TONES = {"passed": "pass", "failed": "fail", "damaged": "fail", "running": "plai
 
 
 def write_index(folder: Path, templates: Path) -> bool:
-    """Write the index page of a folder of runs.
+    """Write the index page of a folder of runs; return whether it changed.
 
-    Args:
-        folder: the folder of runs.
-        templates: the folder with the page's template and the style sheet.
-
-    Returns:
-        Whether the page changed.
+    ``templates`` has the page's template and the style sheet.
 
     Raises:
         OSError: The folder cannot be read, or the page cannot be written.
         jinja2.TemplateError: The template is invalid.
     """
-    changed: bool = write_atomically(folder / INDEX, render_index(read_runs(folder, newest=LISTED), templates))
-    return changed
+    return write_atomically(folder / INDEX, render_index(read_runs(folder, newest=LISTED), templates))
 
 
 def render_index(runs: Sequence[Entry], templates: Path) -> str:
-    """Render the page, self-contained and without scripts.
-
-    Args:
-        runs: the newest first.
-        templates: the folder with the page's template and the style sheet.
-    """
+    """Render the page of the runs, the newest first, self-contained and without scripts."""
     environment = Environment(
         loader=FileSystemLoader(templates), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
     environment.filters.update(ic=ic)
-    page: str = environment.get_template(TEMPLATE).render(**index_context(runs))
-    return page
+    return environment.get_template(TEMPLATE).render(**index_context(runs))
 
 
 def index_context(runs: Sequence[Entry]) -> dict[str, Any]:

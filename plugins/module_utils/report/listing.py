@@ -6,12 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from . import index_page
 from .index import Entry
-from .index_charts import when
-from .index_page import WORDS, weights
-from .text import UNKNOWN, cut, duration, ic, usd
+from .text import cut
 
 COLUMNS = ("started (UTC)", "mode", "outcome", "IC", "weights", "cost", "took", "left", "run")
+#: The cells of the index page in these columns, without the last one.
+CELLS = ("when", "mode", "state", "ic", "weights", "usd", "seconds", "left")
 RIGHT = {"IC", "cost", "took", "left"}
 COLOURS = {"passed": "32", "failed": "31", "damaged": "31", "foreign": "90"}
 OTHER_COLOUR = "33"
@@ -20,15 +21,9 @@ LONGEST_NOTE = 160
 
 
 def listing(runs: Sequence[Entry], width: int | None, colour: bool) -> list[str]:
-    """Lay the runs out in columns.
+    """Lay the runs, the newest first, out in columns: a header and one line per run; nothing without runs.
 
-    Args:
-        runs: The newest first.
-        width: Width of the terminal, to which lines are cut; None for no limit.
-        colour: Whether to colour the outcome.
-
-    Returns:
-        A header and one line per run; nothing without runs.
+    Lines are cut to the ``width`` of the terminal (None: no limit); ``colour`` colours the outcome.
     """
     if not runs:
         return []
@@ -52,14 +47,5 @@ def listing(runs: Sequence[Entry], width: int | None, colour: bool) -> list[str]
 def row(run: Entry) -> tuple[str, ...]:
     """Return the cells of one run; its note follows its name."""
     note = run.note if run.state not in ("passed", "running") or run.mode == "rollback" else ""
-    return (
-        when(run) if run.started_at else UNKNOWN,
-        run.mode or UNKNOWN,
-        WORDS[run.state],
-        ic(run.median_ic),
-        weights(run),
-        UNKNOWN if run.usd is None else usd(run.usd),
-        duration(run.seconds),
-        UNKNOWN if run.left_over is None else str(run.left_over),
-        f"{run.run_id}  {cut(note, LONGEST_NOTE)}".rstrip(),
-    )
+    cells = index_page.row(run)
+    return (*(cells[name] for name in CELLS), f"{run.run_id}  {cut(note, LONGEST_NOTE)}".rstrip())

@@ -121,10 +121,7 @@ def text(receipt: Mapping[str, Any], page: Path, settings: Settings) -> str:
 def email(receipt: Mapping[str, Any], page: Path, settings: Settings) -> EmailMessage:
     """Compose the message: the summary as text, and the page attached unless the text links to it.
 
-    Args:
-        receipt: the receipt.
-        page: the report page; if it cannot be read or is too large, the text says so.
-        settings: sender, recipients, link.
+    If the page cannot be read or is too large, the text says so.
     """
     message = EmailMessage()
     message["Subject"] = subject(receipt)

@@ -19,7 +19,7 @@ from ..checks.records import instance_tier_gap, with_status
 from ..runs.attempts import NEVER_RESUME, interrupted, launched
 from ..runs.events import format_time, log_name, parse_time
 from .attempts_page import attempts_context, attempts_fact, continued, price
-from .charts import Row, timeline_rows
+from .charts import timeline_rows
 from .preflight import preflight_context
 from .summary import cost_basis, leaks_line, run_seconds
 from .text import UNKNOWN, counted, duration, ic, size, usd
@@ -50,18 +50,9 @@ TRAINING_ADVICE = "Read the step's log. The live weights are untouched unless th
 
 
 def render_page(receipt: Mapping[str, Any], logs: Sequence[str], template: Path) -> str:
-    """Render the report.
+    """Render the report as one self-contained HTML page; ``logs`` are names of files relative to the page.
 
-    Args:
-        receipt: the receipt.
-        logs: names of the log files, relative to the page.
-        template: the template, in a folder with the templates it includes.
-
-    Returns:
-        One self-contained HTML page.
-
-    Raises:
-        OSError: a template cannot be read.
+    The folder of ``template`` has the templates that it includes. Raises OSError if one cannot be read.
     """
     environment = Environment(
         loader=FileSystemLoader(template.parent),
@@ -71,19 +62,12 @@ def render_page(receipt: Mapping[str, Any], logs: Sequence[str], template: Path)
         lstrip_blocks=True,
     )
     environment.filters.update(duration=duration, usd=usd, ic=ic, clock=clock, counted=counted, size=size, price=price)
-    page: str = environment.get_template(template.name).render(**page_context(receipt, logs))
-    return page
+    return environment.get_template(template.name).render(**page_context(receipt, logs))
 
 
 def page_context(receipt: Mapping[str, Any], logs: Sequence[str]) -> dict[str, Any]:
-    """Return the template's variables.
-
-    Args:
-        receipt: the receipt.
-        logs: names of the log files.
-    """
+    """Return the template's variables."""
     word, sign = VERDICTS[receipt["outcome"]]
-    steps = timeline_rows(receipt["steps"])
     return {
         "receipt": receipt,
         "word": word,
@@ -94,7 +78,7 @@ def page_context(receipt: Mapping[str, Any], logs: Sequence[str]) -> dict[str, A
         "facts": facts(receipt),
         "circumstances": circumstances(receipt),
         "seconds": run_seconds(receipt),
-        "steps": _with_svg(steps),
+        "steps": [{**vars(row), "svg": Markup(row.svg)} for row in timeline_rows(receipt["steps"])],
         "attempts": attempts_context(receipt),
         "preflight": preflight_context(receipt),
         "writes": writes_context(receipt["writes"]),
@@ -155,11 +139,7 @@ def advice(receipt: Mapping[str, Any]) -> str:
 
 
 def facts(receipt: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """List the key facts of a run.
-
-    Returns:
-        Triples of name, value and small print.
-    """
+    """List the key facts of a run: name, value and small print."""
     got = launched(receipt["attempts"])
     found: list[tuple[str, str, str]] = []
     if got:
@@ -267,11 +247,6 @@ def _plain(value: Any) -> str:
         return str(value)
     where = [str(value[key]) for key in ("url", "path", "ref", "revision") if value.get(key)]
     return " ".join(where) or ", ".join(f"{key} {entry}" for key, entry in value.items())
-
-
-def _with_svg(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Return rows for the template, with their SVGs marked as safe."""
-    return [{"label": row.label, "value": row.value, "state": row.state, "svg": Markup(row.svg)} for row in rows]
 
 
 def _error_log(receipt: Mapping[str, Any], logs: Sequence[str]) -> str | None:

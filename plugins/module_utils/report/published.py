@@ -11,16 +11,7 @@ from .summary import run_seconds
 
 
 def published(receipt: Mapping[str, Any], receipt_path: str, report_path: str) -> dict[str, Any]:
-    """Select the published fields of a receipt.
-
-    Args:
-        receipt: the receipt.
-        receipt_path: its path on the control node.
-        report_path: path of the page.
-
-    Returns:
-        The fields that docs/receipt.md lists under "What is published". Unknown ones are None.
-    """
+    """Select the fields that docs/receipt.md lists under "What is published"; unknown ones are None."""
     training, preflight = receipt["training"] or {}, receipt["preflight"] or {}
     return {
         **{name: receipt[name] for name in ("run_id", "mode", "outcome", "error", "failed_step", "failed_task")},

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from ..checks.records import instance_tier_ran
@@ -55,20 +54,15 @@ TRAINING_STEPS = ("training", "smoke", "full")
 
 @dataclass
 class Inputs:
-    """The parts of a receipt.
+    """The parts of a receipt; any but ``run`` may be missing.
 
     Attributes:
         run: ``run_id``, ``mode``, ``started_at``, ``notes`` and the circumstances (see `RUN_FIELDS`).
         events: the recorded events, oldest first.
-        instance: the last attempt's instance as known at the end, or None if none was requested.
-        attempts: the recorded attempts, in order.
-        outcome: the outcome according to the playbook, or None to derive it from the evidence.
-        error: the error according to the playbook, or None.
-        preflight: the merged results of the two tiers of the preflight, or None.
-        smoke: the result of the smoke training, or None.
-        full: the result of the full training, or None.
+        instance: the last attempt's instance as known at the end.
+        outcome, error: according to the playbook.
+        preflight: the merged results of the two tiers of the preflight.
         writes: ``{data_bucket: count, denied: count, evidence, digest}``.
-        leaks: counts of leftovers.
         api_calls: ``{service.action: count}``.
         cost: ``{market_price_usd_hour, on_demand_price_usd_hour}``, defaults for the last instance.
         notes: notes on unreadable parts.
@@ -91,14 +85,7 @@ class Inputs:
 
 
 def build_receipt(inputs: Inputs) -> dict[str, Any]:
-    """Assemble the receipt.
-
-    Args:
-        inputs: the parts; any of them may be missing.
-
-    Returns:
-        The receipt, ready for JSON. Unknown values are None; ``notes`` explains the important ones.
-    """
+    """Assemble the receipt, ready for JSON; unknown values are None, and ``notes`` explains the important ones."""
     notes = [*map(clean, inputs.run.get("notes") or []), *inputs.notes]
     mode = inputs.run.get("mode")
     known_failed = inputs.outcome == "failed" or bool(inputs.error)
@@ -145,16 +132,10 @@ def build_receipt(inputs: Inputs) -> dict[str, Any]:
 
 
 def finished_steps(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Finalise the steps at the time of the report.
+    """Finalise the steps, as `summarise_steps` returns them, at the time of the report.
 
-    The step ``report`` is still running and cannot time itself, so it is omitted unless it failed. Any other step that
-    never ended was interrupted.
-
-    Args:
-        steps: as `summarise_steps` returns them.
-
-    Returns:
-        The steps without a running ``report``, and without ``training`` if there is a ``smoke`` or ``full``.
+    The step ``report`` is still running and cannot time itself, so it is omitted unless it failed; so is ``training``
+    if there is a ``smoke`` or ``full``. Any other step that never ended was interrupted.
     """
     omitted = {"report"}
     if any(step["name"] in ("smoke", "full") for step in steps):
@@ -164,14 +145,9 @@ def finished_steps(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def with_excluded_parts(steps: list[dict[str, Any]], names: Sequence[str]) -> list[dict[str, Any]]:
-    """Add the parts of a run that its tags excluded, for which Ansible emits no events.
+    """Add the parts that tags excluded, for which Ansible emits no events, as skipped steps.
 
-    Args:
-        steps: the recorded steps.
-        names: the excluded parts, ``preflight`` or ``training``.
-
-    Returns:
-        The steps with these as skipped, each before the first step that follows it in a run.
+    Each is placed before the first step that follows it in a run.
     """
     found = list(steps)
     for name in names:
@@ -192,16 +168,7 @@ def with_excluded_parts(steps: list[dict[str, Any]], names: Sequence[str]) -> li
 
 
 def decide(receipt: Mapping[str, Any], inputs: Inputs, failure: Failure | None) -> tuple[str, str | None]:
-    """Decide the outcome.
-
-    Args:
-        receipt: the receipt without its outcome.
-        inputs: the parts of the receipt.
-        failure: the failure that decided the run, or None.
-
-    Returns:
-        The outcome (``passed``, ``failed``, ``interrupted``, ``no_capacity``) and the error sentence, None for passed.
-    """
+    """Decide the outcome and the error sentence, None for passed, from a receipt that has neither."""
     error = _error(clean(inputs.error or ""), failure, receipt["notes"])
     attempts = receipt["attempts"]
     if inputs.outcome == "no_capacity" and not launched(attempts):
@@ -239,11 +206,7 @@ def _error(error: str, failure: Failure | None, notes: list[str]) -> str | None:
 
 
 def breach_of(receipt: Mapping[str, Any]) -> str | None:
-    """Find a reason why a run without failed tasks has not passed.
-
-    Returns:
-        One sentence, or None.
-    """
+    """Return, in one sentence, why a run without failed tasks has not passed; None if it has."""
     mode = receipt["mode"]
     statuses = {step["name"]: step["status"] for step in receipt["steps"]}
     for step, status in statuses.items():
@@ -268,7 +231,7 @@ def breach_of(receipt: Mapping[str, Any]) -> str | None:
     if statuses.get("preflight") == "passed" and not instance_tier_ran(receipt["preflight"]):
         return "the preflight step passed but left no result"
     if mode in TRAINING_MODES and receipt["training"] is None:
-        if _passed_any(statuses, TRAINING_STEPS):
+        if any(statuses.get(step) == "passed" for step in TRAINING_STEPS):
             return "the training step passed but left no result"
         if "interrupted" not in statuses.values():
             return f"no training in a run of mode {mode}"
@@ -297,17 +260,7 @@ def _cut_short(step: dict[str, Any], failed_step: str | None) -> dict[str, Any]:
 
 def _finished_at(inputs: Inputs) -> str | None:
     """Return the given end of the run, else the time of the last event."""
-    given = inputs.run.get("finished_at")
-    if given:
-        return str(given)
-    times: list[tuple[datetime, str]] = []
-    for event in inputs.events[-20:]:
-        moment = parse_time(event.get("time"))
-        if moment is not None:
-            times.append((moment, str(event["time"])))
+    if inputs.run.get("finished_at"):
+        return str(inputs.run["finished_at"])
+    times = [(moment, str(event["time"])) for event in inputs.events[-20:] if (moment := parse_time(event.get("time")))]
     return max(times)[1] if times else None
-
-
-def _passed_any(statuses: Mapping[str, str], names: Sequence[str]) -> bool:
-    """Return whether any of the named steps passed."""
-    return any(statuses.get(name) == "passed" for name in names)

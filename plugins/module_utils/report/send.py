@@ -22,15 +22,10 @@ Entry = dict[str, Any]
 
 
 def attempt(channel: str, to: Sequence[str], send: Callable[[], dict[str, str]]) -> list[Entry]:
-    """Send once, to all recipients.
+    """Send once, to all recipients; return one entry per recipient.
 
-    Args:
-        channel: ``smtp``, ``ses`` or ``sns``.
-        to: the recipients.
-        send: sends the message; returns the reason for each recipient that was refused if others were not.
-
-    Returns:
-        One entry per recipient.
+    ``channel`` is ``smtp``, ``ses`` or ``sns``; ``send`` returns the reason for each recipient that was refused if
+    others were not.
     """
     try:
         refused = send()
@@ -41,10 +36,7 @@ def attempt(channel: str, to: Sequence[str], send: Callable[[], dict[str, str]])
 
 
 def by_smtp(settings: Settings, message: EmailMessage) -> dict[str, str]:
-    """Send by SMTP; never unencrypted if encryption is required.
-
-    Returns:
-        Reasons by refused recipient.
+    """Send by SMTP, never unencrypted if encryption is required; return reasons by refused recipient.
 
     Raises:
         OSError: Connection, encryption or login failed, or every recipient was refused.
@@ -71,12 +63,7 @@ def by_smtp(settings: Settings, message: EmailMessage) -> dict[str, str]:
 
 
 def by_ses(client: Any, settings: Settings, message: EmailMessage) -> dict[str, str]:
-    """Send by SES.
-
-    Raises:
-        ClientError: SES refuses.
-        BotoCoreError: SES cannot be reached.
-    """
+    """Send by SES; raise ClientError if it refuses, BotoCoreError if it cannot be reached."""
     client.send_raw_email(
         Source=settings.email_from,
         Destinations=list(settings.email_to),
@@ -86,12 +73,7 @@ def by_ses(client: Any, settings: Settings, message: EmailMessage) -> dict[str, 
 
 
 def by_sns(client: Any, topic: str, subject: str, text: str) -> dict[str, str]:
-    """Publish to a topic.
-
-    Raises:
-        ClientError: SNS refuses.
-        BotoCoreError: SNS cannot be reached.
-    """
+    """Publish to a topic; raise ClientError if SNS refuses, BotoCoreError if it cannot be reached."""
     client.publish(TopicArn=topic, Subject=subject, Message=text)
     return {}
 

@@ -22,15 +22,7 @@ LONGEST_ERROR = 400
 
 
 def summary_lines(receipt: Mapping[str, Any], report_path: str) -> list[str]:
-    """Summarise a receipt.
-
-    Args:
-        receipt: the receipt.
-        report_path: path or URL of the report page.
-
-    Returns:
-        At most 12 short lines; the outcome first, the report page last.
-    """
+    """Summarise a receipt in at most 12 short lines: the outcome first, the path or URL of the report page last."""
     outcome = str(receipt["outcome"]).replace("_", " ").upper()
     lines = [f"{outcome}  {receipt['mode'] or 'unknown mode'}  {receipt['run_id']}  {duration(run_seconds(receipt))}"]
     if receipt["error"]:

@@ -78,18 +78,11 @@ def cut(text: str, longest: int) -> str:
 
 
 def count_of(value: Any) -> int | None:
-    """Return a count given as a number, a list or a mapping of counts; None for anything else."""
+    """Return a count given as a number, a list or a mapping of counts (0 if one is invalid); None for anything else."""
     if isinstance(value, (list, tuple)):
         return len(value)
     if isinstance(value, Mapping):
-        return total(dict(value)) or 0
+        counts = [number(count) for count in value.values()]
+        return 0 if None in counts else int(sum(filter(None, counts)))
     known = number(value)
     return None if known is None else int(known)
-
-
-def total(counts: Any) -> int | None:
-    """Sum a mapping of counts; None if it is missing or has a value that is not a number."""
-    if not isinstance(counts, dict) or not counts:
-        return None
-    values = [number(value) for value in counts.values()]
-    return None if any(value is None for value in values) else int(sum(value for value in values if value is not None))

@@ -20,16 +20,10 @@ REVISED_TEXTS, REVISED_NUMBERS = ("symbol", "last_from", "last_to"), ("from", "t
 
 
 def shape_training(data: Mapping[str, Any], file: str, notes: list[str]) -> dict[str, Any]:
-    """Normalise the result of a training.
+    """Normalise the result of a training; ``notes`` receives a sentence on every invalid part.
 
-    Args:
-        data: the content of the file.
-        file: its name, for notes.
-        notes: receives a sentence on every invalid part.
-
-    Returns:
-        ``{folds, median_ic, promoted, gates, seconds, dry_run, fold_ics, skipped_folds, written}``, the other fields of
-        `docs/receipt.md` that the result has, and any further fields unchanged.
+    The fields that are always present come first below, then those of `docs/receipt.md` that the result has; any
+    further fields are unchanged.
     """
     if "promoted" in data and truth(data["promoted"]) is None:
         notes.append(f"{file} does not say whether the weights were promoted")

@@ -150,19 +150,11 @@ def _median(value: Any, interval: Sequence[float] | None) -> str:
 
 def _importance(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Draw the features of each model, split into those shown and the folded rest."""
-    return [
-        {
-            "model": model,
-            "rows": [_markup(row) for row in rows[:LISTED_FEATURES]],
-            "rest": [_markup(row) for row in rows[LISTED_FEATURES:]],
-        }
-        for model, rows in share_rows(entries).items()
-    ]
-
-
-def _markup(row: Any) -> dict[str, Any]:
-    """Return a row for the template, with its SVG marked as safe."""
-    return {"feature": row.feature, "value": row.value, "svg": Markup(row.svg)}
+    models = []
+    for model, shares in share_rows(entries).items():
+        rows = [{**vars(row), "svg": Markup(row.svg)} for row in shares]
+        models.append({"model": model, "rows": rows[:LISTED_FEATURES], "rest": rows[LISTED_FEATURES:]})
+    return models
 
 
 def _incumbent(training: Training) -> dict[str, Any] | None:

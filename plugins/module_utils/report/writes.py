@@ -20,14 +20,9 @@ NAMED_CHANGES = 3
 
 
 def shape_writes(given: Mapping[str, Any] | None, notes: list[str]) -> dict[str, Any]:
-    """Normalise the writes to the receipt's shape.
+    """Normalise ``{data_bucket, denied, evidence, digest}``, each optional; an unknown count is None, never 0.
 
-    Args:
-        given: ``{data_bucket, denied, evidence, digest}``; any of them may be missing.
-        notes: receives a line if evidence is missing or invalid.
-
-    Returns:
-        The same; an unknown count is None, never 0.
+    ``notes`` receives a line if evidence is missing or invalid.
     """
     writes = {"evidence": None, **(given or {}), "data_bucket": count_of((given or {}).get("data_bucket"))}
     if "denied" in writes:
@@ -41,8 +36,7 @@ def shape_writes(given: Mapping[str, Any] | None, notes: list[str]) -> dict[str,
 
 def kept(writes: Mapping[str, Any]) -> bool | None:
     """Return whether the digests are equal; None without two digests."""
-    equal: bool | None = (writes.get("digest") or {}).get("equal")
-    return equal
+    return (writes.get("digest") or {}).get("equal")
 
 
 def nothing_written(writes: Mapping[str, Any]) -> bool:
@@ -53,15 +47,7 @@ def nothing_written(writes: Mapping[str, Any]) -> bool:
 
 
 def breach_by_writes(writes: Mapping[str, Any], what: str) -> str | None:
-    """Find a violation of the rule that this kind of run writes nothing to the data bucket.
-
-    Args:
-        writes: as `shape_writes` returns them.
-        what: ``preflight`` or ``smoke training``.
-
-    Returns:
-        One sentence, or None.
-    """
+    """Return, in one sentence, how a ``preflight`` or ``smoke training`` broke the rule to write nothing, or None."""
     if writes["data_bucket"]:
         return f"a {what} wrote to the data bucket ({counted(writes['data_bucket'], 'write')})"
     if writes.get("denied"):

@@ -21,12 +21,7 @@ AS_ABOVE = "(as above)"
 
 
 def failure_lines(result: Mapping[str, Any], items: Sequence[Mapping[str, Any]] = ()) -> list[str]:
-    """Return the texts of a failed result.
-
-    Args:
-        result: The result as callbacks receive it.
-        items: Results of a loop's failed items, whose messages the loop's result does not contain.
-    """
+    """Return the texts of a failed result; that of a loop does not contain the messages of its failed ``items``."""
     if not items or "censored" in result:
         return _texts(result)
     texts = [text for item in items[:ITEMS] for text in _texts(item, item_prefix(item))]

@@ -23,14 +23,12 @@ class Group:
     Attributes:
         name: The displayed name.
         key: The identity; its first part is ``step``, ``role`` or ``play``.
-        own: Whether it is a step or a role.
         began: Start, on the clock of `time.monotonic`.
         lines: Texts and colours to show below its line.
     """
 
     name: str
     key: tuple[str, ...]
-    own: bool
     began: float = field(default_factory=time.monotonic)
     ok: int = 0
     changed: int = 0

@@ -31,24 +31,12 @@ CLEAR = "\r\x1b[K"
 
 
 def shows_lines(environment: Mapping[str, str], terminal: bool, verbosity: int, interactive: bool) -> bool:
-    """Return whether to show one line per step.
-
-    Args:
-        environment: The environment variables.
-        terminal: Whether the output is a terminal.
-        verbosity: The number of `-v` options.
-        interactive: Whether Ansible asks questions between tasks.
-    """
+    """Return whether to show one line per step; ``interactive`` is whether Ansible asks questions between tasks."""
     return terminal and verbosity < 2 and not interactive and not environment.get("ANSIBLE_DEBUG")
 
 
 def supports_live_line(environment: Mapping[str, str], colour: bool) -> bool:
-    """Return whether a line may change in place, for which the terminal must support escape sequences.
-
-    Args:
-        environment: The environment variables.
-        colour: Whether Ansible may use colours.
-    """
+    """Return whether a line may change in place: escape sequences are supported, and Ansible may use ``colour``."""
     return colour and not environment.get("NO_COLOR") and environment.get("TERM", "dumb") not in ("dumb", "unknown", "")
 
 
@@ -108,12 +96,7 @@ def wrapped(text: str, columns: int, indent: int) -> list[str]:
 
 
 class Screen:
-    """The terminal: finished lines, and a live one.
-
-    Args:
-        display: Ansible's `Display`.
-        live: Whether to draw a live line.
-    """
+    """The terminal: finished lines and, if ``live``, a live one; ``display`` is Ansible's `Display`."""
 
     def __init__(self, display: Any, live: bool) -> None:
         """Start without drawing."""
@@ -136,11 +119,9 @@ class Screen:
         return COLUMNS
 
     def open(self, line: Callable[[], str], absorb: Callable[[str, str | None], bool]) -> None:
-        """Wrap `Display.display`, and start to draw the live line.
+        """Wrap `Display.display`, and start to draw the live line that ``line`` returns; an empty one is not drawn.
 
-        Args:
-            line: Returns the live line; an empty one is not drawn.
-            absorb: Receives a text of other code and its colour; returns whether to suppress it.
+        ``absorb`` receives a text of other code and its colour; returns whether to suppress it.
         """
         if self._original is not None:
             return
@@ -165,11 +146,7 @@ class Screen:
                 self._original = None
 
     def say(self, *parts: tuple[str, str | None]) -> None:
-        """Show one line above the live one.
-
-        Args:
-            parts: Texts, each with Ansible's name of its colour or None.
-        """
+        """Show one line above the live one: texts, each with Ansible's name of its colour or None."""
         from ansible.utils.color import stringc
 
         show = self._original or self._display.display
@@ -178,12 +155,21 @@ class Screen:
             coloured = "".join(stringc(text, colour) if colour and text.strip() else text for text, colour in parts)
             show(coloured.rstrip(), screen_only=True)
             show("".join(text for text, _ in parts).rstrip(), log_only=True)
-            self._draw()
+            self.draw()
 
     def draw(self) -> None:
         """Redraw the live line."""
         with self._lock:
-            self._draw()
+            if not self.live or self._ended.is_set():
+                return
+            text = self._line()
+            if text:
+                # Leave the last column free, because some terminals begin a new line after it.
+                # Set `_drawn` first, because Ctrl-C may come in between.
+                self._drawn = True
+                self._write(CLEAR + cut(text, self.columns - 1))
+            else:
+                self._clear()
 
     def _show(self, msg: str, color: str | None = None, *arguments: Any, **options: Any) -> None:
         """Replace `Display.display`."""
@@ -203,7 +189,7 @@ class Screen:
             else:
                 original(msg, color, *arguments, **options)
             if options.get("newline", True):  # otherwise it is a prompt
-                self._draw()
+                self.draw()
 
     def _tick(self, ended: threading.Event) -> None:
         """Redraw the live line every second, because it shows the time."""
@@ -214,18 +200,6 @@ class Screen:
         if self._drawn:
             self._write(CLEAR)
             self._drawn = False
-
-    def _draw(self) -> None:
-        if not self.live or self._ended.is_set():
-            return
-        text = self._line()
-        if text:
-            # Leave the last column free, because some terminals begin a new line after it.
-            # Set `_drawn` first, because Ctrl-C may come in between.
-            self._drawn = True
-            self._write(CLEAR + cut(text, self.columns - 1))
-        else:
-            self._clear()
 
     def _write(self, text: str) -> None:
         with contextlib.suppress(OSError, ValueError):  # the terminal has gone

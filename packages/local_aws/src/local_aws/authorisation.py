@@ -64,11 +64,7 @@ def observe(observer: Observer) -> None:
 
 
 def authorise(request: AwsRequest, principal: Principal, tags_of: TagLookup) -> None:
-    """Return if ``principal`` may make ``request``; ``tags_of`` returns the tags of an EC2 resource id.
-
-    Raises:
-        AwsError: Denied, or an unknown operation.
-    """
+    """Return if ``principal`` may make ``request``, else raise AwsError; ``tags_of`` gives the tags of an EC2 id."""
     if request.permission in ALWAYS_ALLOWED:
         return
     if request.action == "Unknown":

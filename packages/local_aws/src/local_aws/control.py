@@ -45,11 +45,7 @@ def start(
     idle_minutes: float | None = None,
     decisions: bool = False,
 ) -> Reservation:
-    """Start the embedded AWS of ``home`` in the background unless it is running; return once it answers.
-
-    Raises:
-        LocalAwsError: It does not start.
-    """
+    """Start the embedded AWS of ``home`` unless it is running; return once it answers, or raise LocalAwsError."""
     reservation = reserve(home)
     if running(reservation) is not None:
         return reservation
@@ -77,11 +73,7 @@ def start(
 
 
 def stop(home: Path | None = None) -> bool:
-    """Stop the embedded AWS of ``home`` and every machine in it; return whether it was running.
-
-    Raises:
-        LocalAwsError: It does not stop in time.
-    """
+    """Stop it and every machine in it; return whether it was running; LocalAwsError if it does not stop in time."""
     reservation = reserve(home)
     pid = running(reservation)
     if pid is None:
@@ -98,11 +90,7 @@ def stop(home: Path | None = None) -> bool:
 
 
 def call(reservation: Reservation, name: str, arguments: dict[str, Any] | None = None) -> Any:
-    """Send one control request; ``arguments`` None makes it a GET.
-
-    Raises:
-        LocalAwsError: The server is not running, or refuses the request.
-    """
+    """Send a control request, a GET without ``arguments``; LocalAwsError if the server is not running or refuses it."""
     request = urllib.request.Request(
         f"{reservation.endpoint}/_local_aws/{name}",
         data=None if arguments is None else json.dumps(arguments).encode(),

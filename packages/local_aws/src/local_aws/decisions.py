@@ -12,21 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from local_aws import policy
-from local_aws.authorisation import Decision
+from local_aws.authorisation import Decision, Observer
 from local_aws.ledger import Ledger
 from local_aws.ledger import read as read
 
 
-class Decisions:
-    """Appends decisions to a file; thread-safe."""
+def recorder(path: Path) -> Observer:
+    """An observer that appends every decision to a file; thread-safe."""
+    lines = Ledger(path)
 
-    def __init__(self, path: Path) -> None:
-        self._lines = Ledger(path)
-
-    def record(self, decision: Decision) -> None:
-        """Append one line."""
+    def record(decision: Decision) -> None:
         principal, question = decision.principal, decision.question
-        self._lines.record(
+        lines.record(
             principal=principal.arn,
             user=principal.user,
             role=principal.role,
@@ -37,6 +34,8 @@ class Decisions:
             context=dict(question.context),
             allowed=decision.allowed,
         )
+
+    return record
 
 
 def again(line: Mapping[str, Any], policies: Iterable[str]) -> bool:

@@ -266,8 +266,7 @@ def backend() -> LocalEC2Backend:
 
 
 def _vcpus(instance_type: str) -> int:
-    found: int = INSTANCE_TYPES[instance_type]["VCpuInfo"]["DefaultVCpus"] if instance_type in INSTANCE_TYPES else 0
-    return found
+    return int(INSTANCE_TYPES[instance_type]["VCpuInfo"]["DefaultVCpus"]) if instance_type in INSTANCE_TYPES else 0
 
 
 def install(machinery: Machinery, faults: Faults) -> None:

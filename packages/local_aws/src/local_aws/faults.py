@@ -88,11 +88,7 @@ class Faults:
         self._lock = threading.Lock()
 
     def add(self, kind: str, parameters: dict[str, Any]) -> Fault:
-        """Add a fault.
-
-        Raises:
-            LocalAwsError: Unknown kind or parameter, or an invalid value.
-        """
+        """Add a fault; raise LocalAwsError for an unknown kind or parameter, or an invalid value."""
         known = PARAMETERS.get(kind)
         if known is None:
             kinds = ", ".join([*sorted(PARAMETERS), *sorted(EVENTS), "clear"])
@@ -137,11 +133,7 @@ class Faults:
 
 
 def check_event(kind: str, parameters: dict[str, Any]) -> dict[str, Any]:
-    """The converted parameters of a one-off event.
-
-    Raises:
-        LocalAwsError: Unknown parameter, an invalid value, or no instance.
-    """
+    """The converted parameters of a one-off event; LocalAwsError for an invalid one, or without an instance."""
     values = _typed(kind, parameters, EVENTS[kind])
     if not values.get("instance"):
         raise LocalAwsError(f"fault {kind}: instance: expected an instance id, got none")

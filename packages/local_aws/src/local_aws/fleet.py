@@ -115,11 +115,7 @@ class Fleet:
             log.exception("cannot free the disk of %s", machine.spec.instance_id)
 
     def machine(self, instance_id: str) -> Machine:
-        """The running machine of an instance that is registered with SSM.
-
-        Raises:
-            AwsError: ``TargetNotConnected``.
-        """
+        """The running machine of an instance that is registered with SSM, or AwsError ``TargetNotConnected``."""
         live = self._live.get(instance_id)
         if live is None or live.machine is None or not self.online(instance_id):
             raise AwsError("TargetNotConnected", f"{instance_id} is not connected.", 400)
@@ -145,43 +141,28 @@ class Fleet:
         return [(live.instance, live.cut_off_at) for live in list(self._live.values()) if self._has_registered(live)]
 
     def interrupt(self, instance_id: str, seconds: float = 120.0) -> None:
-        """Give the spot interruption notice now and reclaim the instance after ``seconds``.
-
-        Raises:
-            AwsError: No such running spot instance.
-        """
+        """Notify a running spot instance of its interruption, and reclaim it after ``seconds``."""
         live = self.running(instance_id, spot=True)
         now = datetime.now(UTC)
         live.rebalance, live.notice = now, now + timedelta(seconds=seconds)
         request = ec2.backend().spot_request_of(live.instance)
         if request is not None:
             request.mark("marked-for-termination")
-        timer = threading.Timer(seconds, self._reclaim, args=(live,))
+        why = ("Spot instance termination", "Server.SpotInstanceTermination", "instance-terminated-no-capacity")
+        timer = threading.Timer(seconds, ec2.backend().begin_termination, args=(live.instance, *why))
         timer.daemon = True
         timer.start()
 
     def recommend_rebalance(self, instance_id: str) -> None:
-        """Give a spot instance a rebalance recommendation, and nothing more.
-
-        Raises:
-            AwsError: No such running spot instance.
-        """
+        """Give a running spot instance a rebalance recommendation, and nothing more."""
         self.running(instance_id, spot=True).rebalance = datetime.now(UTC)
 
     def isolate(self, instance_id: str) -> None:
-        """Make SSM lose an instance for good while it keeps running.
-
-        Raises:
-            AwsError: No such running instance.
-        """
+        """Make SSM lose a running instance for good while it keeps running."""
         self.running(instance_id).cut_off_at = time.time()
 
     def vanish(self, instance_id: str) -> None:
-        """Terminate an instance as a failing host does: every process at once, no notice, no shutdown.
-
-        Raises:
-            AwsError: No such running instance.
-        """
+        """Terminate a running instance as a failing host does: every process at once, no notice, no shutdown."""
         live = self.running(instance_id)
         if live.machine is not None:
             live.machine.kill()
@@ -190,11 +171,7 @@ class Fleet:
         )
 
     def running(self, instance_id: str, *, spot: bool = False) -> Live:
-        """A running instance.
-
-        Raises:
-            AwsError: No such running instance, or no spot instance where ``spot`` is set.
-        """
+        """A running instance, or with ``spot`` a running spot instance; AwsError if there is no such instance."""
         live = self._live.get(instance_id)
         if live is None or live.ended.is_set() or (spot and live.instance.lifecycle != "spot"):
             what = "running spot instance" if spot else "running instance"
@@ -284,11 +261,3 @@ class Fleet:
                 instance.state_reason = StateReason(
                     "Client.InstanceInitiatedShutdown: Instance initiated shutdown", "Client.InstanceInitiatedShutdown"
                 )
-
-    def _reclaim(self, live: Live) -> None:
-        ec2.backend().begin_termination(
-            live.instance,
-            "Spot instance termination",
-            "Server.SpotInstanceTermination",
-            "instance-terminated-no-capacity",
-        )

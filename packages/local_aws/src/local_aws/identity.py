@@ -78,11 +78,7 @@ def create_user(reservation: Reservation, key_name: str, policy: dict[str, Any] 
 
 
 def assume_role(role_name: str, session_name: str, seconds: int) -> AssumedRole:
-    """Create a session of a role, as EC2 does for an instance profile.
-
-    Raises:
-        moto.iam.exceptions.NotFoundException: No such role.
-    """
+    """Create a session of a role, as EC2 does for an instance profile; moto's NotFoundException without the role."""
     role = iam().get_role(role_name)
     return sts().assume_role(
         region_name="us-east-1",

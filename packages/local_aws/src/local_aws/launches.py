@@ -62,11 +62,7 @@ class Launches:
         return made
 
     def _spoilt(self, made: Reservation) -> Reservation:
-        """The launch as the answer reports it.
-
-        Raises:
-            EC2ClientError: A late capacity fault; the instances exist nevertheless.
-        """
+        """The launch as the answer reports it; EC2ClientError for a late capacity fault, though the instances exist."""
         first = made.instances[0]
         market = "spot" if first.lifecycle == "spot" else "on-demand"
         facts = {"type": first.instance_type, "az": str(first.availability_zone), "market": market}

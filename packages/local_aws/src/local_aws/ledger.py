@@ -108,11 +108,7 @@ def select(
     writes: bool = False,
     denied: bool = False,
 ) -> Iterator[dict[str, Any]]:
-    """Yield the entries that pass every filter; the options of ``log`` describe them.
-
-    Raises:
-        LocalAwsError: A time is not ISO 8601.
-    """
+    """Yield the entries that pass every filter (see the options of ``log``); LocalAwsError for an invalid time."""
     since, until = _normal(since), _normal(until)
     for entry in entries:
         wanted = (
@@ -121,7 +117,7 @@ def select(
             not service or entry["service"] == service,
             not action or entry["action"] == action,
             not source or entry["source"] == source or (source == "instance" and entry["source"].startswith("i-")),
-            not bucket or _in_bucket(entry["resource"], bucket),
+            not bucket or f"{entry['resource']}/".startswith(f"arn:aws:s3:::{bucket}/"),
             not (without_operator and entry["source"] == "operator"),
             not writes or entry["write"],
             not denied or not entry["allowed"],
@@ -150,8 +146,3 @@ def _normal(moment: str | None) -> str | None:
         return timestamp(datetime.fromisoformat(moment.replace("Z", "+00:00")).astimezone(UTC))
     except ValueError as error:
         raise LocalAwsError(f"expected a time in ISO 8601 such as 2026-01-31T12:00:00Z, got {moment!r}") from error
-
-
-def _in_bucket(resource: str, bucket: str) -> bool:
-    arn = f"arn:aws:s3:::{bucket}"
-    return resource == arn or resource.startswith(arn + "/")

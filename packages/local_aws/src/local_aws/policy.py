@@ -50,14 +50,10 @@ def missing_keys(policies: Iterable[str], permission: str, resource: str, contex
 
 
 def trusts(document: str, principals: Iterable[str], permission: str, context: Context, by_name: bool = False) -> bool:
-    """Whether a role's trust policy allows a caller ``permission`` (``sts:AssumeRole``).
+    """Whether a role's trust policy (JSON) allows a caller ``permission`` (``sts:AssumeRole``).
 
-    Args:
-        document: The trust policy, JSON.
-        principals: Every name of the caller that a ``Principal`` element may use: ARN, account, service.
-        permission: The IAM action.
-        context: Condition keys of the request.
-        by_name: Ignore statements for everyone (``*``).
+    ``principals`` are all names of the caller that a ``Principal`` element may use: ARN, account, service. ``by_name``
+    ignores statements for everyone (``*``).
     """
     named = set(principals) if by_name else {*principals, "*"}
     statements = [s for s in _statements(document) if named & set(_principals(s))]

@@ -154,7 +154,7 @@ def parse(environ: dict[str, Any]) -> AwsRequest:
         _parse_rpc(request, body)
     else:
         request.protocol = "rest-xml" if request.service == "s3" else "rest-json"
-        request.action = _operations(request.service).match(request)
+        request.action = _match(request)
         if request.action == "DeleteObjects":
             request.parameters = {"Keys": _keys(_body(environ))}
         elif request.service != "s3":
@@ -232,39 +232,37 @@ class _Operation:
         return len(self.query) + len(self.headers)
 
 
-class _Operations:
-    def __init__(self, service: str) -> None:
-        model = botocore.session.get_session().get_service_model(service)
-        self._by_method: dict[str, list[_Operation]] = {}
-        for name in model.operation_names:
-            operation = self._read(model.operation_model(name))
-            self._by_method.setdefault(operation.method, []).append(operation)
-
-    @staticmethod
-    def _read(model: Any) -> _Operation:
-        path, _, literals = model.http["requestUri"].partition("?")
-        pattern = re.sub(r"\\\{\w+\\\+\\\}", ".+", re.escape(path))
-        pattern = re.sub(r"\\\{\w+\\\}", "[^/]+", pattern)
-        query = [(name, values[0]) for name, values in parse_qs(literals, keep_blank_values=True).items()]
-        headers = []
-        shape = model.input_shape
-        for name in shape.required_members if shape else ():
-            place = shape.members[name].serialization
-            if place.get("location") == "querystring":
-                query.append((place["name"], ""))
-            elif place.get("location") == "header":
-                headers.append(place["name"])
-        return _Operation(model.name, model.http["method"], re.compile(pattern + "/?"), tuple(query), tuple(headers))
-
-    def match(self, request: AwsRequest) -> str:
-        best, most = "Unknown", -1
-        for operation in self._by_method.get(request.method, ()):
-            score = operation.score(request)
-            if score > most:  # of equal scores the first in the model wins
-                best, most = operation.name, score
-        return best
+def _operation(model: Any) -> _Operation:
+    path, _, literals = model.http["requestUri"].partition("?")
+    pattern = re.sub(r"\\\{\w+\\\+\\\}", ".+", re.escape(path))
+    pattern = re.sub(r"\\\{\w+\\\}", "[^/]+", pattern)
+    query = [(name, values[0]) for name, values in parse_qs(literals, keep_blank_values=True).items()]
+    headers = []
+    shape = model.input_shape
+    for name in shape.required_members if shape else ():
+        place = shape.members[name].serialization
+        if place.get("location") == "querystring":
+            query.append((place["name"], ""))
+        elif place.get("location") == "header":
+            headers.append(place["name"])
+    return _Operation(model.name, model.http["method"], re.compile(pattern + "/?"), tuple(query), tuple(headers))
 
 
 @functools.cache
-def _operations(service: str) -> _Operations:
-    return _Operations(service)
+def _operations(service: str) -> dict[str, list[_Operation]]:
+    """The operations of a service by HTTP method."""
+    model = botocore.session.get_session().get_service_model(service)
+    found: dict[str, list[_Operation]] = {}
+    for name in model.operation_names:
+        operation = _operation(model.operation_model(name))
+        found.setdefault(operation.method, []).append(operation)
+    return found
+
+
+def _match(request: AwsRequest) -> str:
+    best, most = "Unknown", -1
+    for operation in _operations(request.service).get(request.method, ()):
+        score = operation.score(request)
+        if score > most:  # of equal scores the first in the model wins
+            best, most = operation.name, score
+    return best

@@ -20,11 +20,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from moto.scheduler.exceptions import ScheduleNotFound, ValidationException
 from moto.scheduler.models import EventBridgeSchedulerBackend, Schedule, scheduler_backends
 
-from local_aws import ec2
+from local_aws import ec2, errors
 from local_aws.errors import AwsError
 from local_aws.identity import Principal
 from local_aws.requests import AwsRequest, parameters_now
-from local_aws.services import Service, ServiceCalls, call_of, cannot_assume
+from local_aws.services import Service, ServiceCalls, call_of
 from local_aws.state import ACCOUNT_ID, REGION
 
 log = logging.getLogger(__name__)
@@ -118,7 +118,8 @@ class Scheduler:
                 schedule.ran_at = now  # type: ignore[attr-defined]
                 self._run(schedule)
                 if schedule.action_after_completion == "DELETE":
-                    _remove(schedule)
+                    with contextlib.suppress(ScheduleNotFound):  # deleted meanwhile
+                        scheduler_backends[ACCOUNT_ID][REGION].delete_schedule(schedule.group_name, schedule.name)
 
     def _run(self, schedule: Schedule) -> None:
         arn, role = str(schedule.target.get("Arn")), str(schedule.target.get("RoleArn"))
@@ -132,7 +133,7 @@ class Scheduler:
                 raise AwsError("UnsupportedTarget", f"the embedded AWS does not support the target {arn}", 400)
             request = _request(universal[1], universal[2], schedule.target.get("Input"))
             if not service.may_assume(role):
-                raise cannot_assume(role, service, request)
+                raise errors.access_denied(service.principal, "sts:AssumeRole", role, request.protocol)
         except AwsError as error:
             log.error("schedule %s: %s", schedule.name, error)
             self._calls.refuse(caller, request, error)
@@ -189,8 +190,3 @@ def _is_due(schedule: Schedule, now: datetime) -> bool:
     if RECURRING.match(schedule.schedule_expression):
         return False
     return _due(schedule.schedule_expression, schedule.schedule_expression_timezone) <= now
-
-
-def _remove(schedule: Schedule) -> None:
-    with contextlib.suppress(ScheduleNotFound):  # deleted meanwhile
-        scheduler_backends[ACCOUNT_ID][REGION].delete_schedule(schedule.group_name, schedule.name)

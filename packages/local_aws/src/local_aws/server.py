@@ -24,10 +24,10 @@ from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
 from local_aws import authorisation, ec2, fleet, identity, market, simulation
+from local_aws import decisions as decision_log
 from local_aws.automation import Automation
 from local_aws.connections import Handler
 from local_aws.control import LOCK
-from local_aws.decisions import Decisions
 from local_aws.errors import AwsError
 from local_aws.faults import EVENTS, Faults, check_event
 from local_aws.gateway import Gateway
@@ -63,9 +63,13 @@ class LocalAws:
         self.faults = Faults()
         self._ledger = Ledger(home / "ledger.jsonl")
         if decisions:
-            authorisation.observe(Decisions(home / "decisions.jsonl").record)
+            authorisation.observe(decision_log.recorder(home / "decisions.jsonl"))
         self._fleet = fleet.Fleet(
-            reservation, self.faults, detect(home / "machines"), boot_delay=boot_delay, on_gone=self._close_sessions
+            reservation,
+            self.faults,
+            detect(home / "machines"),
+            boot_delay=boot_delay,
+            on_gone=lambda instance_id: self._sessions.server.close_instance(instance_id),
         )
         ec2.install(self._fleet, self.faults)
         self._gateway = Gateway(reservation, self._ledger, self.faults, self._control, _tags_of)
@@ -80,11 +84,7 @@ class LocalAws:
         _patch_prices()
 
     def serve(self) -> None:
-        """Listen until stopped, then kill every machine.
-
-        Raises:
-            LocalAwsError: The reserved port is in use.
-        """
+        """Listen until stopped, then kill every machine; LocalAwsError if the reserved port is in use."""
         home = self._reservation.home
         try:
             server = make_server(
@@ -111,22 +111,15 @@ class LocalAws:
 
     def _wait(self) -> None:
         while not self._stop.wait(1.0):
-            self._grant_spot_requests()
+            try:
+                ec2.backend().grant_open_requests()
+            except Exception:
+                # One request that cannot be granted must not stop the server.
+                log.exception("cannot process the open spot requests")
             idle = time.monotonic() - self._gateway.last_request
             if self._idle_seconds and idle > self._idle_seconds:
                 log.info("no request for %.0f minutes: stopping", idle / 60)
                 return
-
-    @staticmethod
-    def _grant_spot_requests() -> None:
-        try:
-            ec2.backend().grant_open_requests()
-        except Exception:
-            # One request that cannot be granted must not stop the server.
-            log.exception("cannot process the open spot requests")
-
-    def _close_sessions(self, instance_id: str) -> None:
-        self._sessions.server.close_instance(instance_id)
 
     # control requests of the command line
 
@@ -228,8 +221,7 @@ def _only_one(path: Path) -> Iterator[None]:
 
 
 def _tags_of(resource_id: str) -> dict[str, str]:
-    found: dict[str, str] = dict(ec2.backend().tags.get(resource_id, {}))
-    return found
+    return dict(ec2.backend().tags.get(resource_id, {}))
 
 
 def _patch_prices() -> None:

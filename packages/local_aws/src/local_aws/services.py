@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 from moto.core.exceptions import ServiceException
 
-from local_aws import errors
 from local_aws.authorisation import TagLookup, authorise, may_assume
 from local_aws.errors import AwsError
 from local_aws.identity import Principal
@@ -50,11 +49,7 @@ class ServiceCalls:
         self._tags_of = tags_of
 
     def make(self, caller: Principal, request: AwsRequest, work: Callable[[], Result]) -> Result:
-        """Authorise ``request``, do the work, log it.
-
-        Raises:
-            AwsError: Denied, or the work failed.
-        """
+        """Authorise ``request``, do the work, log it; AwsError if it is denied or the work fails."""
         started, allowed = time.monotonic(), False
         failure: AwsError | None = None
         try:
@@ -88,8 +83,3 @@ def call_of(service: str, action: str, parameters: dict[str, Any]) -> AwsRequest
     """The request of a service's own call; ``parameters`` as on the wire."""
     protocol = "ec2" if service == "ec2" else "json"
     return AwsRequest("POST", "/", {}, {}, service, REGION, action, protocol, None, False, parameters)
-
-
-def cannot_assume(role_arn: str, service: Service, request: AwsRequest) -> AwsError:
-    """The error for a service that a role does not trust."""
-    return errors.access_denied(service.principal, "sts:AssumeRole", role_arn, request.protocol)

@@ -39,11 +39,9 @@ def expected(request: AwsRequest, secret: str) -> str:
 
 
 def check_clock(request: AwsRequest, now: float | None = None) -> None:
-    """Return if a request was signed within 5 minutes of ``now`` (S3: 15); a presigned one has its own expiry.
+    """Return if a request was signed within 5 minutes of ``now`` (S3: 15), in seconds since the epoch.
 
-    Args:
-        request: The request.
-        now: Seconds since the epoch; None for the current time.
+    A presigned one has its own expiry.
 
     Raises:
         AwsError: Too early or too late, with the service's own code.
@@ -70,11 +68,7 @@ def check_clock(request: AwsRequest, now: float | None = None) -> None:
 
 
 def expires(request: AwsRequest) -> datetime:
-    """When a presigned request expires.
-
-    Raises:
-        AwsError: Date or expiry is missing or invalid.
-    """
+    """When a presigned request expires; AwsError if date or expiry is missing or invalid."""
     parts = _parts(request)
     try:
         signed = datetime.strptime(parts["Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)

@@ -130,8 +130,7 @@ class SpotBackend(EC2Backend):
 
     def describe_spot_price_history(self, instance_types: Any = None, filters: Any = None) -> list[dict[str, str]]:  # noqa: D102
         known = {key: value for key, value in (filters or {}).items() if key in ("availability-zone", "instance-type")}
-        offers: list[dict[str, str]] = super().describe_spot_price_history(instance_types, known)
-        return offers
+        return list(super().describe_spot_price_history(instance_types, known))
 
     def spot_request_of(self, instance: Instance) -> LocalSpotRequest | None:
         """The spot request that ``instance`` fulfils, or None."""

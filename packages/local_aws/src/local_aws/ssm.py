@@ -9,32 +9,9 @@ from local_aws.errors import AwsError
 from local_aws.fleet import Fleet
 from local_aws.gateway import Gateway
 from local_aws.identity import Principal
+from local_aws.machines import RemoteProcess
 from local_aws.requests import AwsRequest
 from local_aws.sessions.server import SHELL_DOCUMENT, SessionServer, UnknownSession, UnsupportedDocument
-
-
-class SessionShell:
-    """An interactive shell on a machine, as the session agent starts it."""
-
-    def __init__(self, fleet: Fleet, instance_id: str, terminal: int) -> None:
-        self._process = fleet.machine(instance_id).spawn(
-            ["sh"],
-            user="ssm-user",
-            stdin=terminal,
-            stdout=terminal,
-            stderr=terminal,
-            env={"TERM": "xterm-256color"},
-            cwd="/usr/bin",
-            tty=True,
-        )
-
-    def wait(self, timeout: float | None = None) -> int | None:
-        """Exit code of the shell; None after ``timeout`` seconds."""
-        return self._process.wait(timeout)
-
-    def kill(self) -> None:
-        """Kill the shell and every process in its session."""
-        self._process.kill()
 
 
 class SessionManager:
@@ -42,12 +19,19 @@ class SessionManager:
 
     def __init__(self, gateway: Gateway, fleet: Fleet) -> None:
         self._fleet = fleet
-        self.server = SessionServer(lambda instance_id, terminal: SessionShell(fleet, instance_id, terminal))
+        self.server = SessionServer(self._open_shell)
         gateway.handle("ssm", "StartSession", self._start)
         gateway.handle("ssm", "ResumeSession", self._resume)
         gateway.handle("ssm", "TerminateSession", self._terminate)
         gateway.handle("ssm", "DescribeSessions", self._describe_sessions)
         gateway.handle("ssm", "DescribeInstanceInformation", self._describe_instances)
+
+    def _open_shell(self, instance_id: str, terminal: int) -> RemoteProcess:
+        """An interactive shell on a machine, as the session agent starts it."""
+        streams = {"stdin": terminal, "stdout": terminal, "stderr": terminal}
+        environment = {"TERM": "xterm-256color"}
+        machine = self._fleet.machine(instance_id)
+        return machine.spawn(["sh"], user="ssm-user", **streams, env=environment, cwd="/usr/bin", tty=True)
 
     def _start(self, request: AwsRequest, principal: Principal) -> dict[str, Any]:
         target = str(request.parameters.get("Target", ""))

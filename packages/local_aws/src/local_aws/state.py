@@ -16,7 +16,6 @@ import string
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 HOME_VARIABLE = "LOCAL_AWS_HOME"
 DEFAULT_HOME = ".local_aws"
@@ -91,7 +90,9 @@ def reserve(home: Path | None = None) -> Reservation:
         home.mkdir(parents=True, exist_ok=True)
         with locked(home / "reservation.lock"):
             if path.exists():
-                return _load(home, json.loads(path.read_text()))
+                data = json.loads(path.read_text())
+                keys = {name: AccessKey(**data[name]) for name in ("operator", "control_node")}
+                return Reservation(**{**data, "home": home, "port": int(data["port"]), **keys})
             reservation = _new(home)
             write_private(path, json.dumps({**asdict(reservation), "home": None}, indent=2))
             return reservation
@@ -130,8 +131,7 @@ def free_port() -> int:
             return port
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        any_port: int = probe.getsockname()[1]
-        return any_port
+        return int(probe.getsockname()[1])
 
 
 def _ports_outside_ephemeral_range(tries: int = 100) -> list[int]:
@@ -142,18 +142,6 @@ def _ports_outside_ephemeral_range(tries: int = 100) -> list[int]:
         return []
     ports = [*range(10_000, first), *range(last + 1, 65_536)]
     return [secrets.choice(ports) for _ in range(tries)] if len(ports) >= 1_000 else []
-
-
-def _load(home: Path, data: dict[str, Any]) -> Reservation:
-    return Reservation(
-        home=home,
-        port=int(data["port"]),
-        region=data["region"],
-        account_id=data["account_id"],
-        admin_token=data["admin_token"],
-        operator=AccessKey(**data["operator"]),
-        control_node=AccessKey(**data["control_node"]),
-    )
 
 
 def _new(home: Path) -> Reservation:

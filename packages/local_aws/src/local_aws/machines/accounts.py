@@ -19,7 +19,7 @@ import socket
 import struct
 import subprocess
 import termios
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,11 +58,7 @@ class Accounts:
         self._image = image
 
     def find(self, name: str) -> Account:
-        """Find a user by name, or by ``#uid`` as in sudo(8).
-
-        Raises:
-            UnknownUser: It does not exist, or this machine cannot become it.
-        """
+        """Find a user by name, or by ``#uid`` as in sudo(8); UnknownUser if this machine cannot become it."""
         image = self._image
         if self._boot.isolation == Isolation.OVERLAY:
             try:
@@ -137,6 +133,14 @@ class Accounts:
             ids = {"user": account.uid, "group": account.gid, "extra_groups": groups}
         if overlay and tty:
             os.fchown(descriptors[0], account.uid, -1)
+        enter = account.switch and not overlay
+
+        def prepare() -> None:
+            if tty:
+                fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+            if enter:
+                _enter_session(account.uid, account.home)
+
         try:
             return subprocess.Popen(
                 list(argv),
@@ -149,23 +153,11 @@ class Accounts:
                 umask=0o022,
                 start_new_session=True,
                 # Running Python between fork and exec is safe: this process has one thread.
-                preexec_fn=self._preparation(account, tty, enter=account.switch and not overlay),
+                preexec_fn=prepare if tty or enter else None,
                 **ids,
             )
         except subprocess.SubprocessError as error:  # raised by preexec_fn; its text is lost
             raise OSError(f"cannot set up a session of {account.name}: {error}") from error
-
-    def _preparation(self, account: Account, tty: bool, *, enter: bool) -> Callable[[], None] | None:
-        if not tty and not enter:
-            return None
-
-        def prepare() -> None:
-            if tty:
-                fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-            if enter:
-                _enter_session(account.uid, account.home)
-
-        return prepare
 
 
 def _enter_session(uid: int, home: str) -> None:

@@ -29,8 +29,7 @@ _FORWARDED = (
 def main(argv: Sequence[str], folder: str) -> int:
     """Run the command that ``argv[0]`` names, with the init's socket in ``folder``.
 
-    Returns:
-        The command's exit status, 128 + n if signal n ended it, or 1 on errors.
+    Returns its exit status, 128 + n if signal n ended it, or 1 on errors.
     """
     name = os.path.basename(argv[0])
     try:

@@ -6,6 +6,7 @@ A stream, not ``SOCK_SEQPACKET``: a command line and its environment may be larg
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -23,21 +24,14 @@ class FrameError(OSError):
 
 
 def send(sock: socket.socket, message: Mapping[str, Any], descriptors: Sequence[int] = ()) -> None:
-    """Send one frame with copies of ``descriptors``; lone surrogates (undecodable arguments) survive.
-
-    Raises:
-        OSError: The peer is gone.
-    """
+    """Send one frame with copies of ``descriptors``; lone surrogates (undecodable arguments) survive."""
     body = json.dumps(message).encode()
     socket.send_fds(sock, [_LENGTH.pack(len(body))], list(descriptors))
     sock.sendall(body)
 
 
 def receive(sock: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
-    """Receive one frame.
-
-    Returns:
-        The message and the descriptors (close-on-exec, now the caller's to close), or None at the end of the stream.
+    """Receive a message and its descriptors (close-on-exec, the caller's to close); None at the end of the stream.
 
     Raises:
         FrameError: The stream ended inside a frame, or is invalid; no descriptor stays open.
@@ -75,3 +69,10 @@ def receive(sock: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
             os.close(descriptor)
         raise error if isinstance(error, OSError) else FrameError(f"frame: expected JSON: {error}") from error
     return message, descriptors
+
+
+def receive_or_none(sock: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
+    """As ``receive``, but None also when the peer is gone or sends an invalid frame."""
+    with contextlib.suppress(OSError):
+        return receive(sock)
+    return None

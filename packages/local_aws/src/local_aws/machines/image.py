@@ -46,11 +46,7 @@ class Image:
 
 
 def with_user(passwd: str, name: str, home: str) -> tuple[str, int]:
-    """Add a user, with the next free id from 1001 on, to the text of ``/etc/passwd`` unless it exists.
-
-    Returns:
-        The text and the user's id.
-    """
+    """Add a user, unless it exists, to the text of ``/etc/passwd``, with the next free id from 1001; return both."""
     entries = [line.split(":") for line in passwd.splitlines() if line.count(":") == 6]
     for entry in entries:
         if entry[0] == name:
@@ -62,11 +58,7 @@ def with_user(passwd: str, name: str, home: str) -> tuple[str, int]:
 
 
 def prepare(boot: Boot) -> Image:
-    """Write the machine's files; with a namespace, its root is this process's root.
-
-    Raises:
-        OSError: A file cannot be written.
-    """
+    """Write the machine's files, or raise OSError; with a namespace, its root is this process's root."""
     if not boot.namespaced:
         return _prepare_folder(boot)
     uid = _users()
@@ -155,16 +147,12 @@ def _link(link: Path, target: str) -> None:
 
 
 def _stand_in(shim: Path, path: Path, *, overlay: bool, new: bool) -> None:
-    """Replace the program at ``path`` by ``shim``.
+    """Replace the program at ``path`` by ``shim``; ``new`` is whether to create a missing file.
 
-    Args:
-        shim: The replacement.
-        path: The program; skipped in a folder that is a link (``/sbin``), as its target is handled itself.
-        overlay: Whether files can be replaced; otherwise a bind mount covers an existing one.
-        new: Whether to create a missing file.
+    Without ``overlay`` files cannot be replaced: a bind mount covers an existing one.
     """
     if path.parent.is_symlink():
-        return
+        return  # as /sbin may be: the target is handled itself
     if overlay:
         if os.path.lexists(path) or new:
             path.unlink(missing_ok=True)

@@ -97,27 +97,16 @@ class MetadataServer:
     """One instance's metadata service; listens from construction to ``close``."""
 
     def __init__(self, provider: MetadataProvider, port: int = 0) -> None:
-        """Listen on 127.0.0.1; ``port`` 0 takes a free port.
-
-        Raises:
-            OSError: The port is in use.
-        """
+        """Listen on 127.0.0.1; ``port`` 0 takes a free port."""
         self.provider = provider
         self._tokens: dict[str, float] = {}
         self._lock = threading.Lock()
         self._server = _Server(("127.0.0.1", port), _Handler)
         self._server.service = self
         threading.Thread(target=self._server.serve_forever, args=(0.1,), name="imds", daemon=True).start()
-
-    @property
-    def port(self) -> int:
-        """The port it listens on."""
-        return int(self._server.server_address[1])
-
-    @property
-    def endpoint(self) -> str:
+        self.port = int(self._server.server_address[1])
+        self.endpoint = f"http://127.0.0.1:{self.port}"
         """Value for ``AWS_EC2_METADATA_SERVICE_ENDPOINT``."""
-        return f"http://127.0.0.1:{self.port}"
 
     def close(self) -> None:
         """Stop listening."""

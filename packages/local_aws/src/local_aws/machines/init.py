@@ -149,10 +149,7 @@ class Init:
         print(f"[{stamp}] {self._boot.hostname} init: {text}", flush=True)
 
     def _on_control(self) -> None:
-        try:
-            got = frames.receive(self._control)
-        except OSError:
-            got = None
+        got = frames.receive_or_none(self._control)
         if got is None:
             self._over = True
             return
@@ -300,10 +297,7 @@ class Init:
     def _on_client(self, connection: socket.socket) -> None:
         """Forward a signal; if the ``sudo`` client has ended, kill its command."""
         pid = self._clients[connection]
-        try:
-            got = frames.receive(connection)
-        except OSError:
-            got = None
+        got = frames.receive_or_none(connection)
         if got is None:
             self._clients.pop(connection)
             self._selector.unregister(connection)

@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -51,13 +52,9 @@ class RemoteProcess:
         self._code: int | None = None
 
     def wait(self, timeout: float | None = None) -> int | None:
-        """Wait for the command, not for its children.
+        """Wait for the command, not for its children, at most ``timeout`` seconds.
 
-        Args:
-            timeout: Seconds; None for no limit.
-
-        Returns:
-            Its exit status, -n if signal n ended it (-9 if the machine ended first), or None after ``timeout``.
+        Returns its exit status, -n if signal n ended it (-9 if the machine ended first), or None after ``timeout``.
         """
         return self._code if self._ended.wait(timeout) else None
 
@@ -76,20 +73,17 @@ class Machine:
     """One machine; thread-safe."""
 
     def __init__(self, spec: MachineSpec, folder: Path, isolation: Isolation) -> None:
-        """Describe a machine; ``start`` boots it.
+        """Describe a machine, with disk and console in ``folder``; ``start`` boots it.
 
-        Args:
-            spec: The description.
-            folder: Folder for its disk and console. A machine on the folder of a machine that was shut down has its
-                disk, and does not run the user data again.
-            isolation: The result of ``detect``.
+        On the folder of a machine that was shut down it has its disk, and does not run the user data again.
         """
         self.spec = spec
         self.folder = folder
         self.isolation = isolation
         self.user_data_exit: int | None = None
         self.booted = threading.Event()
-        self._pid: int | None = None
+        self.pid: int | None = None
+        """Process id of its init on the host; None before ``start``."""
         self._monitor: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._sending = threading.Lock()
@@ -103,11 +97,6 @@ class Machine:
         self._ready = threading.Event()
         self._failure = ""
         self._over = threading.Event()
-
-    @property
-    def pid(self) -> int | None:
-        """Process id of its init on the host; None before ``start``."""
-        return self._pid
 
     @property
     def alive(self) -> bool:
@@ -139,11 +128,11 @@ class Machine:
                     start_new_session=True,
                 )
             threading.Thread(target=self._listen, name=f"machine-{self.spec.instance_id}", daemon=True).start()
-            frames.send(ours, boot.as_message())
+            frames.send(ours, asdict(boot))
         except OSError as error:
             self.kill()
             raise BootError(f"{self.spec.instance_id} cannot be started: {error}") from error
-        if not self._ready.wait(BOOT_SECONDS) or self._failure or self._pid is None or self._over.is_set():
+        if not self._ready.wait(BOOT_SECONDS) or self._failure or self.pid is None or self._over.is_set():
             why = self._failure or f"its init did not answer (see {self.folder / 'console.log'})"
             self.kill()
             raise BootError(f"{self.spec.instance_id} did not boot ({self.isolation}): {why}")
@@ -160,17 +149,11 @@ class Machine:
         cwd: str | None = None,
         tty: bool = False,
     ) -> RemoteProcess:
-        """Start a command as leader of a new session.
+        """Start a command, found in the machine's PATH, as leader of a new session.
 
-        Args:
-            argv: Command and arguments, found in the machine's PATH.
-            user: ``root`` or ``ssm-user``; see ``accounts`` for what separates them.
-            stdin: Descriptor to pass; the caller closes its own. With ``tty`` the slave of a terminal.
-            stdout: As ``stdin``.
-            stderr: As ``stdin``.
-            env: Additional variables.
-            cwd: Working folder; by default ``/usr/bin`` for ``ssm-user`` and ``/`` for root.
-            tty: Make ``stdin`` the session's controlling terminal.
+        The caller closes its own copies of the three descriptors. ``env`` has additional variables; ``cwd`` is
+        ``/usr/bin`` by default for ``ssm-user`` and ``/`` for root. ``tty`` makes ``stdin``, the slave of a terminal,
+        the session's controlling terminal.
 
         Raises:
             OSError: The command cannot be started.
@@ -195,8 +178,7 @@ class Machine:
     def on_exit(self, callback: Callable[[str], None]) -> None:
         """Call ``callback`` once, in a thread, when the machine has ended and no process of it is left.
 
-        Args:
-            callback: Gets ``shutdown`` (requested inside), ``killed`` (``kill`` or ``destroy``) or ``crashed``.
+        It gets ``shutdown`` (requested inside), ``killed`` (``kill`` or ``destroy``) or ``crashed``.
         """
         with self._state:
             reason = self._reason
@@ -231,7 +213,7 @@ class Machine:
     def _await_init(self, seconds: float) -> None:
         """Wait for the init to end, without a monitor that would report it."""
         deadline = time.monotonic() + seconds
-        while self._pid is not None and processes.lives(self._pid) and time.monotonic() < deadline:
+        while self.pid is not None and processes.lives(self.pid) and time.monotonic() < deadline:
             time.sleep(0.01)
 
     def destroy(self) -> None:
@@ -301,13 +283,7 @@ class Machine:
 
     def _listen(self) -> None:
         assert self._control is not None and self._monitor is not None
-        while True:
-            try:
-                got = frames.receive(self._control)
-            except OSError:
-                got = None
-            if got is None:
-                break
+        while (got := frames.receive_or_none(self._control)) is not None:
             self._on_event(got[0])
         with contextlib.suppress(OSError):
             self._control.shutdown(socket.SHUT_RDWR)
@@ -321,7 +297,7 @@ class Machine:
     def _on_event(self, message: dict[str, Any]) -> None:
         event = message["event"]
         if event == "pid":
-            self._pid = message["pid"]
+            self.pid = message["pid"]
         elif event == "ready":
             (self.folder / _BOOTED).touch()
             self._ready.set()

@@ -37,13 +37,7 @@ class PowerCall:
 def parse(name: str, arguments: Sequence[str], now: dt.datetime) -> PowerCall:
     """Parse a command line of ``shutdown``, ``poweroff``, ``halt``, ``reboot``, ``telinit`` or ``systemctl``.
 
-    Args:
-        name: The program.
-        arguments: Its arguments.
-        now: Local time, for ``hh:mm``.
-
-    Raises:
-        PowerError: It is invalid.
+    ``now`` is the local time, for ``hh:mm``. Raises PowerError if it is invalid.
     """
     if name == "shutdown":
         return _shutdown(arguments, now)

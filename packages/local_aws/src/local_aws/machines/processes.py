@@ -86,10 +86,8 @@ def reap_all() -> bool:
 def end_tree(limit: float = 5.0) -> None:
     """Kill and reap all descendants; this process must be the reaper of orphans (PR_SET_CHILD_SUBREAPER).
 
-    It repeats, as the children of a killed parent become ours: a tree that forks meanwhile still ends.
-
-    Args:
-        limit: Seconds after which it gives up on processes that cannot be killed (setuid programs).
+    It repeats, as the children of a killed parent become ours: a tree that forks meanwhile still ends. After ``limit``
+    seconds it gives up on processes that cannot be killed (setuid programs).
     """
     deadline = time.monotonic() + limit
     while time.monotonic() < deadline:

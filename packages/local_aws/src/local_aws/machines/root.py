@@ -51,7 +51,9 @@ def build(boot: Boot) -> None:
     Raises:
         OSError: The kernel refuses a step, which the text names. Nothing is left outside the namespaces.
     """
-    resolver = _read("/etc/resolv.conf")  # often a link into /run, which is private to the machine
+    resolver = b""
+    with contextlib.suppress(OSError):
+        resolver = Path("/etc/resolv.conf").read_bytes()  # often a link into /run, which is private to the machine
     kernel.unshare(kernel.CLONE_NEWNS | kernel.CLONE_NEWUTS)
     kernel.mount("", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
     host_mounts = kernel.mounts()
@@ -96,13 +98,6 @@ def build(boot: Boot) -> None:
     shutil.copytree(f"{HOST}{folder}/lib", f"{RUNTIME}/lib")
     kernel.unmount(HOST)
     os.rmdir(HOST)
-
-
-def _read(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError:
-        return b""
 
 
 def _overlay_root(folder: Path, new_root: Path) -> None:

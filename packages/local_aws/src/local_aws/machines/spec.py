@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Literal
 
 User = Literal["root", "ssm-user"]
 
@@ -94,10 +94,6 @@ class Boot:
     user_data: str | None
     minute_seconds: float
     boot_failure: bool
-
-    def as_message(self) -> dict[str, Any]:
-        """The boot as a JSON object."""
-        return asdict(self)
 
     @property
     def script(self) -> bytes | None:

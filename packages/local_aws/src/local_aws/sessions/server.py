@@ -51,20 +51,11 @@ class SessionServer:
         self._mid_line: dict[str, Callable[[], None]] = {}  # likewise: instances to isolate in mid-line
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._port = 0
-
-    @property
-    def port(self) -> int:
+        self.port = 0
         """The TCP port; 0 while the server is stopped."""
-        return self._port
 
     def start(self) -> None:
-        """Listen on a free port, in a thread.
-
-        Raises:
-            OSError: No port is available.
-            RuntimeError: It is running already.
-        """
+        """Listen on a free port, in a thread; OSError without one, RuntimeError if it is running already."""
         if self._thread is not None:
             raise RuntimeError("the session server is running already")
         loop = asyncio.new_event_loop()
@@ -76,7 +67,7 @@ class SessionServer:
         except OSError:
             self._end_loop()
             raise
-        self._port = int(self._server.sockets[0].getsockname()[1])
+        self.port = int(self._server.sockets[0].getsockname()[1])
 
     def stop(self) -> None:
         """End all sessions and their shells, and stop listening; no error if it is not running."""
@@ -95,19 +86,12 @@ class SessionServer:
         *,
         owner: str = "local",
     ) -> dict[str, str]:
-        """Create a session; its shell starts when a client has connected.
+        """Create a session, whose shell starts when a client has connected; return the API's answer.
 
-        Args:
-            instance_id: Target.
-            document_name: None or ``SSM-SessionManagerRunShell``.
-            parameters: Parameters of the document; ignored, as the shell document has none.
-            owner: Name of the principal, the first part of the session id.
-
-        Returns:
-            ``SessionId``, ``TokenValue`` and ``StreamUrl``, as in the API.
+        ``parameters`` are ignored, as the shell document has none; ``owner`` is the first part of the session id.
 
         Raises:
-            UnsupportedDocument: Another document.
+            UnsupportedDocument: Another document than ``SSM-SessionManagerRunShell``.
             OSError: The system has no pty left.
         """
         if document_name not in (None, SHELL_DOCUMENT):
@@ -116,11 +100,7 @@ class SessionServer:
         return self._call(self._create(f"{name}-{secrets.token_hex(9)[:17]}", instance_id, owner))
 
     def resume_session(self, session_id: str) -> dict[str, str]:
-        """Replace the token of a session.
-
-        Raises:
-            UnknownSession: It does not exist or has ended.
-        """
+        """Replace the token of a session; UnknownSession if it does not exist or has ended."""
         return self._call(self._renew(session_id))
 
     def terminate_session(self, session_id: str) -> dict[str, str]:
@@ -214,7 +194,7 @@ class SessionServer:
         return {
             "SessionId": session.id,
             "TokenValue": session.token,
-            "StreamUrl": f"ws://{self._host}:{self._port}{path}",
+            "StreamUrl": f"ws://{self._host}:{self.port}{path}",
         }
 
     async def _terminate(
@@ -249,7 +229,7 @@ class SessionServer:
         self._thread.join(CALL_PATIENCE)
         self._loop.close()
         self._loop = self._thread = None
-        self._port = 0
+        self.port = 0
 
     def _call(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Run a coroutine on the loop, from another thread, and wait for its result."""

@@ -112,11 +112,9 @@ class ReceiveStream:
         self._early: dict[int, Frame] = {}
 
     def receive(self, frame: Frame) -> tuple[bool, list[Frame]]:
-        """Take a stream message.
+        """Take a stream message; return whether to acknowledge it, and the messages that are next in order.
 
-        Returns:
-            Whether to acknowledge it (duplicates too: the first acknowledgement may have been lost), and the messages
-            that are next in order.
+        Duplicates are acknowledged too: the first acknowledgement may have been lost.
         """
         if frame.sequence < self._expected or frame.sequence in self._early:
             return True, []

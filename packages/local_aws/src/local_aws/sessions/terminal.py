@@ -22,14 +22,9 @@ class Terminal:
         self._input = bytearray()
         self._reading = False
         self._writing = False
-        self._master, self._slave = os.openpty()
+        self._master, self.slave = os.openpty()  # call close_slave once the shell has its own copy
         os.set_blocking(self._master, False)
         self.resize(DEFAULT_ROWS, DEFAULT_COLUMNS)
-
-    @property
-    def slave(self) -> int:
-        """The descriptor for the shell; call ``close_slave`` once the shell has its own copy."""
-        return self._slave
 
     @property
     def backlog(self) -> int:
@@ -38,9 +33,9 @@ class Terminal:
 
     def close_slave(self) -> None:
         """Close our copy of the slave, so that the end of the shell shows as end of file."""
-        if self._slave >= 0:
-            os.close(self._slave)
-            self._slave = -1
+        if self.slave >= 0:
+            os.close(self.slave)
+            self.slave = -1
 
     def resize(self, rows: int, columns: int) -> None:
         """Set the window size; the foreground process gets SIGWINCH from the kernel."""
