@@ -8,16 +8,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from werkzeug.exceptions import NotFound
+
 from tools.awx_check import credentials, notifications, private_data, recurrence, rules, surveys
 from tools.awx_check.shapes import Refused, Resource, resources, unions
 
 ROOT = "/api/v2"
 #: The revision of every project.
 REVISION = "0" * 40
-
-
-class Missing(Exception):
-    """AWX responds with 404: the object does not exist."""
 
 
 class Store:
@@ -35,7 +33,6 @@ class Store:
         self._associations: dict[tuple[str, int, str], list[int]] = {}
         self._surveys: dict[int, dict[str, Any]] = {}
         self._updates: dict[int, int] = {}
-        self._inventory_updates: dict[int, int] = {}
         self._last_id = 0
         for namespace, kind in credentials.MANAGED.items():
             self._keep_managed(namespace, kind)
@@ -74,10 +71,10 @@ class Store:
         """One object.
 
         Raises:
-            Missing: It does not exist.
+            NotFound: It does not exist.
         """
         if (found := self.find(name, number)) is None:
-            raise Missing
+            raise NotFound
         return found
 
     def template(self, number: int) -> dict[str, Any]:
@@ -97,25 +94,27 @@ class Store:
         """The resource of an object.
 
         Raises:
-            Missing: The object does not exist.
+            NotFound: The object does not exist.
         """
         for name, kept in self._objects.items():
             if number in kept:
                 return resources()[name]
-        raise Missing
+        raise NotFound
 
-    def named(self, name: str, text: str) -> dict[str, Any]:
-        """One object by its named URL: `<name>`, or `<name>++<organization>`.
+    def at(self, name: str, key: str) -> dict[str, Any]:
+        """One object by its id or its named URL: `<name>`, or `<name>++<organization>`.
 
         Raises:
-            Missing: It does not exist.
+            NotFound: It does not exist.
         """
-        own, *owners = text.split("++")
+        if key.isdigit():
+            return self.need(name, int(key))
+        own, *owners = key.split("++")
         for one in self.all(name):
             organization = self.find("organizations", one.get("organization") or 0)
             if one.get("name") == own and (not owners or (organization and organization["name"] == owners[-1])):
                 return one
-        raise Missing
+        raise NotFound
 
     # Changes.
 
@@ -142,7 +141,7 @@ class Store:
 
         Raises:
             Refused: AWX refuses the change.
-            Missing: The object does not exist.
+            NotFound: The object does not exist.
         """
         present = self.need(name, number)
         kept = self._accepted(resources()[name], payload, copy.deepcopy(present))
@@ -167,7 +166,7 @@ class Store:
 
         Raises:
             Refused: AWX refuses the change.
-            Missing: The owner does not exist.
+            NotFound: The owner does not exist.
         """
         owner = self.need(name, number)
         to = resources()[name].associations[association]
@@ -212,8 +211,8 @@ class Store:
                 to = self.resource_of(other["id"])
                 related[key] = f"{ROOT}/{to.name}/{other['id']}/"
                 summary[key] = {"id": other["id"], "name": other.get("name", "")}
-        if kept["id"] in self._updates:
-            update = self._updates[kept["id"]]
+        update = self._updates.get(kept["id"])
+        if update and resource.name == "projects":
             summary["current_update"] = {"id": update, "status": "successful"}
             related["current_update"] = f"{ROOT}/project_updates/{update}/"
         shown = copy.deepcopy(dict(kept))
@@ -225,57 +224,35 @@ class Store:
         if resource.name == "schedules":
             shown |= _calendar(kept)
         if resource.name in ("projects", "inventory_sources"):
-            done = {**self._updates, **self._inventory_updates}
-            shown["status"] = "successful" if kept["id"] in done else "never updated"
+            shown["status"] = "successful" if update else "never updated"
         if resource.name == "workflow_job_template_nodes":
             shown |= {
                 link: [one["id"] for one in self.associated(resource.name, kept["id"], link)] for link in rules.LINKS
             }
         return {"type": resource.type, "url": url, "related": related, "summary_fields": summary, **shown}
 
-    def project_update(self, number: int) -> dict[str, Any]:
-        """A successful update of a project.
-
-        Raises:
-            Missing: The update does not exist.
-        """
-        if number not in self._updates.values():
-            raise Missing
-        return {**_successful(number, "project_update"), "scm_revision": REVISION}
-
     def start_update(self, name: str, number: int) -> dict[str, Any]:
-        """Update a project or an inventory source; the update succeeds at once.
-
-        Raises:
-            Missing: The object does not exist.
-        """
-        self.need(name, number)
+        """Update a project or an inventory source; the update succeeds at once."""
         self._last_id += 1
-        kept, answer = {
-            "projects": (self._updates, self.project_update),
-            "inventory_sources": (self._inventory_updates, self.inventory_update),
-        }[name]
-        kept[number] = self._last_id
-        return answer(self._last_id)
+        self._updates[number] = self._last_id
+        return self.finished_update("project_updates" if name == "projects" else "inventory_updates", self._last_id)
 
-    def inventory_update(self, number: int) -> dict[str, Any]:
-        """The last update of an inventory source.
+    def finished_update(self, name: str, number: int) -> dict[str, Any]:
+        """The last update of a project or an inventory source.
 
         Raises:
-            Missing: The update does not exist.
+            NotFound: The update does not exist.
         """
-        if number not in self._inventory_updates.values():
-            raise Missing
-        return _successful(number, "inventory_update")
+        updated = next((one for one, update in self._updates.items() if update == number), 0)
+        if (self.resource_of(updated).name == "projects") is not (name == "project_updates"):
+            raise NotFound
+        shown = {"id": number, "type": name.removesuffix("s"), "url": f"{ROOT}/{name}/{number}/"}
+        revision = {"scm_revision": REVISION} if name == "project_updates" else {}
+        return {**shown, "status": "successful", "failed": False, "finished": _now(), **revision}
 
     def secret(self, name: str, number: int) -> dict[str, Any]:
         """An object with its secrets, which the API never returns; for the jobs of the check."""
         return copy.deepcopy(self.need(name, number))
-
-
-def _successful(number: int, kind: str) -> dict[str, Any]:
-    ended = {"status": "successful", "failed": False, "finished": _now()}
-    return {"id": number, "type": kind, "url": f"{ROOT}/{kind}s/{number}/", **ended}
 
 
 def _calendar(kept: Mapping[str, Any]) -> dict[str, Any]:
