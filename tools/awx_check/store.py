@@ -34,27 +34,16 @@ class Store:
         self._surveys: dict[int, dict[str, Any]] = {}
         self._updates: dict[int, int] = {}
         self._last_id = 0
+        initial = resources()["credential_types"].initial()
         for namespace, kind in credentials.MANAGED.items():
-            self._keep_managed(namespace, kind)
+            self._keep("credential_types", {**initial, **kind, "namespace": namespace, "managed": True})
 
-    def _keep_managed(self, namespace: str, kind: Mapping[str, Any]) -> None:
-        """Add a built-in credential type."""
-        fields = [
-            {"id": name, "label": name, "type": "string", **({"secret": True} if secret else {})}
-            for name, secret in kind["fields"].items()
-        ]
+    def _keep(self, name: str, new: Mapping[str, Any]) -> dict[str, Any]:
+        """Store a new object."""
         self._last_id += 1
-        initial = {name: one.initial() for name, one in resources()["credential_types"].fields.items()}
-        self._objects["credential_types"][self._last_id] = initial | {
-            "id": self._last_id,
-            "name": kind["name"],
-            "kind": kind["kind"],
-            "namespace": namespace,
-            "managed": True,
-            "inputs": {"fields": fields, "required": kind.get("required", [])},
-            "created": _now(),
-            "modified": _now(),
-        }
+        kept = {**new, "id": self._last_id, "created": _now(), "modified": _now()}
+        self._objects[name][self._last_id] = kept
+        return kept
 
     # Queries.
 
@@ -124,15 +113,10 @@ class Store:
         Raises:
             Refused: AWX refuses it.
         """
-        kept = self._accepted(resources()[name], payload, None)
-        self._last_id += 1
-        now = _now()
-        kept |= {"id": self._last_id, "created": now, "modified": now}
-        self._objects[name][kept["id"]] = kept
+        kept = self._keep(name, self._accepted(resources()[name], payload, None))
         if name == "projects" and kept["scm_type"]:
             # AWX starts an update of a new project; here it ends at once.
-            self._last_id += 1
-            self._updates[kept["id"]] = self._last_id
+            self.start_update(name, kept["id"])
             kept["scm_revision"] = REVISION
         return kept
 
