@@ -126,7 +126,8 @@ class Controller:
         return app
 
     def _authorise(self) -> None:
-        if request.path != f"{ROOT}/ping/" and request.headers.get("Authorization") != f"Bearer {self.token}":
+        is_open = request.path == f"{ROOT}/ping/" or not request.path.startswith(f"{ROOT}/")
+        if not is_open and request.headers.get("Authorization") != f"Bearer {self.token}":
             abort(401)
         if not self._superuser and (request.method, (request.view_args or {}).get("name")) in ADMINISTRATORS:
             abort(403)
