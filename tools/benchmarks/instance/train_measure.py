@@ -89,6 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.way == "make":
         train_panel.write(options.panel, options.symbols, options.days)
+        print("{}")
         return 0
     settings = configuration.load(options.config)
     # Fit a tiny model first, to load the libraries and start the threads.
