@@ -22,12 +22,7 @@ class LaunchError(Exception):
 
 @dataclass(frozen=True)
 class Ended:
-    """Result of a node's job.
-
-    Attributes:
-        passed: Whether it passed.
-        published: What it published with `set_stats`.
-    """
+    """Whether a node's job passed, and what it published with `set_stats`."""
 
     passed: bool
     published: Mapping[str, Any] = field(default_factory=dict)
@@ -35,16 +30,9 @@ class Ended:
 
 @dataclass(frozen=True)
 class Step:
-    """A node of a workflow that was run.
-
-    Attributes:
-        identifier: The node's name in its workflow.
-        template: Name of the template that it started.
-        passed: Whether the job passed.
-    """
+    """A node of a workflow that was run, by its name in the workflow."""
 
     identifier: str
-    template: str
     passed: bool
 
 
@@ -98,13 +86,7 @@ class Launcher:
         """The job of a template.
 
         Variables take AWX's order: the template's, the survey's defaults, the node's, those that earlier jobs
-        published, then those that the credentials inject.
-
-        Args:
-            template: As the API shows it.
-            prompts: The node's overrides of its template, as the API shows them.
-            published: What the jobs that led to the node published.
-            number: The job's number.
+        published, then those that the credentials inject. `prompts` are the node's overrides of its template.
 
         Raises:
             LaunchError: A variable does not fit the survey, or the template's inventory does not have exactly one
@@ -168,15 +150,8 @@ def walk(
     """Run a workflow as AWX does.
 
     A node runs if the link from one of its parents holds, or from all of them if it must converge; else it is skipped.
-    It gets what its ancestors published.
-
-    Args:
-        launcher: Reads the templates of the nodes.
-        workflow: As the API shows it.
-        run: Runs a node, given its template, the node itself and the published variables.
-
-    Yields:
-        The nodes that were run, in order.
+    It gets what its ancestors published. `run` runs a node, given its template, the node itself and the published
+    variables.
     """
     nodes = {one["id"]: one for one in launcher.get(str(workflow["related"]["workflow_nodes"]))["results"]}
     parents = {number: _parents(nodes, number) for number in nodes}
@@ -195,7 +170,7 @@ def walk(
         end = run(template, nodes[ready], published[ready])
         ended[ready] = end.passed
         published[ready] |= end.published
-        yield Step(nodes[ready]["identifier"], template["name"], end.passed)
+        yield Step(nodes[ready]["identifier"], end.passed)
 
 
 def _parents(nodes: Mapping[int, Object], number: int) -> list[tuple[int, str]]:

@@ -60,11 +60,8 @@ SEARCH_PATHS = (
 COUNTING_CALLBACK = Path(__file__).parent / "plugins" / "indirect_instance_count.py"
 #: AWX's answers to the prompts of ansible-playbook.
 PROMPTS = {
-    r"Enter passphrase for .*:\s*?$": "",
-    r"BECOME password.*:\s*?$": "",
-    r"SSH password:\s*?$": "",
-    r"Password:\s*?$": "",
-    r"Vault password:\s*?$": "",
+    rf"{prompt}:\s*?$": ""
+    for prompt in ("Enter passphrase for .*", "BECOME password.*", "SSH password", "Password", "Vault password")
 }
 #: Variables of the caller that must not reach an execution environment.
 FOREIGN = ("AWS_", "ANSIBLE_", "AWX_", "RUNNER_", "LOCAL_AWS_")
@@ -97,10 +94,7 @@ def project_files(source: Path) -> list[str]:
 
 
 def copy_project(source: Path, target: Path) -> str:
-    """Copy a project as AWX does, without its .git.
-
-    Returns:
-        The commit that is checked out.
+    """Copy a project as AWX does, without its .git, and return the commit that is checked out.
 
     Raises:
         subprocess.CalledProcessError: It is not a git repository, or has no commit.
@@ -115,13 +109,7 @@ def copy_project(source: Path, target: Path) -> str:
 
 
 def write(job: Job, folder: Path, execution: Path, revision: str) -> None:
-    """Write the private data directory except for the project.
-
-    Args:
-        job: The job.
-        folder: The directory.
-        execution: The worker's copy of it.
-        revision: Commit of the project.
+    """Write the private data directory `folder` except for the project; `execution` is the worker's copy of it.
 
     Raises:
         subprocess.CalledProcessError: The inventory cannot be read.

@@ -72,12 +72,7 @@ def parse(rule: str) -> dateutil.rrule.rruleset:
 
 
 def next_runs(rule: str, after: datetime, count: int = 1) -> list[datetime]:
-    """When a schedule is due next, as AWX computes it.
-
-    Args:
-        rule: The rule.
-        after: A time with a time zone.
-        count: How many to return.
+    """When a schedule is due next after a time with a time zone, as AWX computes it.
 
     Returns:
         Times in UTC; fewer than `count` if the rule ends. Times that the clock skips in spring are left out.

@@ -55,13 +55,7 @@ class Controller:
     """
 
     def __init__(self, project: Path, page_size: int = PAGE_SIZE, superuser: bool = True) -> None:
-        """Bind a free port on loopback.
-
-        Args:
-            project: The checkout of every project; see `Store`.
-            page_size: Default number of objects on a page.
-            superuser: Whether the token belongs to a system administrator.
-        """
+        """Bind a free port on loopback; `superuser`: the token belongs to a system administrator."""
         self.store = Store(project)
         self.token = secrets.token_hex(15)
         self.requests: list[Request] = []

@@ -219,5 +219,11 @@ def unions() -> Mapping[str, list[str]]:
     return found
 
 
+@cache
+def prompts() -> list[str]:
+    """The fields of a template that a schedule or a node may override; `extra_data` has rules of its own."""
+    return [name for name in _described()["prompts"] if name != "extra_data"]
+
+
 def _described() -> Any:
     return yaml.safe_load((Path(__file__).parent / "shapes.yml").read_text(encoding="utf-8"))

@@ -22,11 +22,7 @@ class Store:
     """All objects of a controller; validates every change."""
 
     def __init__(self, project: Path) -> None:
-        """Create the built-in objects.
-
-        Args:
-            project: The checkout of every project. Its playbooks are at the top or in `playbooks/`.
-        """
+        """Create the built-in objects; `project` is the checkout of every project."""
         self.files = set(private_data.project_files(project))
         self.playbooks = {name for name in self.files if name.endswith(".yml") and _may_be_playbook(project, name)}
         self._objects: dict[str, dict[int, dict[str, Any]]] = {name: {} for name in resources()}
@@ -253,7 +249,7 @@ def _hide(values: dict[str, Any], secrets: set[str]) -> None:
 
 
 def _may_be_playbook(project: Path, name: str) -> bool:
-    """Whether AWX lists a file as a playbook: it has a play or an import, outside of roles, tasks and variables."""
+    """Whether AWX lists a file as a playbook: it has a play or an import, and is at the top or in `playbooks/`."""
     folder = Path(name).parent
     if str(folder) not in (".", "playbooks"):
         return False
