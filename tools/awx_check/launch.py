@@ -127,7 +127,7 @@ class Launcher:
         merged = credentials.Injected()
         for shown in self.get(str(template["related"]["credentials"]))["results"]:
             # The API hides secrets, so read the credential from the store.
-            kept = self._controller.store.secret("credentials", shown["id"])
+            kept = self._controller.store.need("credentials", shown["id"])
             kind = self.get(f"{ROOT}/credential_types/{kept['credential_type']}/")
             one = credentials.inject(kind["injectors"], kind["inputs"], kept["inputs"])
             merged.environment.update(one.environment)

@@ -149,14 +149,14 @@ def _schedule(store: Store, wanted: dict[str, Any], present: Object | None) -> E
     wanted["rrule"] = " ".join(wanted["rrule"].split())
     if found := recurrence.problems(wanted["rrule"]):
         return {"rrule": found}
-    template = store.template(wanted["unified_job_template"])
+    template = store.need("unified_job_templates", wanted["unified_job_template"])
     return _prompt_errors(store, template, wanted, complete=True)
 
 
 def _node(store: Store, wanted: dict[str, Any], present: Object | None) -> Errors:
     if wanted["unified_job_template"] is None:
         return {}
-    template = store.template(wanted["unified_job_template"])
+    template = store.need("unified_job_templates", wanted["unified_job_template"])
     # Required answers may come from the workflow or its launch.
     return _prompt_errors(store, template, wanted, complete=False)
 

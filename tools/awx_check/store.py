@@ -62,10 +62,6 @@ class Store:
             raise NotFound
         return found
 
-    def template(self, number: int) -> dict[str, Any]:
-        """The template that a schedule or a node starts."""
-        return self.need("unified_job_templates", number)
-
     def survey(self, template: Mapping[str, Any]) -> dict[str, Any]:
         """The survey of a template; may be empty."""
         return self._surveys.get(template["id"], {})
@@ -229,10 +225,6 @@ class Store:
         shown = {"id": number, "type": name.removesuffix("s"), "url": f"{ROOT}/{name}/{number}/"}
         revision = {"scm_revision": REVISION} if name == "project_updates" else {}
         return {**shown, "status": "successful", "failed": False, "finished": _now(), **revision}
-
-    def secret(self, name: str, number: int) -> dict[str, Any]:
-        """An object with its secrets, which the API never returns; for the jobs of the check."""
-        return copy.deepcopy(self.need(name, number))
 
 
 def _calendar(kept: Mapping[str, Any]) -> dict[str, Any]:

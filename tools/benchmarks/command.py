@@ -67,13 +67,6 @@ def parser(program: str, description: str, parts: Sequence[str]) -> argparse.Arg
     return made
 
 
-def positive(text: str) -> int:
-    """A number above 0, as the type of an option."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text!r}")
-    return int(text)
-
-
 def _some_of(known: Sequence[str]) -> Callable[[str], list[str]]:
     """Known names separated by commas, as the type of an option."""
 

@@ -87,9 +87,7 @@ def keys(requests: list[dict[str, Any]]) -> list[str]:
 def running(home: Path, policy: Path) -> Iterator[Embedded]:
     """Start an embedded AWS in `home`, and always stop it at the end.
 
-    Args:
-        home: Its state folder.
-        policy: Policy template of the reader, with `${data_bucket}`.
+    `policy` is the template of the reader's policy, with `${data_bucket}`.
     """
     try:
         # A server that is still starting cannot be stopped.

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from tools.benchmarks import command, embedded, preflights, scans, verdict
-from tools.benchmarks.command import positive, say
+from tools.benchmarks.command import say
 from tools.benchmarks.measuring import ROOT, machine
+from tools.options import positive
 
 PARTS = ("scan", "preflight", "playbook")
 PACKAGES = ("arcticdb", "boto3", "moto", "werkzeug", "ansible-core")

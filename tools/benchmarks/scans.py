@@ -31,7 +31,6 @@ class Scanner:
     """Measures the three ways.
 
     Attributes:
-        server: The embedded AWS.
         config: The predictor's configuration.
         folder: For temporary files.
         sample: Number of symbols that the origin's way reads.

@@ -19,8 +19,9 @@ import numpy as np
 import yaml
 
 from tools.benchmarks import command, train_verdict
-from tools.benchmarks.command import positive, say
+from tools.benchmarks.command import say
 from tools.benchmarks.measuring import ROOT, BenchmarkError, best, machine, measure
+from tools.options import positive
 
 PARTS = ("compare", "growth")
 WAYS = ("ours", "floor", "plain")

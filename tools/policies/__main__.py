@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tests.support.account import ROOT
+from tools.options import positive
 from tools.policies import replay, table, trials
 from tools.policies.recording import Recording, archive_sets, record
 from tools.policies.scene import Scene
@@ -26,13 +27,15 @@ def main() -> int:
     """Print the table; return 1 if a statement is unused. Write a table of all statements into the page."""
     parser = argparse.ArgumentParser(prog="python -m tools.policies", description=__doc__, allow_abbrev=False)
     parser.add_argument("only", nargs="*", help="statements as <policy>.<sid>; * and ? are wildcards (default all)")
-    parser.add_argument("--jobs", type=int, default=2, help="number of parallel embedded AWSs (default 2)")
+    parser.add_argument("--jobs", type=positive, default=2, help="number of parallel embedded AWSs (default 2)")
     options = parser.parse_args()
-    chosen = [each for each in statements() if not options.only or _is_named(each, options.only)]
+    chosen = [
+        each
+        for each in statements()
+        if any(fnmatch.fnmatchcase(each.name, pattern) for pattern in options.only or ["*"])
+    ]
     if not chosen:
         parser.error(f"unknown statement: {' or '.join(options.only)}")
-    if options.jobs < 1:
-        parser.error(f"--jobs: expected at least 1, got {options.jobs}")
     stop_on()
     with tempfile.TemporaryDirectory(prefix="policies-") as folder:
         work = Work(Path(folder), chosen)
@@ -100,13 +103,9 @@ class Work:
                     print(f"{len(self._failures)}/{self._total} without {statement.name} | {result}", flush=True)
 
 
-def _is_named(statement: Statement, patterns: Sequence[str]) -> bool:
-    return any(fnmatch.fnmatchcase(statement.name, pattern) for pattern in patterns)
-
-
 def _idle(recording: Recording, row: table.Row) -> str:
     """Why a statement or a part of it is unused; empty if all of it is used."""
-    if not row.need.asked:
+    if not row.need:
         return "no recorded request needs it"
     if row.failure is None:
         return "nothing failed without it"

@@ -43,12 +43,7 @@ SAMPLE = 1000
 
 
 class Watch:
-    """Measures the time of stages.
-
-    Attributes:
-        seconds: Total of each stage.
-        longest: Longest single duration of each stage.
-    """
+    """Measures the time of stages: the total of each, and its longest single duration."""
 
     def __init__(self) -> None:
         """Start without stages."""
