@@ -9,6 +9,7 @@ from typing import Any
 
 from tools.awx_check import credentials, surveys
 from tools.awx_check.jobs import Job
+from tools.awx_check.rules import LINKS
 from tools.awx_check.server import Controller, pages
 from tools.awx_check.shapes import variables_of
 from tools.awx_check.store import ROOT
@@ -154,7 +155,10 @@ def walk(
     variables.
     """
     nodes = {one["id"]: one for one in launcher.get(str(workflow["related"]["workflow_nodes"]))["results"]}
-    parents = {number: _parents(nodes, number) for number in nodes}
+    parents = {
+        number: [(one, link) for one, node in nodes.items() for link in LINKS if number in node[link]]
+        for number in nodes
+    }
     ended: dict[int, bool | None] = {}
     published: dict[int, dict[str, Any]] = {}
     while waiting := [number for number in nodes if number not in ended]:
@@ -171,11 +175,6 @@ def walk(
         ended[ready] = end.passed
         published[ready] |= end.published
         yield Step(nodes[ready]["identifier"], end.passed)
-
-
-def _parents(nodes: Mapping[int, Object], number: int) -> list[tuple[int, str]]:
-    links = ("success_nodes", "failure_nodes", "always_nodes")
-    return [(one, link) for one, node in nodes.items() for link in links if number in node[link]]
 
 
 def _holds(link: str, passed: bool | None) -> bool:

@@ -62,7 +62,8 @@ def _problem_of_question(number: int, question: Any, seen: set[str]) -> str:
             return f"The {name} limit in {where} expected to be integer."
     default = question.get("default", "")
     if default != "" and (isinstance(default, bool) or not isinstance(default, TYPES[question["type"]])):
-        return f"Default value {default} in {where} expected to be {_word(question['type'])}."
+        word = question["type"] if question["type"] in ("integer", "float") else "string"
+        return f"Default value {default} in {where} expected to be {word}."
     if question["type"] in ("multiplechoice", "multiselect"):
         return _problem_of_choices(question, where)
     if isinstance(default, str) and default.startswith("$encrypted$"):
@@ -79,10 +80,6 @@ def _problem_of_choices(question: Mapping[str, Any], where: str) -> str:
     if any(default not in choices_of(question) for default in defaults):
         return "Default choice must be answered from the choices listed."
     return ""
-
-
-def _word(kind: str) -> str:
-    return kind if kind in ("integer", "float") else "string"
 
 
 def choices_of(question: Mapping[str, Any]) -> list[str]:

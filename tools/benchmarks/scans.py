@@ -57,9 +57,9 @@ class Scanner:
         keys, environment = self.folder / "keys.json", self.server.environment()
         if self.io_threads and way != "origin":
             environment[IO_THREADS_VARIABLE] = str(self.io_threads)
-        window = self.server.window()
+        sent = self.server.requests_from_now()
         result = measure("measure", way, *options, "--keys", str(keys), environment=environment)
-        requests = window.requests()
+        requests = sent()
         refused = [entry for entry in requests if not entry["allowed"] or entry["write"]]
         if refused and way != "origin":  # which may try to compact the symbol list, in one request
             raise BenchmarkError(f"{way} sent {len(refused)} requests that write or were denied: {refused[0]}")

@@ -168,7 +168,8 @@ def _row(drill: Drill, stage: Stage, seen: Seen, started: float, slack: float) -
 
     stage.wait_until(closed, CLOSING_SECONDS)
     left, receipt = stage.left(), seen.receipt()
-    seen.check(not any(left.values()), f"left: {_counts(left)}")
+    counts = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in left.items() if count)
+    seen.check(not counts, f"left: {counts}")
     seen.problems.extend(stage.touched())
     _check(expected, seen, receipt)
     if gone is not None and expected.gone_within is not None:
@@ -199,10 +200,6 @@ def _saw(seen: Seen) -> str:
     errors = _ERROR.findall(seen.printed)
     text = seen.receipt().get("error") or (errors[-1] if errors else "")
     return " ".join(str(text).split())
-
-
-def _counts(left: dict[str, int]) -> str:
-    return ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in left.items() if count)
 
 
 def _since(moment: float) -> float:
