@@ -40,16 +40,11 @@ class Job:
         extra_vars: From the survey and the launch, with their types. AWX marks every string in them as unsafe, and
             ansible-core 2.19 parses such a string as YAML: `true` becomes a boolean.
         template_vars: The variables of the job template, which AWX passes unchanged. `extra_vars` win.
-        limit: Pattern of hosts.
-        job_tags: Tags to play, separated by commas.
-        skip_tags: Tags to skip.
         verbosity: 0 to 5.
         forks: 0 is Ansible's default.
         timeout: Seconds after which the job is killed; 0 is never.
         environment: Environment variables from the credentials. ``{{ tower.filename.NAME }}`` is the path of a file.
         files: Files from the credentials: name -> content.
-        check: Whether the job type is ``check``.
-        id: The job's number in AWX.
     """
 
     playbook: str
@@ -75,8 +70,6 @@ class Result:
     Attributes:
         status: ``successful``, ``failed``, ``canceled``, ``timeout`` (AWX shows it as failed) or ``error``.
         rc: Exit code of ``ansible-playbook``, 254 if it was killed; None if the worker did not send it.
-        stdout: What the job's page shows.
-        events: Every event, in order.
         artefacts: Folder with what the worker sent back.
         stats: What ``set_stats`` published.
         explanation: AWX's explanation of an error; may be empty.

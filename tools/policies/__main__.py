@@ -8,7 +8,7 @@ import queue
 import tempfile
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from pathlib import Path
 
@@ -38,8 +38,7 @@ def main() -> int:
         parser.error(f"unknown statement: {' or '.join(options.only)}")
     stop_on()
     with tempfile.TemporaryDirectory(prefix="policies-") as folder:
-        work = Work(Path(folder), chosen)
-        recording, failures = work.do(options.jobs)
+        recording, failures = work(Path(folder), chosen, options.jobs)
     rows = [table.Row(each, replay.need(recording, each), failures[each.name]) for each in chosen]
     print(f"\n{len(recording.asked)} policy decisions recorded\n\n{table.markdown(rows)}")
     idle = [f"{row.statement.name}: {why}" for row in rows if (why := _idle(recording, row))]
@@ -49,58 +48,39 @@ def main() -> int:
     return 1 if idle else 0
 
 
-class Work:
-    """The recording and the trials, in parallel embedded AWSs."""
+def work(folder: Path, chosen: Sequence[Statement], jobs: int) -> tuple[Recording, dict[str, trials.Failure | None]]:
+    """Record in one embedded AWS and try the statements in all; return the recording, and what failed without each."""
+    waiting: queue.Queue[Statement] = queue.Queue()
+    for each in chosen:
+        waiting.put(each)
+    recordings: list[Recording] = []
+    failures: dict[str, trials.Failure | None] = {}
+    lock = threading.Lock()
 
-    def __init__(self, folder: Path, chosen: Sequence[Statement]) -> None:
-        """Queue the trials; ``folder`` receives all files."""
-        self._folder = folder
-        self._todo: queue.Queue[Statement] = queue.Queue()
-        self._total = len(chosen)
-        for each in chosen:
-            self._todo.put(each)
-        self._failures: dict[str, trials.Failure | None] = {}
-        self._lock = threading.Lock()
-
-    def do(self, jobs: int) -> tuple[Recording, dict[str, trials.Failure | None]]:
-        """Record and try; return the recording, and what failed without each statement."""
-        with ThreadPoolExecutor(jobs) as pool:
-            recorded = pool.submit(self._record)
-            others = [pool.submit(self._try_in_parallel, number) for number in range(1, jobs)]
-            try:
-                for other in others:
-                    other.result()
-                return recorded.result(), self._failures
-            except BaseException:
-                self._todo.queue.clear()  # let running trials finish, start no others
-                raise
-
-    def _record(self) -> Recording:
-        with self._scene(0).running() as scene:
-            recording = record(scene)
-            print("recording done", flush=True)
-            self._try(scene)
-            return recording
-
-    def _try_in_parallel(self, number: int) -> None:
-        with self._scene(number).running() as scene:
-            archive_sets(scene)
-            self._try(scene)
-
-    def _scene(self, number: int) -> Scene:
-        folder = self._folder / str(number)
-        folder.mkdir()
-        return Scene(folder)
-
-    def _try(self, scene: Scene) -> None:
-        with suppress(queue.Empty):
+    def perform(number: int) -> None:
+        (folder / str(number)).mkdir()
+        with Scene(folder / str(number)).running() as scene, suppress(queue.Empty):
+            if number == 0:
+                recordings.append(record(scene))
+                print("recording done", flush=True)
+            else:
+                archive_sets(scene)
             while True:
-                statement = self._todo.get_nowait()
+                statement = waiting.get_nowait()
                 failure = trials.fail(scene, statement)
-                with self._lock:
-                    self._failures[statement.name] = failure
-                    result = f"{failure.step}: {failure.message}" if failure else "NOTHING FAILED"
-                    print(f"{len(self._failures)}/{self._total} without {statement.name} | {result}", flush=True)
+                result = f"{failure.step}: {failure.message}" if failure else "NOTHING FAILED"
+                with lock:
+                    failures[statement.name] = failure
+                    print(f"{len(failures)}/{len(chosen)} without {statement.name} | {result}", flush=True)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            for done in as_completed([pool.submit(perform, number) for number in range(jobs)]):
+                done.result()
+        except BaseException:
+            waiting.queue.clear()  # let running trials finish, start no others
+            raise
+    return recordings[0], failures
 
 
 def _idle(recording: Recording, row: table.Row) -> str:
