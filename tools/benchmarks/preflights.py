@@ -22,6 +22,8 @@ PREDICTOR = ROOT / ".venv/bin/predictor"
 BOOT = "request"
 """The step that requests and boots the instance; reported separately because it is not part of the preflight."""
 
+#: The first preflight on a machine downloads hundreds of megabytes.
+LONGEST_SECONDS = 3600
 PATIENCE_SECONDS = 90
 
 
@@ -64,7 +66,7 @@ def playbook(folder: Path) -> dict[str, Any]:
     account = EmbeddedAccount(folder)
     run = Playbook(account, folder / "runs", folder / "output.txt", "-e", "preflight_only=true")
     try:
-        run.wait()
+        run.wait(LONGEST_SECONDS)
     except Stuck as error:
         raise BenchmarkError(str(error)) from error
     except BaseException:
