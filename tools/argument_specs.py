@@ -44,17 +44,10 @@ def write_page(
     arguments: Sequence[str] | None = None,
     root: Path | None = None,
 ) -> int:
-    """Write a generated file, or with `--check` only compare it: the command line of a script that generates one.
+    """Write a generated file, or with `--check` only compare it: the command line of a script in tools/.
 
-    Args:
-        script: Name of the script in tools/.
-        page: The file, relative to the project's folder.
-        text: Returns the file's current text for a project's folder.
-        arguments: The command line without the program's name.
-        root: The project's folder; by default this script's.
-
-    Returns:
-        The exit code: 0 on success, else 1 with one line on standard error.
+    `text` returns the file's current text for a project's folder. The exit code is 0 on success, else 1 with one line
+    on standard error.
     """
     parser = argparse.ArgumentParser(prog=script, description=f"Write {page}.", allow_abbrev=False)
     parser.add_argument("--check", action="store_true", help="write nothing; fail if the file is out of date")
@@ -82,24 +75,17 @@ def roles(root: Path) -> list[Path]:
 
 
 def mismatches(role: Path) -> list[str]:
-    """Compare `defaults/main.yml` with the argument spec: the same names, the same values.
-
-    Args:
-        role: The role's folder.
-
-    Returns:
-        One sentence for each difference; empty where the two are equal.
-    """
+    """Compare `defaults/main.yml` with the argument spec; return one sentence for each difference."""
     defaults = load(role / "defaults" / "main.yml")
     problems = []
     specified: dict[str, Any] = {}
-    for name, option in _options(role):
-        if "default" in option:
-            if option.get("required"):
-                problems.append(f"{name} is required and has a default")
-            if name in specified and not _same(specified[name], option["default"]):
-                problems.append(f"{name} has two defaults in meta/argument_specs.yml")
-            specified[name] = option["default"]
+    for one in inputs(role):
+        if one.has_default and "." not in one.name:
+            if one.required:
+                problems.append(f"{one.name} is required and has a default")
+            if one.name in specified and not _same(specified[one.name], one.default):
+                problems.append(f"{one.name} has two defaults in meta/argument_specs.yml")
+            specified[one.name] = one.default
     for name in sorted(specified.keys() - defaults.keys()):
         problems.append(f"{name} has a default in meta/argument_specs.yml and none in defaults/main.yml")
     for name in sorted(defaults.keys() - specified.keys()):
@@ -115,8 +101,13 @@ def examples(role: Path) -> list[Path]:
     return sorted((role / "examples").glob("*.yml"), key=lambda path: (path.name != MINIMAL, path.name))
 
 
-def inputs(options: Mapping[str, Mapping[str, Any]], parent: str = "") -> Iterator[Input]:
-    """Walk the options, each dictionary's own options right after it as `parent.child`."""
+def inputs(role: Path) -> Iterator[Input]:
+    """The inputs of each entry point, a dictionary's own options right after it as `parent.child`."""
+    for spec in entry_points(role).values():
+        yield from _inputs(spec.get("options") or {})
+
+
+def _inputs(options: Mapping[str, Mapping[str, Any]], parent: str = "") -> Iterator[Input]:
     for name, option in options.items():
         kind = str(option.get("type", "str"))
         if kind == "list" and "elements" in option:
@@ -131,7 +122,7 @@ def inputs(options: Mapping[str, Mapping[str, Any]], parent: str = "") -> Iterat
             choices=tuple(option.get("choices") or ()),
             description=" ".join(map(str, description)) if isinstance(description, list) else str(description),
         )
-        yield from inputs(option.get("options") or {}, f"{parent}{name}.")
+        yield from _inputs(option.get("options") or {}, f"{parent}{name}.")
 
 
 def default_cell(one: Input) -> str:
@@ -166,12 +157,6 @@ def value_text(value: Any) -> str:
 def _same(first: Any, second: Any) -> bool:
     """Compare two values and their types: 1 is not true, and "1" is not 1."""
     return json.dumps(first, sort_keys=True, default=str) == json.dumps(second, sort_keys=True, default=str)
-
-
-def _options(role: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield each option of each entry point."""
-    for spec in entry_points(role).values():
-        yield from (spec.get("options") or {}).items()
 
 
 def entry_points(role: Path) -> dict[str, Any]:

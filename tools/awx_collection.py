@@ -31,15 +31,7 @@ class CollectionError(Exception):
 
 
 def main(arguments: Sequence[str] | None = None, root: Path | None = None) -> int:
-    """Install the collection if it is missing.
-
-    Args:
-        arguments: The command line without the program's name.
-        root: The project's folder; by default this script's.
-
-    Returns:
-        The exit code: 0 if the collection is installed, else 1 with one line on standard error.
-    """
+    """Install the collection if it is missing; the exit code is 0, or 1 with one line on standard error."""
     argparse.ArgumentParser(
         description="Install the collection awx.awx for the project.", allow_abbrev=False
     ).parse_args(arguments)

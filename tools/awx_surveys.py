@@ -60,15 +60,10 @@ class SurveyError(argument_specs.ArgumentSpecsError):
 
 def main(arguments: Sequence[str] | None = None, root: Path | None = None) -> int:
     """Write or check the file; see `argument_specs.write_page`."""
-    return argument_specs.write_page("awx_surveys.py", PAGE, page, arguments, root)
+    return argument_specs.write_page("awx_surveys.py", PAGE, _page, arguments, root)
 
 
-def page(root: Path) -> str:
-    """The file's text.
-
-    Raises:
-        SurveyError: See `surveys`.
-    """
+def _page(root: Path) -> str:
     return HEAD + yaml.dump({"surveys": surveys(root)}, Dumper=_Dumper, sort_keys=False, width=120)
 
 
@@ -98,12 +93,7 @@ def surveys(root: Path) -> dict[str, dict[str, Any]]:
 
 
 def question(name: str, one: argument_specs.Input, default: Any = None) -> dict[str, Any]:
-    """One question.
-
-    Args:
-        name: The variable that the answer sets.
-        one: The input.
-        default: The value in `group_vars/all.yml`, which overrides the role's default.
+    """One question, whose answer sets the variable `name`; a `default` overrides the role's.
 
     Raises:
         SurveyError: AWX has no question for an input of this type.
@@ -161,12 +151,7 @@ def _of(described: Mapping[str, argument_specs.Input], name: str) -> argument_sp
 
 def described_inputs(root: Path) -> dict[str, argument_specs.Input]:
     """Every input in the argument specs of the roles, by name."""
-    return {
-        one.name: one
-        for role in argument_specs.roles(root)
-        for spec in argument_specs.entry_points(role).values()
-        for one in argument_specs.inputs(spec.get("options") or {})
-    }
+    return {one.name: one for role in argument_specs.roles(root) for one in argument_specs.inputs(role)}
 
 
 if __name__ == "__main__":

@@ -54,30 +54,26 @@ def updated(root: Path) -> str:
 def section(root: Path) -> str:
     """Render the tables in Markdown: the run's own inputs, then each role's."""
     shared, local, aws = (argument_specs.load(root / "group_vars" / f"{name}.yml") for name in ("all", "local", "aws"))
-    lines = ["## The run", "", "| name | type | default | what it is |", "| --- | --- | --- | --- |"]
-    for one in _options(root / "roles" / RUN_ROLE):
-        lines.append(_row(one, _run_default(one, shared, local, aws)))
-    lines.append("")
+    run = [_row(one, _run_default(one, shared, local, aws)) for one in _options(root / "roles" / RUN_ROLE)]
+    tables = {"The run": run}
     passed = passed_by_playbooks(root)
     for role in _in_order(argument_specs.roles(root)):
         own = [one for one in _options(role) if not one.required and one.name not in passed and "." not in one.name]
-        if role.name == RUN_ROLE or not own:
-            continue
-        lines += [f"## {role.name}", "", "| name | type | default | what it is |", "| --- | --- | --- | --- |"]
-        lines += [_row(one, _role_default(one, local, aws)) for one in own]
-        lines.append("")
-    return "\n".join(lines) + "\n"
+        if role.name != RUN_ROLE and own:
+            tables[role.name] = [_row(one, _role_default(one, local, aws)) for one in own]
+    head = "\n\n| name | type | default | what it is |\n| --- | --- | --- | --- |\n"
+    return "".join(f"## {title}{head}{''.join(rows)}\n" for title, rows in tables.items())
 
 
 def names(root: Path) -> set[str]:
     """Every input on the page; parts of a dictionary as `parent.part`."""
     passed = passed_by_playbooks(root)
-    found: set[str] = set()
-    for role in argument_specs.roles(root):
-        for one in _options(role):
-            if role.name == RUN_ROLE or not (one.required or one.name in passed):
-                found.add(one.name)
-    return found
+    return {
+        one.name
+        for role in argument_specs.roles(root)
+        for one in _options(role)
+        if role.name == RUN_ROLE or not (one.required or one.name in passed)
+    }
 
 
 def passed_by_playbooks(root: Path) -> set[str]:
@@ -101,11 +97,10 @@ def _include_vars(node: Any) -> Iterator[str]:
 
 
 def _options(role: Path) -> list[argument_specs.Input]:
-    """The options of every entry point of a role, each name once."""
+    """The inputs of a role, each name once."""
     found: dict[str, argument_specs.Input] = {}
-    for spec in argument_specs.entry_points(role).values():
-        for one in argument_specs.inputs(spec.get("options") or {}):
-            found.setdefault(one.name, one)
+    for one in argument_specs.inputs(role):
+        found.setdefault(one.name, one)
     return list(found.values())
 
 
@@ -161,7 +156,7 @@ _COMPUTED = {
 
 def _row(one: argument_specs.Input, default: str) -> str:
     """One line of a table."""
-    return f"| `{one.name}` | {one.type} | {default} | {argument_specs.description_cell(one)} |"
+    return f"| `{one.name}` | {one.type} | {default} | {argument_specs.description_cell(one)} |\n"
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from tools.options import positive
+
 ROOT = Path(__file__).resolve().parents[1]
 REPORT = ROOT / "roles" / "run_report"
 MODES = ("preflight", "smoke", "full", "both", "rollback")
@@ -29,11 +31,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """List the runs.
-
-    Returns:
-        The exit code: 0, or 1 if the folder cannot be read.
-    """
+    """List the runs; the exit code is 0, or 1 if the folder cannot be read."""
     options = parse(arguments)
     from ansible_collections.spot_train.core.plugins.module_utils.report.index import read_runs
     from ansible_collections.spot_train.core.plugins.module_utils.report.index_page import INDEX, headline
@@ -66,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the options."""
     parser = Parser(prog="runs", description=__doc__.partition("\n")[0], allow_abbrev=False)
-    parser.add_argument("--last", type=_count, metavar="N", help="only the newest N")
+    parser.add_argument("--last", type=positive, metavar="N", help="only the newest N")
     parser.add_argument("--mode", choices=MODES, help="only runs of this mode")
     parser.add_argument("--json", action="store_true", help="all fields as JSON")
     parser.add_argument("--runs-dir", type=Path, default=ROOT / "runs", metavar="DIR", help="folder of runs (runs)")
@@ -92,13 +90,6 @@ def shown(path: Path) -> str:
     """A path relative to the working directory if possible."""
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
-
-
-def _count(text: str) -> int:
-    """Parse a number above 0."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text!r}")
-    return int(text)
 
 
 if __name__ == "__main__":

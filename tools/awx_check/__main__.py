@@ -18,14 +18,7 @@ FOLDER = ROOT / ".cache" / "awx-check"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the check.
-
-    Args:
-        arguments: The command line without the program's name.
-
-    Returns:
-        The exit code: 0 if the check passed, else 1 with the reason on standard error.
-    """
+    """Run the check; the exit code is 0 if it passed, else 1 with the reason on standard error."""
     parser = argparse.ArgumentParser(prog="make awx-check", description=__doc__, allow_abbrev=False)
     parser.add_argument("--no-jobs", action="store_true", help="apply twice, run no jobs")
     parser.add_argument("--practice", action="store_true", help="train the practice project, which only waits")

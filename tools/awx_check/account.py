@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import yaml
 from local_aws import substitutions
 from local_aws.state import HOME_VARIABLE, reserve
+
+from tests.support.account import EmbeddedAccount
 
 ROLE = "spot-train-awx"
 USER = "awx"
@@ -17,13 +18,9 @@ USER = "awx"
 
 @dataclass(frozen=True)
 class AwxIdentity:
-    """What the credential in AWX holds.
+    """What the credential in AWX holds: the role that jobs assume, and the key of the user that may assume it.
 
-    Attributes:
-        role_arn: The role that jobs assume.
-        access_key_id: Access key of the user that may assume it.
-        secret_access_key: Its secret.
-        environment: Directs a job to the embedded AWS; contains no key.
+    `environment` directs a job to the embedded AWS and contains no key.
     """
 
     role_arn: str
@@ -32,46 +29,29 @@ class AwxIdentity:
     environment: dict[str, str]
 
 
-def prepare(home: Path, project: Path) -> AwxIdentity:
-    """Create the user and the role in a running embedded AWS.
-
-    Args:
-        home: Its state folder.
-        project: The project's folder, which holds the role's policy.
-    """
-    import boto3
-
-    reservation = reserve(home)
-    iam = boto3.client(
-        "iam",
-        endpoint_url=reservation.endpoint,
-        region_name=reservation.region,
-        aws_access_key_id=reservation.operator.access_key_id,
-        aws_secret_access_key=reservation.operator.secret_access_key,
-    )
-    described = yaml.safe_load((project / "inventory/local/account.yml").read_text(encoding="utf-8"))
+def prepare(embedded: EmbeddedAccount) -> AwxIdentity:
+    """Create the user and the role, with the policy of the account's project, in a running embedded AWS."""
+    described = yaml.safe_load((embedded.project / "inventory/local/account.yml").read_text(encoding="utf-8"))
     account = described["substitutions"]["account_id"]
     role_arn, user_arn = f"arn:aws:iam::{account}:role/{ROLE}", f"arn:aws:iam::{account}:user/{USER}"
+    iam = embedded.client("iam")
     iam.create_user(UserName=USER)
     may_assume = {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": role_arn}
     iam.put_user_policy(UserName=USER, PolicyName="assume-role", PolicyDocument=_document(may_assume))
     trust = {"Effect": "Allow", "Principal": {"AWS": user_arn}, "Action": "sts:AssumeRole"}
     iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=_document(trust))
-    policy = json.loads((project / "files/iam/control_node.json").read_text(encoding="utf-8"))
+    policy = json.loads((embedded.project / "files/iam/control_node.json").read_text(encoding="utf-8"))
     filled = substitutions.fill(policy, {**described["substitutions"], "control_node_arn": role_arn})
     iam.put_role_policy(RoleName=ROLE, PolicyName="control-node", PolicyDocument=json.dumps(filled))
     key = iam.create_access_key(UserName=USER)["AccessKey"]
-    return AwxIdentity(
-        role_arn,
-        key["AccessKeyId"],
-        key["SecretAccessKey"],
-        {
-            "AWS_ENDPOINT_URL": reservation.endpoint,
-            # Without the credential a job must not find the keys of the machine.
-            "AWS_EC2_METADATA_DISABLED": "true",
-            HOME_VARIABLE: str(home),
-        },
-    )
+    home = embedded.folder / "aws"
+    environment = {
+        "AWS_ENDPOINT_URL": reserve(home).endpoint,
+        # Without the credential a job must not find the keys of the machine.
+        "AWS_EC2_METADATA_DISABLED": "true",
+        HOME_VARIABLE: str(home),
+    }
+    return AwxIdentity(role_arn, key["AccessKeyId"], key["SecretAccessKey"], environment)
 
 
 def _document(statement: dict[str, Any]) -> str:

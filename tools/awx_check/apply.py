@@ -39,13 +39,7 @@ EXAMPLE: Mapping[str, Any] = {
 
 @dataclass(frozen=True)
 class Applied:
-    """Result of one application.
-
-    Attributes:
-        code: Exit code of `ansible-playbook`.
-        output: What it printed.
-        changed: Number of changed tasks; None if no recap was printed.
-    """
+    """Exit code and output of `ansible-playbook`, and the number of changed tasks; None if no recap was printed."""
 
     code: int
     output: str
@@ -74,17 +68,7 @@ def apply(
     ansible: Ansible | None = None,
     playbook: str = "playbooks/awx.yml",
 ) -> Applied:
-    """Run the playbook that applies the data.
-
-    Args:
-        project: The project's folder.
-        url: The controller's address; may be empty.
-        token: Its token; may be empty.
-        given: The organisation's inputs.
-        options: More options of `ansible-playbook`.
-        ansible: The Ansible to use; by default this Python's.
-        playbook: The playbook to run.
-    """
+    """Apply the data with the organisation's inputs to a controller, whose address and token may be empty."""
     ansible = ansible or Ansible()
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "ANSIBLE_", "CONTROLLER_"))

@@ -30,14 +30,7 @@ class CheckFailed(Exception):
 
 @dataclass
 class Checked:
-    """Result of a check that passed.
-
-    Attributes:
-        first: The first application.
-        second: The second application.
-        results: Template and result of each job, in order.
-        receipts: The receipts of the runs, in order.
-    """
+    """Result of a check that passed: both applications, template and result of each job, and the runs' receipts."""
 
     first: Applied
     second: Applied
@@ -49,13 +42,7 @@ class Check:
     """One check in its own folder."""
 
     def __init__(self, project: Path, folder: Path, say: Say = print) -> None:
-        """Prepare a check.
-
-        Args:
-            project: The project's folder.
-            folder: Receives all files of the check; must be empty or missing.
-            say: Receives one line for each step.
-        """
+        """Prepare a check of a project; `folder`, empty or missing, receives all files, and `say` a line a step."""
         self._project, self._folder, self._say = project, folder, say
         # The embedded machines use the Python that starts the account: it must be the jobs' Python.
         binaries = Path(sys.executable).parent
@@ -85,7 +72,7 @@ class Check:
             self._account.folder.mkdir()
             self._account.start()
             try:
-                identity = awx_account.prepare(self._account.folder / "aws", self._project)
+                identity = awx_account.prepare(self._account)
                 given = self._given(identity, variables or {})
                 first, second = self._apply_twice(controller, given, again)
                 self._run_schedules(Launcher(controller), identity)

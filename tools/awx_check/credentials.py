@@ -9,104 +9,20 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import jinja2
+import yaml
 from jinja2 import sandbox
 from jsonschema import Draft4Validator
 
 #: Replaces a secret in the API's responses.
 ENCRYPTED = "$encrypted$"
 
-#: Environment variables that no credential may set, in addition to all ANSIBLE_*.
-BLOCKED = frozenset(
-    [
-        "VIRTUAL_ENV",
-        "PATH",
-        "PYTHONPATH",
-        "JOB_ID",
-        "INVENTORY_ID",
-        "INVENTORY_SOURCE_ID",
-        "INVENTORY_UPDATE_ID",
-        "AD_HOC_COMMAND_ID",
-        "REST_API_URL",
-        "REST_API_TOKEN",
-        "MAX_EVENT_RES",
-        "CALLBACK_QUEUE",
-        "CALLBACK_CONNECTION",
-        "CACHE",
-        "JOB_CALLBACK_DEBUG",
-        "INVENTORY_HOSTVARS",
-        "AWX_HOST",
-        "PROJECT_REVISION",
-        "SUPERVISOR_CONFIG_PATH",
-    ]
-)
-#: Some of AWX's built-in types: namespace -> name, kind and inputs.
-MANAGED: Mapping[str, Mapping[str, Any]] = {
-    "scm": {"name": "Source Control", "kind": "scm", "fields": {"username": False, "password": True}},
-    "registry": {
-        "name": "Container Registry",
-        "kind": "registry",
-        "fields": {"host": False, "username": False, "password": True},
-        "required": ["host"],
-    },
-    "galaxy_api_token": {
-        "name": "Ansible Galaxy/Automation Hub API Token",
-        "kind": "galaxy",
-        "fields": {"url": False, "token": True},
-        "required": ["url"],
-    },
-}
-_VARIABLE = "^[a-zA-Z_]+[a-zA-Z0-9_]*$"
-_INPUTS = {
-    "type": "object",
-    "additionalProperties": False,
-    "properties": {
-        "required": {"type": "array", "items": {"type": "string"}},
-        "fields": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "additionalProperties": False,
-                "required": ["id", "label"],
-                "properties": {
-                    "id": {"type": "string", "pattern": _VARIABLE},
-                    "type": {"enum": ["string", "boolean"]},
-                    "format": {"enum": ["ssh_private_key", "url"]},
-                    "choices": {"type": "array", "minItems": 1, "items": {"type": "string"}, "uniqueItems": True},
-                    "label": {"type": "string"},
-                    "help_text": {"type": "string"},
-                    "multiline": {"type": "boolean"},
-                    "secret": {"type": "boolean"},
-                    "ask_at_runtime": {"type": "boolean"},
-                    "default": {},
-                },
-            },
-        },
-    },
-}
-_INJECTORS = {
-    "type": "object",
-    "additionalProperties": False,
-    "properties": {
-        "file": {
-            "type": "object",
-            "additionalProperties": False,
-            "patternProperties": {r"^template(\.[a-zA-Z_]+[a-zA-Z0-9_]*)?$": {"type": "string"}},
-        },
-        "env": {
-            "type": "object",
-            "additionalProperties": False,
-            "patternProperties": {_VARIABLE: {"type": "string", "pattern": "^[\x00-\x7f]*$"}},
-        },
-        "extra_vars": {
-            "type": "object",
-            "additionalProperties": False,
-            "patternProperties": {"^[a-zA-Z_{}]+[a-zA-Z0-9_{}]*$": {"type": "string"}},
-        },
-    },
-}
+_DATA = yaml.safe_load(Path(__file__).with_suffix(".yml").read_text(encoding="utf-8"))
+#: Some of AWX's built-in types, by namespace.
+MANAGED: Mapping[str, Mapping[str, Any]] = _DATA["managed"]
 
 
 @dataclass(frozen=True)
@@ -120,7 +36,7 @@ class Injected:
 
 def problem_of_inputs(inputs: Mapping[str, Any]) -> str:
     """Why AWX refuses the inputs of a type, or an empty string. A field without a type becomes a string."""
-    for error in Draft4Validator(_INPUTS).iter_errors(inputs):
+    for error in Draft4Validator(_DATA["inputs"]).iter_errors(inputs):
         return str(error.message)
     seen = set()
     for one in inputs.get("fields", []):
@@ -146,12 +62,12 @@ def problem_of_inputs(inputs: Mapping[str, Any]) -> str:
 
 def problem_of_injectors(injectors: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
     """Why AWX refuses the injectors of a type, or an empty string."""
-    for error in Draft4Validator(_INJECTORS).iter_errors(injectors):
+    for error in Draft4Validator(_DATA["injectors"]).iter_errors(injectors):
         return str(error.message)
     for name in injectors.get("env", {}):
         if name.startswith("ANSIBLE_"):
             return f"Environment variable {name} may affect Ansible configuration, so a credential may not set it."
-        if name in BLOCKED:
+        if name in _DATA["blocked"]:
             return f"Environment variable {name} is not allowed to be used in credentials."
     names = list(injectors.get("file", {}))
     if "template" in names and len(names) > 1:
@@ -173,13 +89,7 @@ def problem_of_injectors(injectors: Mapping[str, Any], inputs: Mapping[str, Any]
 def problems_of_credential(
     inputs: Mapping[str, Any], type_inputs: Mapping[str, Any], new: bool
 ) -> dict[str, list[str]]:
-    """Why AWX refuses a credential's inputs, by field.
-
-    Args:
-        inputs: The values.
-        type_inputs: The inputs of its type.
-        new: Whether the credential does not exist yet, so that it has no secret to keep.
-    """
+    """Why AWX refuses a credential's inputs, by field. A `new` one has no secret to keep."""
     known = {one["id"]: one for one in type_inputs.get("fields", [])}
     found = {}
     for name, value in inputs.items():
@@ -207,12 +117,8 @@ def secret_inputs(type_inputs: Mapping[str, Any]) -> set[str]:
 def inject(injectors: Mapping[str, Any], type_inputs: Mapping[str, Any], inputs: Mapping[str, Any]) -> Injected:
     """What a job gets from a credential.
 
-    As in AWX, an empty input is undefined in a template, and a missing boolean is false.
-
-    Args:
-        injectors: The injectors of its type.
-        type_inputs: The inputs of its type.
-        inputs: The credential's values, with secrets in clear text.
+    As in AWX, an empty input is undefined in a template, and a missing boolean is false. `inputs` has the secrets in
+    clear text.
     """
     values: dict[str, Any] = {one["id"]: False for one in type_inputs.get("fields", []) if one["type"] == "boolean"}
     values |= {name: value for name, value in inputs.items() if isinstance(value, bool) or value}

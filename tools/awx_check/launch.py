@@ -9,6 +9,7 @@ from typing import Any
 
 from tools.awx_check import credentials, surveys
 from tools.awx_check.jobs import Job
+from tools.awx_check.rules import LINKS
 from tools.awx_check.server import Controller, pages
 from tools.awx_check.shapes import variables_of
 from tools.awx_check.store import ROOT
@@ -22,12 +23,7 @@ class LaunchError(Exception):
 
 @dataclass(frozen=True)
 class Ended:
-    """Result of a node's job.
-
-    Attributes:
-        passed: Whether it passed.
-        published: What it published with `set_stats`.
-    """
+    """Whether a node's job passed, and what it published with `set_stats`."""
 
     passed: bool
     published: Mapping[str, Any] = field(default_factory=dict)
@@ -35,16 +31,9 @@ class Ended:
 
 @dataclass(frozen=True)
 class Step:
-    """A node of a workflow that was run.
-
-    Attributes:
-        identifier: The node's name in its workflow.
-        template: Name of the template that it started.
-        passed: Whether the job passed.
-    """
+    """A node of a workflow that was run, by its name in the workflow."""
 
     identifier: str
-    template: str
     passed: bool
 
 
@@ -98,13 +87,7 @@ class Launcher:
         """The job of a template.
 
         Variables take AWX's order: the template's, the survey's defaults, the node's, those that earlier jobs
-        published, then those that the credentials inject.
-
-        Args:
-            template: As the API shows it.
-            prompts: The node's overrides of its template, as the API shows them.
-            published: What the jobs that led to the node published.
-            number: The job's number.
+        published, then those that the credentials inject. `prompts` are the node's overrides of its template.
 
         Raises:
             LaunchError: A variable does not fit the survey, or the template's inventory does not have exactly one
@@ -145,7 +128,7 @@ class Launcher:
         merged = credentials.Injected()
         for shown in self.get(str(template["related"]["credentials"]))["results"]:
             # The API hides secrets, so read the credential from the store.
-            kept = self._controller.store.secret("credentials", shown["id"])
+            kept = self._controller.store.need("credentials", shown["id"])
             kind = self.get(f"{ROOT}/credential_types/{kept['credential_type']}/")
             one = credentials.inject(kind["injectors"], kind["inputs"], kept["inputs"])
             merged.environment.update(one.environment)
@@ -168,18 +151,14 @@ def walk(
     """Run a workflow as AWX does.
 
     A node runs if the link from one of its parents holds, or from all of them if it must converge; else it is skipped.
-    It gets what its ancestors published.
-
-    Args:
-        launcher: Reads the templates of the nodes.
-        workflow: As the API shows it.
-        run: Runs a node, given its template, the node itself and the published variables.
-
-    Yields:
-        The nodes that were run, in order.
+    It gets what its ancestors published. `run` runs a node, given its template, the node itself and the published
+    variables.
     """
     nodes = {one["id"]: one for one in launcher.get(str(workflow["related"]["workflow_nodes"]))["results"]}
-    parents = {number: _parents(nodes, number) for number in nodes}
+    parents = {
+        number: [(one, link) for one, node in nodes.items() for link in LINKS if number in node[link]]
+        for number in nodes
+    }
     ended: dict[int, bool | None] = {}
     published: dict[int, dict[str, Any]] = {}
     while waiting := [number for number in nodes if number not in ended]:
@@ -195,12 +174,7 @@ def walk(
         end = run(template, nodes[ready], published[ready])
         ended[ready] = end.passed
         published[ready] |= end.published
-        yield Step(nodes[ready]["identifier"], template["name"], end.passed)
-
-
-def _parents(nodes: Mapping[int, Object], number: int) -> list[tuple[int, str]]:
-    links = ("success_nodes", "failure_nodes", "always_nodes")
-    return [(one, link) for one, node in nodes.items() for link in links if number in node[link]]
+        yield Step(nodes[ready]["identifier"], end.passed)
 
 
 def _holds(link: str, passed: bool | None) -> bool:

@@ -4,90 +4,22 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jinja2
+import yaml
 from jinja2 import sandbox
 
 EVENTS = ("started", "success", "error", "workflow_approval")
 TYPES: Mapping[str, type] = {"string": str, "int": int, "bool": bool, "list": list, "password": str}
 
 
-@dataclass(frozen=True)
-class Setting:
-    """One setting of a notification type."""
-
-    type: str
-    default: Any = None
-    has_default: bool = False
-
-
-def _with_default(kind: str, default: Any) -> Setting:
-    return Setting(kind, default, has_default=True)
-
-
-#: The notification types that awx/ uses; the stand-in refuses AWX's other types.
-KINDS: Mapping[str, Mapping[str, Setting]] = {
-    "email": {
-        "host": Setting("string"),
-        "port": Setting("int"),
-        "username": Setting("string"),
-        "password": Setting("password"),
-        "use_tls": Setting("bool"),
-        "use_ssl": Setting("bool"),
-        "sender": Setting("string"),
-        "recipients": Setting("list"),
-        "timeout": _with_default("int", 30),
-    },
-    "slack": {"token": Setting("password"), "channels": Setting("list")},
-}
-#: Optional settings that AWX does not describe.
-MORE = {"slack": {"hex_color"}}
-
-#: The fields of a job that a message may use.
-_JOB = dict.fromkeys(
-    [
-        "allow_simultaneous",
-        "artifacts",
-        "controller_node",
-        "created",
-        "custom_virtualenv",
-        "description",
-        "diff_mode",
-        "elapsed",
-        "execution_node",
-        "failed",
-        "finished",
-        "force_handlers",
-        "forks",
-        "id",
-        "job_explanation",
-        "job_slice_count",
-        "job_slice_number",
-        "job_tags",
-        "job_type",
-        "launch_type",
-        "limit",
-        "modified",
-        "name",
-        "playbook",
-        "scm_branch",
-        "scm_revision",
-        "skip_tags",
-        "start_at_task",
-        "started",
-        "status",
-        "timeout",
-        "type",
-        "url",
-        "use_fact_cache",
-        "verbosity",
-    ],
-    "",
-)
+_DATA = yaml.safe_load(Path(__file__).with_suffix(".yml").read_text(encoding="utf-8"))
+KINDS: Mapping[str, Mapping[str, Mapping[str, Any]]] = _DATA["kinds"]
+_JOB = {"job_type": "run", "artifacts": {}, "host_status_counts": {}, "summary_fields": {}}
 CONTEXT: Mapping[str, Any] = {
-    "job": {**_JOB, "job_type": "run", "artifacts": {}, "host_status_counts": {}, "summary_fields": {}},
+    "job": {**dict.fromkeys(_DATA["job"], ""), **_JOB},
     "job_friendly_name": "Job",
     "url": "https://awx.invalid/#/jobs/playbook/1",
     "job_metadata": "{}",
@@ -105,30 +37,30 @@ def problems(kind: str, configuration: Mapping[str, Any]) -> list[str]:
     found, missing = [], []
     for name, setting in settings.items():
         if name not in configuration:
-            if not setting.has_default:
+            if "default" not in setting:
                 missing.append(name)
             continue
         value = configuration[name]
-        if type(value) is not TYPES[setting.type]:
-            found.append(f"Configuration field '{name}' incorrect type, expected {setting.type}.")
-        elif setting.type == "list" and not value:
+        if type(value) is not TYPES[setting["type"]]:
+            found.append(f"Configuration field '{name}' incorrect type, expected {setting['type']}.")
+        elif setting["type"] == "list" and not value:
             found.append(f"No values specified for field '{name}'")
     if missing:
         found.insert(0, f"Missing required fields for Notification Configuration: {missing}.")
-    if unknown := set(configuration) - set(settings) - MORE.get(kind, set()):
+    if unknown := set(configuration) - set(settings) - set(_DATA["undescribed"].get(kind, ())):
         found.append(f"Unknown field '{min(unknown)}' in the configuration of {kind}.")
     return found
 
 
 def completed(kind: str, configuration: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration with the defaults of its type."""
-    given = {name: setting.default for name, setting in KINDS[kind].items() if setting.has_default}
+    given = {name: setting["default"] for name, setting in KINDS[kind].items() if "default" in setting}
     return {**given, **configuration}
 
 
 def password_settings(kind: str) -> set[str]:
     """Names of the settings that are stored encrypted."""
-    return {name for name, setting in KINDS[kind].items() if setting.type == "password"}
+    return {name for name, setting in KINDS[kind].items() if setting["type"] == "password"}
 
 
 def message_problems(messages: Any) -> list[str]:
@@ -171,11 +103,9 @@ def _problems_of_text(event: str, name: str, text: Any) -> list[str]:
 
 
 def render(text: str, **job: Any) -> str:
-    """A message as AWX sends it.
+    """A message as AWX sends it, for a job with these fields and those of `CONTEXT`.
 
-    Args:
-        text: The template.
-        job: Fields of the job that differ from `CONTEXT`. None removes a field: a workflow has no `artifacts`.
+    None removes a field: a workflow has no `artifacts`.
     """
     fields = {name: value for name, value in {**CONTEXT["job"], **job}.items() if value is not None}
     environment = sandbox.ImmutableSandboxedEnvironment(undefined=jinja2.ChainableUndefined)

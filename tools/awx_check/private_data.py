@@ -24,48 +24,9 @@ import yaml
 if TYPE_CHECKING:
     from tools.awx_check.jobs import Job
 
-#: Environment of every job: AWX's settings ANSIBLE_* and what it adds itself.
-ALWAYS = {
-    "ANSIBLE_FORCE_COLOR": "True",
-    "ANSIBLE_HOST_KEY_CHECKING": "False",
-    "ANSIBLE_INVENTORY_UNPARSED_FAILED": "True",
-    "ANSIBLE_PARAMIKO_RECORD_HOST_KEYS": "False",
-    "ANSIBLE_RETRY_FILES_ENABLED": "False",
-    "AWX_HOST": "http://awx.invalid",
-    "INVENTORY_ID": "1",
-    "MAX_EVENT_RES": "700000",
-}
-#: Environment variable, setting in ansible.cfg, folder next to the project, Ansible's default.
-SEARCH_PATHS = (
-    (
-        "ANSIBLE_ROLES_PATH",
-        "roles_path",
-        "requirements_roles",
-        "~/.ansible/roles:/usr/share/ansible/roles:/etc/ansible/roles",
-    ),
-    (
-        "ANSIBLE_COLLECTIONS_PATH",
-        "collections_path",
-        "requirements_collections",
-        "~/.ansible/collections:/usr/share/ansible/collections",
-    ),
-    (
-        "ANSIBLE_CALLBACK_PLUGINS",
-        "callback_plugins",
-        "plugins_path",
-        "~/.ansible/plugins:/plugins/callback:/usr/share/ansible/plugins/callback",
-    ),
-)
+_DATA = yaml.safe_load(Path(__file__).with_suffix(".yml").read_text(encoding="utf-8"))
 #: The callback that AWX enables in every job since 2025, ahead of `callbacks_enabled` in the project's `ansible.cfg`.
 COUNTING_CALLBACK = Path(__file__).parent / "plugins" / "indirect_instance_count.py"
-#: AWX's answers to the prompts of ansible-playbook.
-PROMPTS = {
-    r"Enter passphrase for .*:\s*?$": "",
-    r"BECOME password.*:\s*?$": "",
-    r"SSH password:\s*?$": "",
-    r"Password:\s*?$": "",
-    r"Vault password:\s*?$": "",
-}
 #: Variables of the caller that must not reach an execution environment.
 FOREIGN = ("AWS_", "ANSIBLE_", "AWX_", "RUNNER_", "LOCAL_AWS_")
 _FILE = re.compile(r"\{\{\s*tower\.filename\.(\w+)\s*\}\}")
@@ -97,10 +58,7 @@ def project_files(source: Path) -> list[str]:
 
 
 def copy_project(source: Path, target: Path) -> str:
-    """Copy a project as AWX does, without its .git.
-
-    Returns:
-        The commit that is checked out.
+    """Copy a project as AWX does, without its .git, and return the commit that is checked out.
 
     Raises:
         subprocess.CalledProcessError: It is not a git repository, or has no commit.
@@ -115,13 +73,7 @@ def copy_project(source: Path, target: Path) -> str:
 
 
 def write(job: Job, folder: Path, execution: Path, revision: str) -> None:
-    """Write the private data directory except for the project.
-
-    Args:
-        job: The job.
-        folder: The directory.
-        execution: The worker's copy of it.
-        revision: Commit of the project.
+    """Write the private data directory `folder` except for the project; `execution` is the worker's copy of it.
 
     Raises:
         subprocess.CalledProcessError: The inventory cannot be read.
@@ -193,7 +145,7 @@ def parameters(job: Job, folder: Path, execution: Path, revision: str) -> dict[s
         "private_data_dir": str(folder),
         "playbook": job.playbook,
         "inventory": str(folder / "inventory" / "hosts"),
-        "passwords": PROMPTS,
+        "passwords": _DATA["prompts"],
         "suppress_env_files": True,
         "envvars": environment(job, folder / "project", execution, revision),
         "fact_cache_type": "",
@@ -204,11 +156,13 @@ def environment(job: Job, project: Path, execution: Path, revision: str) -> dict
     """The variables that AWX adds to the execution environment's own."""
     configured = _configured(project / "ansible.cfg")
     paths = {
-        variable: ":".join([str(execution / folder), *filter(None, [configured.get(setting)]), default])
-        for variable, setting, folder, default in SEARCH_PATHS
+        variable: ":".join(
+            [str(execution / one["folder"]), *filter(None, [configured.get(one["setting"])]), one["default"]]
+        )
+        for variable, one in _DATA["search_paths"].items()
     }
     return {
-        **ALWAYS,
+        **_DATA["environment"],
         **paths,
         "ANSIBLE_CALLBACKS_ENABLED": ",".join(
             filter(None, [COUNTING_CALLBACK.stem, configured.get("callbacks_enabled")])

@@ -22,17 +22,16 @@ _UTC = {name: dateutil.tz.UTC for name in dateutil.parser.parserinfo().UTCZONE}
 
 def problems(rule: str) -> list[str]:
     """Why AWX refuses a rule; empty if it accepts the rule."""
-    found = []
-    starts = _START.findall(rule)
-    if not starts:
-        found.append("Valid DTSTART required in rrule. Value should start with: DTSTART:YYYYMMDDTHHMMSSZ")
-    if _NAIVE_START.search(rule):
-        found.append("DTSTART cannot be a naive datetime.  Specify ;TZINFO= or YYYYMMDDTHHMMSSZZ.")
-    if len(starts) > 1:
-        found.append("Multiple DTSTART is not supported.")
-    if "rrule:" not in rule.lower():
-        found.append("One or more rule required in rrule.")
-    found += [f"{name} not allowed in rrule." for name in ("EXDATE", "RDATE") if f"{name.lower()}:" in rule.lower()]
+    starts, lower = _START.findall(rule), rule.lower()
+    checks = (
+        (not starts, "Valid DTSTART required in rrule. Value should start with: DTSTART:YYYYMMDDTHHMMSSZ"),
+        (_NAIVE_START.search(rule), "DTSTART cannot be a naive datetime.  Specify ;TZINFO= or YYYYMMDDTHHMMSSZZ."),
+        (len(starts) > 1, "Multiple DTSTART is not supported."),
+        ("rrule:" not in lower, "One or more rule required in rrule."),
+        ("exdate:" in lower, "EXDATE not allowed in rrule."),
+        ("rdate:" in lower, "RDATE not allowed in rrule."),
+    )
+    found = [text for wrong, text in checks if wrong]
     for part in _RULE.findall(rule):
         found += _problems_of_part(part)
     if not found:
@@ -44,19 +43,15 @@ def problems(rule: str) -> list[str]:
 
 
 def _problems_of_part(part: str) -> list[str]:
-    found = []
-    if "interval" not in part.lower():
-        found.append(f"INTERVAL required in rrule: {part}")
-    if "secondly" in part.lower():
-        found.append(f"SECONDLY is not supported: {part}")
-    if re.search(r"BYDAY=\d+[A-Z]{2}", part, re.IGNORECASE):
-        found.append(f"BYDAY with numeric prefix not supported: {part}")
-    if "COUNT" in part and "UNTIL" in part:
-        found.append(f"RRULE may not contain both COUNT and UNTIL: {part}")
     count = re.search(r"COUNT=(\d+)", part)
-    if count and int(count[1]) > MOST_OCCURRENCES:
-        found.append(f"COUNT > {MOST_OCCURRENCES} is unsupported: {part}")
-    return found
+    checks = (
+        ("interval" not in part.lower(), "INTERVAL required in rrule"),
+        ("secondly" in part.lower(), "SECONDLY is not supported"),
+        (re.search(r"BYDAY=\d+[A-Z]{2}", part, re.IGNORECASE), "BYDAY with numeric prefix not supported"),
+        ("COUNT" in part and "UNTIL" in part, "RRULE may not contain both COUNT and UNTIL"),
+        (count and int(count[1]) > MOST_OCCURRENCES, f"COUNT > {MOST_OCCURRENCES} is unsupported"),
+    )
+    return [f"{text}: {part}" for wrong, text in checks if wrong]
 
 
 def parse(rule: str) -> dateutil.rrule.rruleset:
@@ -72,12 +67,7 @@ def parse(rule: str) -> dateutil.rrule.rruleset:
 
 
 def next_runs(rule: str, after: datetime, count: int = 1) -> list[datetime]:
-    """When a schedule is due next, as AWX computes it.
-
-    Args:
-        rule: The rule.
-        after: A time with a time zone.
-        count: How many to return.
+    """When a schedule is due next after a time with a time zone, as AWX computes it.
 
     Returns:
         Times in UTC; fewer than `count` if the rule ends. Times that the clock skips in spring are left out.

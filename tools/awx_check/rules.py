@@ -6,39 +6,18 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from tools.awx_check import credentials, notifications, recurrence, surveys
-from tools.awx_check.shapes import Errors, Refused, variables_of
+from tools.awx_check.shapes import Errors, Refused, prompts, variables_of
 
 if TYPE_CHECKING:
     from tools.awx_check.store import Store
 
 Object = Mapping[str, Any]
 
-#: Field that a schedule or a node may override -> the template's field that must allow it.
-ASKED = {
-    "inventory": "ask_inventory_on_launch",
-    "execution_environment": "ask_execution_environment_on_launch",
-    "scm_branch": "ask_scm_branch_on_launch",
-    "job_type": "ask_job_type_on_launch",
-    "job_tags": "ask_tags_on_launch",
-    "skip_tags": "ask_skip_tags_on_launch",
-    "limit": "ask_limit_on_launch",
-    "diff_mode": "ask_diff_mode_on_launch",
-    "verbosity": "ask_verbosity_on_launch",
-    "forks": "ask_forks_on_launch",
-    "job_slice_count": "ask_job_slice_count_on_launch",
-    "timeout": "ask_timeout_on_launch",
-}
 LINKS = ("success_nodes", "failure_nodes", "always_nodes")
 
 
 def check(store: Store, resource: str, wanted: dict[str, Any], present: Object | None) -> None:
-    """Validate an object by the rules of its resource; completes it as AWX does.
-
-    Args:
-        store: All other objects.
-        resource: The resource's name in the URL.
-        wanted: The object to be stored; may be changed.
-        present: The stored object, if any.
+    """Validate an object to be stored by the rules of its resource, and complete it as AWX does.
 
     Raises:
         Refused: A rule is violated.
@@ -98,11 +77,7 @@ def _project(store: Store, wanted: dict[str, Any], present: Object | None) -> Er
 
 def _execution_environment(store: Store, wanted: dict[str, Any], present: Object | None) -> Errors:
     if _not_of(store, wanted["credential"], "registry"):
-        return {
-            "credential": [
-                "Only Container Registry credentials can be associated with an Execution Environment",
-            ]
-        }
+        return {"credential": ["Only Container Registry credentials can be associated with an Execution Environment"]}
     return {}
 
 
@@ -174,14 +149,14 @@ def _schedule(store: Store, wanted: dict[str, Any], present: Object | None) -> E
     wanted["rrule"] = " ".join(wanted["rrule"].split())
     if found := recurrence.problems(wanted["rrule"]):
         return {"rrule": found}
-    template = store.template(wanted["unified_job_template"])
+    template = store.need("unified_job_templates", wanted["unified_job_template"])
     return _prompt_errors(store, template, wanted, complete=True)
 
 
 def _node(store: Store, wanted: dict[str, Any], present: Object | None) -> Errors:
     if wanted["unified_job_template"] is None:
         return {}
-    template = store.template(wanted["unified_job_template"])
+    template = store.need("unified_job_templates", wanted["unified_job_template"])
     # Required answers may come from the workflow or its launch.
     return _prompt_errors(store, template, wanted, complete=False)
 
@@ -189,7 +164,8 @@ def _node(store: Store, wanted: dict[str, Any], present: Object | None) -> Error
 def _prompt_errors(store: Store, template: Object, wanted: Object, complete: bool) -> Errors:
     """Refuse overrides for which the template does not prompt."""
     errors: Errors = {}
-    for name, ask in ASKED.items():
+    for name in prompts():
+        ask = "ask_tags_on_launch" if name == "job_tags" else f"ask_{name}_on_launch"
         if wanted[name] in (None, "") or wanted[name] == template.get(name):
             continue
         if not template.get(ask, False):

@@ -6,21 +6,22 @@ mistakes: it refuses unknown fields and changed read-only ones, which AWX ignore
 
 from __future__ import annotations
 
-import json
+import logging
 import secrets
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+from urllib.parse import urlencode
+
+from flask import Flask, Response, abort, request
+from werkzeug.exceptions import HTTPException
+from werkzeug.serving import make_server
 
 from tools.awx_check import surveys
 from tools.awx_check.shapes import Refused, resources, unions
-from tools.awx_check.store import ROOT, Missing, Store
+from tools.awx_check.store import ROOT, Store
 
 VERSION = "24.6.1"
 PAGE_SIZE = 25
@@ -28,6 +29,9 @@ MOST_PER_PAGE = 200
 READ_ONLY = ("GET", "HEAD", "OPTIONS")
 #: Requests that only a system administrator may send.
 ADMINISTRATORS = (("POST", "organizations"), ("POST", "credential_types"), ("PATCH", "credential_types"))
+
+# `Controller.requests` has every request; the server would also print each.
+logging.getLogger("werkzeug").setLevel(logging.ERROR)
 
 
 @dataclass(frozen=True)
@@ -39,15 +43,6 @@ class Request:
     payload: Any
     status: int
 
-    @property
-    def writes(self) -> bool:
-        """Whether the method may change data."""
-        return self.method not in READ_ONLY
-
-
-class NotAllowed(Exception):
-    """AWX responds with 405, or the stand-in does not support the method."""
-
 
 class Controller:
     """The stand-in; it listens within `with Controller(project) as controller:`.
@@ -56,181 +51,180 @@ class Controller:
         store: Its objects.
         token: The token that requests must carry.
         requests: Every request so far.
+        app: The API.
     """
 
     def __init__(self, project: Path, page_size: int = PAGE_SIZE, superuser: bool = True) -> None:
-        """Bind a free port on loopback.
-
-        Args:
-            project: The checkout of every project; see `Store`.
-            page_size: Default number of objects on a page.
-            superuser: Whether the token belongs to a system administrator.
-        """
+        """Bind a free port on loopback; `superuser`: the token belongs to a system administrator."""
         self.store = Store(project)
         self.token = secrets.token_hex(15)
         self.requests: list[Request] = []
         self._page_size, self._superuser = page_size, superuser
-        self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"controller": self}))
+        self.app = self._application()
+        self._server = make_server("127.0.0.1", 0, self.app)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
     @property
     def url(self) -> str:
         """The base URL."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"http://127.0.0.1:{self._server.server_port}"
 
     @property
     def writes(self) -> list[Request]:
         """The requests that would change something."""
-        return [one for one in self.requests if one.writes]
+        return [one for one in self.requests if one.method not in READ_ONLY]
 
     def __enter__(self) -> Controller:
         """Start serving."""
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop serving."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
 
     def answer(self, method: str, target: str, payload: Any, token: str | None) -> tuple[int, Any]:
-        """Respond to one request.
+        """Respond to a request for a path and query without the server; returns HTTP status and body."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        response = self.app.test_client().open(target, method=method, json=payload, headers=headers)
+        return response.status_code, response.get_json()
 
-        Args:
-            method: GET, POST, PATCH or DELETE.
-            target: Path and query.
-            payload: The parsed JSON body.
-            token: The request's token.
+    def _application(self) -> Flask:
+        app = Flask(__name__)
+        app.testing = True  # errors of the stand-in itself are raised
+        kind, listed = (f"<any({','.join(names)}):name>" for names in (resources(), [*resources(), *unions()]))
+        for method, path, view in (
+            ("GET", "ping", lambda: {"version": VERSION, "ha": False}),
+            (
+                "GET",
+                "config",
+                lambda: {"version": VERSION, "license_info": {"license_type": "open"}, "time_zone": "UTC"},
+            ),
+            ("GET", "me", self._me),
+            ("GET", "<any(project_updates,inventory_updates):name>/<int:number>", self.store.finished_update),
+            ("GET", listed, self._list),
+            ("POST", kind, self._create),
+            ("GET", f"{listed}/<key>", self._show),
+            ("PATCH", f"{kind}/<key>", self._change),
+            ("POST", f"{kind}/<key>/update", self._start_update),
+            ("GET", f"{kind}/<key>/survey_spec", self._survey),
+            ("POST", f"{kind}/<key>/survey_spec", self._set_survey),
+            ("DELETE", f"{kind}/<key>/survey_spec", self._set_survey),
+            ("GET", "workflow_job_templates/<key>/workflow_nodes", self._nodes),
+            ("GET", f"{kind}/<key>/<below>", self._associated),
+            ("POST", f"{kind}/<key>/<below>", self._associate),
+        ):
+            app.add_url_rule(f"{ROOT}/{path}/", f"{method} {path}", view, methods=[method])
+        app.before_request(self._authorise)
+        app.after_request(self._record)
+        app.register_error_handler(HTTPException, _problem)
+        app.register_error_handler(Refused, lambda error: (error.errors, 400))
+        return app
 
-        Returns:
-            HTTP status and body.
-        """
-        with self._lock:
-            status, body = self._answer(method, target, payload, token)
-            self.requests.append(Request(method, target, payload, status))
-            return status, body
+    def _authorise(self) -> None:
+        is_open = request.path == f"{ROOT}/ping/" or not request.path.startswith(f"{ROOT}/")
+        if not is_open and request.headers.get("Authorization") != f"Bearer {self.token}":
+            abort(401)
+        if not self._superuser and (request.method, (request.view_args or {}).get("name")) in ADMINISTRATORS:
+            abort(403)
 
-    def _answer(self, method: str, target: str, payload: Any, token: str | None) -> tuple[int, Any]:
-        url = urlsplit(target)
-        parts = [unquote(part) for part in url.path.removeprefix(ROOT).strip("/").split("/")]
-        if not url.path.startswith(f"{ROOT}/"):
-            return HTTPStatus.NOT_FOUND, {"detail": "The requested resource could not be found."}
-        if parts == ["ping"]:
-            return HTTPStatus.OK, {"version": VERSION, "ha": False}
-        if token != self.token:
-            return HTTPStatus.UNAUTHORIZED, {"detail": "Authentication credentials were not provided."}
-        try:
-            return self._route(method, parts, dict(parse_qsl(url.query, keep_blank_values=True)), payload, url.path)
-        except Refused as error:
-            return HTTPStatus.BAD_REQUEST, error.errors
-        except Missing:
-            return HTTPStatus.NOT_FOUND, {"detail": "Not found."}
-        except NotAllowed:
-            return HTTPStatus.METHOD_NOT_ALLOWED, {"detail": f'Method "{method}" not allowed.'}
+    def _record(self, response: Response) -> Response:
+        payload = request.get_json(force=True, silent=True)
+        self.requests.append(Request(request.method, request.full_path.rstrip("?"), payload, response.status_code))
+        response.headers.update({"X-API-Product-Name": "AWX", "X-API-Product-Version": VERSION})
+        return response
 
-    def _route(
-        self, method: str, parts: list[str], query: Mapping[str, str], payload: Any, path: str
-    ) -> tuple[int, Any]:
-        name, *rest = parts
-        if method == "GET" and parts == ["config"]:
-            return HTTPStatus.OK, {"version": VERSION, "license_info": {"license_type": "open"}, "time_zone": "UTC"}
-        if method == "GET" and parts == ["me"]:
-            user = {"id": 1, "type": "user", "username": "admin", "is_superuser": self._superuser}
-            return HTTPStatus.OK, self._page([user], query, path)
-        if method == "GET" and name == "project_updates" and rest and rest[0].isdigit():
-            return HTTPStatus.OK, self.store.project_update(int(rest[0]))
-        if method == "GET" and name == "inventory_updates" and rest and rest[0].isdigit():
-            return HTTPStatus.OK, self.store.inventory_update(int(rest[0]))
-        if name not in resources() and name not in unions():
-            raise Missing
-        if not self._superuser and (method, name) in ADMINISTRATORS:
-            return HTTPStatus.FORBIDDEN, {"detail": "You do not have permission to perform this action."}
-        if not rest:
-            return self._collection(method, name, query, payload, path)
-        number = int(rest[0]) if rest[0].isdigit() else self.store.named(name, rest[0])["id"]
-        if len(rest) == 1:
-            return self._object(method, name, number, payload)
-        if name in unions() or len(rest) > 2:
-            raise Missing
-        return self._below(method, name, number, rest[1], query, payload, path)
+    def _me(self) -> dict[str, Any]:
+        return self._page([{"id": 1, "type": "user", "username": "admin", "is_superuser": self._superuser}])
 
-    def _collection(self, method: str, name: str, query: Mapping[str, str], payload: Any, path: str) -> tuple[int, Any]:
-        if method == "GET":
-            found = [self.store.shown(name, one) for one in self.store.all(name)]
-            return HTTPStatus.OK, self._page(_filtered(name, found, query), query, path)
-        if method == "POST" and name in resources():
-            return HTTPStatus.CREATED, self.store.shown(name, self.store.create(name, payload))
-        raise NotAllowed
+    def _list(self, name: str) -> dict[str, Any]:
+        return self._page(_filtered(name, [self.store.shown(name, one) for one in self.store.all(name)]))
 
-    def _object(self, method: str, name: str, number: int, payload: Any) -> tuple[int, Any]:
-        if method == "GET":
-            return HTTPStatus.OK, self.store.shown(name, self.store.need(name, number))
-        if method == "PATCH" and name in resources():
-            return HTTPStatus.OK, self.store.shown(name, self.store.update(name, number, payload))
-        raise NotAllowed
+    def _create(self, name: str) -> tuple[dict[str, Any], int]:
+        return self.store.shown(name, self.store.create(name, _payload())), 201
 
-    def _below(
-        self, method: str, name: str, number: int, below: str, query: Mapping[str, str], payload: Any, path: str
-    ) -> tuple[int, Any]:
-        resource, owner = resources()[name], self.store.need(name, number)
-        if below in resource.associations:
-            if method == "GET":
-                to = resource.associations[below]
-                found = [self.store.shown(to, one) for one in self.store.associated(name, number, below)]
-                return HTTPStatus.OK, self._page(found, query, path)
-            if method == "POST":
-                self.store.associate(name, number, below, payload)
-                return HTTPStatus.NO_CONTENT, None
-            raise NotAllowed
-        if name in ("projects", "inventory_sources") and below == "update" and method == "POST":
-            return HTTPStatus.ACCEPTED, self.store.start_update(name, number)
-        if below == "survey_spec" and below in resource.links:
-            return self._survey(method, owner, payload)
-        if below == "workflow_nodes" and below in resource.links and method == "GET":
-            nodes = [
-                one for one in self.store.all("workflow_job_template_nodes") if one["workflow_job_template"] == number
-            ]
-            shown = [self.store.shown("workflow_job_template_nodes", one) for one in nodes]
-            return HTTPStatus.OK, self._page(shown, query, path)
-        raise Missing
+    def _show(self, name: str, key: str) -> dict[str, Any]:
+        return self.store.shown(name, self.store.at(name, key))
 
-    def _survey(self, method: str, owner: Mapping[str, Any], payload: Any) -> tuple[int, Any]:
-        if method == "GET":
-            return HTTPStatus.OK, surveys.shown(self.store.survey(owner))
-        if method in ("POST", "DELETE"):
-            self.store.set_survey(owner, payload if method == "POST" else {})
-            return HTTPStatus.OK, {}
-        raise NotAllowed
+    def _change(self, name: str, key: str) -> dict[str, Any]:
+        return self.store.shown(name, self.store.update(name, self.store.at(name, key)["id"], _payload()))
 
-    def _page(self, found: list[dict[str, Any]], query: Mapping[str, str], path: str) -> dict[str, Any]:
+    def _start_update(self, name: str, key: str) -> tuple[dict[str, Any], int]:
+        return self.store.start_update(name, self._linked(name, key, "update")["id"]), 202
+
+    def _survey(self, name: str, key: str) -> dict[str, Any]:
+        return surveys.shown(self.store.survey(self._linked(name, key, "survey_spec")))
+
+    def _set_survey(self, name: str, key: str) -> dict[str, Any]:
+        template = self._linked(name, key, "survey_spec")
+        self.store.set_survey(template, _payload() if request.method == "POST" else {})
+        return {}
+
+    def _linked(self, name: str, key: str, link: str) -> dict[str, Any]:
+        """An object of a resource with a link."""
+        return self.store.at(name, key) if link in resources()[name].links else abort(404)
+
+    def _nodes(self, key: str) -> dict[str, Any]:
+        name, number = "workflow_job_template_nodes", self.store.at("workflow_job_templates", key)["id"]
+        nodes = [one for one in self.store.all(name) if one["workflow_job_template"] == number]
+        return self._page([self.store.shown(name, one) for one in nodes])
+
+    def _associated(self, name: str, key: str, below: str) -> dict[str, Any]:
+        to = resources()[name].associations.get(below) or abort(404)
+        found = self.store.associated(name, self.store.at(name, key)["id"], below)
+        return self._page([self.store.shown(to, one) for one in found])
+
+    def _associate(self, name: str, key: str, below: str) -> tuple[str, int]:
+        if below not in resources()[name].associations:
+            abort(404)
+        self.store.associate(name, self.store.at(name, key)["id"], below, _payload())
+        return "", 204
+
+    def _page(self, found: list[dict[str, Any]]) -> dict[str, Any]:
         """One page of a list in AWX's format."""
+        query = request.args.to_dict()
         numbers = [query.get("page_size", str(self._page_size)), query.get("page", "1")]
         if not all(number.isdigit() and int(number) for number in numbers):
-            raise Missing
+            abort(404)
         size, page = min(int(numbers[0]), MOST_PER_PAGE), int(numbers[1])
         last = max(1, -(-len(found) // size))
         if page > last:
-            raise Missing
+            abort(404)
 
         def link(number: int) -> str | None:
-            return f"{path}?{urlencode({**query, 'page': number})}" if 1 <= number <= last else None
+            return f"{request.path}?{urlencode({**query, 'page': number})}" if 1 <= number <= last else None
 
         results = found[(page - 1) * size : page * size]
         return {"count": len(found), "next": link(page + 1), "previous": link(page - 1), "results": results}
 
 
-def _filtered(name: str, found: list[dict[str, Any]], query: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The objects that match every `field=value` of a query and at least one `or__field=value`.
+def _payload() -> Any:
+    return request.get_json(force=True) if request.data else None
+
+
+def _problem(error: HTTPException) -> tuple[dict[str, str], int]:
+    """The body of an error in AWX's words."""
+    code = error.code or 500
+    details = {
+        400: "JSON parse error",
+        401: "Authentication credentials were not provided.",
+        403: "You do not have permission to perform this action.",
+        404: "Not found." if request.path.startswith(f"{ROOT}/") else "The requested resource could not be found.",
+        405: f'Method "{request.method}" not allowed.',
+    }
+    return {"detail": details.get(code, str(error))}, code
+
+
+def _filtered(name: str, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The objects that match every `field=value` of the query and at least one `or__field=value`.
 
     Raises:
         Refused: A field does not exist.
     """
     known = {"id", "type", *(field for one in unions().get(name, [name]) for field in resources()[one].fields)}
-    wanted = [(key, value) for key, value in query.items() if key not in ("page", "page_size", "order_by")]
+    wanted = [pair for pair in request.args.items() if pair[0] not in ("page", "page_size", "order_by")]
     for key, _ in wanted:
         if key.removeprefix("or__") not in known:
             raise Refused({"detail": [f"{name} has no field named '{key}'"]})
@@ -247,45 +241,12 @@ def _filtered(name: str, found: list[dict[str, Any]], query: Mapping[str, str]) 
     ]
 
 
-class _Handler(BaseHTTPRequestHandler):
-    """One connection."""
-
-    controller: Controller
-    protocol_version = "HTTP/1.1"
-
-    def _serve(self) -> None:
-        length = int(self.headers.get("Content-Length") or 0)
-        body = self.rfile.read(length)
-        scheme, _, token = (self.headers.get("Authorization") or "").partition(" ")
-        try:
-            payload = json.loads(body) if body else None
-        except ValueError:
-            status, answer = HTTPStatus.BAD_REQUEST.value, {"detail": "JSON parse error"}
-        else:
-            status, answer = self.controller.answer(
-                self.command, self.path, payload, token if scheme == "Bearer" else None
-            )
-        content = b"" if answer is None else json.dumps(answer).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.send_header("X-API-Product-Name", "AWX")
-        self.send_header("X-API-Product-Version", VERSION)
-        self.end_headers()
-        self.wfile.write(content)
-
-    do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _serve
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Print nothing: `Controller.requests` has every request."""
-
-
 def pages(controller: Controller, resource: str, /, **query: str) -> Iterator[dict[str, Any]]:
     """Every object of a list, read page by page as a client does."""
     target: str | None = f"{ROOT}/{resource}/?{urlencode(query)}"
     while target:
         status, body = controller.answer("GET", target, None, controller.token)
-        if status != HTTPStatus.OK:
+        if status != 200:
             raise AssertionError(f"GET {target}: {status} {body}")
         yield from body["results"]
         target = body["next"]

@@ -50,10 +50,6 @@ class Field:
     create_only: bool = False
     derived: bool = False
 
-    def initial(self) -> Any:
-        """The value if a request does not set the field."""
-        return copy.deepcopy(self.default)
-
     def accept(self, value: Any, find: Find) -> Any:
         """Return a value as AWX stores it.
 
@@ -132,16 +128,12 @@ class Resource:
     associations: Mapping[str, str] = field(default_factory=dict)
     links: tuple[str, ...] = ()
 
+    def initial(self) -> dict[str, Any]:
+        """The values of the fields that a request does not set."""
+        return {name: copy.deepcopy(one.default) for name, one in self.fields.items()}
+
     def accept(self, payload: Any, present: Mapping[str, Any] | None, find: Find) -> dict[str, Any]:
-        """Validate a request.
-
-        Args:
-            payload: The body of a POST, or of a PATCH if `present` is given.
-            present: The stored object; None for a new one.
-            find: Looks up other objects.
-
-        Returns:
-            The whole object to be stored.
+        """Validate the body of a POST, or of a PATCH of a `present` object; return the whole object to be stored.
 
         Raises:
             Refused: The request is invalid; lists every error.
@@ -149,7 +141,7 @@ class Resource:
         if not isinstance(payload, dict):
             raise Refused({"detail": ["Invalid data. Expected a dictionary."]})
         errors: Errors = {}
-        kept = dict(present) if present else {name: one.initial() for name, one in self.fields.items()}
+        kept = dict(present) if present else self.initial()
         for name, value in payload.items():
             try:
                 accepted = self._value(name, value, present, find)
@@ -225,6 +217,12 @@ def unions() -> Mapping[str, list[str]]:
     """Names under which the API lists objects of several resources."""
     found: dict[str, list[str]] = _described()["unions"]
     return found
+
+
+@cache
+def prompts() -> list[str]:
+    """The fields of a template that a schedule or a node may override; `extra_data` has rules of its own."""
+    return [name for name in _described()["prompts"] if name != "extra_data"]
 
 
 def _described() -> Any:

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from werkzeug.exceptions import NotFound
+
 from tools.awx_check import credentials, notifications, private_data, recurrence, rules, surveys
 from tools.awx_check.shapes import Refused, Resource, resources, unions
 
@@ -16,48 +18,28 @@ ROOT = "/api/v2"
 REVISION = "0" * 40
 
 
-class Missing(Exception):
-    """AWX responds with 404: the object does not exist."""
-
-
 class Store:
     """All objects of a controller; validates every change."""
 
     def __init__(self, project: Path) -> None:
-        """Create the built-in objects.
-
-        Args:
-            project: The checkout of every project. Its playbooks are at the top or in `playbooks/`.
-        """
+        """Create the built-in objects; `project` is the checkout of every project."""
         self.files = set(private_data.project_files(project))
         self.playbooks = {name for name in self.files if name.endswith(".yml") and _may_be_playbook(project, name)}
         self._objects: dict[str, dict[int, dict[str, Any]]] = {name: {} for name in resources()}
         self._associations: dict[tuple[str, int, str], list[int]] = {}
         self._surveys: dict[int, dict[str, Any]] = {}
         self._updates: dict[int, int] = {}
-        self._inventory_updates: dict[int, int] = {}
         self._last_id = 0
+        initial = resources()["credential_types"].initial()
         for namespace, kind in credentials.MANAGED.items():
-            self._keep_managed(namespace, kind)
+            self._keep("credential_types", {**initial, **kind, "namespace": namespace, "managed": True})
 
-    def _keep_managed(self, namespace: str, kind: Mapping[str, Any]) -> None:
-        """Add a built-in credential type."""
-        fields = [
-            {"id": name, "label": name, "type": "string", **({"secret": True} if secret else {})}
-            for name, secret in kind["fields"].items()
-        ]
+    def _keep(self, name: str, new: Mapping[str, Any]) -> dict[str, Any]:
+        """Store a new object."""
         self._last_id += 1
-        initial = {name: one.initial() for name, one in resources()["credential_types"].fields.items()}
-        self._objects["credential_types"][self._last_id] = initial | {
-            "id": self._last_id,
-            "name": kind["name"],
-            "kind": kind["kind"],
-            "namespace": namespace,
-            "managed": True,
-            "inputs": {"fields": fields, "required": kind.get("required", [])},
-            "created": _now(),
-            "modified": _now(),
-        }
+        kept = {**new, "id": self._last_id, "created": _now(), "modified": _now()}
+        self._objects[name][self._last_id] = kept
+        return kept
 
     # Queries.
 
@@ -74,15 +56,11 @@ class Store:
         """One object.
 
         Raises:
-            Missing: It does not exist.
+            NotFound: It does not exist.
         """
         if (found := self.find(name, number)) is None:
-            raise Missing
+            raise NotFound
         return found
-
-    def template(self, number: int) -> dict[str, Any]:
-        """The template that a schedule or a node starts."""
-        return self.need("unified_job_templates", number)
 
     def survey(self, template: Mapping[str, Any]) -> dict[str, Any]:
         """The survey of a template; may be empty."""
@@ -97,25 +75,27 @@ class Store:
         """The resource of an object.
 
         Raises:
-            Missing: The object does not exist.
+            NotFound: The object does not exist.
         """
         for name, kept in self._objects.items():
             if number in kept:
                 return resources()[name]
-        raise Missing
+        raise NotFound
 
-    def named(self, name: str, text: str) -> dict[str, Any]:
-        """One object by its named URL: `<name>`, or `<name>++<organization>`.
+    def at(self, name: str, key: str) -> dict[str, Any]:
+        """One object by its id or its named URL: `<name>`, or `<name>++<organization>`.
 
         Raises:
-            Missing: It does not exist.
+            NotFound: It does not exist.
         """
-        own, *owners = text.split("++")
+        if key.isdigit():
+            return self.need(name, int(key))
+        own, *owners = key.split("++")
         for one in self.all(name):
             organization = self.find("organizations", one.get("organization") or 0)
             if one.get("name") == own and (not owners or (organization and organization["name"] == owners[-1])):
                 return one
-        raise Missing
+        raise NotFound
 
     # Changes.
 
@@ -125,15 +105,10 @@ class Store:
         Raises:
             Refused: AWX refuses it.
         """
-        kept = self._accepted(resources()[name], payload, None)
-        self._last_id += 1
-        now = _now()
-        kept |= {"id": self._last_id, "created": now, "modified": now}
-        self._objects[name][kept["id"]] = kept
+        kept = self._keep(name, self._accepted(resources()[name], payload, None))
         if name == "projects" and kept["scm_type"]:
             # AWX starts an update of a new project; here it ends at once.
-            self._last_id += 1
-            self._updates[kept["id"]] = self._last_id
+            self.start_update(name, kept["id"])
             kept["scm_revision"] = REVISION
         return kept
 
@@ -142,7 +117,7 @@ class Store:
 
         Raises:
             Refused: AWX refuses the change.
-            Missing: The object does not exist.
+            NotFound: The object does not exist.
         """
         present = self.need(name, number)
         kept = self._accepted(resources()[name], payload, copy.deepcopy(present))
@@ -167,7 +142,7 @@ class Store:
 
         Raises:
             Refused: AWX refuses the change.
-            Missing: The owner does not exist.
+            NotFound: The owner does not exist.
         """
         owner = self.need(name, number)
         to = resources()[name].associations[association]
@@ -212,8 +187,8 @@ class Store:
                 to = self.resource_of(other["id"])
                 related[key] = f"{ROOT}/{to.name}/{other['id']}/"
                 summary[key] = {"id": other["id"], "name": other.get("name", "")}
-        if kept["id"] in self._updates:
-            update = self._updates[kept["id"]]
+        update = self._updates.get(kept["id"])
+        if update and resource.name == "projects":
             summary["current_update"] = {"id": update, "status": "successful"}
             related["current_update"] = f"{ROOT}/project_updates/{update}/"
         shown = copy.deepcopy(dict(kept))
@@ -225,57 +200,31 @@ class Store:
         if resource.name == "schedules":
             shown |= _calendar(kept)
         if resource.name in ("projects", "inventory_sources"):
-            done = {**self._updates, **self._inventory_updates}
-            shown["status"] = "successful" if kept["id"] in done else "never updated"
+            shown["status"] = "successful" if update else "never updated"
         if resource.name == "workflow_job_template_nodes":
             shown |= {
                 link: [one["id"] for one in self.associated(resource.name, kept["id"], link)] for link in rules.LINKS
             }
         return {"type": resource.type, "url": url, "related": related, "summary_fields": summary, **shown}
 
-    def project_update(self, number: int) -> dict[str, Any]:
-        """A successful update of a project.
-
-        Raises:
-            Missing: The update does not exist.
-        """
-        if number not in self._updates.values():
-            raise Missing
-        return {**_successful(number, "project_update"), "scm_revision": REVISION}
-
     def start_update(self, name: str, number: int) -> dict[str, Any]:
-        """Update a project or an inventory source; the update succeeds at once.
-
-        Raises:
-            Missing: The object does not exist.
-        """
-        self.need(name, number)
+        """Update a project or an inventory source; the update succeeds at once."""
         self._last_id += 1
-        kept, answer = {
-            "projects": (self._updates, self.project_update),
-            "inventory_sources": (self._inventory_updates, self.inventory_update),
-        }[name]
-        kept[number] = self._last_id
-        return answer(self._last_id)
+        self._updates[number] = self._last_id
+        return self.finished_update("project_updates" if name == "projects" else "inventory_updates", self._last_id)
 
-    def inventory_update(self, number: int) -> dict[str, Any]:
-        """The last update of an inventory source.
+    def finished_update(self, name: str, number: int) -> dict[str, Any]:
+        """The last update of a project or an inventory source.
 
         Raises:
-            Missing: The update does not exist.
+            NotFound: The update does not exist.
         """
-        if number not in self._inventory_updates.values():
-            raise Missing
-        return _successful(number, "inventory_update")
-
-    def secret(self, name: str, number: int) -> dict[str, Any]:
-        """An object with its secrets, which the API never returns; for the jobs of the check."""
-        return copy.deepcopy(self.need(name, number))
-
-
-def _successful(number: int, kind: str) -> dict[str, Any]:
-    ended = {"status": "successful", "failed": False, "finished": _now()}
-    return {"id": number, "type": kind, "url": f"{ROOT}/{kind}s/{number}/", **ended}
+        updated = next((one for one, update in self._updates.items() if update == number), 0)
+        if (self.resource_of(updated).name == "projects") is not (name == "project_updates"):
+            raise NotFound
+        shown = {"id": number, "type": name.removesuffix("s"), "url": f"{ROOT}/{name}/{number}/"}
+        revision = {"scm_revision": REVISION} if name == "project_updates" else {}
+        return {**shown, "status": "successful", "failed": False, "finished": _now(), **revision}
 
 
 def _calendar(kept: Mapping[str, Any]) -> dict[str, Any]:
@@ -292,7 +241,7 @@ def _hide(values: dict[str, Any], secrets: set[str]) -> None:
 
 
 def _may_be_playbook(project: Path, name: str) -> bool:
-    """Whether AWX lists a file as a playbook: it has a play or an import, outside of roles, tasks and variables."""
+    """Whether AWX lists a file as a playbook: it has a play or an import, and is at the top or in `playbooks/`."""
     folder = Path(name).parent
     if str(folder) not in (".", "playbooks"):
         return False

@@ -15,19 +15,9 @@ TYPES: Mapping[str, type | tuple[type, ...]] = {
     "integer": int,
     "float": (float, int),
 }
+REQUIRED_KEYS = ("type", "question_name", "variable", "required")
 #: The keys of a question that AWX, its modules or its pages read. AWX stores any others.
-KEYS = {
-    "type",
-    "question_name",
-    "question_description",
-    "variable",
-    "required",
-    "default",
-    "choices",
-    "min",
-    "max",
-    "new_question",
-}
+KEYS = {*REQUIRED_KEYS, "question_description", "default", "choices", "min", "max", "new_question"}
 
 
 def problem(spec: Any) -> str:
@@ -55,7 +45,7 @@ def _problem_of_question(number: int, question: Any, seen: set[str]) -> str:
     where = f"survey question {number}"
     if not isinstance(question, dict):
         return f"Survey question {number} is not a json object."
-    for name in ("type", "question_name", "variable", "required"):
+    for name in REQUIRED_KEYS:
         if name not in question:
             return f"'{name}' missing from {where}"
         kind, word = (bool, "boolean") if name == "required" else (str, "string")
@@ -72,7 +62,8 @@ def _problem_of_question(number: int, question: Any, seen: set[str]) -> str:
             return f"The {name} limit in {where} expected to be integer."
     default = question.get("default", "")
     if default != "" and (isinstance(default, bool) or not isinstance(default, TYPES[question["type"]])):
-        return f"Default value {default} in {where} expected to be {_word(question['type'])}."
+        word = question["type"] if question["type"] in ("integer", "float") else "string"
+        return f"Default value {default} in {where} expected to be {word}."
     if question["type"] in ("multiplechoice", "multiselect"):
         return _problem_of_choices(question, where)
     if isinstance(default, str) and default.startswith("$encrypted$"):
@@ -89,10 +80,6 @@ def _problem_of_choices(question: Mapping[str, Any], where: str) -> str:
     if any(default not in choices_of(question) for default in defaults):
         return "Default choice must be answered from the choices listed."
     return ""
-
-
-def _word(kind: str) -> str:
-    return kind if kind in ("integer", "float") else "string"
 
 
 def choices_of(question: Mapping[str, Any]) -> list[str]:
@@ -115,10 +102,7 @@ def shown(spec: Mapping[str, Any]) -> dict[str, Any]:
 def answer_problems(spec: Mapping[str, Any], answers: Mapping[str, Any], complete: bool = True) -> list[str]:
     """Why AWX refuses answers to a survey; empty if it accepts them.
 
-    Args:
-        spec: The survey.
-        answers: Variable -> answer; may contain other variables.
-        complete: Whether to demand an answer to each required question.
+    `answers` may contain other variables. `complete` demands an answer to each required question.
     """
     found = []
     for question in spec.get("spec", []):

@@ -12,7 +12,8 @@ from typing import Any
 from local_aws.state import LocalAwsError
 
 from tools.benchmarks import embedded
-from tools.benchmarks.scans import BenchmarkError
+from tools.benchmarks.measuring import ROOT, BenchmarkError
+from tools.benchmarks.report import Requirement
 from tools.signals import stop_on
 
 Report = dict[str, Any]
@@ -23,16 +24,9 @@ def carry_out(
     run: Callable[[], Report],
     output: Path,
     tables: Callable[[Mapping[str, Any]], Iterable[str]],
-    where: str,
+    requirement: Requirement,
 ) -> int:
-    """Measure, write the report and print it.
-
-    Args:
-        program: Prefix of error messages.
-        run: Measures; its report has `required` with `failures`.
-        output: File of the report.
-        tables: Formats the report as lines.
-        where: The point at which the requirements apply, for the error message.
+    """Measure, write the report and print it as `tables` formats it.
 
     Returns:
         The exit code: 1, with one line on standard error, for a failure or an unmet requirement.
@@ -55,7 +49,7 @@ def carry_out(
         print(line)
     print(f"\n{output}")
     if failures := report["required"]["failures"]:
-        return fail(f"at {where}: {'; '.join(failures)}")
+        return fail(f"at {requirement.where}: {'; '.join(failures)}")
     return 0
 
 
@@ -64,14 +58,16 @@ def say(what: str) -> None:
     print(f"… {what}", file=sys.stderr, flush=True)
 
 
-def positive(text: str) -> int:
-    """A number above 0, as the type of an option."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text!r}")
-    return int(text)
+def parser(program: str, description: str, parts: Sequence[str]) -> argparse.ArgumentParser:
+    """A parser with the options that all benchmarks have."""
+    made = argparse.ArgumentParser(prog=program, description=description, allow_abbrev=False)
+    made.add_argument("--parts", type=_some_of(parts), default=list(parts), help=f"what to measure ({','.join(parts)})")
+    report = f".cache/{program}.json"
+    made.add_argument("--output", type=Path, default=ROOT / report, help=f"report ({report})")
+    return made
 
 
-def some_of(known: Sequence[str]) -> Callable[[str], list[str]]:
+def _some_of(known: Sequence[str]) -> Callable[[str], list[str]]:
     """Known names separated by commas, as the type of an option."""
 
     def parse(text: str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,25 +52,21 @@ class Embedded:
             parameters = {"milliseconds": milliseconds, "service": "s3"}
             control.call(self.reservation, "fault", {"kind": "latency", "parameters": parameters})
 
-    def window(self) -> Window:
-        """The reader's requests from now on."""
-        return Window(self.reservation.home / "ledger.jsonl")
+    def requests_from_now(self) -> Callable[[], list[dict[str, Any]]]:
+        """Return a function that returns the reader's requests since this call, in the order of their responses.
 
+        It reads only the end of the ledger, which becomes long.
+        """
+        ledger = self.reservation.home / "ledger.jsonl"
+        start = ledger.stat().st_size
 
-class Window:
-    """The reader's requests from a position in the ledger, which becomes too long to read completely."""
+        def requests() -> list[dict[str, Any]]:
+            with ledger.open(encoding="utf-8") as lines:
+                lines.seek(start)
+                entries = [json.loads(line) for line in lines if line.endswith("}\n")]
+            return [entry for entry in entries if entry["principal"].endswith(f":user/{READER}")]
 
-    def __init__(self, ledger: Path) -> None:
-        """Start at the ledger's current end."""
-        self._ledger = ledger
-        self._start = ledger.stat().st_size
-
-    def requests(self) -> list[dict[str, Any]]:
-        """The requests so far, in the order of their responses."""
-        with self._ledger.open(encoding="utf-8") as lines:
-            lines.seek(self._start)
-            entries = [json.loads(line) for line in lines if line.endswith("}\n")]
-        return [entry for entry in entries if entry["principal"].endswith(f":user/{READER}")]
+        return requests
 
 
 def keys(requests: list[dict[str, Any]]) -> list[str]:
@@ -87,9 +83,7 @@ def keys(requests: list[dict[str, Any]]) -> list[str]:
 def running(home: Path, policy: Path) -> Iterator[Embedded]:
     """Start an embedded AWS in `home`, and always stop it at the end.
 
-    Args:
-        home: Its state folder.
-        policy: Policy template of the reader, with `${data_bucket}`.
+    `policy` is the template of the reader's policy, with `${data_bucket}`.
     """
     try:
         # A server that is still starting cannot be stopped.

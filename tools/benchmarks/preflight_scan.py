@@ -15,9 +15,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from tools.benchmarks import command, embedded, machine, preflights, scans, verdict
-from tools.benchmarks.command import positive, say, some_of
-from tools.benchmarks.scans import ROOT
+from tools.benchmarks import command, embedded, preflights, scans, verdict
+from tools.benchmarks.command import say
+from tools.benchmarks.measuring import ROOT, machine
+from tools.options import positive
 
 PARTS = ("scan", "preflight", "playbook")
 PACKAGES = ("arcticdb", "boto3", "moto", "werkzeug", "ansible-core")
@@ -27,14 +28,7 @@ POLICY = ROOT / "files/iam/preflight_instance.json"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; return the exit code."""
     options = _parser().parse_args(arguments)
-    point = verdict.POINT
-    return command.carry_out(
-        "bench-preflight",
-        lambda: run(options),
-        options.output,
-        verdict.tables,
-        f"{point['symbols']} symbols and {point['latency_ms']} ms",
-    )
+    return command.carry_out("bench-preflight", lambda: run(options), options.output, verdict.tables, verdict.REQUIRED)
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
@@ -48,7 +42,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     # For writing the prices. ArcticDB reads it on import; measured processes have their own environment.
     os.environ.setdefault(scans.IO_THREADS_VARIABLE, "16")
     report: dict[str, Any] = {
-        "machine": machine.describe({name: metadata.version(name) for name in PACKAGES}),
+        "machine": machine({name: metadata.version(name) for name in PACKAGES}),
         "settings": {
             "sizes": options.sizes,
             "latencies_ms": options.latencies,
@@ -69,7 +63,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         if "playbook" in options.parts:
             say("running the playbook's preflight")
             report["playbook"] = preflights.playbook(folder / "playbook")
-    report["required"] = verdict.judge(report["scans"])
+    report["required"] = verdict.REQUIRED.judge(report["scans"])
     report["seconds"] = round(time.monotonic() - started, 1)
     return report
 
@@ -78,7 +72,8 @@ def _universes(options: argparse.Namespace, server: embedded.Embedded, folder: P
     """Grow one library from size to size, and measure at each."""
     config = preflights.configuration(folder)
     scanner = scans.Scanner(server, config, folder, options.sample, options.io_threads)
-    whole = verdict.POINT["symbols"] if verdict.POINT["symbols"] in options.sizes else options.sizes[-1]
+    required = verdict.REQUIRED.point["symbols"]
+    whole = required if required in options.sizes else options.sizes[-1]
     for before, size in zip([0, *options.sizes], options.sizes, strict=False):
         scans.grow(server, before, size, say)
         for latency in options.latencies:
@@ -94,18 +89,12 @@ def _universes(options: argparse.Namespace, server: embedded.Embedded, folder: P
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="bench-preflight", description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser = command.parser("bench-preflight", __doc__.splitlines()[0], PARTS)
     parser.add_argument("--sizes", type=_sizes, default=[500, 5000, 20000], help="symbols (500,5000,20000)")
     parser.add_argument("--latencies", type=_latencies, default=[0.0, 20.0], help="added milliseconds (0,20)")
     parser.add_argument("--repeats", type=positive, default=3, help="measurements of each (3); the best counts")
     parser.add_argument("--sample", type=positive, default=200, help="symbols that the origin's way reads (200)")
     parser.add_argument("--io-threads", type=positive, help="ArcticDB's threads in our scan (the predictor's number)")
-    parser.add_argument(
-        "--parts", type=some_of(PARTS), default=list(PARTS), help=f"what to measure ({','.join(PARTS)})"
-    )
-    parser.add_argument(
-        "--output", type=Path, default=ROOT / ".cache/bench-preflight.json", help="report (.cache/bench-preflight.json)"
-    )
     return parser
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -14,9 +13,8 @@ from local_aws.prices import MACRO, UNIVERSE, write_synthetic
 
 from tools.benchmarks import embedded
 from tools.benchmarks.embedded import Embedded
+from tools.benchmarks.measuring import ROOT, BenchmarkError, best, measure
 
-ROOT = Path(__file__).resolve().parents[2]
-PYTHON = ROOT / ".venv/bin/python"
 LOCK = ROOT / "files/predictor/requirements.lock"
 IO_THREADS_VARIABLE = "ARCTICDB_VersionStore_NumIOThreads_int"
 
@@ -28,16 +26,11 @@ BATCH = 500
 WAYS = ("ours", "floor", "origin")
 
 
-class BenchmarkError(Exception):
-    """The benchmark cannot continue; the text is one line."""
-
-
 @dataclass(frozen=True)
 class Scanner:
     """Measures the three ways.
 
     Attributes:
-        server: The embedded AWS.
         config: The predictor's configuration.
         folder: For temporary files.
         sample: Number of symbols that the origin's way reads.
@@ -56,48 +49,31 @@ class Scanner:
         for _ in range(repeats):
             for way in WAYS:
                 runs[way].append(self._run(way))
-        return {way: _best(results) for way, results in runs.items()}
+        return {way: _summary(results) for way, results in runs.items()}
 
     def _run(self, way: str) -> dict[str, Any]:
-        command = [str(PYTHON), "-m", "tools.benchmarks.instance.measure", way, "--bucket", embedded.BUCKET]
-        command += ["--library", UNIVERSE, "--run-date", RUN_DATE.isoformat(), "--config", str(self.config)]
-        command += ["--lock", str(LOCK), "--sample", str(self.sample), "--keys", str(self._keys)]
-        environment = self.server.environment()
+        options = ["--bucket", embedded.BUCKET, "--library", UNIVERSE, "--run-date", RUN_DATE.isoformat()]
+        options += ["--config", str(self.config), "--lock", str(LOCK), "--sample", str(self.sample)]
+        keys, environment = self.folder / "keys.json", self.server.environment()
         if self.io_threads and way != "origin":
             environment[IO_THREADS_VARIABLE] = str(self.io_threads)
-        window = self.server.window()
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise BenchmarkError(f"{way} failed: {(done.stderr.strip().splitlines() or ['no output'])[-1]}")
-        result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-        requests = window.requests()
+        sent = self.server.requests_from_now()
+        result = measure("measure", way, *options, "--keys", str(keys), environment=environment)
+        requests = sent()
         refused = [entry for entry in requests if not entry["allowed"] or entry["write"]]
         if refused and way != "origin":  # which may try to compact the symbol list, in one request
             raise BenchmarkError(f"{way} sent {len(refused)} requests that write or were denied: {refused[0]}")
         if way == "ours":
-            self._keys.write_text(json.dumps(embedded.keys(requests)), encoding="utf-8")
-        result["requests"] = len(requests)
-        return result
-
-    @property
-    def _keys(self) -> Path:
-        return self.folder / "keys.json"
+            keys.write_text(json.dumps(embedded.keys(requests)), encoding="utf-8")
+        return {**result, "requests": len(requests)}
 
 
-def _best(results: list[dict[str, Any]]) -> dict[str, Any]:
-    best = min(results, key=lambda result: float(result["seconds"]))
-    merged = {
-        **best,
-        "seconds": round(best["seconds"], 3),
-        "all_seconds": [round(result["seconds"], 3) for result in results],
-        "peak_mib": max(result["peak_mib"] for result in results),
-    }
-    if "read" in best:
-        merged["requests_per_symbol"] = round(best["requests"] / best["read"], 2)
-        merged["sampled"] = best["read"] < best["symbols"]
-    if "measured_seconds" in best:
-        merged["measured_seconds"] = round(best["measured_seconds"], 3)
-    return merged
+def _summary(results: list[dict[str, Any]]) -> dict[str, Any]:
+    summary = best(results)
+    if "read" in summary:
+        summary["requests_per_symbol"] = round(summary["requests"] / summary["read"], 2)
+        summary["sampled"] = summary["read"] < summary["symbols"]
+    return summary
 
 
 def grow(server: Embedded, present: int, wanted: int, say: Callable[[str], None]) -> None:
@@ -107,14 +83,10 @@ def grow(server: Embedded, present: int, wanted: int, say: Callable[[str], None]
 
     set_log_level("ERROR")  # hide the warning about the missing library, which is created next
     server.set_latency(0)
-    for first, count in _batches(present, wanted):
+    for first in range(present, wanted, BATCH):
+        count = min(BATCH, wanted - first)
         say(f"writing symbols {first} to {first + count - 1}")
         macro = MACRO if first == 0 else None  # one series for all symbols
         write_synthetic(server.owner_uri, symbols=count, days=BARS, end=LAST_BAR, seed=first, first=first, macro=macro)
     # Listing compacts it only above a threshold.
     arcticdb.Arctic(server.owner_uri)[UNIVERSE].compact_symbol_list()
-
-
-def _batches(present: int, wanted: int) -> Iterator[tuple[int, int]]:
-    for first in range(present, wanted, BATCH):
-        yield first, min(BATCH, wanted - first)

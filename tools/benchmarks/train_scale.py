@@ -6,9 +6,7 @@ Exit codes: 0 success, 1 failure or unmet requirement (one line on standard erro
 from __future__ import annotations
 
 import argparse
-import json
 import re
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,9 +18,10 @@ from typing import Any
 import numpy as np
 import yaml
 
-from tools.benchmarks import command, machine, train_verdict
-from tools.benchmarks.command import positive, say, some_of
-from tools.benchmarks.scans import PYTHON, ROOT, BenchmarkError
+from tools.benchmarks import command, train_verdict
+from tools.benchmarks.command import say
+from tools.benchmarks.measuring import ROOT, BenchmarkError, best, machine, measure
+from tools.options import positive
 
 PARTS = ("compare", "growth")
 WAYS = ("ours", "floor", "plain")
@@ -34,12 +33,7 @@ GROWTH = {"symbols": 250, "days": 1260, "test_days": 126}
 
 @dataclass(frozen=True)
 class Bench:
-    """Measures trainings.
-
-    Attributes:
-        folder: For temporary files.
-        settings: The training's configuration.
-    """
+    """Measures trainings with the configuration `settings`; `folder` is for temporary files."""
 
     folder: Path
     settings: dict[str, Any]
@@ -48,7 +42,7 @@ class Bench:
         """Create a panel in a separate process."""
         path = self.folder / f"{symbols}x{days}.npz"
         if not path.exists():
-            self._run("make", "--panel", str(path), "--symbols", str(symbols), "--days", str(days))
+            measure("train_measure", "make", "--panel", str(path), "--symbols", str(symbols), "--days", str(days))
         return path
 
     def measure(self, way: str, panel: Path, **walk_forward: int) -> dict[str, Any]:
@@ -56,11 +50,8 @@ class Bench:
         path = self.folder / "config.yaml"
         windows = {**self.settings["walk_forward"], **walk_forward}
         path.write_text(yaml.safe_dump({**self.settings, "walk_forward": windows}), encoding="utf-8")
-        answer = self._run(
-            way, "--panel", str(panel), "--config", str(path), "--predictions", str(self.folder / f"{way}.npz")
-        )
-        result: dict[str, Any] = json.loads(answer.splitlines()[-1])
-        return result
+        files = ["--panel", str(panel), "--config", str(path), "--predictions", str(self.folder / f"{way}.npz")]
+        return measure("train_measure", way, *files)
 
     def compare(self, symbols: int, days: int, runs: int) -> dict[str, Any]:
         """Measure the three ways in turn, `runs` times; keep the best time and the highest memory of each.
@@ -82,8 +73,11 @@ class Bench:
                 f"at {symbols} x {days}, predictions of ours and of the straightforward implementation differ by "
                 f"{difference:g} (at most {train_verdict.TOLERANCE:g}), so their times cannot be compared"
             )
-        best = {way: _best(found) for way, found in results.items()}
-        return {"symbols": symbols, "days": days, **best, "difference": difference, **train_verdict.ratios(best)}
+        ways = {
+            way: {**best(found), "import_mib": min(one["import_mib"] for one in found)}
+            for way, found in results.items()
+        }
+        return {"symbols": symbols, "days": days, **ways, "difference": difference, **train_verdict.ratios(ways)}
 
     def growth(self) -> list[dict[str, Any]]:
         """Measure ours with symbols, days and folds halved and doubled, one at a time."""
@@ -99,25 +93,12 @@ class Bench:
             grown.append({"grows": grows, **point, **measured})
         return grown
 
-    def _run(self, *arguments: str) -> str:
-        command = [str(PYTHON), "-m", "tools.benchmarks.instance.train_measure", *arguments]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-        if done.returncode:
-            lines = done.stderr.strip().splitlines() or ["no output"]
-            raise BenchmarkError(f"{arguments[0]} failed: {lines[-1]}")
-        return done.stdout
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; return the exit code."""
     options = _parser().parse_args(arguments)
-    point = train_verdict.POINT
     return command.carry_out(
-        "bench-train",
-        lambda: run(options),
-        options.output,
-        train_verdict.tables,
-        f"{point['symbols']} x {point['days']}",
+        "bench-train", lambda: run(options), options.output, train_verdict.tables, train_verdict.REQUIRED
     )
 
 
@@ -137,13 +118,13 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         bench = Bench(Path(name), settings)
         if "compare" in options.parts:
             for symbols, days in options.sizes:
-                judged = {"symbols": symbols, "days": days} == train_verdict.POINT
+                judged = {"symbols": symbols, "days": days} == train_verdict.REQUIRED.point
                 points.append(bench.compare(symbols, days, options.repeats if judged else 1))
         if "growth" in options.parts:
             growth = bench.growth()
     one: dict[str, Any] = points[0]["ours"] if points else growth[0]
     return {
-        "machine": machine.describe(one["versions"]),
+        "machine": machine(one["versions"]),
         "settings": {
             "sizes": [f"{symbols}x{days}" for symbols, days in options.sizes],
             "repeats": options.repeats,
@@ -155,7 +136,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         },
         "points": points,
         "growth": growth,
-        "required": train_verdict.judge(points),
+        "required": train_verdict.REQUIRED.judge(points),
         "seconds": round(time.monotonic() - started, 1),
     }
 
@@ -174,32 +155,14 @@ def difference(ours: np.ndarray, plain: np.ndarray) -> float:
     return float(np.abs(ours[known] - plain[known]).max(initial=0.0))
 
 
-def _best(results: list[dict[str, Any]]) -> dict[str, Any]:
-    best = min(results, key=lambda result: float(result["seconds"]))
-    return {
-        **best,
-        "seconds": round(best["seconds"], 3),
-        "cpu_seconds": round(best["cpu_seconds"], 3),
-        "all_seconds": [round(result["seconds"], 3) for result in results],
-        "peak_mib": max(result["peak_mib"] for result in results),
-        "import_mib": min(result["import_mib"] for result in results),
-    }
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="bench-train", description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser = command.parser("bench-train", __doc__.splitlines()[0], PARTS)
     parser.add_argument(
         "--sizes", type=_sizes, default=[(500, 2520), (2000, 2520)], help="symbols x days (500x2520,2000x2520)"
     )
     parser.add_argument("--repeats", type=positive, default=3, help="measurements at the required size (3)")
     parser.add_argument("--trees", type=positive, help="trees of each LightGBM model (the shipped configuration's)")
     parser.add_argument("--leaves", type=positive, help="leaves of each tree (the shipped configuration's)")
-    parser.add_argument(
-        "--parts", type=some_of(PARTS), default=list(PARTS), help=f"what to measure ({','.join(PARTS)})"
-    )
-    parser.add_argument(
-        "--output", type=Path, default=ROOT / ".cache/bench-train.json", help="report (.cache/bench-train.json)"
-    )
     return parser
 
 

@@ -5,26 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tools.benchmarks.verdict import columns
+from tools.benchmarks.report import Requirement, columns
 
-POINT = {"symbols": 500, "days": 2520}
-"""The point at which the limits apply."""
-
+REQUIRED = Requirement(
+    {"symbols": 500, "days": 2520},
+    "500 x 2520",
+    {
+        "ours_to_floor": (1.20, "times LightGBM's floor"),
+        "ours_to_plain": (0.50, "of the straightforward implementation's time"),
+        "memory_to_matrix": (3.00, "times the feature matrix in memory"),
+    },
+)
 FEATURES = 20
 FLOAT_BYTES = 8
 MEBIBYTE = 1024 * 1024
 
-LIMITS = {"ours_to_floor": 1.20, "ours_to_plain": 0.50, "memory_to_matrix": 3.00}
-"""Upper limits."""
-
 TOLERANCE = 1e-9
 """Largest allowed difference between predictions of ours and plain, as a return."""
-
-_MEANING = {
-    "ours_to_floor": "times LightGBM's floor",
-    "ours_to_plain": "of the straightforward implementation's time",
-    "memory_to_matrix": "times the feature matrix in memory",
-}
 
 
 def matrix_mib(rows: int) -> float:
@@ -48,32 +45,16 @@ def ratios(point: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def judge(points: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Compare the training at the required point with the limits.
-
-    Returns:
-        `symbols`, `days`, `limits`, `failures` (texts), and `met`: None if that point was not measured.
-    """
-    found = [point for point in points if all(point[name] == value for name, value in POINT.items())]
-    failures = [
-        f"{point[name]:.2f} {_MEANING[name]} (at most {limit:.2f})"
-        for point in found
-        for name, limit in LIMITS.items()
-        if point[name] > limit
-    ]
-    return {**POINT, "limits": LIMITS, "failures": failures, "met": not failures if found else None}
-
-
 def tables(report: Mapping[str, Any]) -> Iterator[str]:
     """The whole report as lines of text."""
     settings = report["settings"]
     size = f"{settings['trees']} trees of {settings['leaves']} leaves, {settings['threads']} threads"
     if report["points"]:
         yield f"Training: {FEATURES} features, {size}"
-        yield from columns(list(_point_rows(report["points"])))
+        yield from columns(_point_rows(report["points"]))
         yield "Times are the best of the runs, memory the highest; the three ways were measured in turn, each in its"
         yield f"own process. Predictions of ours and plain differ by at most {TOLERANCE:g}: more is an error."
-        yield from _verdict(report["required"])
+        yield from REQUIRED.verdict(report["required"])
     for point in report["points"]:
         yield ""
         where = f"{point['symbols']} x {point['days']}"
@@ -83,11 +64,11 @@ def tables(report: Mapping[str, Any]) -> Iterator[str]:
         yield f"Plain computes its features again in each fold, which takes {again:.1f} s. If it computed them once,"
         yield f"over all days, ours would take {once:.2f} of its time."
         yield f"Stages at {where}, seconds (share of the whole)"
-        yield from columns(list(_stage_rows(point)))
+        yield from columns(_stage_rows(point))
     if report["growth"]:
         yield ""
         yield f"How the cost of ours grows: {size}"
-        yield from columns(list(_growth_rows(report["growth"])))
+        yield from columns(_growth_rows(report["growth"]))
 
 
 def _point_rows(points: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, ...]]:
@@ -132,12 +113,3 @@ def _growth_rows(points: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, ...
             f"{memory:.0f}",
             f"{memory / matrix_mib(rows):.2f}",
         )
-
-
-def _verdict(required: Mapping[str, Any]) -> Iterator[str]:
-    where = f"{required['symbols']} x {required['days']}"
-    if required["met"] is None:
-        yield f"No requirement applies: {where} was not measured."
-    elif required["met"]:
-        limits = ", ".join(f"at most {limit:.2f} {_MEANING[name]}" for name, limit in required["limits"].items())
-        yield f"Required at {where}, and met: {limits}."

@@ -5,41 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-POINT = {"symbols": 5000, "latency_ms": 20}
-"""The point at which the limits apply."""
+from tools.benchmarks.report import Requirement, columns
 
-LIMITS = {"ours_to_origin": 0.10, "requests_per_symbol": 2.00, "ours_to_floor": 1.50}
-"""Upper limits. Requests per symbol are rounded to two decimals, which hides the few for opening and listing."""
-
-_MEANING = {
-    "ours_to_origin": "of the origin's time",
-    "requests_per_symbol": "requests a symbol",
-    "ours_to_floor": "times the floor",
-}
+#: Requests per symbol are rounded to two decimals, which hides the few for opening and listing.
+REQUIRED = Requirement(
+    {"symbols": 5000, "latency_ms": 20},
+    "5000 symbols and 20 ms",
+    {
+        "ours_to_origin": (0.10, "of the origin's time"),
+        "requests_per_symbol": (2.00, "requests a symbol"),
+        "ours_to_floor": (1.50, "times the floor"),
+    },
+)
 
 
 def ratios(scan: Mapping[str, Any]) -> dict[str, float]:
-    """Ratios of our time to the other two."""
-    ours = scan["ours"]["seconds"]
-    return {f"ours_to_{way}": round(ours / scan[way]["seconds"], 4) for way in ("origin", "floor")}
-
-
-def judge(scans: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Compare the scan at the required point with the limits.
-
-    Returns:
-        `symbols`, `latency_ms`, `limits`, `failures` (texts), and `met`: None if that point was not measured.
-    """
-    found = [scan for scan in scans if all(scan[name] == value for name, value in POINT.items())]
-    failures = []
-    for scan in found:
-        values = {**scan, "requests_per_symbol": scan["ours"]["requests_per_symbol"]}
-        failures += [
-            f"{values[name]:.2f} {_MEANING[name]} (at most {limit:.2f})"
-            for name, limit in LIMITS.items()
-            if values[name] > limit
-        ]
-    return {**POINT, "limits": LIMITS, "failures": failures, "met": not failures if found else None}
+    """Ratios of our time to the other two, and our requests per symbol."""
+    ours = scan["ours"]
+    times = {f"ours_to_{way}": round(ours["seconds"] / scan[way]["seconds"], 4) for way in ("origin", "floor")}
+    return {**times, "requests_per_symbol": ours["requests_per_symbol"]}
 
 
 def tables(report: Mapping[str, Any]) -> Iterator[str]:
@@ -53,7 +37,7 @@ def tables(report: Mapping[str, Any]) -> Iterator[str]:
         yield f"each in its own process, ours and the floor with {threads} concurrent requests."
         if any(scan["origin"]["sampled"] for scan in report["scans"]):
             yield f"~ scaled: the origin's way read {settings['sample']} symbols, evenly spread, after its whole list."
-        yield from _verdict(report["required"])
+        yield from REQUIRED.verdict(report["required"])
     for one in report["preflight"]:
         yield ""
         yield f"predictor preflight, {one['symbols']} symbols, {one['latency_ms']:g} ms: {one['seconds']:.2f} s"
@@ -83,28 +67,3 @@ def _scan_rows(scans: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, ...]]:
             f"{origin['requests_per_symbol']:.2f}",
             *(f"{each['peak_mib']:.0f}" for each in (ours, origin, floor)),
         )
-
-
-def _verdict(required: Mapping[str, Any]) -> Iterator[str]:
-    where = f"{required['symbols']} symbols and {required['latency_ms']} ms"
-    if required["met"] is None:
-        yield f"No requirement applies: {where} were not measured."
-    elif required["met"]:
-        limits = ", ".join(f"at most {limit:.2f} {_MEANING[name]}" for name, limit in required["limits"].items())
-        yield f"Required at {where}, and met: {limits}."
-
-
-def columns(rows: Iterator[tuple[str, ...]] | Sequence[tuple[str, ...]]) -> Iterator[str]:
-    """Format rows as lines, numbers right-aligned, words left-aligned."""
-    rows = list(rows)
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    for row in rows:
-        cells = [
-            cell.ljust(width) if cell[:1].isalpha() and not _numeric(rows, place) else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        yield "  " + "  ".join(cells).rstrip()
-
-
-def _numeric(rows: Sequence[tuple[str, ...]], place: int) -> bool:
-    return rows[-1][place][:1] in "~0123456789"

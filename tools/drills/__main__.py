@@ -11,8 +11,8 @@ import queue
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -56,9 +56,8 @@ def select(drills: list[Drill], patterns: list[str], fast: bool) -> list[Drill]:
     ]
 
 
-def run(drills: Iterable[Drill], jobs: int) -> list[Row]:
+def run(drills: list[Drill], jobs: int) -> list[Row]:
     """Perform drills, `jobs` at a time, each worker with its own embedded AWS; return rows in the drills' order."""
-    drills = list(drills)
     waiting: queue.SimpleQueue[list[Drill]] = queue.SimpleQueue()
     groups: dict[str, list[Drill]] = {}
     for drill in drills:
@@ -91,16 +90,12 @@ def _work(folder: Path, waiting: queue.SimpleQueue[list[Drill]]) -> list[Row]:
     """Perform drills on one stage until none is waiting."""
     rows: list[Row] = []
     folder.mkdir()
-    with Stage(folder).running() as stage:
+    with Stage(folder).running() as stage, suppress(queue.Empty):
         while True:
-            try:
-                together = waiting.get_nowait()
-            except queue.Empty:
-                return rows
-            for drill in together:
-                row = perform(drill, stage)
-                print(line(row), flush=True)
-                rows.append(row)
+            for drill in waiting.get_nowait():
+                rows.append(perform(drill, stage))
+                print(line(rows[-1]), flush=True)
+    return rows
 
 
 def header() -> str:

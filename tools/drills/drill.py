@@ -25,7 +25,7 @@ class Expected:
 
     Attributes:
         outcome: Outcome in the receipt; None if there cannot be a receipt.
-        codes: Allowed exit codes of `ansible-playbook`.
+        codes: Allowed exit codes.
         says: Regular expression that must match the terminal's output or the receipt.
         gone_within: Seconds from the fault until no instance runs; None if the run continues normally.
         attempts: Number of instances of the run.
@@ -43,12 +43,9 @@ class Seen:
     """Observations of a drill.
 
     Attributes:
-        run: The broken run; None if the drill tests another command.
+        run: The broken run; None if the drill tests another command, which has `code` and `output`.
         since: Time of the fault on the monotonic clock; None if nothing is timed.
         gone_after: Seconds until no instance ran, if the drill measured them itself.
-        code: Exit code of a command that started no run.
-        output: Output of a command that started no run.
-        problems: Problems found so far.
     """
 
     run: Playbook | None
@@ -80,13 +77,9 @@ class Seen:
 
 @dataclass(frozen=True)
 class Drill:
-    """A drill.
+    """A drill: what it breaks, in which step, and what must happen.
 
     Attributes:
-        name: Its name.
-        broken: What it breaks, in a few words.
-        when: The step in which it does.
-        expected: The expected result.
         act: Breaks a run and returns after the playbook has ended.
         fast: Whether `make test-all` runs it too.
         layer: The only layer that may end the instance, if the drill tests one.
@@ -149,13 +142,7 @@ def end_by_hand(run: Playbook, stage: Stage, seen: Seen, runs: Path | None = Non
 
 
 def perform(drill: Drill, stage: Stage, slack: float = 0.0) -> Row:
-    """Perform a drill and compare the result with the expected one.
-
-    Args:
-        drill: The drill.
-        stage: Where to run it.
-        slack: Additional seconds allowed for the end of the instance.
-    """
+    """Perform a drill and compare the result with the expected one; `slack`: more seconds for the instance's end."""
     started = time.monotonic()
     try:
         seen = drill.act(stage)
@@ -181,7 +168,8 @@ def _row(drill: Drill, stage: Stage, seen: Seen, started: float, slack: float) -
 
     stage.wait_until(closed, CLOSING_SECONDS)
     left, receipt = stage.left(), seen.receipt()
-    seen.check(not any(left.values()), f"left: {_counts(left)}")
+    counts = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in left.items() if count)
+    seen.check(not counts, f"left: {counts}")
     seen.problems.extend(stage.touched())
     _check(expected, seen, receipt)
     if gone is not None and expected.gone_within is not None:
@@ -212,10 +200,6 @@ def _saw(seen: Seen) -> str:
     errors = _ERROR.findall(seen.printed)
     text = seen.receipt().get("error") or (errors[-1] if errors else "")
     return " ".join(str(text).split())
-
-
-def _counts(left: dict[str, int]) -> str:
-    return ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in left.items() if count)
 
 
 def _since(moment: float) -> float:

@@ -23,13 +23,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from local_aws.state import reserve
 
-from tests.support.account import DATA_BUCKET, ROOT, EmbeddedAccount
+from tests.support.account import DATA_BUCKET, ROOT, EmbeddedAccount, project_copy
 from tools.signals import stop_on
 
-PREDICTOR = ROOT / "files" / "predictor"
 PYTHON = ROOT / ".venv" / "bin" / "python"
 RUN_DATE = "2022-12-29"
 MANIFEST = "predictor/weights/meta/manifest.json"
@@ -37,7 +35,8 @@ LOOK_SECONDS = 0.02
 #: Pause between two readings of the live set, to leave processor time to the trainings.
 READ_SECONDS = 0.05
 LONGEST_SECONDS = 600.0
-SMALL = {"walk_forward": {"test_days": 756}, "lightgbm": {"trees": 20}, "gates": {"median_ic": {"threshold": -1.0}}}
+#: Changes of the default configuration: fewer folds, fewer trees, and a gate that always passes.
+SMALL = {"test_days: 126": "test_days: 756", "trees: 60": "trees: 20", "threshold: 0.02": "threshold: -1.0"}
 
 Weights = Mapping[str, str]
 """SHA-256 by file name."""
@@ -45,12 +44,9 @@ Weights = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Kill:
-    """When one training is killed.
+    """When one training is killed: at a share of an undisturbed training's duration.
 
-    Attributes:
-        number: Of the kill.
-        in_writing: Whether the time counts from the start of writing, which is short and matters most.
-        share: The time, as a share of an undisturbed training's duration.
+    With `in_writing` the time counts from the start of writing, which is short and matters most.
     """
 
     number: int
@@ -68,14 +64,7 @@ class Training:
     """One `predictor train` process."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str], config: Path, name: str) -> None:
-        """Start it.
-
-        Args:
-            folder: Receives its files.
-            environment: With the keys and the address of the embedded AWS.
-            config: Its configuration.
-            name: Its run id and the prefix of its folds; a training with the same name resumes them.
-        """
+        """Start it; `name` is its run id and the prefix of its folds, which a training with the same name resumes."""
         self._result, self._progress = folder / f"{name}.json", folder / f"{name}.jsonl"
         self._result.unlink(missing_ok=True)
         self._progress.unlink(missing_ok=True)
@@ -86,7 +75,7 @@ class Training:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [PYTHON, "-m", "predictor", "train", *options],
-                env={**environment, "PYTHONPATH": str(PREDICTOR / "src")},
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -234,7 +223,12 @@ def strike(kill: Kill, start: Callable[[str], Training], reader: Reader, known: 
 
 def main() -> int:
     """Kill trainings; 1 if a result or a read of the live set was wrong."""
-    options = _parser().parse_args()
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.drills.training_kills", description=__doc__, allow_abbrev=False
+    )
+    parser.add_argument("--runs", type=int, default=20, metavar="N", help="number of trainings (20)")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="seed for the times (1)")
+    options = parser.parse_args()
     stop_on()
     with tempfile.TemporaryDirectory(prefix="training-kills-") as scratch:
         folder = Path(scratch)
@@ -247,7 +241,8 @@ def main() -> int:
 
 
 def _kill_all(folder: Path, account: EmbeddedAccount, kills: list[Kill], seed: int) -> int:
-    config, environment = _config(folder), _environment(account)
+    project = project_copy(folder / "predictor", SMALL)
+    config, environment = project / "config" / "default.yaml", _environment(account, project)
     reader = Reader(account.client("s3"))
 
     def start(name: str) -> Training:
@@ -270,43 +265,12 @@ def _kill_all(folder: Path, account: EmbeddedAccount, kills: list[Kill], seed: i
     return 1 if failed else 0
 
 
-def _config(folder: Path) -> Path:
-    settings = yaml.safe_load((PREDICTOR / "config" / "default.yaml").read_text())
-    _merge(settings, SMALL)
-    path = folder / "config.yaml"
-    path.write_text(yaml.safe_dump(settings))
-    return path
-
-
-def _merge(settings: dict[str, Any], changes: Mapping[str, Any]) -> None:
-    for name, value in changes.items():
-        if isinstance(value, Mapping):
-            _merge(settings[name], value)
-        else:
-            settings[name] = value
-
-
-def _environment(account: EmbeddedAccount) -> dict[str, str]:
-    """The environment of a training: the account owner's keys, and the embedded AWS's address."""
+def _environment(account: EmbeddedAccount, project: Path) -> dict[str, str]:
+    """The environment of a training: its project, the account owner's keys, and the embedded AWS's address."""
     reservation = reserve(account.folder / "aws")
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    return {
-        **kept,
-        "AWS_ENDPOINT_URL": reservation.endpoint,
-        "AWS_REGION": reservation.region,
-        "AWS_ACCESS_KEY_ID": reservation.operator.access_key_id,
-        "AWS_SECRET_ACCESS_KEY": reservation.operator.secret_access_key,
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m tools.drills.training_kills", description=__doc__, allow_abbrev=False
-    )
-    parser.add_argument("--runs", type=int, default=20, metavar="N", help="number of trainings (20)")
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="seed for the times (1)")
-    return parser
+    keys = reservation.client_environment(reservation.operator)
+    return {**kept, **keys, "PYTHONPATH": str(project / "src")}
 
 
 if __name__ == "__main__":

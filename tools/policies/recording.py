@@ -235,17 +235,14 @@ class _Recorder:
 def record(scene: Scene) -> Recording:
     """Perform all parts and return the policy decisions."""
     recorder = _Recorder(scene)
-    for work in (
-        recorder.preflight,
-        recorder.training,
-        recorder.checks,
-        recorder.sweep,
-        recorder.second_instance,
-        recorder.instances,
-        recorder.expiry,
-        recorder.rollback,
-    ):
-        work()
+    recorder.preflight()
+    recorder.training()
+    recorder.checks()
+    recorder.sweep()
+    recorder.second_instance()
+    recorder.instances()
+    recorder.expiry()
+    recorder.rollback()
     asked = [Asked(line, recorder.where(line["time"])) for line in scene.decisions() if line["source"] != "operator"]
     in_force = {role: [policy] for policy, role in ROLES.items()}
     in_force |= {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-from dataclasses import dataclass
 from typing import Any
 
 from local_aws import decisions, policy
@@ -23,33 +22,18 @@ BEYOND = {
 """Actions and resources that no recorded decision needs but that must stay."""
 
 
-@dataclass(frozen=True)
-class Need:
+def need(recording: Recording, statement: Statement) -> list[Asked]:
     """The recorded decisions that depend on a statement: it alone allows, or for a ``Deny`` refuses."""
-
-    statement: Statement
-    asked: list[Asked]
-
-    @property
-    def summary(self) -> str:
-        """Their number, and action and part of the first."""
-        if not self.asked:
-            return "none"
-        first = self.asked[0]
-        return f"{len(self.asked)}, `{first.line['permission']}` ({first.where})"
-
-
-def need(recording: Recording, statement: Statement) -> Need:
-    """The decisions of a recording that depend on a statement."""
     found = []
-    for asked in _of(recording, statement):
-        if not _applies(statement.only(), asked):
+    for asked in recording.asked:
+        involved = statement.policy in recording.in_force.get(_who(asked), [])
+        if not involved or not _applies(statement.only(), asked):
             continue
         complete = decisions.again(asked.line, _policies(recording, asked, statement.policy, ""))
         reduced = decisions.again(asked.line, _policies(recording, asked, statement.policy, statement.sid))
         if complete != reduced:
             found.append(asked)
-    return Need(statement, found)
+    return found
 
 
 def disagreements(recording: Recording) -> list[Asked]:
@@ -64,30 +48,21 @@ def idle_parts(recording: Recording, statement: Statement) -> list[str]:
     """Actions and resources of an ``Allow`` that no recorded decision needs."""
     if statement.denies:
         return []
-    needed, beyond = need(recording, statement).asked, BEYOND.get((statement.policy, statement.sid), set())
-    parts = [("Action", each, statement.actions()) for each in statement.actions()]
-    parts += [("Resource", each, statement.resources()) for each in statement.resources()]
-    return [
-        each
-        for element, each, whole in parts
-        if len(whole) > 1 and each not in beyond and not any(_uses(statement, element, each, asked) for asked in needed)
-    ]
-
-
-def _uses(statement: Statement, element: str, part: str, asked: Asked) -> bool:
-    """Whether one action or resource of a statement suffices for a decision."""
-    return _applies(statement.only(**{element: [part]}), asked)
+    needed, beyond = need(recording, statement), BEYOND.get((statement.policy, statement.sid), set())
+    unused = []
+    for element, whole in (("Action", statement.actions()), ("Resource", statement.resources())):
+        for part in whole:
+            # One part of the statement may suffice for a decision.
+            used = any(_applies(statement.only(**{element: [part]}), asked) for asked in needed)
+            if len(whole) > 1 and part not in beyond and not used:
+                unused.append(part)
+    return unused
 
 
 def _applies(policy_of_one: dict[str, Any], asked: Asked) -> bool:
     line = asked.line
     decision = policy.decide([json.dumps(policy_of_one)], line["permission"], line["resource"] or "*", line["context"])
     return decision != policy.IMPLICIT_DENY
-
-
-def _of(recording: Recording, statement: Statement) -> list[Asked]:
-    """The decisions that involve a policy."""
-    return [each for each in recording.asked if statement.policy in recording.in_force.get(_who(each), [])]
 
 
 def _who(asked: Asked) -> str:

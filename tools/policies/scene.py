@@ -66,11 +66,7 @@ class Scene:
             self.account.local_aws("stop")
 
     def _describe(self) -> Path:
-        """Write the description of the project's account without prices, which take seconds to load, and an inventory.
-
-        Returns:
-            The description's file.
-        """
+        """Write an inventory and a description of the project's account without prices, which take seconds to load."""
         account = yaml.safe_load(ACCOUNT.read_text(encoding="utf-8"))
         del account["prices"]
         account["control_node_policy"] = str((ACCOUNT.parent / account["control_node_policy"]).resolve())
@@ -191,7 +187,8 @@ class Scene:
 
     def expire(self, run_id: str) -> tuple[bool, str]:
         """Let the schedule in the cloud end an instance; return whether it does, and what was denied."""
-        schedule = _schedule_maker()
+        from ansible_collections.spot_train.core.plugins.modules.expiry_schedule import schedule
+
         instance = self.cloud.launch(tags_of(run_id))
         self.wait(lambda: self.cloud.state(instance) == "running", f"{instance} running")
         since = now()
@@ -237,9 +234,3 @@ def tags_of(run_id: str, lease: str = "2099-01-01T00:00:00Z") -> dict[str, str]:
 def now() -> str:
     """The current time in the ledger's format."""
     return dt.datetime.now(dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def _schedule_maker() -> Callable[..., dict[str, Any]]:
-    from ansible_collections.spot_train.core.plugins.modules.expiry_schedule import schedule
-
-    return schedule

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tools.policies.replay import Need
+from tools.policies.recording import Asked
 from tools.policies.statements import Statement
 from tools.policies.trials import Failure
 
@@ -19,12 +19,16 @@ class Row:
     """A statement, the decisions that depend on it, and what failed without it (None: not tried)."""
 
     statement: Statement
-    need: Need
+    need: list[Asked]
     failure: Failure | None
 
     def cells(self) -> tuple[str, str, str, str]:
         """The four columns."""
-        needed = f"refuses {self.need.summary}" if self.statement.denies else self.need.summary
+        needed = "none"
+        if self.need:
+            first = self.need[0]
+            needed = f"{len(self.need)}, `{first.line['permission']}` ({first.where})"
+        needed = f"refuses {needed}" if self.statement.denies else needed
         failed = f"**{self.failure.step}**: {cell(self.failure.message)}" if self.failure else "not run"
         return self.statement.policy, self.statement.sid, needed, failed
 

@@ -98,12 +98,7 @@ def _heartbeat(scene: Scene, _: Statement) -> Failure | None:
 
 
 def short(text: str, about: Sequence[str] = ()) -> str:
-    """Shorten a message to one line, and replace what differs between runs.
-
-    Args:
-        text: The message.
-        about: Actions; the first one in the message must stay visible.
-    """
+    """Shorten a message to one line, and replace what differs between runs; the first of the actions stays visible."""
     line = " ".join(text.split()).replace(SENDER, "<sender>").replace("arn:aws:iam::123456789012:user/", "")
     line = re.sub(r"(ClientError: )?An error occurred \(\w+\) when calling the \w+ operation( \([^)]*\))?: ", "", line)
     line = re.sub(r"arn:aws:sts::\d+:assumed-role/", "", line)

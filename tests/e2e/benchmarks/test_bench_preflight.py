@@ -142,7 +142,7 @@ def scan(ours: float, requests: float = 2.0) -> dict[str, Any]:
     """A scan at the required point, with an origin of 100 s and a floor of 5 s."""
     measured = {"ours": {"seconds": ours, "requests_per_symbol": requests}}
     measured |= {"origin": {"seconds": 100.0}, "floor": {"seconds": 5.0}}
-    return {**verdict.POINT, **measured, **verdict.ratios(measured)}
+    return {**verdict.REQUIRED.point, **measured, **verdict.ratios(measured)}
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def scan(ours: float, requests: float = 2.0) -> dict[str, Any]:
     ],
 )
 def test_verdict_names_unmet_requirements(measured: dict[str, Any], failures: list[str]) -> None:
-    judged = verdict.judge([{**measured, "symbols": 500}, measured])
+    judged = verdict.REQUIRED.judge([{**measured, "symbols": 500}, measured])
     assert (judged["failures"], judged["met"]) == (failures, not failures)
 
 

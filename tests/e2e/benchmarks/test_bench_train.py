@@ -81,7 +81,7 @@ def test_report_names_the_machine_and_no_verdict_elsewhere(
     assert {"lightgbm", "scikit-learn"} <= set(report["machine"]["versions"])
     assert (report["settings"]["trees"], report["settings"]["leaves"]) == (3, 4)
     assert report["required"]["met"] is None
-    assert "No requirement applies: 500 x 2520 was not measured." in output
+    assert "No requirement applies: nothing was measured at 500 x 2520." in output
     assert [path.name for path in folder.iterdir()] == ["out"]
 
 
@@ -93,7 +93,7 @@ def point(ours: float = 11.0, mib: float = 500.0) -> dict[str, Any]:
         "floor": {"seconds": 10.0},
         "plain": {"seconds": 24.0, "stages": {"features": 6.0}, "features_once": 2.0},
     }
-    return {**train_verdict.POINT, **measured, **train_verdict.ratios(measured)}
+    return {**train_verdict.REQUIRED.point, **measured, **train_verdict.ratios(measured)}
 
 
 def test_ratio_to_features_computed_once() -> None:
@@ -122,7 +122,7 @@ def test_feature_matrix_has_160_bytes_per_row() -> None:
     ],
 )
 def test_verdict_names_unmet_requirements(measured: dict[str, Any], failures: list[str]) -> None:
-    judged = train_verdict.judge([{**measured, "days": 1260}, measured])
+    judged = train_verdict.REQUIRED.judge([{**measured, "days": 1260}, measured])
     assert (judged["failures"], judged["met"]) == (failures, not failures)
 
 

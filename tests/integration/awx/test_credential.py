@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from tests.integration.awx.conftest import PROJECT
 from tests.support.account import EmbeddedAccount
 from tools.awx_check import account, credentials
 from tools.awx_check.jobs import Job
@@ -89,7 +88,7 @@ def who(environment: dict[str, str]) -> list[str]:
 
 def test_boto3_acts_as_the_role(data: Data, embedded: EmbeddedAccount, tmp_path: Path) -> None:
     """Create clients as the modules (boto3.client) and the SSM connection (a Session without arguments) do."""
-    identity = account.prepare(embedded.folder / "aws", PROJECT)
+    identity = account.prepare(embedded)
     injected = inject(
         data,
         role_arn=identity.role_arn,

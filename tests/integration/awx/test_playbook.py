@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from flask import Response, request
 
 from tests.integration.awx.conftest import PROJECT, Api
 from tools import awx_collection
@@ -213,13 +215,22 @@ def test_galaxy_credentials_need_an_explicit_choice(gate: ModuleType, choice: st
 class Refusing(Controller):
     """Refuses Slack notifications, and failed to update the safety net's project when it was created."""
 
-    def answer(self, method: str, target: str, payload: Any, token: str | None) -> tuple[int, Any]:
-        if method == "POST" and (payload or {}).get("notification_type") == "slack":
-            return 400, {"notification_configuration": ["refused by the test"]}
-        status, body = super().answer(method, target, payload, token)
-        if method == "GET" and status == 200 and body.get("name") == "spot-train safety net":
-            body["status"] = "failed"
-        return status, body
+    def __init__(self, project: Path) -> None:
+        super().__init__(project)
+        self.app.before_request(self._refuse)
+        self.app.after_request(self._fail)
+
+    def _refuse(self) -> tuple[dict[str, list[str]], int] | None:
+        payload = request.get_json(silent=True) or {}
+        if payload.get("notification_type") != "slack":
+            return None
+        return {"notification_configuration": ["refused by the test"]}, 400
+
+    def _fail(self, response: Response) -> Response:
+        body = response.get_json(silent=True) or {}
+        if request.method == "GET" and body.get("name") == "spot-train safety net":
+            response.data = json.dumps({**body, "status": "failed"})
+        return response
 
 
 def test_output_shows_no_secret_and_failed_project_is_retried() -> None:

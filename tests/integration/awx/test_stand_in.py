@@ -33,7 +33,7 @@ def test_secret_is_stored_but_never_shown(api: Api, ids: Ids, controller: Contro
     status, shown = api("PATCH", f"credentials/{number}/", {"inputs": {"arn": "b", "key": "$encrypted$"}})
 
     assert (status, shown["inputs"]) == (200, {"arn": "b", "key": "$encrypted$"})
-    assert controller.store.secret("credentials", number)["inputs"] == {"arn": "b", "key": "secret"}
+    assert controller.store.need("credentials", number)["inputs"] == {"arn": "b", "key": "secret"}
 
 
 @pytest.mark.parametrize("token", [None, "another"])

@@ -26,12 +26,7 @@ class BareError(Exception):
 
 
 def fetch(bucket: str, keys: Sequence[str], threads: int) -> float:
-    """Get every key once.
-
-    Args:
-        bucket: Their bucket. Endpoint, region and credentials come from the environment.
-        keys: Object keys.
-        threads: Number of concurrent requests.
+    """Get every key of a bucket once, with some concurrent requests; the account comes from the environment.
 
     Returns:
         Seconds from the first connection to the last response.

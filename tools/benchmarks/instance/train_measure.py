@@ -43,12 +43,7 @@ SAMPLE = 1000
 
 
 class Watch:
-    """Measures the time of stages.
-
-    Attributes:
-        seconds: Total of each stage.
-        longest: Longest single duration of each stage.
-    """
+    """Measures the time of stages: the total of each, and its longest single duration."""
 
     def __init__(self) -> None:
         """Start without stages."""
@@ -89,6 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.way == "make":
         train_panel.write(options.panel, options.symbols, options.days)
+        print("{}")
         return 0
     settings = configuration.load(options.config)
     # Fit a tiny model first, to load the libraries and start the threads.

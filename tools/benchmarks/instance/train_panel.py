@@ -23,14 +23,7 @@ RELEASED_SHARE = 0.95
 
 
 def write(path: Path, symbols: int, days: int, seed: int = 1) -> None:
-    """Create a panel and save it.
-
-    Args:
-        path: File to write (`.npz`).
-        symbols: Number of symbols.
-        days: Bars of each symbol.
-        seed: Determines the panel.
-    """
+    """Create a panel with as many bars as days for each symbol, determined by the seed, and save it as `.npz`."""
     random = np.random.default_rng(seed)
     market = random.normal(0.0003, 0.009, (days, 1))
     # Slowly changing drifts per symbol make the future slightly predictable.

@@ -39,14 +39,7 @@ class Watch(Protocol):
 
 
 def walk_forward(panel: Panel, research: Research, config: Config, threads: int, watch: Watch) -> dict[str, Any]:
-    """Run the whole walk-forward and fit the final models.
-
-    Args:
-        panel: Prices.
-        research: Research columns.
-        config: Sizes, purge, seed.
-        threads: Number of LightGBM's threads.
-        watch: Timer.
+    """Run the whole walk-forward and fit the final models; `threads` are LightGBM's.
 
     Returns:
         `scored` (frame of all out-of-sample rows), `volatility`, `research`, `layer2` and `calibrator` (final models),
@@ -130,13 +123,7 @@ class PriceFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
 
 class Layer1(BaseEstimator):  # type: ignore[misc]
-    """The last step of a pipeline: the two LightGBM models, fitted on the rows with features and a label.
-
-    Attributes:
-        rows_: These rows.
-        volatility_: The volatility model.
-        research_: The research model.
-    """
+    """The last step of a pipeline: the two LightGBM models, fitted on `rows_`, those with features and a label."""
 
     def __init__(self, names: list[str], config: Config, threads: int, watch: Watch) -> None:
         """Store the names of the research columns, sizes and seed, LightGBM's threads and a timer."""

@@ -10,7 +10,7 @@ from dataclasses import replace
 from tests.support.account import DATA_BUCKET, project_copy, training_source
 from tests.support.playbook import Playbook
 from tests.support.stage import Stage
-from tools.drills.catalogue.signals import PHASES, TRAINING
+from tools.drills.catalogue.signals import PHASES, TRAINING, Phase
 from tools.drills.drill import Drill, Expected, Seen
 
 #: EC2's notice is two minutes; a drill uses less.
@@ -34,15 +34,8 @@ def _reclaim(stage: Stage, run: Playbook, attempt: int = 1) -> None:
     stage.fault("interrupt", f"instance={instance.id}", f"seconds={NOTICE_SECONDS}")
 
 
-def _once(phase: str, stage: Stage) -> Seen:
-    run = replace(PHASES[phase], arguments=TRAINING).start(stage)
-    _reclaim(stage, run)
-    run.wait()
-    return Seen(run)
-
-
-def _in_a_preflight(stage: Stage) -> Seen:
-    run = PHASES["preflight"].start(stage)
+def _once(phase: Phase, stage: Stage) -> Seen:
+    run = phase.start(stage)
     _reclaim(stage, run)
     run.wait()
     return Seen(run)
@@ -136,7 +129,8 @@ def _first_live_file(stage: Stage, run: Playbook) -> bool:
 
 DRILLS = [
     Drill("reclaim-bootstrap", "EC2 reclaims the spot instance", "bootstrap",
-          Expected("passed", (0,), attempts=2), functools.partial(_once, "bootstrap")),
+          Expected("passed", (0,), attempts=2),
+          functools.partial(_once, replace(PHASES["bootstrap"], arguments=TRAINING))),
     Drill("reclaim-fold", "EC2 reclaims the spot instance", "fold k of the training",
           Expected("passed", (0,), attempts=2),
           functools.partial(_resumed, _some_folds, 300), group="resumed"),
@@ -146,5 +140,6 @@ DRILLS = [
     Drill("reclaim-twice", "EC2 reclaims two instances in a row", "bootstrap, training",
           Expected("interrupted", (75,), attempts=2, says="attempt 2 was the last of 2: run it again"), _twice),
     Drill("reclaim-preflight", "EC2 reclaims the spot instance", "preflight",
-          Expected("interrupted", (75,), attempts=1, says="preflights do not resume"), _in_a_preflight, fast=True),
+          Expected("interrupted", (75,), attempts=1, says="preflights do not resume"),
+          functools.partial(_once, PHASES["preflight"]), fast=True),
 ]  # fmt: skip

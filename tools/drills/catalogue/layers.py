@@ -69,18 +69,14 @@ def _failing(stage: Stage) -> Seen:
     return finish(run, stage)
 
 
-def _alone(layer: str, phase: str) -> tuple[Callable[[Stage, float], None], tuple[str, ...]]:
-    """How to wait for one layer, and the arguments that disable the others."""
+def _drill(layer: str, phase: str) -> Drill:
+    """Disable all layers but one, and wait for it."""
     short = SHORT[phase]
-    return {
+    wait, arguments = {
         "dead-man switch": (_until_gone, (*_lease(short, short), *WITHOUT_SCHEDULE)),
         "reaper": (_reap_until_gone, (*_lease(short, LONG), *WITHOUT_SCHEDULE)),
         "schedule": (_until_gone, _lease(short, LONG)),
     }[layer]
-
-
-def _drill(layer: str, phase: str) -> Drill:
-    wait, arguments = _alone(layer, phase)
     return Drill(
         name=f"only-{layer.replace(' ', '-')}-{phase}",
         broken="SIGKILL; no watchdog, no other layer",

@@ -79,12 +79,17 @@ def _two_runs(stage: Stage) -> Seen:
     return seen
 
 
-def _wrong_clock(stage: Stage) -> Seen:
+def _ahead(seconds: int) -> tuple[str, ...]:
+    """The prefix of a command whose clock is ahead."""
     faketime = shutil.which("faketime")
     if faketime is None:
         raise Stuck("this drill needs the program faketime (Debian: apt-get install faketime)")
+    return (faketime, "-f", f"+{seconds}s")
+
+
+def _wrong_clock(stage: Stage) -> Seen:
     launches = len(stage.account.ledger("--action", "RunInstances", "--writes"))
-    run = stage.play(*PREFLIGHT, settings={"folds": 1}, prefix=(faketime, "-f", "+3600s"))
+    run = stage.play(*PREFLIGHT, settings={"folds": 1}, prefix=_ahead(3600))
     run.wait()
     seen = Seen(run)
     seen.check(len(stage.account.ledger("--action", "RunInstances", "--writes")) == launches, "something was launched")
@@ -119,10 +124,7 @@ def _skewed_lease(stage: Stage) -> Seen:
     soon = datetime.now(UTC) + timedelta(minutes=2)
     stage.cloud.launch({**_stale("0"), "lease_expires": soon.strftime("%Y-%m-%dT%H:%M:%SZ")})
     stage.wait_until(lambda: len(stage.instances(("running",))) == 1, 60)
-    faketime = shutil.which("faketime")
-    if faketime is None:
-        raise Stuck("this drill needs the program faketime (Debian: apt-get install faketime)")
-    code, output = stage.playbook("reap", prefix=(faketime, "-f", "+200s"))
+    code, output = stage.playbook("reap", prefix=_ahead(200))
     seen = Seen(None, code=code, output=output)
     seen.check(len(stage.instances(("running",))) == 1, "an instance within its lease was ended")
     stage.clear()
