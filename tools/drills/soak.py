@@ -66,11 +66,7 @@ def strike(stage: Stage, hit: Hit) -> list[str]:
 
 def main() -> int:
     """Run a soak; 1 if a run left anything or touched a bystander."""
-    parser = argparse.ArgumentParser(prog="python -m tools.drills.soak", description=__doc__, allow_abbrev=False)
-    parser.add_argument("--runs", type=int, default=50, metavar="N", help="number of runs (50)")
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="seed for signals and times (1)")
-    parser.add_argument("--jobs", type=int, default=2, metavar="N", help="number of parallel runs (2)")
-    options = parser.parse_args()
+    options = _parser().parse_args()
     stop_on()
     hits = plan(options.runs, options.seed)
 
@@ -84,6 +80,14 @@ def main() -> int:
         failed = sum(pool.map(row, range(options.jobs)))
     print(f"{options.runs - failed} of {options.runs} runs left nothing and touched no others (seed {options.seed})")
     return 1 if failed else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tools.drills.soak", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--runs", type=int, default=50, metavar="N", help="number of runs (50)")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="seed for signals and times (1)")
+    parser.add_argument("--jobs", type=int, default=2, metavar="N", help="number of parallel runs (2)")
+    return parser
 
 
 if __name__ == "__main__":

@@ -223,12 +223,7 @@ def strike(kill: Kill, start: Callable[[str], Training], reader: Reader, known: 
 
 def main() -> int:
     """Kill trainings; 1 if a result or a read of the live set was wrong."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tools.drills.training_kills", description=__doc__, allow_abbrev=False
-    )
-    parser.add_argument("--runs", type=int, default=20, metavar="N", help="number of trainings (20)")
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="seed for the times (1)")
-    options = parser.parse_args()
+    options = _parser().parse_args()
     stop_on()
     with tempfile.TemporaryDirectory(prefix="training-kills-") as scratch:
         folder = Path(scratch)
@@ -271,6 +266,15 @@ def _environment(account: EmbeddedAccount, project: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     keys = reservation.client_environment(reservation.operator)
     return {**kept, **keys, "PYTHONPATH": str(project / "src")}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.drills.training_kills", description=__doc__, allow_abbrev=False
+    )
+    parser.add_argument("--runs", type=int, default=20, metavar="N", help="number of trainings (20)")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="seed for the times (1)")
+    return parser
 
 
 if __name__ == "__main__":
