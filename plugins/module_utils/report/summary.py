@@ -74,7 +74,8 @@ def training_line(training: Mapping[str, Any]) -> str:
         decision = "did not finish"
     elif training.get("dry_run"):
         decision = "dry run, nothing written"
-    return f"{achieved(training)}, {decision}"
+    unknown = ", ".join(gate["name"] for gate in training["gates"] if gate["passed"] is None)
+    return f"{achieved(training)}, {decision}" + (f" ({unknown} not judged)" if unknown else "")
 
 
 def achieved(training: Mapping[str, Any]) -> str:

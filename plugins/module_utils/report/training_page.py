@@ -85,12 +85,14 @@ def decision(mode: Any, training: Training | None) -> str:
         if training.get("promotion"):
             return "The training did not finish, but it promoted first: the new weights are live."
         return "The training did not finish and promoted nothing: the previous weights are still live."
-    blocking = [gate["name"] for gate in training["gates"] if gate["blocking"] and gate["passed"] is not True]
+    blocking = [gate for gate in training["gates"] if gate["blocking"]]
     if training["promoted"]:
-        every = ": every blocking gate passed, and the" if training["gates"] else ": the"
-        return f"Promoted{every} new weights are live."
-    if blocking:
-        return f"Not promoted: {', '.join(blocking)} did not pass. The live weights are untouched."
+        why = ": every blocking gate passed, and" if blocking else ":"
+        if unknown := [gate["name"] for gate in blocking if gate["passed"] is None]:
+            why = f": no blocking gate failed ({', '.join(unknown)} not judged), and"
+        return f"Promoted{why} the new weights are live."
+    if failed := [gate["name"] for gate in blocking if gate["passed"] is False]:
+        return f"Not promoted: {', '.join(failed)} did not pass. The live weights are untouched."
     return "" if training["promoted"] is None else "Not promoted. The live weights are untouched."
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -95,8 +96,8 @@ def test_short_history_gate_passes_with_too_few_rows(walks: Any, config: Config)
 
     found = _evaluate(full, WalkForwardResult([part], [], []), config)["short_history"]
 
-    assert (found.passed, found.value) == (True, None)
-    assert "not evaluated: 0 rows" in found.detail
+    assert (found.passed, found.value) == (None, None)
+    assert "not judged: 0 rows" in found.detail
 
 
 def test_observing_gates_never_block(data: Rows, config: Config) -> None:
@@ -129,13 +130,22 @@ def test_triple_barriers_use_only_the_last_days(closes: Any, data: Rows, config:
     assert 0 < (seen.barrier_ic or 0) < 1
 
 
-def test_too_few_pairs_are_not_evaluated(closes: Any, data: Rows, config: Config) -> None:
+def test_too_few_pairs_are_not_judged(closes: Any, data: Rows, config: Config) -> None:
     nothing = np.full(len(data), np.nan)
 
     seen = triple_barrier.observe(closes, data, _result(data, data.move, [], score=nothing), config)
 
     assert (seen.pairs, seen.ratio) == (0, None)
-    assert seen.detail == "not evaluated: 0 pairs, 100 needed"
+    assert seen.detail == "not judged: 0 pairs, 100 needed"
+    found = _evaluate(data, _result(data, data.move, [0.5], score=nothing), config)["triple_barrier"]
+    assert found.passed is None
+
+
+@pytest.mark.parametrize(("passed", "promoted"), [(True, True), (None, True), (False, False)])
+def test_only_a_failed_blocking_gate_blocks(passed: bool | None, promoted: bool) -> None:
+    one = gates.Gate("one", None, 0.0, passed, True, "")
+
+    assert gates.promoted([one, replace(one, passed=False, blocking=False)]) is promoted
 
 
 def test_configuration_names_every_gate(config: Config) -> None:

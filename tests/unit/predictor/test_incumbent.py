@@ -152,15 +152,13 @@ def test_too_few_common_days_pass(panel: Panel, data: Rows, noise: Any, config: 
     best = data.relative
 
     gate = _gate(data, result, incumbent.compare(_live(panel, data, best, end=159), panel, data, result), config)
-    assert (gate.passed, gate.value) == (True, None)
-    assert (
-        gate.detail == "not evaluated: against run them of 2022-12-22: 59 common days in 1 of 3 folds, 60 days needed"
-    )
+    assert (gate.passed, gate.value) == (None, None)
+    assert gate.detail == "not judged: against run them of 2022-12-22: 59 common days in 1 of 3 folds, 60 days needed"
     gate = _gate(data, result, incumbent.compare(_live(panel, data, best, end=160), panel, data, result), config)
     assert (gate.passed, gate.value is None) == (False, False)
 
     gate = _gate(data, result, incumbent.compare(_live(panel, data, best, first=280), panel, data, result), config)
-    assert gate.detail.startswith("not evaluated: against run them of 2022-12-22: 0 common days")
+    assert gate.detail.startswith("not judged: against run them of 2022-12-22: 0 common days")
 
 
 def test_no_live_set_or_own_live_set_passes(panel: Panel, data: Rows, noise: Any, config: Config) -> None:
@@ -168,11 +166,11 @@ def test_no_live_set_or_own_live_set_passes(panel: Panel, data: Rows, noise: Any
 
     nothing = incumbent.compare(Incumbent(None, None, None), panel, data, result)
     gate = _gate(data, result, nothing, config)
-    assert (gate.passed, gate.value, gate.detail) == (True, None, "not evaluated: no set has been promoted yet")
+    assert (gate.passed, gate.value, gate.detail) == (None, None, "not judged: no set has been promoted yet")
 
     own = replace(_live(panel, data, data.relative), manifest=replace(THEIRS, version="2022-12-29-us"))
     gate = _gate(data, result, incumbent.compare(own, panel, data, result), config)
-    assert (gate.passed, gate.detail) == (True, "not evaluated: the live set is this run's own")
+    assert (gate.passed, gate.detail) == (None, "not judged: the live set is this run's own")
 
 
 def test_rows_survive_parquet() -> None:

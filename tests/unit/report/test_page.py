@@ -217,6 +217,17 @@ def test_page_says_why_the_weights_were_not_promoted(both: Inputs, template: Pat
     assert "Passed" in page.text
 
 
+def test_gate_that_was_not_judged_is_no_pass(both: Inputs, template: Path) -> None:
+    assert both.full is not None
+    unjudged = {"name": "short_history", "value": None, "threshold": 0.0, "passed": None, "blocking": True}
+    both.full["gates"].append(unjudged)
+
+    page = outline(render_page(build_receipt(both), [], template))
+
+    assert "Promoted: no blocking gate failed (short_history not judged), and the new weights are live." in page.text
+    assert "? not judged" in page.text
+
+
 def test_nothing_from_outside_becomes_markup(both: Inputs, template: Path) -> None:
     assert both.preflight is not None and both.full is not None
     both.run = {**both.run, "run_id": EVIL, "region": EVIL, "revision": EVIL}

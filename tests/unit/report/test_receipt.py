@@ -279,6 +279,15 @@ def test_summary_is_short_and_has_the_key_facts(trained: Inputs) -> None:
     assert lines[-1] == "report     runs/r1/report.html"
 
 
+def test_summary_names_gates_that_were_not_judged(trained: Inputs) -> None:
+    assert trained.full is not None
+    trained.full["gates"][1]["passed"] = None
+    receipt = build_receipt(trained)
+
+    assert receipt["training"]["gates"][1]["passed"] is None
+    assert "median IC +0.0270, promoted (triple_barrier not judged)" in "\n".join(summary_lines(receipt, "r"))
+
+
 def test_summary_names_the_oldest_stale_symbols(passed: Inputs) -> None:
     assert passed.preflight is not None
     passed.preflight |= {"ages": {"A": 4, "B": None, "C": 30, "D": 5, "E": 0}, "stale": ["A", "B", "C", "D"]}

@@ -30,9 +30,9 @@ class Gate:
 
     Attributes:
         name: Its name in the configuration.
-        value: The measured value, None if not evaluated.
+        value: The measured value, None without one.
         threshold: The gate passes at or above it.
-        passed: Whether it passed.
+        passed: Whether it passed; None if it was not judged, for example for lack of rows.
         blocking: Whether failing it keeps the weights from going live.
         detail: One line.
     """
@@ -40,7 +40,7 @@ class Gate:
     name: str
     value: float | None
     threshold: float
-    passed: bool
+    passed: bool | None
     blocking: bool
     detail: str
 
@@ -70,7 +70,7 @@ class Verdict:
 
     value: float | None
     threshold: float
-    passed: bool
+    passed: bool | None
     detail: str
 
 
@@ -96,8 +96,8 @@ def evaluate(evidence: Evidence, settings: config.Gates) -> list[Gate]:
 
 
 def promoted(gates: list[Gate]) -> bool:
-    """Whether every blocking gate passed."""
-    return all(gate.passed for gate in gates if gate.blocking)
+    """Whether no blocking gate failed; one that was not judged does not block."""
+    return not any(gate.passed is False for gate in gates if gate.blocking)
 
 
 def _gate(name: str) -> Callable[[GateFunction], GateFunction]:
@@ -123,13 +123,13 @@ def _short_history(evidence: Evidence, settings: config.ShortHistory) -> Verdict
     """On rows with an incomplete window, the volatility model does no worse than plain 20-day volatility.
 
     These rows are few, so an average over all rows would hide a model that fails on newly listed stocks. With too few
-    of them, the gate passes without a value.
+    of them, the gate is not judged.
     """
     rows, place = evidence.rows, evidence.result.rows()
     short = np.isnan(rows.matrix(features.VOLATILITY)[place]).any(axis=1)
     found = int(short.sum())
     if found < settings.min_rows:
-        return Verdict(None, 0.0, True, f"not evaluated: {found} rows of short history, {settings.min_rows} needed")
+        return Verdict(None, 0.0, None, f"not judged: {found} rows of short history, {settings.min_rows} needed")
     predicted = np.concatenate([part.outputs[VOLATILITY] for part in evidence.result.parts])[short]
     plain = np.nan_to_num(rows.features["rv20"][place][short])
     move = rows.move[place][short]
@@ -142,17 +142,17 @@ def _short_history(evidence: Evidence, settings: config.ShortHistory) -> Verdict
 def _beats_incumbent(evidence: Evidence, settings: config.BeatsIncumbent) -> Verdict:
     """Median over the folds of the IC minus the incumbent's, on common rows (`training.incumbent`).
 
-    The gate passes without a value if no set is live, if too few days are common, or if the live set is from an
-    interrupted attempt of this run.
+    The gate is not judged if no set is live, if too few days are common, or if the live set is from an interrupted
+    attempt of this run.
     """
     found = evidence.comparison
     if found is None:
-        return Verdict(None, settings.margin, True, "not evaluated: no set has been promoted yet")
+        return Verdict(None, settings.margin, None, "not judged: no set has been promoted yet")
     if found.manifest.version == evidence.own_version:
-        return Verdict(None, settings.margin, True, "not evaluated: the live set is this run's own")
+        return Verdict(None, settings.margin, None, "not judged: the live set is this run's own")
     value = found.median_difference
     if value is None or found.days < settings.min_days:
-        return Verdict(None, settings.margin, True, f"not evaluated: {found.detail}, {settings.min_days} days needed")
+        return Verdict(None, settings.margin, None, f"not judged: {found.detail}, {settings.min_days} days needed")
     return Verdict(value, settings.margin, value >= settings.margin, found.detail)
 
 
@@ -171,7 +171,7 @@ def _output_distribution(evidence: Evidence, settings: config.OutputDistribution
 
 @_gate("triple_barrier")
 def _triple_barrier(evidence: Evidence, settings: config.TripleBarrier) -> Verdict:
-    """Whether the scores predict triple-barrier labels better than fixed-horizon labels."""
+    """Whether the scores predict triple-barrier labels better than fixed ones; not judged with too few rows."""
     seen = evidence.barriers
-    passed = seen.ratio is not None and seen.ratio >= settings.ratio
+    passed = None if seen.too_few else seen.ratio is not None and seen.ratio >= settings.ratio
     return Verdict(seen.ratio, settings.ratio, passed, seen.detail)

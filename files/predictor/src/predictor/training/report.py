@@ -70,7 +70,8 @@ def summary(result: dict[str, Any]) -> Iterator[str]:
     within = "too few folds for an interval" if interval is None else f"95 %: {interval[0]:+.4f} to {interval[1]:+.4f}"
     yield f"median IC {result['median_ic']:+.4f} ({within}); research {result['research']}"
     for gate in result["gates"]:
-        verdict = "passed" if gate["passed"] else "failed" if gate["blocking"] else "observed"
+        failed = "failed" if gate["blocking"] else "observed"
+        verdict = {True: "passed", False: failed, None: "not judged"}[gate["passed"]]
         value = "-" if gate["value"] is None else f"{gate['value']:+.4f}"
         yield f"gate {gate['name']}: {verdict}, {value} against {gate['threshold']} ({gate['detail']})"
     outcome = "promoted" if result["promoted"] else "not promoted"
