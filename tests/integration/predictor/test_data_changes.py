@@ -126,7 +126,7 @@ def test_data_is_compared_with_the_last_trainings(training: Any, momentum: Any) 
                 "symbol": "S03",
                 "from": 0,
                 "to": 1,
-                "bars_from": 615,
+                "bars_from": 616,
                 "bars_to": 620,
                 "last_from": "2022-12-21",
                 "last_to": "2022-12-28",

@@ -287,7 +287,7 @@ def test_calendar_that_ends_soon_is_a_warning(
     preflight: Any, universe: Any, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exchange_calendars.exchange_calendar_xnys.XNYSExchangeCalendar, "bound_max", ends_2022)
-    exchange.calendar.cache_clear()
+    exchange._whole_years.cache_clear()
     try:
         assert preflight(universe.name) == 0
         assert preflight.detail("days") == "calendar XNYS ends on 2022-12-31"
@@ -296,7 +296,7 @@ def test_calendar_that_ends_soon_is_a_warning(
         assert preflight(universe.name) == 1
         assert "calendar 'XNYS' ends on 2022-12-31, before the run date 2023-01-03" in preflight.detail("freshness")
     finally:
-        exchange.calendar.cache_clear()
+        exchange._whole_years.cache_clear()
 
 
 @classmethod  # type: ignore[misc]  # it becomes a method of another class

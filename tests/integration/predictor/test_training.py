@@ -257,7 +257,7 @@ def _negative(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(
-    ("change", "message"), [(_no_close, "it has no column 'close'"), (_negative, "it has prices of zero or less")]
+    ("change", "message"), [(_no_close, "it has no column 'close'"), (_negative, "close of 0 or less on ")]
 )
 def test_malformed_symbols_are_named_in_one_line(
     training: Any, momentum: Any, frames: Any, walks: Any, change: Callable[[Any], Any], message: str

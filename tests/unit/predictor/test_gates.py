@@ -137,8 +137,7 @@ def test_too_few_pairs_are_not_judged(closes: Any, data: Rows, config: Config) -
 
     assert (seen.pairs, seen.ratio) == (0, None)
     assert seen.detail == "not judged: 0 pairs, 100 needed"
-    found = _evaluate(data, _result(data, data.move, [0.5], score=nothing), config)["triple_barrier"]
-    assert found.passed is None
+    assert _evaluate(data, _result(data, data.move, [0.5]), config, seen)["triple_barrier"].passed is None
 
 
 @pytest.mark.parametrize(("passed", "promoted"), [(True, True), (None, True), (False, False)])

@@ -59,7 +59,6 @@ class Calendar:
         return [int(age) for age in np.maximum(0, before_run - after_bar)]
 
 
-@cache
 def calendar(name: str, first: date, last: date) -> Calendar:
     """Look up the sessions of an exchange in a span of days, as far as exchange-calendars knows them.
 
@@ -71,6 +70,15 @@ def calendar(name: str, first: date, last: date) -> Calendar:
     Raises:
         PredictorError: The calendar is unknown.
     """
+    low, high, days = _whole_years(name, min(first, last).year, last.year)
+    first, last = max(first, low), min(last, high)
+    kept: Days = days[(days >= np.datetime64(first)) & (days <= np.datetime64(last))]
+    return Calendar(name, kept, first, last)
+
+
+@cache
+def _whole_years(name: str, first: int, last: int) -> tuple[date, date, Days]:
+    """The limits of a calendar, and its sessions in a span of years, which takes up to seconds."""
     import exchange_calendars
     import pandas as pd
 
@@ -79,14 +87,11 @@ def calendar(name: str, first: date, last: date) -> Calendar:
         known = exchange_calendars.get_calendar(name, start="2021-06-01", end="2021-06-30")
         low = date.min if known.bound_min() is None else known.bound_min().date()
         high = date.max if known.bound_max() is None else known.bound_max().date()
-        first, last = max(first, low), min(last, high)
-        # exchange-calendars requires a session in the span, and a weekend has none.
-        start, end = max(first - timedelta(days=14), low), min(last + timedelta(days=14), high)
+        start, end = max(date(first, 1, 1), low), min(date(last, 12, 31), high)
         days: Days = np.array([], dtype="datetime64[D]")
-        if first <= last:
+        if start <= end:
             bounds = {"start": pd.Timestamp(start), "end": pd.Timestamp(end)}
             days = exchange_calendars.get_calendar(name, **bounds).sessions.to_numpy().astype("datetime64[D]")
     except Exception as error:  # exchange-calendars has no common base for its errors
         raise PredictorError(f"cannot use calendar {name!r}: {one_line(error)}") from error
-    kept: Days = days[(days >= np.datetime64(first)) & (days <= np.datetime64(last))]
-    return Calendar(name, kept, first, last)
+    return low, high, days

@@ -173,5 +173,6 @@ def _output_distribution(evidence: Evidence, settings: config.OutputDistribution
 def _triple_barrier(evidence: Evidence, settings: config.TripleBarrier) -> Verdict:
     """Whether the scores predict triple-barrier labels better than fixed ones; not judged with too few rows."""
     seen = evidence.barriers
-    passed = None if seen.too_few else seen.ratio is not None and seen.ratio >= settings.ratio
+    judged = seen.pairs >= settings.min_pairs
+    passed = (seen.ratio is not None and seen.ratio >= settings.ratio) if judged else None
     return Verdict(seen.ratio, settings.ratio, passed, seen.detail)

@@ -32,7 +32,6 @@ class Observation:
         fixed_ic: The same with the fixed-horizon labels.
         ratio: `barrier_ic / fixed_ic`; None with too few pairs, or if `fixed_ic` is not positive.
         detail: One line.
-        too_few: Whether there are too few pairs to judge.
     """
 
     pairs: int
@@ -41,7 +40,6 @@ class Observation:
     fixed_ic: float | None
     ratio: float | None
     detail: str
-    too_few: bool = False
 
 
 def labels(close: Wide, day: NDArray[np.int64], symbol: NDArray[np.int64], width: Vector, horizon: int) -> Vector:
@@ -72,7 +70,7 @@ def observe(close: Wide, rows: Rows, result: WalkForwardResult, config: Config) 
     """Compare both kinds of labels on the last out-of-sample days; `close` has the shape (T, S)."""
     settings, horizon = config.gates.triple_barrier, config.labels.horizon
     if not result.parts:
-        return Observation(0, 0, None, None, None, "no out-of-sample rows", True)
+        return Observation(0, 0, None, None, None, "no out-of-sample rows")
     place = result.rows()
     score = np.concatenate([part.score for part in result.parts])
     first_day = rows.day[place].max() - settings.days + 1
@@ -85,7 +83,7 @@ def observe(close: Wide, rows: Rows, result: WalkForwardResult, config: Config) 
     pairs, days = int(both.sum()), len(np.unique(day[both]))
     if pairs < settings.min_pairs:
         detail = f"not judged: {pairs} pairs, {settings.min_pairs} needed"
-        return Observation(pairs, days, None, None, None, detail, True)
+        return Observation(pairs, days, None, None, None, detail)
     barrier_ic = ic.mean(score[both], touched[both], day[both])
     fixed_ic = ic.mean(score[both], rows.forward[place][both], day[both])
     if barrier_ic is None or fixed_ic is None or fixed_ic <= 0:
