@@ -140,9 +140,9 @@ def description_cell(one: Input) -> str:
 
 
 def _markdown(text: str) -> str:
-    """Turn Ansible's markup into Markdown's.
+    """Turn Ansible's markup of code, values, options and modules, and of emphasis, into Markdown's.
 
-    https://docs.ansible.com/ansible/latest/dev_guide/ansible_markup.html: code, values, options, modules; emphasis.
+    https://docs.ansible.com/ansible/latest/dev_guide/ansible_markup.html
     """
     text = re.sub(r"\b[CVOM]\(([^()]*)\)", r"`\1`", text)
     return re.sub(r"\b[BI]\(([^()]*)\)", r"*\1*", text)

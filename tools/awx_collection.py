@@ -32,9 +32,8 @@ class CollectionError(Exception):
 
 def main(arguments: Sequence[str] | None = None, root: Path | None = None) -> int:
     """Install the collection if it is missing; the exit code is 0, or 1 with one line on standard error."""
-    argparse.ArgumentParser(
-        description="Install the collection awx.awx for the project.", allow_abbrev=False
-    ).parse_args(arguments)
+    parser = argparse.ArgumentParser(description="Install the collection awx.awx for the project.", allow_abbrev=False)
+    parser.parse_args(arguments)
     root = root or Path(__file__).resolve().parent.parent
     try:
         place(root).mkdir(parents=True, exist_ok=True)
@@ -63,23 +62,15 @@ def present(root: Path) -> bool:
 
 
 def fetch(root: Path) -> None:
-    """Download the pinned wheel and extract the collection.
-
-    Raises:
-        CollectionError: The download fails, or the wheel lacks the collection.
-    """
+    """Download the pinned wheel and extract the collection."""
     requirement = pin((root / "requirements.lock").read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "requirements.lock").write_text(requirement, encoding="utf-8")
         command = [sys.executable, "-I", "-m", "pip", "--disable-pip-version-check", "download", "--quiet"]
         options = ["--require-hashes", "--no-deps", "--only-binary", ":all:", "--python-version", PYTHON]
-        answer = subprocess.run(
-            [*command, *options, "--dest", name, "-r", f"{name}/requirements.lock"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        places = ["--dest", name, "-r", f"{name}/requirements.lock"]
+        answer = subprocess.run([*command, *options, *places], capture_output=True, text=True)
         wheels = sorted(folder.glob("ansible-*.whl"))
         if answer.returncode != 0 or not wheels:
             reason = next((line for line in reversed(answer.stderr.splitlines()) if line.strip()), "no reason given")
@@ -88,11 +79,7 @@ def fetch(root: Path) -> None:
 
 
 def pin(lock: str) -> str:
-    """The pin of the `ansible` package, with its hashes but without its marker.
-
-    Raises:
-        CollectionError: The lock file lacks the pin.
-    """
+    """The pin of the `ansible` package, with its hashes but without its marker."""
     found = re.search(rf"^(ansible=={LINE}\.\S+)[^\n]*\\\n((?:    --hash=\S+(?: \\)?\n?)+)", lock, re.MULTILINE)
     if not found:
         raise CollectionError(f"requirements.lock does not pin ansible {LINE}: run make lock")
@@ -100,11 +87,7 @@ def pin(lock: str) -> str:
 
 
 def unpack(wheel: Path, target: Path) -> None:
-    """Extract a wheel's collection into a folder, completely or not at all.
-
-    Raises:
-        CollectionError: The wheel lacks the collection.
-    """
+    """Extract a wheel's collection into a folder, completely or not at all."""
     (target / FOLDER).parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(wheel) as archive, tempfile.TemporaryDirectory(dir=target.parent) as partial:
         names = [name for name in archive.namelist() if name.startswith(FOLDER)]

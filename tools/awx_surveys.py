@@ -76,11 +76,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def surveys(root: Path) -> dict[str, dict[str, Any]]:
-    """Every survey in AWX's format, by the name of its job template.
-
-    Raises:
-        SurveyError: An input is unknown, or AWX has no question for it.
-    """
+    """Every survey in AWX's format, by the name of its job template."""
     described, defaults = described_inputs(root), argument_specs.load(root / "group_vars" / "all.yml")
     return {
         template: {
@@ -93,11 +89,7 @@ def surveys(root: Path) -> dict[str, dict[str, Any]]:
 
 
 def question(name: str, one: argument_specs.Input, default: Any = None) -> dict[str, Any]:
-    """One question, whose answer sets the variable `name`; a `default` overrides the role's.
-
-    Raises:
-        SurveyError: AWX has no question for an input of this type.
-    """
+    """One question, whose answer sets the variable `name`; a `default` overrides the role's."""
     default = one.default if default is None else default
     asked: dict[str, Any] = {
         "question_name": name.replace("_", " ").capitalize(),

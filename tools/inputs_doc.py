@@ -39,11 +39,7 @@ def main(arguments: Sequence[str] | None = None, root: Path | None = None) -> in
 
 
 def updated(root: Path) -> str:
-    """Return the page with a current generated section.
-
-    Raises:
-        InputsDocError: The page does not have exactly one pair of markers.
-    """
+    """Return the page with a current generated section."""
     page = (root / PAGE).read_text(encoding="utf-8")
     if page.count(BEGIN) != 1 or page.count(END) != 1 or page.index(BEGIN) > page.index(END):
         raise InputsDocError(f"expected these two lines, once each, in this order: {BEGIN} and {END}")

@@ -1,7 +1,7 @@
-"""Install AWS's session-manager-plugin: download one version of it, hold it against its checksum, take the binary out.
+"""Install AWS's session-manager-plugin: download one version, verify its checksum, extract the binary.
 
-Runs while the execution environment is built, where there is Python and little else. AWS publishes the plugin for Linux
-as .deb and .rpm; a .deb is an `ar` archive with a tar archive in it, which Python can read.
+Runs while the execution environment is built, with little else than Python. AWS publishes the plugin for Linux as .deb
+and .rpm; a .deb is an `ar` archive with a tar archive in it, which Python can read.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ TIMEOUT_SECONDS = 120
 
 
 class Unusable(Exception):
-    """One line: what is wrong with the package."""
+    """The package cannot be used; one line says why."""
 
 
 def main() -> int:
-    """Install it; 1 and one line where that cannot be."""
+    """Install the plugin; the exit code is 0, or 1 with one line on standard error."""
     parser = argparse.ArgumentParser(description="Install AWS's session-manager-plugin.", allow_abbrev=False)
     parser.add_argument("folder", type=Path, help="folder that gets the binary")
     folder = parser.parse_args().folder
@@ -48,11 +48,7 @@ def main() -> int:
 
 
 def package_of(machine: str) -> tuple[str, str]:
-    """URL and SHA-256 of the package for a machine.
-
-    Raises:
-        Unusable: There is none.
-    """
+    """URL and SHA-256 of the package for a machine."""
     if machine not in PACKAGES:
         raise Unusable(f"there is no package for {machine}, only for {', '.join(PACKAGES)}")
     folder, digest = PACKAGES[machine]
@@ -60,17 +56,7 @@ def package_of(machine: str) -> tuple[str, str]:
 
 
 def install(package: bytes, digest: str, folder: Path) -> None:
-    """Write the binary of a package.
-
-    Args:
-        package: The .deb.
-        digest: The SHA-256 that it has to have, hexadecimal.
-        folder: Folder that gets the binary.
-
-    Raises:
-        Unusable: It is another package, or one without the binary.
-        OSError: The binary cannot be written.
-    """
+    """Write the binary of a .deb, whose SHA-256 must be ``digest`` (hexadecimal), to a folder."""
     found = hashlib.sha256(package).hexdigest()
     if found != digest:
         raise Unusable(f"the package has the checksum {found} and should have {digest}: nothing of it was used")
@@ -82,20 +68,15 @@ def install(package: bytes, digest: str, folder: Path) -> None:
             path = PurePosixPath(entry.name)
             if entry.isfile() and path.name == NAME and path.parent.name == "bin":
                 content = archive.extractfile(entry)
-                assert content is not None  # of a file there is one
-                target = folder / NAME
-                target.write_bytes(content.read())
-                target.chmod(0o755)
+                assert content is not None  # it is a file
+                (folder / NAME).write_bytes(content.read())
+                (folder / NAME).chmod(0o755)
                 return
     raise Unusable(f"there is no bin/{NAME} in the package")
 
 
 def members(package: bytes) -> list[tuple[str, bytes]]:
-    """The members of an `ar` archive, name and content.
-
-    Raises:
-        Unusable: It is none.
-    """
+    """The members of an `ar` archive, name and content."""
     if not package.startswith(b"!<arch>\n"):
         raise Unusable("the package is no ar archive")
     found, at = [], 8

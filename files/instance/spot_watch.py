@@ -29,7 +29,6 @@ import sys
 import time
 from datetime import datetime, timezone
 from pathlib import Path
-from types import FrameType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -158,11 +157,7 @@ def say(text: str) -> None:
 
 
 def start(command: list[str]) -> subprocess.Popen[bytes]:
-    """Start a command in a new session, and forward signals to it; if this process is killed, so is the command.
-
-    Raises:
-        OSError: The program cannot be started.
-    """
+    """Start a command in a new session, and forward signals to it; if this process is killed, so is the command."""
     # Signals are blocked until they can be forwarded, but not in the command.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
 
@@ -172,20 +167,11 @@ def start(command: list[str]) -> subprocess.Popen[bytes]:
 
     try:
         child = subprocess.Popen(command, start_new_session=True, preexec_fn=prepare)
-        forward_signals(child)
+        for number in FORWARDED:
+            signal.signal(number, lambda number, frame: send(child, number))
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return child
-
-
-def forward_signals(child: subprocess.Popen[bytes]) -> None:
-    """Forward signals to the command and its descendants."""
-
-    def forward(number: int, frame: FrameType | None) -> None:
-        send(child, number)
-
-    for number in FORWARDED:
-        signal.signal(number, forward)
 
 
 def send(child: subprocess.Popen[bytes], number: int) -> None:
@@ -195,22 +181,15 @@ def send(child: subprocess.Popen[bytes], number: int) -> None:
 
 
 def run_watched(child: subprocess.Popen[bytes], watcher: Watcher, every: float, grace: float, limit: float) -> int:
-    """Wait for the command, EC2 or the limit.
+    """Wait for the command, EC2 or the limit; return the exit code.
 
-    Args:
-        child: The command.
-        watcher: Polls EC2's announcements.
-        every: Seconds between polls.
-        grace: Seconds from SIGTERM to SIGKILL.
-        limit: Time limit of the command in seconds.
-
-    Returns:
-        The exit code.
+    All times are in seconds: ``every`` between polls, ``grace`` from SIGTERM to SIGKILL, ``limit`` of the command.
     """
     deadline = time.monotonic() + limit
     while not watcher.reclaimed():
         with contextlib.suppress(subprocess.TimeoutExpired):
-            return exit_code(child.wait(every))
+            code = child.wait(every)
+            return code if code >= 0 else 128 - code  # as a shell reports it
         if time.monotonic() >= deadline:
             say(f"the command exceeded its limit of {limit:g} s: stopping it")
             return end(child, grace) and OVER_LIMIT
@@ -226,11 +205,6 @@ def end(child: subprocess.Popen[bytes], grace: float) -> int:
         say(f"the command did not exit within {grace:g} s of SIGTERM: killing it")
         send(child, signal.SIGKILL)
         return child.wait()
-
-
-def exit_code(code: int) -> int:
-    """A child's return code as a shell reports it."""
-    return code if code >= 0 else 128 - code
 
 
 def main() -> int:

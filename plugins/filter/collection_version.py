@@ -34,11 +34,7 @@ _value:
 
 
 def collection_version(name: str) -> str | None:
-    """Return the version of a collection, None if it is unknown.
-
-    Args:
-        name: Full name, for example ``amazon.aws``.
-    """
+    """Return the version of a collection such as ``amazon.aws``, None if it is unknown."""
     try:
         manifest = files(f"ansible_collections.{name}") / "MANIFEST.json"
         return str(json.loads(manifest.read_text(encoding="utf-8"))["collection_info"]["version"])

@@ -45,12 +45,8 @@ _value:
 
 
 def fill_placeholders(arguments: Any, values: Any, programs: str = "") -> list[str]:
-    """See ``DOCUMENTATION``.
-
-    Raises:
-        AnsibleFilterError: The input is not a list, or a placeholder has no value.
-    """
-    if isinstance(arguments, str) or not isinstance(arguments, list):
+    """See ``DOCUMENTATION``."""
+    if not isinstance(arguments, list):
         raise AnsibleFilterError(f"fill_placeholders: expected a list, got {type(arguments).__name__}")
     try:
         filled: list[str] = run_placeholders.fill(arguments, values, programs)

@@ -41,11 +41,7 @@ _value:
 
 
 def fill_policy(document: Any, values: Mapping[str, Any]) -> Any:
-    """See ``DOCUMENTATION``.
-
-    Raises:
-        AnsibleFilterError: A placeholder has no value, or a list is used outside a list.
-    """
+    """See ``DOCUMENTATION``."""
     if isinstance(document, dict):
         return {name: fill_policy(entry, values) for name, entry in document.items()}
     if isinstance(document, list):

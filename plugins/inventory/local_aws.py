@@ -73,11 +73,11 @@ class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]
         inventory.add_group("trainers")
         inventory.add_child("local", "trainers")
         inventory.add_host("localhost", group="local")
-        inventory.set_variable("localhost", "ansible_connection", "local")
-        inventory.set_variable("localhost", "ansible_python_interpreter", sys.executable)
-        for name, value in {
-            "local_aws_endpoint": reservation.endpoint,
-            "local_aws_home": str(home),
-            "local_aws_account": str(base / self.get_option("account")),
-        }.items():
-            inventory.set_variable("local", name, value)
+        for entity, name, value in (
+            ("localhost", "ansible_connection", "local"),
+            ("localhost", "ansible_python_interpreter", sys.executable),
+            ("local", "local_aws_endpoint", reservation.endpoint),
+            ("local", "local_aws_home", str(home)),
+            ("local", "local_aws_account", str(base / self.get_option("account"))),
+        ):
+            inventory.set_variable(entity, name, value)

@@ -32,9 +32,7 @@ class VarsModule(BaseVarsPlugin):  # type: ignore[misc]
     def get_vars(self, loader: Any, path: str, entities: Any, cache: bool = True) -> dict[str, Any]:
         """Return the variables of hosts and groups; empty for folders that hold no playbooks of this project."""
         folder = Path(path).resolve()
-        if not folder.is_relative_to(PROJECT):
-            return {}
-        if not any(folder.relative_to(PROJECT).match(pattern) for pattern in PLAYBOOK_FOLDERS):
+        if not folder.is_relative_to(PROJECT) or not any(map(folder.relative_to(PROJECT).match, PLAYBOOK_FOLDERS)):
             return {}
         variables: dict[str, Any] = HostGroupVars().get_vars(loader, str(PROJECT), entities, cache)
         return variables

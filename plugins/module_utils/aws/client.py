@@ -56,11 +56,7 @@ class Aws:
     """Clients of one account and region."""
 
     def __init__(self, make_client: Callable[[str], Any]) -> None:
-        """Prepare; nothing is requested yet.
-
-        Args:
-            make_client: Makes the boto3 client of a service, with `SWEEP`.
-        """
+        """Prepare; nothing is requested yet. ``make_client`` makes the boto3 client of a service, with `SWEEP`."""
         self._make_client = make_client
         self._clients: dict[str, Any] = {}
         self._clock = Clock()
@@ -75,12 +71,7 @@ class Aws:
         return self._clients[service]
 
     def persist(self, call: Callable[[], T]) -> T:
-        """Make a call, and retry it with growing pauses unless AWS denies it or the resource is gone.
-
-        Raises:
-            botocore.exceptions.BotoCoreError: AWS could not be reached, five times.
-            botocore.exceptions.ClientError: AWS refused.
-        """
+        """Make a call, and retry it with growing pauses unless AWS denies it or the resource is gone."""
         for pause in PAUSES:
             try:
                 return call()
@@ -148,5 +139,5 @@ def is_clock_refusal(error: BaseException) -> bool:
     """Whether AWS refuses a request because its signature is too old, or not valid yet, by AWS's clock."""
     if not isinstance(error, ClientError):
         return False
-    signed = message_of(error).startswith(("Signature expired", "Signature not yet current"))
-    return signed or code_of(error) in ("RequestExpired", "RequestTimeTooSkewed")
+    late = message_of(error).startswith(("Signature expired", "Signature not yet current"))
+    return late or code_of(error) in ("RequestExpired", "RequestTimeTooSkewed")

@@ -17,11 +17,7 @@ Offer = dict[str, Any]
 
 
 def read_cap(text: str) -> float | None:
-    """Parse a price cap in USD an hour; None for an empty text.
-
-    Raises:
-        ValueError: The text is not a positive number.
-    """
+    """Parse a price cap in USD an hour; None for an empty text, a ValueError unless it is a positive number."""
     if not text.strip():
         return None
     try:
@@ -46,12 +42,7 @@ def newest_prices(history: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str],
 
 
 def spot_prices(ec2: Any, types: Sequence[str], zones: Collection[str]) -> dict[tuple[str, str], float]:
-    """Ask EC2 for the current spot price in USD an hour of every type in every zone, in one listing.
-
-    Raises:
-        botocore.exceptions.BotoCoreError: EC2 cannot be reached.
-        botocore.exceptions.ClientError: EC2 refuses.
-    """
+    """Ask EC2 for the current spot price in USD an hour of every type in every zone, in one listing."""
     pages = ec2.get_paginator("describe_spot_price_history").paginate(
         InstanceTypes=list(types),
         ProductDescriptions=["Linux/UNIX"],
@@ -78,8 +69,8 @@ def order_offers(
         types: instance types, the best first.
         subnets: ``{subnet_id, availability_zone}``, the best first.
         markets: the allowed markets, in any order.
-        spot: spot price in USD an hour by type and zone.
-        on_demand: list price in USD an hour by type.
+        spot: USD an hour by type and zone.
+        on_demand: USD an hour by type.
         cap: highest price in USD an hour for either market, or None.
 
     Returns:
@@ -105,21 +96,22 @@ def order_offers(
             for subnet in subnets
         ]
         # Sorting is stable: equal prices keep the user's order.
-        for offer in sorted(
-            offers, key=lambda each: math.inf if each["price_usd_hour"] is None else each["price_usd_hour"]
-        ):
-            error = _refusal(offer, cap)
-            if error:
+        for offer in sorted(offers, key=_price):
+            if error := _refusal(offer, cap):
                 refused.append({**offer, "error": error})
             else:
                 allowed.append(offer)
     return allowed, refused
 
 
+def _price(offer: Offer) -> float:
+    return math.inf if offer["price_usd_hour"] is None else offer["price_usd_hour"]
+
+
 def _refusal(offer: Offer, cap: float | None) -> str | None:
     """The code that excludes an offer under a cap; None if it may be tried."""
-    if cap is None:
+    if cap is None or _price(offer) <= cap:
         return None
     if offer["price_usd_hour"] is None:
         return PRICE_UNKNOWN if offer["market"] == "on-demand" else None
-    return ABOVE_CAP if offer["price_usd_hour"] > cap else None
+    return ABOVE_CAP

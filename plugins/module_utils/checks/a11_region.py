@@ -23,10 +23,8 @@ def run(context: Context) -> Finding:
         return Finding("fail", f"region {region} has no EC2 endpoint: {one_line(error)}")
     except ClientError as error:
         if code_of(error) == "AuthFailure":
-            return Finding(
-                "fail",
-                f"EC2 refuses the credentials in region {region}: it is not enabled for the account, or does not exist",
-            )
+            why = "it is not enabled for the account, or does not exist"
+            return Finding("fail", f"EC2 refuses the credentials in region {region}: {why}")
         if not code_of(error).startswith("InvalidParameter"):
             raise
         found = []
@@ -37,9 +35,6 @@ def run(context: Context) -> Finding:
     others = {name: os.environ[name] for name in VARIABLES if os.environ.get(name, region) != region}
     if others:
         conflicts = ", ".join(f"{name}={value}" for name, value in others.items())
-        return Finding(
-            "warn",
-            f"the run uses {region}, but the environment has {conflicts}",
-            "unset the variable or set aws_region: programs that read the environment would use another region",
-        )
+        remedy = "unset the variable or set aws_region: programs that read the environment would use another region"
+        return Finding("warn", f"the run uses {region}, but the environment has {conflicts}", remedy)
     return Finding("pass", region)

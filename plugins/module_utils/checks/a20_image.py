@@ -28,18 +28,15 @@ def run(context: Context) -> Finding:
         findings += _misfits(image, context.types)
     except Unavailable as error:
         findings.append(("fail", f"cannot look up the instance types: {error}"))
-    disk = _disk(image)
-    if disk > context.settings.volume_gb:
-        findings.append(
-            ("fail", f"the image's disk has {disk} GiB, spot_instance_volume_gb is {context.settings.volume_gb}")
-        )
+    disk, volume = _disk(image), context.settings.volume_gb
+    if disk > volume:
+        findings.append(("fail", f"the image's disk has {disk} GiB, spot_instance_volume_gb is {volume}"))
     deprecated = image.get("DeprecationTime")
     if deprecated and datetime.fromisoformat(deprecated.replace("Z", "+00:00")) <= now:
         findings.append(("warn", f"image {context.image_id} has been deprecated since {deprecated[:10]}"))
     if days > OLD_DAYS:
-        findings.append(
-            ("warn", f"image {context.image_id} is {days} days old: it lacks {OLD_DAYS} days of security updates")
-        )
+        text = f"is {days} days old: it lacks {OLD_DAYS} days of security updates"
+        findings.append(("warn", f"image {context.image_id} {text}"))
     return worst(findings, f"{context.image_id} {image.get('Name', '')}, {image['Architecture']}, {days} days old")
 
 

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 from ..aws.client import one_line
 from .base import Finding, Status, worst
 from .context import Context
-from .simulation import Question, allowed, denied
+from .simulation import Question, simulate
 
 REMEDY = "create role and instance profile as in docs/real-aws.md, with the policies in files/iam"
 # What the SSM agent needs before a session can be opened (AmazonSSMManagedInstanceCore allows it).
@@ -53,15 +53,14 @@ def _policies(context: Context, role: str) -> list[tuple[Status, str]]:
     ]
     if not settings.preflight:
         needed.append(Question(("s3:PutObject",), [context.bucket_arn(data, prefix + KEY) for prefix in artefacts]))
-    lacking = denied(context, role, needed)
     findings: list[tuple[Status, str]] = []
-    if lacking:
-        findings.append(("fail", f"the role may not {_pairs(lacking)}"))
+    if lacking := simulate(context, role, needed):
+        findings.append(("fail", f"the role may not {', '.join(lacking)}"))
     if settings.preflight:
         places = dict.fromkeys((prices, "", *artefacts))
         asked = Question(WRITES, [context.bucket_arn(data, place + KEY) for place in places])
-        if could := allowed(context, role, [asked]):
-            findings.append(("fail", f"a preflight must not be able to write, but the role may {_pairs(could)}"))
+        if could := simulate(context, role, [asked], allowed=True):
+            findings.append(("fail", f"a preflight must not be able to write, but the role may {', '.join(could)}"))
     return findings
 
 
@@ -80,7 +79,3 @@ def trusts(document: Any, service: str) -> bool:
 
 def _list(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else list(value)
-
-
-def _pairs(pairs: list[tuple[str, str]]) -> str:
-    return ", ".join(action if resource == "*" else f"{action} on {resource}" for action, resource in pairs)

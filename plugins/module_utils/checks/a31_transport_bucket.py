@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .base import Finding, worst
-from .buckets import protection, reach
+from .buckets import protection
 from .context import Context
 
 REMEDY = (
@@ -21,14 +21,8 @@ def run(context: Context) -> Finding:
     if bucket == context.settings.data_bucket:
         text = f"transport_bucket and data_bucket are both {bucket}: transport would write to the data bucket"
         return Finding("fail", text, "use another transport_bucket")
-    unreachable = reach(context, bucket)
-    if unreachable:
-        return Finding("fail", unreachable)
     findings = protection(context, bucket)
     if not findings and context.client("s3").get_bucket_versioning(Bucket=bucket).get("Status") == "Enabled":
-        return Finding(
-            "warn",
-            VERSIONED.format(bucket),
-            "use an unversioned bucket, or add a lifecycle rule that expires noncurrent versions after one day",
-        )
+        remedy = "use an unversioned bucket, or add a lifecycle rule that expires noncurrent versions after one day"
+        return Finding("warn", VERSIONED.format(bucket), remedy)
     return worst(findings, f"{bucket}: reachable, encrypted, public access blocked, not versioned")

@@ -18,15 +18,15 @@ def run(context: Context) -> Finding:
     settings = context.settings
     subnet = context.subnets[0]
     kind, market = settings.types[0], settings.markets[0]
+    offer = f"{kind} in {subnet['AvailabilityZone']}, {market}"
     try:
         context.client("ec2").run_instances(**request(context, kind, subnet["SubnetId"], market))
     except ClientError as error:
         if code_of(error) == "DryRunOperation":
-            return Finding("pass", f"{kind} in {subnet['AvailabilityZone']}, {market}: EC2 would launch it")
-        return Finding("fail", f"EC2 refuses {kind} in {subnet['AvailabilityZone']}, {market}: {one_line(error)}")
-    return Finding(
-        "fail", "EC2 answered a dry run as if it had launched", "check for instances that nothing will terminate"
-    )
+            return Finding("pass", f"{offer}: EC2 would launch it")
+        return Finding("fail", f"EC2 refuses {offer}: {one_line(error)}")
+    remedy = "check for instances that nothing will terminate"
+    return Finding("fail", "EC2 answered a dry run as if it had launched", remedy)
 
 
 def request(context: Context, kind: str, subnet: str, market: str) -> dict[str, Any]:

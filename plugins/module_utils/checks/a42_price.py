@@ -39,10 +39,8 @@ def run(context: Context) -> Finding:
         if kind in settings.on_demand and price >= settings.on_demand[kind]
     ]
     if "on-demand" in settings.markets and not last_resort:
-        text = (
-            f"on-demand is not available as a last resort: spot_instance_max_price {limit:g} is below its prices, too"
-        )
-        dear.append(("warn", text))
+        text = "on-demand is not available as a last resort: spot_instance_max_price"
+        dear.append(("warn", f"{text} {limit:g} is below its prices, too"))
     return worst(dear, summary)
 
 

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 from ..aws.client import one_line
 from .base import Finding, Unavailable
 from .context import Context
-from .simulation import Question, denied
+from .simulation import Question, simulate
 
 REMEDY = "attach the policy files/iam/control_node.json to the control node's role, filled in as in docs/real-aws.md"
 DESCRIBE = (
@@ -41,7 +41,7 @@ def run(context: Context) -> Finding:
         )
     asked = questions(context)
     try:
-        lacking = denied(context, principal(context), asked)
+        lacking = simulate(context, principal(context), asked)
     except ClientError as error:
         return Finding(
             "warn",
@@ -49,11 +49,9 @@ def run(context: Context) -> Finding:
             "allow the control node to simulate its own and the instance roles' policies (files/iam/control_node.json)",
         )
     if lacking:
-        denials = ", ".join(action if resource == "*" else f"{action} on {resource}" for action, resource in lacking)
-        return Finding("fail", f"{len(lacking)} denied: {denials}")
-    return Finding(
-        "pass", f"all {len({action for each in asked for action in each.actions})} actions of a run are allowed"
-    )
+        return Finding("fail", f"{len(lacking)} denied: {', '.join(lacking)}")
+    actions = {action for each in asked for action in each.actions}
+    return Finding("pass", f"all {len(actions)} actions of a run are allowed")
 
 
 def principal(context: Context) -> str:
@@ -86,6 +84,9 @@ def questions(context: Context) -> list[Question]:
     # Sessions are named after the caller; some policies allow a caller only its own sessions.
     name = caller["Arn"].rpartition("/")[2]
     who = {**region, "aws:username": name, "aws:userid": caller["UserId"]}
+    sessions = [context.arn("ssm", f"session/{name}-0123456789abcdef0")]
+    shell = [instance, context.arn("ssm", "document/SSM-SessionManagerRunShell")]
+    spot = [context.arn("ec2", f"spot-instances-request/{SOME_REQUEST}")]
     transport = [context.bucket_arn(settings.transport_bucket, f"{SOME_INSTANCE}/spot-train-check")]
     buckets = [context.bucket_arn(bucket) for bucket in (settings.data_bucket, settings.transport_bucket)]
     return [
@@ -99,25 +100,15 @@ def questions(context: Context) -> list[Question]:
         Question(("ec2:RunInstances", "ec2:DeleteLaunchTemplate"), template, tagged),
         Question(("ec2:CreateTags",), launched, {**launch, "ec2:CreateAction": "RunInstances"}),
         *_profile(context),
-        Question(
-            ("ssm:StartSession",),
-            [instance, context.arn("ssm", "document/SSM-SessionManagerRunShell")],
-            {**tagged, "ssm:resourceTag/project": settings.project},
-        ),
-        Question(
-            ("ssm:TerminateSession", "ssm:ResumeSession"),
-            [context.arn("ssm", f"session/{name}-0123456789abcdef0")],
-            who,
-        ),
+        Question(("ssm:StartSession",), shell, {**tagged, "ssm:resourceTag/project": settings.project}),
+        Question(("ssm:TerminateSession", "ssm:ResumeSession"), sessions, who),
         Question(("s3:ListBucket",), buckets, region),
         # The digest that proves a read-only preflight lists incomplete uploads, too.
         Question(("s3:ListBucketMultipartUploads",), buckets[:1], region),
         Question(("s3:GetObject", "s3:PutObject", "s3:DeleteObject"), transport, region),
         Question(("ec2:TerminateInstances",), [instance], tagged),
         Question(("ec2:DeleteVolume",), [context.arn("ec2", f"volume/{SOME_VOLUME}")], tagged),
-        Question(
-            ("ec2:CancelSpotInstanceRequests",), [context.arn("ec2", f"spot-instances-request/{SOME_REQUEST}")], tagged
-        ),
+        Question(("ec2:CancelSpotInstanceRequests",), spot, tagged),
         # Also without an expiry role: a sweep looks for the schedule of every run.
         Question(("scheduler:DeleteSchedule", "scheduler:GetSchedule"), [_schedule(context)], region),
         *_expiry(context),

@@ -62,12 +62,7 @@ class Settings:
 
     @classmethod
     def of(cls, arguments: Mapping[str, Any]) -> Settings:
-        """The settings in a task's arguments. Inputs are converted before, but not the values of free mappings.
-
-        Raises:
-            KeyError: One is missing.
-            ValueError: A price is not a number.
-        """
+        """The settings in a task's arguments. Inputs are converted before, but not the values of free mappings."""
         prices = {name: float(value) for name, value in arguments["on_demand"].items()}
         tags = {name: str(value) for name, value in arguments["tags"].items()}
         given = {field.name: arguments[field.name] for field in fields(cls)}

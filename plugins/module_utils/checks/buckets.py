@@ -15,23 +15,18 @@ OWN_KEY = "alias/aws/s3"
 BLOCKS = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
 
 
-def reach(context: Context, bucket: str) -> str | None:
-    """Why a bucket cannot be listed (missing, or access denied); None if it can."""
-    try:
-        context.client("s3").list_objects_v2(Bucket=bucket, MaxKeys=1)
-    except ClientError as error:
-        if code_of(error) == "NoSuchBucket":
-            return f"bucket {bucket} does not exist"
-        if code_of(error) == "AccessDenied":
-            return f"bucket {bucket} exists, but the control node may not list it: {one_line(error)}"
-        raise
-    return None
-
-
 def protection(context: Context, bucket: str) -> list[tuple[Status, str]]:
-    """Findings on a bucket's default encryption, public access block and region."""
+    """List one key of a bucket, then look at its default encryption, public access block and region."""
     s3 = context.client("s3")
     findings: list[tuple[Status, str]] = []
+    try:
+        s3.list_objects_v2(Bucket=bucket, MaxKeys=1)
+    except ClientError as error:
+        if code_of(error) == "NoSuchBucket":
+            return [("fail", f"bucket {bucket} does not exist")]
+        if code_of(error) == "AccessDenied":
+            return [("fail", f"bucket {bucket} exists, but the control node may not list it: {one_line(error)}")]
+        raise
     try:
         findings += _key(bucket, s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"])
     except ClientError as error:

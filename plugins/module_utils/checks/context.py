@@ -102,9 +102,8 @@ class Context:
 
     def arn(self, service: str, resource: str) -> str:
         """The ARN of a resource in the caller's account and the run's region."""
-        caller = self.caller
-        partition = caller["Arn"].split(":")[1]
-        return f"arn:{partition}:{service}:{self.settings.region}:{caller['Account']}:{resource}"
+        partition = self.caller["Arn"].split(":")[1]
+        return f"arn:{partition}:{service}:{self.settings.region}:{self.caller['Account']}:{resource}"
 
     def bucket_arn(self, bucket: str, key: str = "") -> str:
         """The ARN of a bucket or of an object in it."""
@@ -127,9 +126,8 @@ class Context:
             try:
                 future.set_result(look_up())
             except (BotoCoreError, ClientError) as error:
-                future.set_exception(
-                    Unavailable("controller_clock" if is_clock_refusal(error) else owner, one_line(error))
-                )
+                owner = "controller_clock" if is_clock_refusal(error) else owner
+                future.set_exception(Unavailable(owner, one_line(error)))
             except BaseException as error:
                 future.set_exception(error)  # for every caller
         return future.result()
@@ -144,9 +142,8 @@ class Context:
             raise
 
     def _image(self) -> dict[str, Any]:
-        gone = Unavailable(
-            "image", f"image {self.image_id} of parameter {self.settings.image_parameter} no longer exists"
-        )
+        text = f"image {self.image_id} of parameter {self.settings.image_parameter} no longer exists"
+        gone = Unavailable("image", text)
         try:
             images = self.client("ec2").describe_images(ImageIds=[self.image_id])["Images"]
         except ClientError as error:
@@ -170,9 +167,8 @@ class Context:
         pages = self.client("ec2").get_paginator("describe_subnets").paginate(Filters=self.settings.ec2_filters())
         found = [subnet for page in pages for subnet in page["Subnets"]]
         if not found:
-            raise Unavailable(
-                "subnets", f"no subnet matches {dict(self.settings.subnet_filters)} in {self.settings.region}"
-            )
+            text = f"no subnet matches {dict(self.settings.subnet_filters)} in {self.settings.region}"
+            raise Unavailable("subnets", text)
         return found
 
     def _group(self) -> dict[str, Any]:

@@ -40,17 +40,10 @@ def one_line(value: object) -> str:
 
 
 def read_check(entry: Any, tier: str = "") -> tuple[dict[str, Any], bool]:
-    """Read the record of one check.
+    """Read the record of one check: ``{name, tier, group, status, detail, remedy, seconds}`` with any other fields.
 
-    A malformed record, or one with an unknown status, counts as failed.
-
-    Args:
-        entry: the record.
-        tier: its tier, if known; else that in the record.
-
-    Returns:
-        ``{name, tier, group, status, detail, remedy, seconds}`` with any other fields; and whether it was valid. All
-        text is one line. An unknown tier or group is empty, an unknown time None.
+    Returned is also whether it was valid: a malformed record, or one with an unknown status, counts as failed. All text
+    is one line. An unknown tier or group is empty, an unknown time None; ``tier`` overrides the tier in the record.
     """
     fields = dict(entry) if isinstance(entry, Mapping) else {}
     sound = isinstance(entry, Mapping) and fields.get("status") in CHECK_STATES
@@ -124,14 +117,9 @@ def sentence(check: Mapping[str, Any]) -> str:
 
 
 def verdict(checks: Sequence[Mapping[str, Any]], symbols: int | None = None) -> tuple[bool, str]:
-    """Return the verdict on checks.
+    """Return whether the run may continue after checks as `read_check` returns them, and a sentence.
 
-    Args:
-        checks: as `read_check` returns them.
-        symbols: how many symbols were examined, if any.
-
-    Returns:
-        Whether the run may continue, and a sentence: every failed check with its detail and remedy, or the counts.
+    It has every failed check with its detail and remedy, or the counts, also of the ``symbols`` that were examined.
     """
     if not checks:
         return False, "The preflight failed: it has no check, so it proves nothing"
@@ -149,15 +137,9 @@ def verdict(checks: Sequence[Mapping[str, Any]], symbols: int | None = None) -> 
 
 
 def table(checks: Sequence[Mapping[str, Any]], title: str, width: int) -> list[tuple[str, str]]:
-    """Format checks for a terminal, worst first.
+    """Format checks as `read_check` returns them for a terminal, worst first. Only passed ones are cut to its width.
 
-    Args:
-        checks: as `read_check` returns them.
-        title: the first line.
-        width: columns of the terminal. Only passed checks are cut to it.
-
-    Returns:
-        Lines, each with its status, which is empty for the first and the last line.
+    Returned are lines, each with its status, which is empty for the first, the title, and the last line.
     """
     lines = [("", one_line(title))]
     longest = max((len(check["name"]) for check in checks), default=0)

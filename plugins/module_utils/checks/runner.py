@@ -20,8 +20,6 @@ from .context import Context
 FILE = re.compile(r"^a\d\d_([a-z0-9_]+)\.py$")
 TIER, GROUP = "controller", "account"
 AT_ONCE = 8
-
-
 FOLDER = Path(__file__).parent
 
 
@@ -34,13 +32,9 @@ def find(folder: Path = FOLDER) -> dict[str, str]:
 def run_all(
     context: Context, folder: Path = FOLDER, package: str = PACKAGE, only: Collection[str] = ()
 ) -> list[dict[str, Any]]:
-    """Run every check in ``folder`` in a thread pool; return their records in the order of the files.
+    """Run every check in ``folder``, or ``only`` some, in a thread pool; return their records in the files' order.
 
-    Args:
-        context: The account.
-        folder: Where the check files are.
-        package: The name under which ``folder`` is imported.
-        only: Names of the checks to run; empty for all.
+    ``package`` is the name under which ``folder`` is imported.
     """
     checks = {name: module for name, module in find(folder).items() if not only or name in only}
     with ThreadPoolExecutor(AT_ONCE) as pool:

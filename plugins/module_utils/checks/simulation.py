@@ -17,27 +17,17 @@ class Question:
     conditions: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
 
 
-def denied(context: Context, principal: str, questions: Iterable[Question]) -> list[tuple[str, str]]:
-    """Simulate the policies of ``principal``; return each pair of action and resource that is not allowed.
+def simulate(context: Context, principal: str, questions: Iterable[Question], *, allowed: bool = False) -> list[str]:
+    """Simulate the policies of ``principal``; return each action and its resource that is denied, or ``allowed``.
 
     Raises:
         botocore.exceptions.ClientError: The caller may not use the simulator, or not for this principal.
     """
     return [
-        (action, resource)
+        action if resource == "*" else f"{action} on {resource}"
         for question in questions
-        for action, resource, allowed in _answers(context, principal, question)
-        if not allowed
-    ]
-
-
-def allowed(context: Context, principal: str, questions: Iterable[Question]) -> list[tuple[str, str]]:
-    """Like `denied`, but return each pair that is allowed."""
-    return [
-        (action, resource)
-        for question in questions
-        for action, resource, allowed in _answers(context, principal, question)
-        if allowed
+        for action, resource, answer in _answers(context, principal, question)
+        if answer == allowed
     ]
 
 
@@ -64,6 +54,5 @@ def _answers(context: Context, principal: str, question: Question) -> Iterable[t
 
 
 def _entry(name: str, value: str | Sequence[str]) -> dict[str, object]:
-    if isinstance(value, str):
-        return {"ContextKeyName": name, "ContextKeyValues": [value], "ContextKeyType": "string"}
-    return {"ContextKeyName": name, "ContextKeyValues": list(value), "ContextKeyType": "stringList"}
+    values, kind = ([value], "string") if isinstance(value, str) else (list(value), "stringList")
+    return {"ContextKeyName": name, "ContextKeyValues": values, "ContextKeyType": kind}

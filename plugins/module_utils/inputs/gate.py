@@ -33,11 +33,9 @@ _PATTERN = re.compile(r"[A-Za-z_]\w*\*?", re.ASCII)
 
 
 def inputs_of(only: Sequence[str] = (), spec: str = "run_open") -> dict[str, Spec]:
-    """Return the inputs that a playbook takes, by name.
+    """Return the inputs that a playbook takes, by name: those of its role `spec` and of others, or `only` these.
 
-    Args:
-        only: The names of a playbook that takes these and no others. One without an argument spec is text.
-        spec: The role that describes the inputs of the playbook itself.
+    A name in `only` without an argument spec is text.
     """
     own = known_of(ROLES / spec)
     if not only:
@@ -47,11 +45,7 @@ def inputs_of(only: Sequence[str] = (), spec: str = "run_open") -> dict[str, Spe
 
 
 def check_connection(extra: Mapping[str, Any]) -> None:
-    """Check that no extra variable changes how a host is reached: it would hold for the instance and localhost alike.
-
-    Raises:
-        InputError: One does.
-    """
+    """Refuse extra variables that change how a host is reached: they would hold for instance and localhost alike."""
     for name in map(str, extra):
         if name.startswith("ansible_") and name not in CONNECTION_SETTINGS:
             raise InputError(
@@ -63,13 +57,8 @@ def check_connection(extra: Mapping[str, Any]) -> None:
 def convert_extra(extra: Mapping[str, Any], known: Mapping[str, Spec], allowed: Collection[str] = ()) -> dict[str, Any]:
     """Return the extra variables that are inputs, converted.
 
-    Args:
-        extra: The extra variables.
-        known: The inputs that the playbook takes.
-        allowed: Names of extra variables to ignore; `team_*` stands for all names that begin with `team_`.
-
-    Raises:
-        InputError: An unknown name, a connection variable, Jinja, or a value that does not fit its argument spec.
+    It ignores the names in `allowed`, where `team_*` stands for all names that begin with `team_`, and refuses unknown
+    names, connection variables, Jinja, and values that do not fit their argument spec.
     """
     check_connection(extra)
     converted = {}
@@ -86,11 +75,7 @@ def convert_extra(extra: Mapping[str, Any], known: Mapping[str, Spec], allowed: 
 
 
 def check_allowed(patterns: Any) -> list[str]:
-    """Return the names of `run_allowed_extra`.
-
-    Raises:
-        InputError: Not a list of names or prefixes, or one that would allow a variable of the project.
-    """
+    """Return the names of `run_allowed_extra`, a list of names or prefixes that allow no variable of the project."""
     names: list[str] = convert(ALLOWED, patterns, {"type": "list", "elements": "str"})
     for name in names:
         if not _PATTERN.fullmatch(name):
@@ -102,11 +87,7 @@ def check_allowed(patterns: Any) -> list[str]:
 
 
 def check_converted(extra: Mapping[str, Any], converted: Mapping[str, Any]) -> None:
-    """Check that the extra variables are what they were converted to.
-
-    Raises:
-        InputError: The callback that replaces them is not loaded.
-    """
+    """Check that the extra variables are what they were converted to: the callback that replaces them is loaded."""
     for name, value in converted.items():
         if not same(plain(name, extra[name]), value):
             raise InputError(
@@ -116,16 +97,8 @@ def check_converted(extra: Mapping[str, Any], converted: Mapping[str, Any]) -> N
 
 
 def replace(extra: dict[str, Any], known: Mapping[str, Spec]) -> None:
-    """Replace the extra variables that are inputs by their converted values; leave all of them if one is refused.
-
-    Args:
-        extra: The dictionary of the variable manager, changed in place.
-        known: The inputs that the playbook takes.
-
-    Raises:
-        InputError: A connection variable: the first task would already use it.
-    """
-    check_connection(extra)
+    """Replace extra variables in place by their converted values; leave all of them if one is refused."""
+    check_connection(extra)  # raises: the first task would already use a connection variable
     known_here = {name: value for name, value in extra.items() if name in known}
     try:
         extra.update(convert_extra(known_here, known))
@@ -134,11 +107,7 @@ def replace(extra: dict[str, Any], known: Mapping[str, Spec]) -> None:
 
 
 def plain(name: str, value: Any) -> Any:
-    """Return a value with its vaulted parts decrypted.
-
-    Raises:
-        InputError: The vault password is missing or wrong.
-    """
+    """Return a value with its vaulted parts decrypted."""
     if isinstance(value, EncryptedString):
         try:
             return str(value)

@@ -43,13 +43,7 @@ def unknown(arguments: Sequence[Any], known: Collection[str]) -> list[str]:
 def fill(arguments: Sequence[Any], values: Mapping[str, Any], programs: str = "") -> list[str]:
     """Fill in the placeholders of a command; no value becomes a second argument.
 
-    Args:
-        arguments: Program and arguments.
-        values: The values of the placeholders.
-        programs: Folder of a program given without one.
-
-    Raises:
-        ValueError: An unknown placeholder, or an empty command.
+    `programs` is the folder of a program given without one. A ValueError reports an unknown placeholder or no command.
     """
     if not arguments:
         raise ValueError("the command is empty")

@@ -34,11 +34,7 @@ class SourceError(ValueError):
 
 
 def check_origin(source: Any) -> None:
-    """Check where the source comes from: a folder, or a git URL with a ref.
-
-    Raises:
-        SourceError: Neither, both, an empty URL, or no ref.
-    """
+    """Check where the source comes from: a folder, or a git URL with a ref."""
     if not isinstance(source, Mapping):
         raise SourceError(
             f"training_source: expected a mapping, got {describe(source)}: use JSON or a file (-e @inputs.yml)"
@@ -54,11 +50,7 @@ def check_origin(source: Any) -> None:
 
 
 def check_parts(source: Mapping[str, Any]) -> None:
-    """Check the parts of a source, which are converted.
-
-    Raises:
-        SourceError: An invalid part, or an unknown placeholder.
-    """
+    """Check the parts of a source, which are converted, and their placeholders."""
     for name in ("preflight_command", "train_command", "artefact_prefixes"):
         if not source[name]:
             raise SourceError(f"training_source.{name}: expected at least one entry, got none")
@@ -77,18 +69,12 @@ def check_parts(source: Mapping[str, Any]) -> None:
     for name, known in COMMANDS.items():
         there = known if source.get("config") else known - {"config"}
         if missing := unknown(source[name], there):
-            listed = ", ".join(sorted(there))
-            raise SourceError(
-                f"training_source.{name}: unknown placeholder {{{missing[0]}}} (expected one of {listed})"
-            )
+            text = f"unknown placeholder {{{missing[0]}}} (expected one of {', '.join(sorted(there))})"
+            raise SourceError(f"training_source.{name}: {text}")
 
 
 def check_folder(source: Mapping[str, Any]) -> None:
-    """Check that folder, lock file and configuration exist.
-
-    Raises:
-        SourceError: One does not.
-    """
+    """Check that folder, lock file and configuration exist."""
     for name in ("", source["lock"], source.get("config") or ""):
         path = Path(str(source["path"])) / name
         if not path.exists():
@@ -96,15 +82,7 @@ def check_folder(source: Mapping[str, Any]) -> None:
 
 
 def resolve(url: str, ref: str) -> str:
-    """Resolve a ref of a repository to a commit.
-
-    Args:
-        url: URL of the repository, with credentials if it needs them.
-        ref: A branch, a tag, or a whole commit, which is returned unchanged.
-
-    Raises:
-        SourceError: The repository does not respond, or the ref is unknown or ambiguous.
-    """
+    """Resolve a branch, a tag or a whole commit, which is returned unchanged, to a commit of a repository."""
     shown = f"training_source.git={without_credentials(url)!r}"
     names = [ref] if ref.startswith("refs/") else [f"refs/heads/{ref}", f"refs/tags/{ref}"]
     whole = COMMIT.fullmatch(ref) is not None
@@ -128,10 +106,9 @@ def resolve(url: str, ref: str) -> str:
 def look_at(folder: Path) -> tuple[dict[str, Any], list[str]]:
     """Read the git state of a folder.
 
-    Returns:
-        `revision`, the commit that is checked out, `dirty`, whether the folder differs from it, and `unpushed`, whether
-        no remote branch has it; and a note for each of the last two that is true. For a folder outside a repository
-        only `revision`, which is None; without a remote `unpushed` is None.
+    That is `revision`, the commit that is checked out, `dirty`, whether the folder differs from it, and `unpushed`,
+    whether no remote branch has it; and a note for each of the last two that is true. For a folder outside a repository
+    only `revision`, which is None; without a remote `unpushed` is None.
     """
     try:
         if not _git("-C", str(folder), "ls-files", "--", "."):
@@ -157,15 +134,10 @@ def look_at(folder: Path) -> tuple[dict[str, Any], list[str]]:
 
 
 def _git(*arguments: str) -> str:
-    """Run a git command and return its output.
-
-    Raises:
-        SourceError: It failed; with its error message.
-    """
+    """Run a git command and return its output, or raise SourceError with its message."""
     # No prompts for passwords. Variables of a git hook would select another repository.
-    kept = {
-        name: value for name, value in os.environ.items() if name not in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
-    }
+    hook = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
+    kept = {name: value for name, value in os.environ.items() if name not in hook}
     quiet = {"GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -o BatchMode=yes -o ConnectTimeout=20", "LC_ALL": "C"}
     try:
         answer = subprocess.run(
@@ -176,7 +148,6 @@ def _git(*arguments: str) -> str:
             text=True,
             errors="replace",
             timeout=GIT_SECONDS,
-            check=False,
         )
     except FileNotFoundError as error:
         raise SourceError("git is not installed on the control node") from error
@@ -189,9 +160,6 @@ def _git(*arguments: str) -> str:
 
 def _words(lines: Sequence[str]) -> str:
     """Return the first error in the output of git; later lines are advice."""
-    messages = [line.strip() for line in lines if line.strip()]
-    complaint = next(
-        (line for line in messages if line.startswith(("fatal:", "error:", "remote:"))),
-        messages[-1] if messages else "",
-    )
+    messages = [line.strip() for line in lines if line.strip()] or [""]
+    complaint = next((line for line in messages if line.startswith(("fatal:", "error:", "remote:"))), messages[-1])
     return str(without_credentials(complaint.partition(": ")[2] or complaint))

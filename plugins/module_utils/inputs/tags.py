@@ -25,22 +25,15 @@ class TagError(Exception):
 
 
 def chosen_parts(run_tags: Sequence[str], skip_tags: Sequence[str], parts: Collection[str] = PARTS) -> set[str]:
-    """Return the selected parts.
+    """Return the `parts` of a playbook, which are empty if it accepts no tags, that `--tags` and `--skip-tags` select.
 
-    Args:
-        run_tags: Values of `--tags`; Ansible's default is `all`.
-        skip_tags: Values of `--skip-tags`.
-        parts: The parts of the playbook; empty if it accepts no tags.
-
-    Raises:
-        TagError: An unknown tag, or tags that leave nothing to do.
+    A TagError reports an unknown tag, or tags that leave nothing to do. Ansible's default of `--tags` is `all`.
     """
     for option, tags in (("--tags", run_tags), ("--skip-tags", skip_tags)):
         for tag in tags:
             if tag not in parts and (option, tag) != ("--tags", "all"):
                 raise TagError(f"{option} {tag}: {_objection(tag, parts)}")
-    wanted = set(parts) if "all" in run_tags else set(run_tags)
-    left = wanted - set(skip_tags)
+    left = set(parts if "all" in run_tags else run_tags) - set(skip_tags)
     if parts and not left:
         given = [f"--tags {','.join(run_tags)}"] if "all" not in run_tags else []
         given += [f"--skip-tags {','.join(skip_tags)}"] if skip_tags else []

@@ -7,7 +7,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -42,12 +42,7 @@ def known_inputs(roles: Path, own: Mapping[str, Spec], without: Collection[str] 
     """Return the inputs that a user may set, by name: ``own``, and the options of all roles that are not required.
 
     Required options are passed by the playbook (for example the run to terminate). An extra variable would override
-    that, so it is refused.
-
-    Args:
-        roles: The folder of the roles.
-        own: The inputs of the playbook itself.
-        without: Roles whose inputs the playbook does not take.
+    that, so it is refused. The playbook does not take inputs of the roles ``without``.
     """
     options: dict[str, Spec] = {}
     for path in sorted(roles.glob("*/meta/argument_specs.yml")):
@@ -68,11 +63,8 @@ def unknown(name: str, known: Collection[str], where: str = "") -> InputError:
 def convert(name: str, value: Any, spec: Spec) -> Any:
     """Return ``value`` as the type in ``spec``, with the parts of mappings and the elements of lists converted too.
 
-    Args:
-        name: Name of the input, for errors.
-        value: The value as given: text from a command line, or what YAML or JSON makes of a file.
-        spec: The input's argument spec. With ``no_log``, errors do not show the value. With ``typed`` added, text is
-            not converted to another type, because roles read the value as given.
+    ``value`` is text from a command line, or what YAML or JSON makes of a file. With ``no_log`` in ``spec``, errors do
+    not show it. With ``typed`` added, text is not converted to another type, because roles read the value as given.
 
     Raises:
         InputError: It is not of that type, not one of the choices, a number that is not above 0, or text that no
@@ -89,7 +81,7 @@ def convert(name: str, value: Any, spec: Spec) -> Any:
             hint = _as_structure(name, '{"…": "…"}') if isinstance(value, str) else ""
             raise _wrong(name, "a mapping", value, spec, hint)
         options = spec.get("options")
-        return convert_parts(name, value, spec) if options else _checked(name, dict(value))
+        return convert_parts(name, value, spec) if options else _raw(name, dict(value), spec)
     converted = _CONVERTERS[kind](name, value, spec)
     if spec.get("typed") and kind in _EXPECTED and isinstance(value, str) != isinstance(converted, str):
         if isinstance(value, str):
@@ -106,16 +98,7 @@ def convert(name: str, value: Any, spec: Spec) -> Any:
 
 
 def convert_parts(name: str, given: Mapping[Any, Any], spec: Spec) -> dict[str, Any]:
-    """Return the parts of a mapping, converted, with their defaults; without those that are null or empty.
-
-    Args:
-        name: Name of the input, for errors.
-        given: The mapping.
-        spec: Its argument spec, with ``options``.
-
-    Raises:
-        InputError: A part that is unknown, missing, or of the wrong type.
-    """
+    """Return the parts of a mapping, converted, with their defaults; without those that are null or empty."""
     options: Mapping[str, Spec] = spec["options"]
     inherited = {key: True for key in ("no_log", "typed") if spec.get(key)}
     for part in given:
@@ -134,11 +117,7 @@ def convert_parts(name: str, given: Mapping[Any, Any], spec: Spec) -> dict[str, 
 
 
 def check_date(name: str, value: Any) -> str:
-    """Return ``value`` as an ISO date.
-
-    Raises:
-        InputError: It is not a date, or not in that format.
-    """
+    """Return ``value`` as an ISO date."""
     text = value.isoformat() if isinstance(value, date) else str(value)
     try:
         if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text, re.ASCII):
@@ -158,20 +137,10 @@ def same(first: Any, second: Any) -> bool:
 
 
 def no_templates(name: str, value: Any) -> None:
-    """Check that a value, however deep, holds no Jinja: the control node would evaluate it.
-
-    Raises:
-        InputError: It does.
-    """
-    if isinstance(value, str) and _JINJA.search(value):
-        raise InputError(f"{name}: expected a value without Jinja, got text with {_JINJA.search(value)[0]}")  # type: ignore[index]
-    if isinstance(value, Mapping):
-        for key, entry in value.items():
-            no_templates(name, key)
-            no_templates(name, entry)
-    elif isinstance(value, list | tuple):
-        for entry in value:
-            no_templates(name, entry)
+    """Check that a value, however deep, holds no Jinja: the control node would evaluate it."""
+    for text in _texts(value):
+        if found := _JINJA.search(text):
+            raise InputError(f"{name}: expected a value without Jinja, got text with {found[0]}")
 
 
 def first_line(spec: Spec) -> str:
@@ -190,15 +159,13 @@ def _boolean(name: str, value: Any, spec: Spec) -> bool:
 
 
 def _integer(name: str, value: Any, spec: Spec) -> int:
-    number = value
-    if isinstance(value, str) and re.fullmatch(rf"-?\d{{1,{DIGITS}}}", value, re.ASCII):
-        number = int(value)
-    if isinstance(number, int) and not isinstance(number, bool):
-        if abs(number) < 10**DIGITS:
-            return int(number)
-    elif not (isinstance(value, str) and re.fullmatch(r"-?\d+", value, re.ASCII)):
+    digits = isinstance(value, str) and re.fullmatch(r"-?\d+", value, re.ASCII)
+    if isinstance(value, bool) or not (digits or isinstance(value, int)):
         raise _wrong(name, _EXPECTED["int"], value, spec)
-    raise _wrong(name, f"a whole number of at most {DIGITS} digits", value, spec)
+    large = len(value.lstrip("-")) > DIGITS if digits else abs(value) >= 10**DIGITS
+    if large:
+        raise _wrong(name, f"a whole number of at most {DIGITS} digits", value, spec)
+    return int(value)
 
 
 def _float(name: str, value: Any, spec: Spec) -> float:
@@ -239,7 +206,10 @@ def _path(name: str, value: Any, spec: Spec) -> str:
 
 
 def _raw(name: str, value: Any, spec: Spec) -> Any:
-    return _checked(name, value)
+    """Check the texts in a value whose type is not declared."""
+    for text in _texts(value):
+        _sound(name, text, {})
+    return value
 
 
 _CONVERTERS: dict[str, Callable[[str, Any, Spec], Any]] = {
@@ -252,18 +222,16 @@ _CONVERTERS: dict[str, Callable[[str, Any, Spec], Any]] = {
 }
 
 
-def _checked(name: str, value: Any) -> Any:
-    """Check the texts in a value whose type is not declared."""
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a value, also the keys of mappings."""
     if isinstance(value, str):
-        _sound(name, value, {})
+        yield value
     elif isinstance(value, Mapping):
-        for key, entry in value.items():
-            _checked(name, key)
-            _checked(name, entry)
-    elif isinstance(value, list):
+        for pair in value.items():
+            yield from _texts(pair)
+    elif isinstance(value, list | tuple):
         for entry in value:
-            _checked(name, entry)
-    return value
+            yield from _texts(entry)
 
 
 def _sound(name: str, text: str, spec: Spec) -> str:
@@ -322,7 +290,6 @@ def _either(choices: Sequence[Any]) -> str:
 
 
 def _as_structure(name: str, example: str) -> str:
-    top = re.split(r"[.\[]", name)[0]
-    return (
-        f"use JSON (-e '{{\"{top}\": {example}}}') or a file (-e @inputs.yml)" if top == name else "use JSON or a file"
-    )
+    if re.search(r"[.\[]", name):  # a part of an input
+        return "use JSON or a file"
+    return f"use JSON (-e '{{\"{name}\": {example}}}') or a file (-e @inputs.yml)"

@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The attempts of a run: the instance of each, if it got one, and what ended it.
 
-An attempt is ``{number, instance, cells, ended_by, interruption, resumed_folds}`` as in `docs/receipt.md`. Attempts come
-from the playbook or, if the playbook was killed, from ``attempts.json`` in the run's folder.
+An attempt is ``{number, instance, cells, ended_by, interruption, resumed_folds}`` as in `docs/receipt.md`. Attempts
+come from the playbook or, if the playbook was killed, from ``attempts.json`` in the run's folder.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from ..checks.records import one_line
-from .events import format_time, parse_time
 from ..report.text import count_of, counted, duration, number
+from .events import format_time, parse_time
 
 FILE = "attempts.json"
 INSTANCE_TEXTS = ("id", "type", "az", "subnet", "market", "requested_at", "online_at", "terminated_at")
 PRICES = ("price_usd_hour", "on_demand_usd_hour")
+CELL_TEXTS = ("market", "type", "subnet", "az", "error")
+INTERRUPTION_TEXTS = ("kind", "noticed_at", "reclaim_at", "confirmed_by")
 ENDINGS = ("run", "failure", "reclaim", "vanished")
 #: Endings by which the run lost its instance through no fault of its own.
 LOST = ("reclaim", "vanished")
@@ -30,14 +32,7 @@ Attempt = Mapping[str, Any]
 
 
 def read_attempts(folder: Path) -> tuple[list[Any], list[str]]:
-    """Read ``attempts.json``.
-
-    Args:
-        folder: the run's folder; the file may be missing.
-
-    Returns:
-        The raw content of the file, and notes if it cannot be used.
-    """
+    """Read ``attempts.json`` in the run's folder: its raw content, and notes if it cannot be used."""
     try:
         found = json.loads((folder / FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -52,15 +47,10 @@ def read_attempts(folder: Path) -> tuple[list[Any], list[str]]:
 
 
 def shape_attempts(given: Sequence[Any], instance: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-    """Normalise the attempts to the receipt's shape.
+    """Normalise the recorded attempts to the receipt's shape; fields that are missing or unknown are None.
 
-    Args:
-        given: the recorded attempts, in order; any field may be missing.
-        instance: the instance as the playbook knows it at the end, with its cells as ``attempts``. It completes the
-            attempt with the same id; if no attempt was recorded, it is the only one.
-
-    Returns:
-        The attempts with every field; unknown ones are None.
+    ``instance`` is the instance as the playbook knows it at the end, with its cells as ``attempts``. It completes the
+    attempt with the same id; if no attempt was recorded, it is the only one.
     """
     known = [entry for entry in given if isinstance(entry, Mapping)]
     if instance and not known:
@@ -77,9 +67,8 @@ def last_instance(attempts: Sequence[Attempt]) -> dict[str, Any] | None:
     """Return the last attempt's instance with its cells as ``attempts``; its id is None if the attempt got none."""
     if not attempts:
         return None
-    last = attempts[-1]
     empty = dict.fromkeys((*INSTANCE_TEXTS, *PRICES))
-    return {**empty, **last["instance"], "attempts": list(last["cells"])}
+    return {**empty, **attempts[-1]["instance"], "attempts": list(attempts[-1]["cells"])}
 
 
 def interrupted(attempts: Sequence[Attempt]) -> Attempt | None:
@@ -89,14 +78,9 @@ def interrupted(attempts: Sequence[Attempt]) -> Attempt | None:
 
 
 def interruption_error(attempts: Sequence[Attempt], run: Mapping[str, Any]) -> str | None:
-    """Describe how a run was interrupted, and why it did not continue.
+    """Describe how a run was interrupted, and why it did not continue; None if the last instance was not lost.
 
-    Args:
-        attempts: the attempts of the receipt.
-        run: ``mode``, and ``run_attempts``, the maximum number of attempts.
-
-    Returns:
-        One sentence, or None if the last instance was not lost.
+    ``run`` has its ``mode``, and ``run_attempts``, the maximum number of attempts.
     """
     lost = interrupted(attempts)
     if lost is None:
@@ -155,10 +139,7 @@ def refusals(cells: Sequence[Mapping[str, Any]]) -> str:
 def complete_last(attempts: Sequence[dict[str, Any]], outcome: str, training: Mapping[str, Any] | None) -> None:
     """Complete the last attempt with what is known only at the end of the run: ``ended_by`` and ``resumed_folds``.
 
-    Args:
-        attempts: the attempts of the receipt.
-        outcome: the outcome of the run.
-        training: the result of the full training, by the last attempt, or None.
+    ``training`` is the result of the full training, by the last attempt.
     """
     if not attempts or not attempts[-1]["instance"]:
         return
@@ -176,31 +157,29 @@ def _shaped(entry: Mapping[str, Any], place: int, latest: Mapping[str, Any]) -> 
         own.update({name: value for name, value in latest.items() if value is not None})
     own.pop("attempts", None)
     if own:
-        own.update({name: one_line(own[name]) if own.get(name) else None for name in INSTANCE_TEXTS})
+        own.update(_lines(own, INSTANCE_TEXTS))
         own.update({name: number(own.get(name)) for name in PRICES})
     cells = entry.get("cells")
     cut = entry.get("interruption")
+    known = _lines(cut, INTERRUPTION_TEXTS) if isinstance(cut, Mapping) and cut else None
     return {
         "number": count_of(entry.get("number")) or place,
         "instance": own,
         "cells": [_cell(cell) for cell in cells if isinstance(cell, Mapping)] if isinstance(cells, list) else [],
         "ended_by": entry.get("ended_by") if entry.get("ended_by") in ENDINGS else None,
-        "interruption": {
-            name: one_line(cut[name]) if cut.get(name) else None
-            for name in ("kind", "noticed_at", "reclaim_at", "confirmed_by")
-        }
-        if isinstance(cut, Mapping) and cut
-        else None,
+        "interruption": known,
         "resumed_folds": count_of(entry.get("resumed_folds")),
     }
 
 
 def _cell(cell: Mapping[str, Any]) -> dict[str, Any]:
     """Normalise one offer of the launch matrix."""
-    texts = {
-        name: one_line(cell[name]) if cell.get(name) else None for name in ("market", "type", "subnet", "az", "error")
-    }
-    return {**texts, "price_usd_hour": number(cell.get("price_usd_hour"))}
+    return {**_lines(cell, CELL_TEXTS), "price_usd_hour": number(cell.get("price_usd_hour"))}
+
+
+def _lines(fields: Mapping[str, Any], names: Sequence[str]) -> dict[str, str | None]:
+    """Return some fields as texts of one line; missing and empty ones are None."""
+    return {name: one_line(fields[name]) if fields.get(name) else None for name in names}
 
 
 def _notice(noticed: Any, reclaimed: Any) -> str:

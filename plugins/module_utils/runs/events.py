@@ -30,15 +30,7 @@ _TRAINER = re.compile(r"trainer(?:-(\d+))?")
 
 @dataclass(frozen=True)
 class Failure:
-    """The failure that decided a run.
-
-    Attributes:
-        step: name of the step, or None for a task outside every step.
-        task: the task's name.
-        host: the host's name in the inventory.
-        message: the task's message.
-        time: ISO 8601.
-    """
+    """The failure that decided a run: of a task in a step, or outside every step; ``time`` is ISO 8601."""
 
     step: str | None
     task: str
@@ -79,7 +71,6 @@ class _Step:
         return "passed"
 
 
-
 def parse_time(value: object) -> datetime | None:
     """Parse an ISO 8601 time, by default in UTC; None if it is invalid."""
     if not isinstance(value, str):
@@ -97,15 +88,9 @@ def format_time(moment: datetime) -> str:
 
 
 def read_events(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
-    """Read ``events.jsonl``.
+    """Read ``events.jsonl``: its events in order, and notes on what could not be read.
 
     Invalid lines are ignored and noted: a killed process leaves a partial last line, but the rest is still useful.
-
-    Args:
-        path: the file; it may be missing.
-
-    Returns:
-        The events in order, and notes on what could not be read.
     """
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
@@ -121,8 +106,7 @@ def read_events(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
         try:
             event = json.loads(line)
         except ValueError:
-            torn.append(number)
-            continue
+            event = None
         if isinstance(event, dict) and isinstance(event.get("event"), str):
             events.append(event)
         else:
@@ -141,13 +125,9 @@ def summarise_steps(events: Iterable[Event], failed: bool = False) -> list[dict[
     ``running`` otherwise: only the caller knows whether it still runs. A step in which an attempt lost its instance is
     ``interrupted`` too, unless a later attempt reached it.
 
-    Args:
-        events: the events, oldest first.
-        failed: whether the run is known to have failed.
-
-    Returns:
-        A list of ``{name, status, seconds, started_at, finished_at, spans}``; ``status`` is one of ``passed``,
-        ``failed``, ``skipped``, ``interrupted`` and ``running``; ``spans`` is a list of ``[start, end]`` times.
+    ``failed`` is whether the run is known to have failed. An entry is ``{name, status, seconds, started_at,
+    finished_at, spans}``; ``status`` is one of ``passed``, ``failed``, ``skipped``, ``interrupted`` and ``running``;
+    ``spans`` is a list of ``[start, end]`` times.
     """
     events = list(events)
     forgiven = _forgiven(events)
@@ -156,14 +136,10 @@ def summarise_steps(events: Iterable[Event], failed: bool = False) -> list[dict[
     opened: str | None = None
     for place, event in enumerate(events):
         kind = str(event.get("event", ""))
-        if kind == "playbook_started":
-            if opened:
+        if kind in ("playbook_started", "playbook_finished"):
+            if opened and kind == "playbook_started":
                 steps[opened].cut = "interrupted"
             opened = latest = None
-            continue
-        if kind == "playbook_finished":
-            opened = latest = None
-            continue
         if not kind.startswith("task_"):
             continue
         name = event.get("step")
@@ -198,13 +174,8 @@ def summarise_steps(events: Iterable[Event], failed: bool = False) -> list[dict[
 def deciding_failure(events: Iterable[Event], failed: bool = False) -> Failure | None:
     """Find the failure that decided the run: the first that counts, not the closing "the run failed".
 
-    Args:
-        events: the events, oldest first.
-        failed: whether the run is known to have failed.
-
-    Returns:
-        The failure, or None. Ignored failures, those that a role handled, and those of an attempt after which the run
-        continued do not count.
+    Ignored failures, those that a role handled, and those of an attempt after which the run continued do not count.
+    ``failed`` is whether the run is known to have failed.
     """
     failures = _counting_failures(list(events), failed)
     working = [failure for failure in failures if _is_work(failure)]
@@ -217,7 +188,6 @@ def deciding_failure(events: Iterable[Event], failed: bool = False) -> Failure |
             time=failure.get("time"),
         )
     return None
-
 
 
 def attempt_of(event: Event) -> int | None:
@@ -265,20 +235,16 @@ def _forgiven(events: Sequence[Event]) -> set[int]:
     """Find the failures that a later attempt made irrelevant.
 
     Those are the failures of an attempt that lost its instance, recorded before the event by which the run continued
-    after it. A failure outside any attempt, or after the event, is never forgiven.
-
-    Returns:
-        Their indices in the events.
+    after it. A failure outside any attempt, or after the event, is never forgiven. Returned are their indices.
     """
     found: set[int] = set()
     for end, resumed in enumerate(events):
-        if resumed.get("event") != RESUMED:
-            continue
-        upto = attempt_of(resumed) or 0
-        for place in range(end):
-            attempt = attempt_of(events[place])
-            if events[place].get("event") in FAILURES and attempt is not None and attempt <= upto:
-                found.add(place)
+        if resumed.get("event") == RESUMED:
+            upto = attempt_of(resumed) or 0
+            for place, event in enumerate(events[:end]):
+                attempt = attempt_of(event)
+                if event.get("event") in FAILURES and attempt is not None and attempt <= upto:
+                    found.add(place)
     return found
 
 

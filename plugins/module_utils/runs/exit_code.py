@@ -42,11 +42,7 @@ class Outcome:
             self._code = CODES.get(str(report.get("outcome")))
 
     def code(self, failed: Iterable[str]) -> int | None:
-        """Return the exit code of a playbook with failed hosts; None to keep Ansible's code.
-
-        Args:
-            failed: The hosts that failed or were unreachable.
-        """
+        """Return the exit code of a playbook with failed or unreachable hosts; None to keep Ansible's code."""
         hosts = set(failed)
         if not hosts:
             return None

@@ -16,19 +16,7 @@ LATEST = "latest"
 
 
 def write_atomically(path: Path, text: str, mode: int = 0o644) -> bool:
-    """Replace a file's content in one step.
-
-    Args:
-        path: the file; its folder exists.
-        text: the new content.
-        mode: permissions of the file.
-
-    Returns:
-        Whether the content changed.
-
-    Raises:
-        OSError: the file cannot be written; what was there before is untouched.
-    """
+    """Replace a file's content in one step; return whether it changed. An OSError leaves the former content."""
     data = text.encode("utf-8", errors="replace")
     if path.is_file() and path.read_bytes() == data:
         return False
@@ -49,12 +37,7 @@ def write_atomically(path: Path, text: str, mode: int = 0o644) -> bool:
 def point_latest(run_dir: Path, started_at: str | None) -> tuple[bool, str | None]:
     """Point the link `latest` in the folder of runs at this run, unless it points at a run that started later.
 
-    Args:
-        run_dir: the run's folder.
-        started_at: when the run started.
-
-    Returns:
-        Whether the link changed, and a note if it could not be created.
+    Returned are whether the link changed, and a note if it could not be created.
     """
     link = run_dir.parent / LATEST
     if link.exists() and not link.is_symlink():

@@ -34,11 +34,7 @@ def watch(result: CallbackTaskResult) -> None:
 
 
 def mark_interrupts(folder: Path) -> None:
-    """Make SIGINT create a file in ``folder`` before its current action, in this process but not in its forks.
-
-    Args:
-        folder: The run's folder.
-    """
+    """Make SIGINT create a file in ``folder`` before its current action, in this process but not in its forks."""
     before, main = signal.getsignal(signal.SIGINT), os.getpid()
     if not callable(before):
         return

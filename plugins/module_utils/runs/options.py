@@ -24,12 +24,7 @@ WRONG_OPTION = 5
 
 
 def refusal_for(playbook: Playbook, options: Mapping[str, Any]) -> str | None:
-    """Return why a playbook cannot run with these options; None if it can, or if it has no input checks.
-
-    Args:
-        playbook: The playbook.
-        options: The command line as parsed by Ansible.
-    """
+    """Return why a playbook cannot run with these options of Ansible; None if it can, or if it has no input checks."""
     gates = gates_of(playbook)
     if not gates:
         return None
@@ -39,16 +34,12 @@ def refusal_for(playbook: Playbook, options: Mapping[str, Any]) -> str | None:
 
 def gates_of(playbook: Playbook) -> list[Task]:
     """Return the tasks of a playbook that check its inputs."""
-    return [task for play in playbook.get_plays() for task in tasks_of(play.tasks) if _is_gate(task)]
+    tasks = (task for play in playbook.get_plays() for task in tasks_of(play.tasks))
+    return [task for task in tasks if task.action.rpartition(".")[2] == GATE]
 
 
 def refusal(options: Mapping[str, Any], parts: Sequence[str]) -> str | None:
-    """Return why a playbook with these parts cannot run with these options; None if it can.
-
-    Args:
-        options: The command line as parsed by Ansible.
-        parts: The tags of the playbook.
-    """
+    """Return why a playbook with these parts, its tags, cannot run with these options of Ansible; None if it can."""
     if options.get("start_at_task"):
         return "--start-at-task would leave out the input checks: a run cannot start in the middle"
     if (options.get("subset") or "all") != "all":
@@ -68,7 +59,3 @@ def tasks_of(blocks: Sequence[Any]) -> Iterator[Task]:
                 yield from tasks_of(section)
         else:
             yield entry
-
-
-def _is_gate(task: Task) -> bool:
-    return bool(task.action.rpartition(".")[2] == GATE)

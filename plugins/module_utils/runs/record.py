@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The record of a run: its attempts, the offers of each, how each ended, and why the run failed.
 
-The action ``run_record`` owns it. Plays read the fact ``run_record``; ``run.json`` and ``attempts.json`` in the folder of
-the run hold what outlives the control node's playbook.
+The action ``run_record`` owns it. Plays read the fact ``run_record``; ``run.json`` and ``attempts.json`` in the folder
+of the run hold what outlives the control node's playbook.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ KINDS = ("instances", "volumes", "spot_requests", "launch_templates", "schedules
 TERMINATED = ("shutting-down", "terminated")
 
 Attempt = dict[str, Any]
-"""``{number, instance, cells, ended_by, interruption, resumed_folds}`` as in docs/receipt.md; ``cells`` are its offers."""
+"""``{number, instance, cells, ended_by, interruption, resumed_folds}`` as in docs/receipt.md; ``cells``: its offers."""
 
 
 @dataclass
@@ -66,7 +66,7 @@ class RunRecord:
         return cls(**{each.name: known[each.name] for each in fields(cls) if each.name in known})
 
     def as_fact(self) -> dict[str, Any]:
-        """The record with the current ``attempt`` (0 before the first), its ``instance`` and ``host``, ``left_over``, ``verdict``."""
+        """The record plus ``attempt`` (0: none), its ``instance`` and ``host``, ``left_over``, ``verdict``."""
         number = self.attempts[-1]["number"] if self.attempts else 0
         instance = {**self.attempts[-1]["instance"], "attempts": self.attempts[-1]["cells"]} if self.attempts else {}
         host = "trainer" if number < 2 else f"trainer-{number}"
@@ -78,11 +78,7 @@ class RunRecord:
         return {**asdict(self), **derived}
 
     def save(self, folder: Path) -> None:
-        """Write the attempts.
-
-        Raises:
-            OSError: They cannot be written.
-        """
+        """Write the attempts."""
         if self.attempts:
             write_atomically(folder / ATTEMPTS_FILE, json.dumps(self.attempts, indent=4) + "\n", 0o640)
 
@@ -105,12 +101,9 @@ class RunRecord:
     def launched(
         self, instance: Mapping[str, Any], offers: Sequence[Mapping[str, Any]], on_demand: Mapping[str, float]
     ) -> None:
-        """Add the instance of the attempt, and its offer.
+        """Add the instance of the attempt, as amazon.aws.ec2_instance_info returns it, and its offer.
 
-        Args:
-            instance: The instance as amazon.aws.ec2_instance_info returns it.
-            offers: The offers of the attempt; the instance's one has its price.
-            on_demand: List prices in USD an hour by type.
+        The price is that of the same one of ``offers``. ``on_demand`` has the list prices in USD an hour by type.
         """
         facts = {
             "id": instance["instance_id"],
@@ -120,12 +113,8 @@ class RunRecord:
             "market": instance.get("instance_lifecycle") or "on-demand",
         }
         # Not the offer tried last if the instance existed already.
-        prices = [
-            each.get("price_usd_hour")
-            for each in offers
-            if all(each.get(name) == facts[name] for name in ("market", "type", "az"))
-        ]
-        price = prices[0] if prices else None
+        own = (each for each in offers if all(each.get(name) == facts[name] for name in ("market", "type", "az")))
+        price = next(own, {}).get("price_usd_hour")
         offer = {name: facts[name] for name in ("market", "type", "subnet", "az")}
         self._current["cells"].append({**offer, "price_usd_hour": price, "error": None})
         self._current["instance"] = {
@@ -163,11 +152,9 @@ class RunRecord:
             instance["terminated_at"] = terminated_at[instance["id"]]
 
     def end_attempt(self, allowed: int, preflight_only: bool) -> None:
-        """Decide what ended the current attempt, and whether another one may follow.
+        """Decide what ended the current attempt, and whether another one of the ``allowed`` number may follow.
 
-        Args:
-            allowed: How many attempts the run may make.
-            preflight_only: Whether the run is a preflight, which never resumes.
+        A preflight never resumes.
         """
         attempt, instance = self._current, self._current["instance"]
         own = self.fate if instance and self.fate.get("instance_id") == instance["id"] else {}

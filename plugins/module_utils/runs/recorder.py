@@ -85,15 +85,10 @@ class RunFiles:
 
 
 class Recorder:
-    """Records one playbook as it runs.
-
-    Args:
-        warn: Shows a warning; called at most once, when a write fails.
-        enabled: False records nothing, for check mode.
-    """
+    """Records one playbook as it runs."""
 
     def __init__(self, warn: Callable[[str], object], enabled: bool = True) -> None:
-        """Start without a run."""
+        """Start without a run; ``warn`` is called at most once, when a write fails. ``enabled`` is for check mode."""
         self._warn = warn
         self._enabled = enabled
         self._files = RunFiles()
@@ -239,7 +234,7 @@ def _details(result: Mapping[str, Any], message: str) -> str:
     """Format a result for the step's log: the message, and the output of commands item by item."""
     if "censored" in result and not isinstance(result.get("results"), list):
         return _indented("", message)
-    text = _indented("", message) if message else ""
+    text = _indented("", message)
     items = result.get("results")
     for part in items if isinstance(items, list) else [result]:
         if not isinstance(part, Mapping) or "censored" in part:

@@ -24,32 +24,19 @@ _EMPTY_MESSAGES = ("non-zero return code", "module failure", "result deserializa
 
 
 def step_of(task: Task) -> str | None:
-    """Return the run step of a task, the variable ``run_step`` of the task, its block or its include; None without one.
-
-    Args:
-        task: a task as callbacks get it.
-    """
+    """Return the run step of a task, the variable ``run_step`` of task, block or include; None without one."""
     step = literal_of(task.get_vars(), STEP_VARIABLE)
     return str(step) if isinstance(step, str) and step else None
 
 
 def attempt_of(task: Task, play: Mapping[str, Any]) -> int | None:
-    """Return the attempt of a task, the variable ``run_attempt`` of the task or its play; None without one.
-
-    Args:
-        task: a task as callbacks get it.
-        play: the variables of its play.
-    """
+    """Return the attempt of a task, the variable ``run_attempt`` of the task or its play; None without one."""
     attempt = literal_of({**play, **task.get_vars()}, ATTEMPT_VARIABLE)
     return int(attempt) if str(attempt).isdecimal() else None
 
 
 def literal_of(variables: Mapping[str, Any], name: str) -> Any:
-    """Read a variable without templating.
-
-    Returns:
-        Its value, or the value of the other variable if it is ``{{ variable }}``; None for any other expression.
-    """
+    """Read a variable without templating, or the other one if it is ``{{ variable }}``; None for other expressions."""
     value = variables.get(name)
     if isinstance(value, str) and (reference := _REFERENCE.fullmatch(value.strip())):
         # A loop variable of an include: the included task has its value.
@@ -68,10 +55,9 @@ def role_of(task: Task) -> str:
 
 
 def enclosing_blocks(task: Task) -> Iterator[tuple[Block, str]]:
-    """Iterate over the blocks that contain a task, innermost first.
+    """Iterate over the blocks that contain a task, innermost first, each with its section that contains the task.
 
-    Yields:
-        The block, and the section that contains the task: ``block``, ``rescue`` or ``always``.
+    A section is ``block``, ``rescue`` or ``always``.
     """
     child: Any = task
     parent: Any = getattr(task, "_parent", None)
@@ -90,15 +76,10 @@ def rescuer_of(task: Task) -> Block | None:
 
 
 def message_of(result: Mapping[str, Any], failed: bool = False) -> str:
-    """Return the message of a result.
+    """Return the message of a result that has no secrets; empty without one.
 
-    Args:
-        result: a task's result as callbacks get it, without secrets.
-        failed: whether the task failed; then the output replaces a missing message.
-
-    Returns:
-        The message, with the end of the output added if it is only "non-zero return code" or similar; empty if the
-        task has none.
+    If the task ``failed``, the end of the output replaces a missing message, and is added to one that is only "non-zero
+    return code" or similar.
     """
     if "censored" in result:
         return "the result is hidden (no_log)"

@@ -22,7 +22,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,11 +83,11 @@ class Watched:
         self._handle = self._open()
         self._workers: dict[int, float] = {}
 
-    def wait(self, look: Callable[[], None]) -> None:
-        """Wait until it has ended, remembering its workers; ``look`` is called while it is alive."""
+    def wait(self, look: Callable[[list[int]], None]) -> None:
+        """Wait until it has ended, remembering its workers, with which ``look`` is called while it is alive."""
         while self.is_alive():
             self._remember()
-            look()
+            look(list(self._workers))
             if self._handle is None:
                 time.sleep(LOOK_SECONDS)
             else:
@@ -106,18 +106,13 @@ class Watched:
     def kill(self) -> None:
         """Kill it, if it still runs."""
         if self.is_alive():
-            with contextlib.suppress(ProcessLookupError):  # it has ended
-                os.kill(self.pid, signal.SIGKILL)
+            send([self.pid], signal.SIGKILL)
 
     def orphans(self) -> list[int]:
         """Processes of the last known workers, each of which leads a process group."""
         groups = {str(pid) for pid in self._workers}
         found = (int(path.name) for path in Path("/proc").glob("[0-9]*") if path.name != str(os.getpid()))
         return [pid for pid in found if (fields := stat_of(pid)) and fields[0] != "Z" and fields[2] in groups]
-
-    def workers(self) -> list[int]:
-        """The last known workers."""
-        return list(self._workers)
 
     def _open(self) -> int | None:
         if not PIDFD:
@@ -167,6 +162,13 @@ class HungSessions:
         return hung
 
 
+def send(pids: Iterable[int], number: int) -> None:
+    """Signal the processes that have not ended."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
 def children(pid: int) -> list[int]:
     """The child processes of a process; empty if unknown."""
     found: list[int] = []
@@ -204,12 +206,7 @@ class Watchdog:
     """Watches one run."""
 
     def __init__(self, settings: Settings, sweep: Callable[[], str]) -> None:
-        """Open a handle of the playbook.
-
-        Args:
-            settings: The run.
-            sweep: Removes the run's resources; returns what went wrong in one line, or an empty text.
-        """
+        """Open a handle of the playbook; ``sweep`` removes the run's resources and says what went wrong."""
         self._settings, self._sweep = settings, sweep
         self._watched = Watched(settings.pid, settings.started)
         self._closed = Path(settings.run_dir) / "closed"
@@ -226,12 +223,12 @@ class Watchdog:
         self._end()
         self._report()
 
-    def _look(self) -> None:
+    def _look(self, workers: list[int]) -> None:
         """Kill a playbook that does not end after Ctrl-C; terminate hung sessions."""
-        for pid in self._hung.find(self._watched.workers()):
-            say(f"nothing has moved in an SSM session for {self._settings.session_seconds:.0f} s: terminating it ({pid})")
-            with contextlib.suppress(ProcessLookupError):  # it has ended
-                os.kill(pid, signal.SIGTERM)
+        for pid in self._hung.find(workers):
+            seconds = self._settings.session_seconds
+            say(f"nothing has moved in an SSM session for {seconds:.0f} s: terminating it ({pid})")
+            send([pid], signal.SIGTERM)
         if self._interrupted is None:
             self._interrupted = time.monotonic() if self._note.exists() else None
         elif time.monotonic() - self._interrupted > INTERRUPTED_SECONDS:
@@ -244,9 +241,9 @@ class Watchdog:
         troubles = 0
         while True:
             trouble = self._sweep()
+            if not trouble and not self._orphans_live(begun):
+                break
             if not trouble:
-                if not self._orphans_live(begun):
-                    break
                 time.sleep(1)
                 continue
             say(f"sweep failed: {trouble}")
@@ -263,11 +260,7 @@ class Watchdog:
         orphans = self._watched.orphans()
         if orphans and time.monotonic() - begun > WORKER_SECONDS:
             say(f"killing orphaned processes of the playbook: {', '.join(map(str, orphans))}")
-            for pid in orphans:
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    continue  # it has ended
+            send(orphans, signal.SIGKILL)
         return bool(orphans)
 
     def _report(self) -> None:
@@ -282,15 +275,17 @@ class Watchdog:
         except (OSError, subprocess.TimeoutExpired) as error:
             say(f"cannot write the report: {error}")
             return
-        say("reported" if done.returncode == 0 else f"playbooks/terminate.yml failed with exit code {done.returncode}: see above")
+        failure = f"playbooks/terminate.yml failed with exit code {done.returncode}: see above"
+        say(failure if done.returncode else "reported")
 
 
 def make_sweep(settings: Settings) -> Callable[[], str]:
     """Return the sweep of the run. Imports and clients are created now, because each second counts later."""
     import boto3
-    from ..sweep.sweep import sweep
+
     from ..aws.client import SWEEP, Aws
     from ..sweep.scope import Refused, Scope
+    from ..sweep.sweep import sweep
 
     session = boto3.session.Session(region_name=settings.region)
     aws = Aws(lambda service: session.client(service, config=SWEEP))

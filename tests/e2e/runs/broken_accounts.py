@@ -174,7 +174,13 @@ FAILURES: dict[str, tuple[Broken, str, str, str, set[str]]] = {
         "types of its architecture",
         set(),
     ),
-    "profile_gone": (profile_gone, "instance_profile", "instance profile spot-train-gone does not exist", "files/iam", {"launch"}),
+    "profile_gone": (
+        profile_gone,
+        "instance_profile",
+        "instance profile spot-train-gone does not exist",
+        "files/iam",
+        {"launch"},
+    ),
     "profile_without_list": (
         profile_without_list,
         "instance_profile",

@@ -8,11 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-
-from tests.support.account import DATA_BUCKET
 from local_aws.ledger import read, select
 from local_aws.state import reserve
-from tests.support.account_checks import SCRIPT, SETTINGS
+
 from tests.e2e.runs.broken_accounts import (
     FAILURES,
     PREFLIGHT,
@@ -29,6 +27,8 @@ from tests.e2e.runs.broken_accounts import (
     profile_without_list,
 )
 from tests.e2e.runs.conftest import NO_LEAKS, Account, Run, start
+from tests.support.account import DATA_BUCKET
+from tests.support.account_checks import SCRIPT, SETTINGS
 
 NAMES = [
     "controller_clock",
@@ -143,9 +143,7 @@ DIRECTLY = FAILURES.keys() - RUN - CHECK
 
 
 @pytest.mark.parametrize("case", sorted(RUN))
-def test_fault_is_named_with_its_remedy_before_a_launch(
-    account: Account, client: Client, case: str
-) -> None:
+def test_fault_is_named_with_its_remedy_before_a_launch(account: Account, client: Client, case: str) -> None:
     broken, name, words, remedy, others = FAILURES[case]
 
     with broken(client) as inputs:
@@ -158,9 +156,7 @@ def test_fault_is_named_with_its_remedy_before_a_launch(
 
 
 @pytest.mark.parametrize("case", sorted(CHECK))
-def test_check_mode_names_the_same_faults(
-    account: Account, client: Client, case: str
-) -> None:
+def test_check_mode_names_the_same_faults(account: Account, client: Client, case: str) -> None:
     broken, name, words, remedy, others = FAILURES[case]
     before, written = launches(account), len(writes_to_data(account))
 
@@ -275,7 +271,10 @@ def test_unknown_region_is_named_and_other_checks_run(account: Account) -> None:
     run = account.train("--check", "-e", "aws_region=mars-north-1")
 
     assert run.code != 0
-    assert "EC2 refuses the credentials in region mars-north-1: it is not enabled for the account, or does not exist" in run.output
+    assert (
+        "EC2 refuses the credentials in region mars-north-1: it is not enabled for the account, or does not exist"
+        in run.output
+    )
     assert all(name in run.output for name in NAMES)
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.account import DATA_BUCKET, ROOT
 from tests.e2e.runs.conftest import Account
+from tests.support.account import DATA_BUCKET
 
 
 @pytest.fixture

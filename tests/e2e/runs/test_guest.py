@@ -21,9 +21,9 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.account import DATA_BUCKET, ROOT
 from tests.e2e.runs.conftest import NO_LEAKS, Account, Run, keys
 from tests.integration.termination.conftest import account_without_prices
+from tests.support.account import DATA_BUCKET, ROOT
 
 GUEST = Path(__file__).resolve().parent / "guest"
 USER, PASSWORD = "reader", "s3cr3t-pass"
@@ -146,7 +146,9 @@ def inventory(account: Account, repository: Repository) -> list[str]:
     folder = account.folder / "inventory"
     (folder / "group_vars").mkdir(parents=True)
     shutil.copy(account.folder / "account.yml", folder / "account.yml")
-    (folder / "local_aws.yml").write_text(yaml.safe_dump({"plugin": "spot_train.core.local_aws", "account": "account.yml"}))
+    (folder / "local_aws.yml").write_text(
+        yaml.safe_dump({"plugin": "spot_train.core.local_aws", "account": "account.yml"})
+    )
     variables = yaml.safe_load((GUEST / "source.yml").read_text())
     variables["training_source"]["git"] = repository.url
     (folder / "group_vars" / "local.yml").write_text(yaml.safe_dump(variables))
@@ -166,9 +168,7 @@ def training(account: Account, inventory: list[str], preflight: Run) -> Run:
     return account.train(*inventory, "-vv")
 
 
-def test_guest_preflight_passes_and_writes_nothing(
-    preflight: Run, account: Account, repository: Repository
-) -> None:
+def test_guest_preflight_passes_and_writes_nothing(preflight: Run, account: Account, repository: Repository) -> None:
     assert preflight.code == 0, preflight.output
     receipt = preflight.receipt
     assert (receipt["mode"], receipt["outcome"], receipt["training"]) == ("preflight", "passed", None)
@@ -233,9 +233,7 @@ def dirty(account: Account, inventory: list[str], repository: Repository) -> Run
     return account.train(*inventory, "-e", "preflight_only=true", "-e", json.dumps({"training_source": source}))
 
 
-def test_failed_import_is_named_with_its_reason(
-    account: Account, dirty: Run
-) -> None:
+def test_failed_import_is_named_with_its_reason(account: Account, dirty: Run) -> None:
     words = "1 of 2 cannot be imported: icecream.cones (ModuleNotFoundError: No module named 'icecream.cones')"
     assert dirty.code == 2
     assert dirty.check("imports")["detail"] == words
@@ -248,9 +246,7 @@ def test_failed_import_is_named_with_its_reason(
     account.assert_nothing_left()
 
 
-def test_uncommitted_changes_are_in_output_and_receipt(
-    dirty: Run, repository: Repository
-) -> None:
+def test_uncommitted_changes_are_in_output_and_receipt(dirty: Run, repository: Repository) -> None:
     words = f"training source {repository.folder} is dirty: 1 file differs from its commit {repository.commit[:12]}"
     assert f"[WARNING]: The {words} (icecream/extra.py)." in dirty.output
     assert [note for note in dirty.receipt["notes"] if words in note] != []

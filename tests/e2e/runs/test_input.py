@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.account import ROOT, training_source
 from tests.e2e.runs.conftest import NO_LEAKS, Account, practice_options
+from tests.support.account import ROOT, training_source
 from tests.support.terminal import at_terminal
 
 
@@ -51,11 +51,17 @@ REFUSED = {
     "playbook_owned": (["-e", "spot_instance_run_id=another"], "unknown input 'spot_instance_run_id'"),
     "empty_region": (["-e", "aws_region="], "aws_region is empty"),
     "no_sender": (["-e", '{"run_report_email_to": ["ops@example.org"]}'], "run_report_email_from: required"),
-    "no_address": (["-e", '{"run_report_email_to": ["ops"]}'], "run_report_email_to: expected an e-mail address, got 'ops'"),
+    "no_address": (
+        ["-e", '{"run_report_email_to": ["ops"]}'],
+        "run_report_email_to: expected an e-mail address, got 'ops'",
+    ),
     "no_topic": (["-e", "run_report_sns_topic_arn=runs"], "run_report_sns_topic_arn: expected the ARN"),
     "no_way": (["-e", "run_report_email_via=pigeon"], "run_report_email_via: expected smtp or ses, got 'pigeon'"),
     "zero": (["-e", "training_full_seconds=0"], "training_full_seconds: expected a whole number above 0, got '0'"),
-    "no_number": (["-e", "spot_instance_volume_gb=large"], "spot_instance_volume_gb: expected a whole number, got 'large'"),
+    "no_number": (
+        ["-e", "spot_instance_volume_gb=large"],
+        "spot_instance_volume_gb: expected a whole number, got 'large'",
+    ),
 }
 
 
@@ -121,9 +127,7 @@ def test_a_missing_bucket_fails_before_anything_is_launched(account: Account) ->
         ("playbooks/terminate.yml", ["--tags", "end"], "--tags end: this playbook has no tags"),
     ],
 )
-def test_options_for_half_a_run_are_refused(
-    account: Account, playbook: str, options: list[str], words: str
-) -> None:
+def test_options_for_half_a_run_are_refused(account: Account, playbook: str, options: list[str], words: str) -> None:
     answer = account.command("ansible-playbook", playbook, *options, check=False)
 
     assert answer.returncode == 5
@@ -139,9 +143,7 @@ def test_options_for_half_a_run_are_refused(
         ("inputs.json", '{"training_mode": "fast"}', "training_mode: expected both, full or smoke"),
     ],
 )
-def test_inputs_from_a_file_are_checked(
-    account: Account, tmp_path: Path, name: str, text: str, words: str
-) -> None:
+def test_inputs_from_a_file_are_checked(account: Account, tmp_path: Path, name: str, text: str, words: str) -> None:
     (tmp_path / name).write_text(text)
 
     run = account.train("-e", f"@{tmp_path / name}")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.account import ROOT, project_copy
 from tests.e2e.runs.conftest import NO_LEAKS, Account, keys, source_options, start
+from tests.support.account import ROOT, project_copy
 
 #: What the default configuration says, and what it says here: a third of the folds, half the trees.
 SMALLER = {"test_days: 126": "test_days: 378", "trees: 60": "trees: 30"}

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.account import ROOT
 from tests.e2e.runs.conftest import Account, practice_options
 from tests.support import mail_server
+from tests.support.account import ROOT
 from tests.support.mail_server import PASSWORD, USER, MailServer
 
 SENDER = "trainer@example.org"
@@ -94,9 +94,7 @@ def test_a_run_that_passed_is_told_by_mail_and_to_the_topic(
     assert account.ledger("--action", "Publish", "--since", run.receipt["started_at"])[-1]["resource"] == topic
 
 
-def test_failure_is_mailed_and_a_failed_mail_hides_nothing(
-    account: Account, topic: str, tmp_path: Path
-) -> None:
+def test_failure_is_mailed_and_a_failed_mail_hides_nothing(account: Account, topic: str, tmp_path: Path) -> None:
     another = topic.replace(TOPIC, "another")
 
     run = account.train(

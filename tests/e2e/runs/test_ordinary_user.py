@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.account import ROOT
 from tests.e2e.runs.conftest import NO_LEAKS, Account, Run, practice_options
+from tests.support.account import ROOT
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="only root can make an ordinary user")
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from tests.support.account import DATA_BUCKET, project_copy
 from local_aws.state import reserve
+
 from tests.e2e.runs.conftest import NO_LEAKS, Account, Run, keys, source_options, start
+from tests.support.account import DATA_BUCKET, project_copy
 
 END = date(2022, 12, 28)
 
@@ -208,9 +208,7 @@ def test_an_empty_universe_fails_and_leaves_nothing(account: Account, empty: tup
     account.assert_nothing_left()
 
 
-def test_write_in_a_preflight_is_denied_and_reported(
-    account: Account, empty: tuple[Run, dict[str, str]]
-) -> None:
+def test_write_in_a_preflight_is_denied_and_reported(account: Account, empty: tuple[Run, dict[str, str]]) -> None:
     run, before = empty
 
     assert run.code != 0

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.account import project_copy
 from tests.e2e.runs.conftest import NO_LEAKS, Account, Run, source_options, start
+from tests.support.account import project_copy
 
 TAMPERED = '''"""Change the installed environment, then run the preflight as the project's own command."""
 

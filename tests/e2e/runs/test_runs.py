@@ -1,13 +1,11 @@
-"""One preflight, whose result many tests check. `make test` runs this file and test_training_run.py, no other whole run."""
+"""One preflight, whose result many tests check. The only other whole run in `make test`: test_training_run.py."""
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
+from tests.e2e.runs.conftest import NO_LEAKS, Account, Run
 from tests.support.account import DATA_BUCKET, ROOT
-from tests.e2e.runs.conftest import NO_LEAKS, Account, Run, keys
 
 
 @pytest.fixture(scope="module")

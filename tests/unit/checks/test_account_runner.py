@@ -316,6 +316,7 @@ def test_a_bucket_with_a_key_of_a_customer_is_a_warning(
     monkeypatch.setattr(context, "client", lambda service: s3)
     with Stubber(s3) as stub:
         rules = {"Rules": [{"ApplyServerSideEncryptionByDefault": default}]}
+        stub.add_response("list_objects_v2", {})
         stub.add_response("get_bucket_encryption", {"ServerSideEncryptionConfiguration": rules})
         blocked = dict.fromkeys(buckets.BLOCKS, True)
         stub.add_response("get_public_access_block", {"PublicAccessBlockConfiguration": blocked})
@@ -426,7 +427,7 @@ def test_a_simulation_that_may_not_be_asked_is_a_warning(shown: Shown, monkeypat
     def refuse(*_: Any) -> None:
         raise refusal("AccessDenied", "not to be asked")
 
-    monkeypatch.setattr(a50_permissions, "denied", refuse)
+    monkeypatch.setattr(a50_permissions, "simulate", refuse)
     found = a50_permissions.run(context)
     assert found.status == "warn" and "AccessDenied not to be asked" in found.detail
 

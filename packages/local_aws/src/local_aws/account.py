@@ -38,9 +38,6 @@ def seed(reservation: Reservation, description: Path) -> list[str]:
     """Create the account described in ``description``; return one line for each resource.
 
     Paths in the description are relative to its folder. A second call for the same description does nothing.
-
-    Raises:
-        LocalAwsError: The description is invalid, AWS refuses a part of it, or the server is not running.
     """
     text, wanted = _read(description)
     digest = hashlib.sha256(text.encode())
@@ -181,9 +178,7 @@ class _Seeder:
             found = ec2.describe_images(Filters=[{"Name": "name", "Values": [name]}])["Images"]
             identifier = found[0]["ImageId"] if found else self._register(ec2, name, image or {})
             if image and image.get("parameter"):
-                self._client("ssm").put_parameter(
-                    Name=image["parameter"], Value=identifier, Type="String", Overwrite=True
-                )
+                self._put_parameter(image["parameter"], identifier)
             yield f"image {name} {identifier}"
 
     @staticmethod
@@ -199,10 +194,12 @@ class _Seeder:
         )
         return str(answer["ImageId"])
 
+    def _put_parameter(self, name: str, value: str) -> None:
+        self._client("ssm").put_parameter(Name=name, Value=value, Type="String", Overwrite=True)
+
     def _parameters(self) -> Iterator[str]:
-        ssm = self._client("ssm")
         for name, value in self._wanted.get("parameters", {}).items():
-            ssm.put_parameter(Name=name, Value=str(value), Type="String", Overwrite=True)
+            self._put_parameter(name, str(value))
             yield f"parameter {name}"
 
     def _topics(self) -> Iterator[str]:

@@ -35,14 +35,11 @@ class Automation:
         gateway.handle("ssm", "GetAutomationExecution", self._get)
 
     def start(self, request: AwsRequest, principal: Principal) -> dict[str, Any]:
-        """Start the runbook in the background; return its id.
-
-        Raises:
-            AwsError: Another runbook, invalid parameters or targets, or a role that SSM cannot assume.
-        """
+        """Start the runbook in the background; return its id."""
         asked = request.parameters
         _check(asked)
-        identifier, role = str(uuid.uuid4()), _first(asked, "AutomationAssumeRole")
+        roles = (asked.get("Parameters") or {}).get("AutomationAssumeRole") or [""]
+        identifier, role = str(uuid.uuid4()), str(roles[0])
         if role and not SSM.may_assume(role):
             raise _invalid("The defined assume role is unable to be assumed.")
         caller = SSM.session(role, f"Automation-{identifier}") if role else replace(principal, source=SSM.source)
@@ -57,9 +54,8 @@ class Automation:
             "ExecutedBy": principal.arn,
         }
         self._executions[identifier] = execution
-        threading.Thread(
-            target=self._run, args=(execution, asked, caller), name=f"automation-{identifier}", daemon=True
-        ).start()
+        work = (execution, asked, caller)
+        threading.Thread(target=self._run, args=work, name=f"automation-{identifier}", daemon=True).start()
         return {"AutomationExecutionId": identifier}
 
     def _get(self, request: AwsRequest, _: Principal) -> dict[str, Any]:
@@ -137,11 +133,6 @@ def _check(asked: dict[str, Any]) -> None:
         raise _invalid(f"TargetParameterName must be {TARGET_PARAMETER}.")
     if not str(targets[0].get("Key", "")).startswith("tag:"):
         raise AwsError("InvalidTarget", "The embedded AWS supports only targets with a key tag:<key>.", 400)
-
-
-def _first(asked: dict[str, Any], name: str) -> str:
-    values = (asked.get("Parameters") or {}).get(name) or [""]
-    return str(values[0])
 
 
 def _count(text: str, total: int) -> int:

@@ -89,11 +89,9 @@ class Handler(WSGIRequestHandler):
             lines.append(f"Content-Length: {len(body)}")
         if self.close_connection:
             lines.append("Connection: close")
-        head = "\r\n".join([*lines, "", ""]).encode("latin-1")
-        if bodiless:
-            self.wfile.write(head)
-        elif len(body) <= SMALL:
-            self.wfile.write(head + body)
+        head, sent = "\r\n".join([*lines, "", ""]).encode("latin-1"), b"" if bodiless else body
+        if len(sent) <= SMALL:
+            self.wfile.write(head + sent)
         else:
             self.wfile.write(head)
-            self.wfile.write(body)
+            self.wfile.write(sent)

@@ -49,7 +49,10 @@ def start(
     reservation = reserve(home)
     if running(reservation) is not None:
         return reservation
-    process = _spawn(reservation, boot_delay, idle_minutes, decisions)
+    timing = {"--boot-delay": boot_delay, "--idle-minutes": idle_minutes}
+    options = [f"{name}={value}" for name, value in timing.items() if value is not None]
+    options += ["--decisions"] if decisions else []
+    process = _spawn(reservation, options)
     waited = False
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
@@ -63,7 +66,7 @@ def start(
         if ended and _held(reservation.home / LOCK):
             waited = True  # a concurrent start, or a server that is stopping: wait for its outcome
         elif ended and waited:
-            process, waited = _spawn(reservation, boot_delay, idle_minutes, decisions), False
+            process, waited = _spawn(reservation, options), False
         elif ended:
             break
         time.sleep(0.05)
@@ -108,20 +111,11 @@ def call(reservation: Reservation, name: str, arguments: dict[str, Any] | None =
         raise LocalAwsError("the embedded AWS is not running; start it with: python -m local_aws start") from error
 
 
-def _spawn(
-    reservation: Reservation, boot_delay: float | None, idle_minutes: float | None, decisions: bool
-) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "local_aws", "--home", str(reservation.home), "serve"]
-    if boot_delay is not None:
-        command += ["--boot-delay", str(boot_delay)]
-    if idle_minutes is not None:
-        command += ["--idle-minutes", str(idle_minutes)]
-    if decisions:
-        command.append("--decisions")
+def _spawn(reservation: Reservation, options: list[str]) -> subprocess.Popen[bytes]:
     path = os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")]))
     with (reservation.home / "server.log").open("ab") as log:
         return subprocess.Popen(
-            command,
+            [sys.executable, "-m", "local_aws", "--home", str(reservation.home), "serve", *options],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

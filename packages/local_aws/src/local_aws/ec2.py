@@ -79,10 +79,8 @@ class LocalEC2Backend(SpotBackend):
                     f"The instance '{instance.id}' may not be terminated. Modify its 'disableApiTermination' "
                     "instance attribute and try again.",
                 )
-        return [
-            (instance, self.begin_termination(instance, "User initiated", "Client.UserInitiatedShutdown"))
-            for instance in instances
-        ]
+        why = ("User initiated", "Client.UserInitiatedShutdown")
+        return [(instance, self.begin_termination(instance, *why)) for instance in instances]
 
     def begin_termination(
         self, instance: Instance, reason: str, code: str, spot_status: str = "instance-terminated-by-user"
@@ -93,9 +91,8 @@ class LocalEC2Backend(SpotBackend):
             if previous.name in ("shutting-down", "terminated"):
                 return previous
             instance._state.name, instance._state.code = "shutting-down", 32
-        threading.Thread(
-            target=self._terminate, args=(instance, reason, code, spot_status), name=f"end-{instance.id}", daemon=True
-        ).start()
+        why = (reason, code, spot_status)
+        threading.Thread(target=self._terminate, args=(instance, *why), name=f"end-{instance.id}", daemon=True).start()
         return previous
 
     def stop_instances(self, instance_ids: list[str]) -> list[tuple[Instance, InstanceState]]:  # noqa: D102
@@ -207,10 +204,9 @@ class LocalEC2Backend(SpotBackend):
         live = [i for i in self.all_instances() if i._state.name in ("pending", "running")]
         same = [i for i in live if (i.lifecycle == "spot") == spot]
         wanted = sum(_vcpus(each) for each in [instance_type, *(i.instance_type for i in same)])
-        if wanted > fault.parameters["value"]:
-            message = (
-                f"You have requested more vCPU capacity than your current vCPU limit of {fault.parameters['value']:g}"
-            )
+        limit = fault.parameters["value"]
+        if wanted > limit:
+            message = f"You have requested more vCPU capacity than your current vCPU limit of {limit:g}"
             raise EC2ClientError("MaxSpotInstanceCountExceeded" if spot else "VcpuLimitExceeded", message)
 
     def _with_root(self, image_id: str, mappings: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 CACHE_VARIABLE = "LOCAL_AWS_CACHE"
 PACKAGE_CACHE = PurePosixPath("/var/cache/packages")
 USER_DATA_PATIENCE_SECONDS = 60.0
+# Codes of an instance, and of its spot request, that AWS terminates.
+FAILED = ("Server.InternalError", "instance-terminated-by-service")
 # Settings that an image built on this host would have: package indexes, certificates, proxies.
 INHERITED = ("PIP_", "UV_", "SSL_CERT_", "REQUESTS_CA_", "CURL_CA_", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy",
              "https_proxy")  # fmt: skip
@@ -166,9 +168,7 @@ class Fleet:
         live = self.running(instance_id)
         if live.machine is not None:
             live.machine.kill()
-        ec2.backend().begin_termination(
-            live.instance, "Internal error", "Server.InternalError", "instance-terminated-by-service"
-        )
+        ec2.backend().begin_termination(live.instance, "Internal error", *FAILED)
 
     def running(self, instance_id: str, *, spot: bool = False) -> Live:
         """A running instance, or with ``spot`` a running spot instance; AwsError if there is no such instance."""
@@ -204,9 +204,7 @@ class Fleet:
                 live.machine.start()
         except BootError as error:
             log.error("instance %s did not boot: %s", instance.id, error)
-            ec2.backend().begin_termination(
-                instance, str(error), "Server.InternalError", "instance-terminated-by-service"
-            )
+            ec2.backend().begin_termination(instance, str(error), *FAILED)
             return
         with ec2.backend().lock:
             if instance.state == "pending":
@@ -228,13 +226,9 @@ class Fleet:
         return Machine(spec, self._reservation.home / "machines" / instance.id, self.isolation)
 
     def _environment(self, metadata_endpoint: str) -> dict[str, str]:
-        inherited = {
-            name: value
-            for name, value in os.environ.items()
-            if name.startswith(INHERITED) and name not in NOT_INHERITED
-        }
+        inherited = {name for name in os.environ if name.startswith(INHERITED)}.difference(NOT_INHERITED)
         return {
-            **inherited,
+            **{name: os.environ[name] for name in inherited},
             "NO_PROXY": "127.0.0.1,localhost",
             "no_proxy": "127.0.0.1,localhost",
             "AWS_ENDPOINT_URL": self._reservation.endpoint,
@@ -253,11 +247,10 @@ class Fleet:
         if why != "shutdown":
             log.info("machine of %s ended: %s", instance.id, why)
             return
+        reason, code = "Instance initiated shutdown", "Client.InstanceInitiatedShutdown"
         if instance.instance_initiated_shutdown_behavior == "terminate":
-            ec2.backend().begin_termination(instance, "Instance initiated shutdown", "Client.InstanceInitiatedShutdown")
+            ec2.backend().begin_termination(instance, reason, code)
         else:
             with ec2.backend().lock:
                 instance.stop()
-                instance.state_reason = StateReason(
-                    "Client.InstanceInitiatedShutdown: Instance initiated shutdown", "Client.InstanceInitiatedShutdown"
-                )
+                instance.state_reason = StateReason(f"{code}: {reason}", code)

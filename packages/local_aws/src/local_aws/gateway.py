@@ -113,9 +113,8 @@ class _Exchange:
         except Exception:
             # The caller gets an AWS error that it can parse, the log the traceback.
             log.exception("%s:%s failed", self._request.service, self._request.action)
-            failure = AwsError(
-                "InternalFailure", f"{self._request.action} failed in the embedded AWS; see server.log", 500
-            )
+            text = f"{self._request.action} failed in the embedded AWS; see server.log"
+            failure = AwsError("InternalFailure", text, 500)
             return self._answer(errors.respond(failure, self._request.protocol), failure.code)
 
     def _inject_faults(self) -> None:

@@ -19,10 +19,11 @@ from moto.sts.models import AssumedRole, STSBackend, sts_backends
 from local_aws import signature
 from local_aws.errors import AwsError
 from local_aws.requests import AwsRequest
-from local_aws.state import ACCOUNT_ID, Reservation
+from local_aws.state import ACCOUNT_ID, REGION, AccessKey
 
 # moto derives the name of a service-linked role from the service's; AWS's is AWSServiceRoleForEC2Spot.
 SERVICE_NAME_CONVERSION["spot"] = "EC2Spot"
+ADMINISTRATOR = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 
 
 def iam() -> IAMBackend:
@@ -64,11 +65,10 @@ class Principal:
         return policies_of("role", str(self.role)) if self.user is None else policies_of("user", self.user)
 
 
-def create_user(reservation: Reservation, key_name: str, policy: dict[str, Any] | None) -> None:
-    """Create an IAM user with the reserved key pair ``operator`` or ``control_node``."""
-    key = getattr(reservation, key_name)
+def create_user(key: AccessKey, policy: dict[str, Any] | None) -> None:
+    """Create the IAM user of a reserved key pair."""
     backend = iam()
-    backend.create_user(reservation.region, key.user, tags=[])
+    backend.create_user(REGION, key.user, tags=[])
     created = backend.create_access_key(key.user)
     backend.access_keys.pop(created.access_key_id)
     created.access_key_id, created.secret_access_key = key.access_key_id, key.secret_access_key
@@ -91,11 +91,7 @@ def assume_role(role_name: str, session_name: str, seconds: int) -> AssumedRole:
 
 
 def authenticate(request: AwsRequest, operator_user: str) -> Principal:
-    """Verify the signature of ``request`` and return its caller.
-
-    Raises:
-        AwsError: No or unknown key, wrong signature or date, expired session, in the service's own code.
-    """
+    """Verify the signature of ``request`` and return its caller, or raise AwsError with the service's own code."""
     identifier = request.access_key_id
     if not identifier:
         raise AwsError("AccessDenied", "Anonymous requests are not allowed here; sign the request.", 403)
@@ -122,9 +118,8 @@ def authenticate(request: AwsRequest, operator_user: str) -> Principal:
         principal = Principal(f"arn:aws:iam::{ACCOUNT_ID}:user/{key.user_name}", source, user=key.user_name)
     if not hmac.compare_digest(signature.expected(request, secret), signature.given(request)):
         message = "The request signature we calculated does not match the signature you provided."
-        if request.service == "ec2":
-            raise AwsError("AuthFailure", message, 401)
-        raise AwsError("SignatureDoesNotMatch", message, 403)
+        code, status = ("AuthFailure", 401) if request.service == "ec2" else ("SignatureDoesNotMatch", 403)
+        raise AwsError(code, message, status)
     signature.check_clock(request)
     if request.presigned and signature.expires(request) < datetime.now(UTC):
         raise AwsError("AccessDenied", "Request has expired", 403)
@@ -149,11 +144,7 @@ def _document(policy: Any) -> str:
 
 
 def policies_of(kind: str, name: str) -> list[str]:
-    """Policy documents (JSON), inline and managed, of a ``user`` (with those of its groups), ``role`` or ``group``.
-
-    Raises:
-        moto.iam.exceptions.NotFoundException: No such user, role or group.
-    """
+    """Policy documents (JSON), inline and managed, of a ``user`` (with those of its groups), ``role`` or ``group``."""
     backend = iam()
     if kind == "role":
         found = [_document(backend.get_role_policy(name, policy)[1]) for policy in backend.list_role_policies(name)]
@@ -166,9 +157,3 @@ def policies_of(kind: str, name: str) -> list[str]:
     for group in backend.get_groups_for_user(name):
         found += policies_of("group", group.name)
     return found
-
-
-@functools.cache
-def administrator_policy() -> dict[str, Any]:
-    """A policy that allows everything, for the operator."""
-    return {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}

@@ -59,7 +59,8 @@ class Launch:
 
     def parts(self) -> Iterator[Part]:
         """Every resource of RunInstances."""
-        region, tags, spot = self._request.region, self.tags(), self._is_spot()
+        region, tags = self._request.region, self.tags()
+        spot = self._get("InstanceMarketOptions.MarketType") == "spot"
         if self._template_arn:
             yield self._template_arn, self._template_keys(True)
         yield from self._image()
@@ -72,11 +73,8 @@ class Launch:
             keys: dict[str, Value] = {"ec2:SecurityGroupID": group, "ec2:Vpc": vpc, **self._template_keys(in_template)}
             yield ec2_arn(region, "security-group", group or "*"), _known(keys)
         made = self._template_keys(True)
-        network: dict[str, Value] = {"ec2:AvailabilityZone": zone, "ec2:Vpc": vpc}
-        yield (
-            ec2_arn(region, "network-interface"),
-            _known({**network, **tag_keys(tags, "network-interface"), **made}),
-        )
+        network = {"ec2:AvailabilityZone": zone, "ec2:Vpc": vpc, **tag_keys(tags, "network-interface")}
+        yield ec2_arn(region, "network-interface"), _known({**network, **made})
         instance = {**self._instance(spot), "ec2:AvailabilityZone": zone, **tag_keys(tags, "instance")}
         yield ec2_arn(region, "instance"), _known({**instance, **made})
         for disk in self._disks():
@@ -98,9 +96,6 @@ class Launch:
             found = found.get(part) if isinstance(found, Mapping) else None
         return "" if found is None else str(found)
 
-    def _is_spot(self) -> bool:
-        return self._get("InstanceMarketOptions.MarketType") == "spot"
-
     def _profile(self) -> str:
         asked = [self._asked.get(f"IamInstanceProfile.{key}") for key in ("Name", "Arn")]
         profile = self._template.get("IamInstanceProfile") or {}
@@ -119,7 +114,7 @@ class Launch:
 
     def _subnets(self) -> tuple[list[str], str, str]:
         """Ids of the subnets (empty if unknown), then zone and VPC's ARN of the first."""
-        named = [self._get("SubnetId"), *self._interfaces("SubnetId")]
+        named = [self._get("SubnetId"), *self._interface_subnets()]
         found = list(dict.fromkeys(each for each in named if each)) or [""]
         zone = self._get("Placement.AvailabilityZone")
         try:
@@ -132,9 +127,8 @@ class Launch:
 
     def _groups(self) -> tuple[list[str], bool]:
         """Ids of the security groups (empty if unknown), and whether the template names them."""
-        asked = [str(value) for name, value in self._asked.items() if re.match(r"^SecurityGroupId\.\d+$", name)]
-        interface = re.compile(r"^NetworkInterface\.\d+\.SecurityGroupId\.\d+$")
-        asked += [str(value) for name, value in self._asked.items() if interface.match(name)]
+        group = re.compile(r"^(NetworkInterface\.\d+\.)?SecurityGroupId\.\d+$")
+        asked = [str(value) for name, value in self._asked.items() if group.match(name)]
         if asked:
             return asked, False
         found = [str(each) for each in self._template.get("SecurityGroupIds") or []]
@@ -142,9 +136,9 @@ class Launch:
             found += [str(each) for each in described.get("Groups") or []]
         return found or [""], bool(found)
 
-    def _interfaces(self, key: str) -> list[str]:
-        asked = [str(v) for name, v in self._asked.items() if re.match(rf"^NetworkInterface\.\d+\.{key}$", name)]
-        return asked or [str(each.get(key) or "") for each in self._template.get("NetworkInterfaces") or []]
+    def _interface_subnets(self) -> list[str]:
+        asked = [str(v) for name, v in self._asked.items() if re.match(r"^NetworkInterface\.\d+\.SubnetId$", name)]
+        return asked or [str(each.get("SubnetId") or "") for each in self._template.get("NetworkInterfaces") or []]
 
     def _instance(self, spot: bool) -> dict[str, Value]:
         profile = self._profile()

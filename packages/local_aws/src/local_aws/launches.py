@@ -55,10 +55,8 @@ class Launches:
     def _earlier(self, token: str, asked: Mapping[str, Any]) -> Reservation | None:
         described, made = self._by_token.get(token, ({}, None))
         if made is not None and described != _described(asked):
-            message = (
-                "Arguments on this idempotent request are inconsistent with arguments used in previous request(s) "
-            )
-            raise EC2ClientError("IdempotentParameterMismatch", f"{message}with the client token '{token}'.")
+            message = "Arguments on this idempotent request are inconsistent with arguments used in previous request(s)"
+            raise EC2ClientError("IdempotentParameterMismatch", f"{message} with the client token '{token}'.")
         return made
 
     def _spoilt(self, made: Reservation) -> Reservation:

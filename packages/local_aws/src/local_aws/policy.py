@@ -75,22 +75,21 @@ def _decision(statements: Sequence[Mapping[str, Any]], permission: str, resource
 
 
 def _applies(statement: Mapping[str, Any], permission: str, resource: str | None, context: Context) -> bool:
-    if "Action" in statement:
-        if not any(_like(permission.lower(), pattern.lower()) for pattern in _list(statement["Action"])):
-            return False
-    elif any(_like(permission.lower(), pattern.lower()) for pattern in _list(statement.get("NotAction"))):
+    if not _covers(statement, "Action", permission, str.lower):
         return False
-    if resource is not None:
-        if "Resource" in statement:
-            if not any(_like(resource, pattern) for pattern in _list(statement["Resource"])):
-                return False
-        elif any(_like(resource, pattern) for pattern in _list(statement.get("NotResource"))):
-            return False
+    if resource is not None and not _covers(statement, "Resource", resource, str):
+        return False
     return all(
         _condition(operator, key, _list(values), context)
         for operator, block in statement.get("Condition", {}).items()
         for key, values in block.items()
     )
+
+
+def _covers(statement: Mapping[str, Any], element: str, value: str, fold: Callable[[str], str]) -> bool:
+    """Whether an element such as ``Action``, or ``NotAction`` in its place, applies to a value."""
+    patterns = statement[element] if element in statement else statement.get(f"Not{element}")
+    return any(_like(fold(value), fold(pattern)) for pattern in _list(patterns)) == (element in statement)
 
 
 def _condition(operator: str, key: str, wanted: Sequence[Any], context: Context) -> bool:

@@ -82,9 +82,8 @@ def write_synthetic(
     libraries = {universe: {f"SYN{first + place:05}": _frame(index, close[:, place]) for place in range(symbols)}}
     if macro is not None:
         libraries[macro] = {"SPX": _frame(index, _START_PRICE * np.exp(np.cumsum(market[:, 0])))}
-    return _write(
-        uri, libraries, {"synthetic": True, "seed": seed, "source": "local_aws.prices.write_synthetic"}, universe
-    )
+    metadata = {"synthetic": True, "seed": seed, "source": "local_aws.prices.write_synthetic"}
+    return _write(uri, libraries, metadata, universe)
 
 
 _REAL = {"synthetic": False, "source": "skfolio.datasets, arch.data"}
@@ -141,13 +140,9 @@ def _write(
 def _differing(library: Any, frames: Mapping[str, pd.DataFrame]) -> list[str]:
     from arcticdb.version_store.library import DataError
 
-    there = [symbol for symbol in set(library.list_symbols()).intersection(frames)]
-    items = dict(zip(there, library.read_batch(there), strict=True)) if there else {}
-    same = {
-        symbol
-        for symbol, item in items.items()
-        if not isinstance(item, DataError) and _equal(item.data, frames[symbol])
-    }
+    there = list(set(library.list_symbols()).intersection(frames))
+    items = zip(there, library.read_batch(there), strict=True) if there else ()
+    same = {name for name, item in items if not isinstance(item, DataError) and _equal(item.data, frames[name])}
     return [symbol for symbol in frames if symbol not in same]
 
 

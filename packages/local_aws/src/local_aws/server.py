@@ -79,8 +79,8 @@ class LocalAws:
         calls = ServiceCalls(self._ledger, _tags_of)
         self._scheduler = Scheduler(calls, Automation(self._gateway, calls).start)
         simulation.install()
-        identity.create_user(reservation, "operator", identity.administrator_policy())
-        identity.create_user(reservation, "control_node", None)
+        identity.create_user(reservation.operator, identity.ADMINISTRATOR)
+        identity.create_user(reservation.control_node, None)
         _patch_prices()
 
     def serve(self) -> None:
@@ -198,11 +198,7 @@ class LocalAws:
 
 
 def run(reservation: Reservation, *, boot_delay: float, idle_minutes: float, decisions: bool = False) -> None:
-    """Serve ``reservation`` until stopped.
-
-    Raises:
-        LocalAwsError: Another process already serves this state folder, or the port is in use.
-    """
+    """Serve ``reservation`` until stopped; LocalAwsError if this is running already, or the port is in use."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     with _only_one(reservation.home / LOCK):

@@ -23,15 +23,9 @@ def given(request: AwsRequest) -> str:
 def expected(request: AwsRequest, secret: str) -> str:
     """The signature (hex) of ``request`` under ``secret``."""
     parts = _parts(request)
-    _, _, scope = parts.get("Credential", "").partition("/")
-    text = "\n".join(
-        [
-            "AWS4-HMAC-SHA256",
-            parts.get("Date", ""),
-            scope,
-            hashlib.sha256(canonical_request(request, parts.get("SignedHeaders", "host")).encode()).hexdigest(),
-        ]
-    )
+    scope = parts.get("Credential", "").partition("/")[2]
+    digest = hashlib.sha256(canonical_request(request, parts.get("SignedHeaders", "host")).encode()).hexdigest()
+    text = "\n".join(["AWS4-HMAC-SHA256", parts.get("Date", ""), scope, digest])
     key = b"AWS4" + secret.encode()
     for part in scope.split("/"):
         key = hmac.new(key, part.encode(), hashlib.sha256).digest()
@@ -39,12 +33,9 @@ def expected(request: AwsRequest, secret: str) -> str:
 
 
 def check_clock(request: AwsRequest, now: float | None = None) -> None:
-    """Return if a request was signed within 5 minutes of ``now`` (S3: 15), in seconds since the epoch.
+    """Refuse a request that was not signed within 5 minutes of ``now`` (S3: 15), in seconds since the epoch.
 
     A presigned one has its own expiry.
-
-    Raises:
-        AwsError: Too early or too late, with the service's own code.
     """
     if request.presigned:
         return
@@ -91,17 +82,8 @@ def canonical_request(request: AwsRequest, signed_headers: str) -> str:
     )
     names = signed_headers.split(";")
     headers = [f"{name}:{' '.join(request.headers.get(name.title(), '').split())}" for name in names]
-    return "\n".join(
-        [
-            request.method,
-            path or "/",
-            "&".join(f"{name}={value}" for name, value in pairs),
-            *headers,
-            "",
-            signed_headers,
-            _payload(request),
-        ]
-    )
+    query = "&".join(f"{name}={value}" for name, value in pairs)
+    return "\n".join([request.method, path or "/", query, *headers, "", signed_headers, _payload(request)])
 
 
 def _payload(request: AwsRequest) -> str:

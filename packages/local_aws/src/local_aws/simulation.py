@@ -7,7 +7,6 @@ decision for each resource.
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
 from collections.abc import Sequence
@@ -47,14 +46,14 @@ def results(
             for resource in resources
         ]
         made = [each["EvalResourceDecision"] for each in specific]
-        missing = itertools.chain.from_iterable(each["MissingContextValues"] for each in specific)
+        missing = {key for each in specific for key in each["MissingContextValues"]}
         found.append(
             {
                 "EvalActionName": action,
                 "EvalResourceName": resources[0] if len(resources) == 1 else "*",
                 "EvalDecision": next(decision for decision in DECISIONS if decision in made),
                 "MatchedStatements": [],
-                "MissingContextValues": sorted(set(missing)),
+                "MissingContextValues": sorted(missing),
                 "ResourceSpecificResults": [] if list(resources) == ["*"] else specific,
             }
         )
@@ -77,23 +76,18 @@ def _simulate_custom_policy(self: Any) -> ActionResult:
     return _answer(self, self._get_param("PolicyInputList") or [])
 
 
-def _value(values: list[str]) -> policy.Value:
-    return values[0] if len(values) == 1 else values
-
-
 def _answer(response: Any, policies: list[str]) -> ActionResult:
     for document in policies:
         try:
             json.loads(document)
         except ValueError as error:
             raise InvalidInput(f"Invalid policy in PolicyInputList: {error}") from error
-    context = {
-        str(entry["ContextKeyName"]): _value([str(each) for each in entry.get("ContextKeyValues") or []])
-        for entry in response._get_param("ContextEntries") or []
-    }
-    found = results(
-        policies, response._get_param("ActionNames") or [], response._get_param("ResourceArns") or ["*"], context
-    )
+    context: dict[str, policy.Value] = {}
+    for entry in response._get_param("ContextEntries") or []:
+        values = [str(each) for each in entry.get("ContextKeyValues") or []]
+        context[str(entry["ContextKeyName"])] = values[0] if len(values) == 1 else values
+    actions, resources = response._get_param("ActionNames") or [], response._get_param("ResourceArns") or ["*"]
+    found = results(policies, actions, resources, context)
     start = int(response._get_param("Marker") or 0)
     end = start + min(int(response._get_param("MaxItems") or LONGEST_PAGE), LONGEST_PAGE)
     page: dict[str, Any] = {"EvaluationResults": found[start:end], "IsTruncated": end < len(found)}

@@ -71,10 +71,8 @@ def prepare(boot: Boot) -> Image:
         os.chown(home, uid, uid)
     shims = Path(RUNTIME, "bin")
     _write_shims(shims, boot.python, f"{RUNTIME}/lib", RUNTIME)
-    if not os.path.exists("/usr/bin/python3"):
-        _link(shims / "python3", boot.python)
-        if overlay:
-            _link(Path("/usr/bin/python3"), boot.python)
+    if overlay and not os.path.exists("/usr/bin/python3"):
+        _link(Path("/usr/bin/python3"), boot.python)
     for folder in _BIN_FOLDERS:
         for name in SHIMS:
             usual = "/usr/bin" if name in ("sudo", "systemctl") else "/usr/sbin"
@@ -91,8 +89,6 @@ def _prepare_folder(boot: Boot) -> Image:
         place.mkdir(parents=True, exist_ok=True)
     shims = folder / "disk" / "bin"
     _write_shims(shims, boot.python, f"{folder}/lib", str(places["runtime"]))
-    if not os.path.exists("/usr/bin/python3"):
-        _link(shims / "python3", boot.python)
     path = ":".join((str(shims), *_BIN_FOLDERS))
     homes = str(places["root"]), str(places["ssm-user"])
     return Image(str(places["runtime"]), path, os.getuid(), *homes, str(places["tmp"]))
@@ -139,6 +135,8 @@ def _write_shims(folder: Path, python: str, lib: str, runtime: str) -> None:
         path = folder / name
         path.write_text(_SHIM.format(first=first, lib=lib, folder=runtime))
         path.chmod(0o755)
+    if not os.path.exists("/usr/bin/python3"):
+        _link(folder / "python3", python)
 
 
 def _link(link: Path, target: str) -> None:
@@ -155,8 +153,7 @@ def _stand_in(shim: Path, path: Path, *, overlay: bool, new: bool) -> None:
         return  # as /sbin may be: the target is handled itself
     if overlay:
         if os.path.lexists(path) or new:
-            path.unlink(missing_ok=True)
-            path.symlink_to(shim)
+            _link(path, str(shim))
     elif path.exists() and os.path.basename(os.path.realpath(path)) in SHIMS:
         # The mount follows links: it covers the target (systemd's systemctl) under all its names. A multi-call binary
         # (busybox) stays: in a process-id namespace it can end only this machine.

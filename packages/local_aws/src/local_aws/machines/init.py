@@ -189,17 +189,15 @@ class Init:
         pid = self._remote.get(number)
         # A process id is not reused while a session of that number has members (credentials(7)): a live process with
         # that id that is not our command means that the session is empty.
-        if pid is not None and (pid in self._jobs or all(each.pid != pid for each in processes.living())):
+        if pid is not None and (pid in self._jobs or not processes.lives(pid)):
             processes.end_session(pid)
 
     def _user_data(self) -> None:
         script = self._boot.script
-        if script is None:
-            self._tell({"event": "booted", "code": None})
-            return
-        if not script.startswith(b"#!"):
-            first = script.split(b"\n", 1)[0][:40].decode(errors="replace")
-            self._log(f"user data: expected a script (#!), got {first!r}; it was not run")
+        if script is None or not script.startswith(b"#!"):
+            if script is not None:
+                first = script.split(b"\n", 1)[0][:40].decode(errors="replace")
+                self._log(f"user data: expected a script (#!), got {first!r}; it was not run")
             self._tell({"event": "booted", "code": None})
             return
 

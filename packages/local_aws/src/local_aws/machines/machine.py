@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,7 @@ class Machine:
         self._state = threading.Lock()
         self._numbers = itertools.count(1)
         self._processes: dict[int, RemoteProcess] = {}
-        self._answers: dict[int, tuple[threading.Event, dict[str, Any]]] = {}
+        self._answers: dict[int, Future[dict[str, Any]]] = {}
         self._callbacks: list[Callable[[str], None]] = []
         self._reason: str | None = None
         self._killed = self._shutdown = False
@@ -161,18 +162,15 @@ class Machine:
         """
         number = next(self._numbers)
         process = RemoteProcess(self, number)
-        answered = threading.Event()
-        answer: dict[str, Any] = {}
+        answer: Future[dict[str, Any]] = Future()
         with self._state:
             self._processes[number] = process
-            self._answers[number] = (answered, answer)
+            self._answers[number] = answer
         request = {"do": "spawn", "id": number, "argv": list(argv), "user": user, "env": dict(env or {}), "cwd": cwd}
         self._send({**request, "tty": tty}, (stdin, stdout, stderr))
-        answered.wait()  # the machine's end sets it too
-        if not answer:
-            raise MachineError(f"{self.spec.instance_id} has ended")
-        if answer["event"] == "refused":
-            raise OSError(answer["errno"], answer["error"])
+        message = answer.result()  # the machine's end sets an exception
+        if message["event"] == "refused":
+            raise OSError(message["errno"], message["error"])
         return process
 
     def on_exit(self, callback: Callable[[str], None]) -> None:
@@ -311,11 +309,10 @@ class Machine:
             self._shutdown = True
         elif event in ("spawned", "refused"):
             with self._state:
-                answered, answer = self._answers.pop(message["id"])
+                answer = self._answers.pop(message["id"])
                 if event == "refused":
                     del self._processes[message["id"]]
-            answer.update(message)
-            answered.set()
+            answer.set_result(message)
         elif event == "exited":
             with self._state:
                 process = self._processes.pop(message["id"])
@@ -330,8 +327,8 @@ class Machine:
         with self._sending:
             self._close_control()
         self._ready.set()
-        for answered, _ in waiting:
-            answered.set()
+        for answer in waiting:
+            answer.set_exception(MachineError(f"{self.spec.instance_id} has ended"))
         for process in left:
             process._end(-9)
         for callback in callbacks:

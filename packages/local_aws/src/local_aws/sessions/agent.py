@@ -36,10 +36,6 @@ DRAIN_PATIENCE = 2.0  # seconds without acknowledgement after which the end does
 log = logging.getLogger("local_aws.sessions")
 
 
-class MachineGone(Exception):
-    """The machine for the shell is not running; the text is one line for the user."""
-
-
 class ShellProcess(Protocol):
     """A running shell."""
 

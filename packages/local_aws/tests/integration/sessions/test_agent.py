@@ -11,7 +11,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from local_aws.sessions.agent import MachineGone, ShellProcess
+from local_aws.sessions.agent import ShellProcess
 from local_aws.sessions.frames import Flag, Frame, MessageType, PayloadType, acknowledged_sequence, acknowledgement
 from local_aws.sessions.server import SessionServer, UnknownSession, UnsupportedDocument
 
@@ -279,7 +279,7 @@ def test_closing_an_instance_ends_only_its_sessions(sessions: Any, talk: Callabl
     assert [session["instance_id"] for session in sessions.server.sessions()] == ["i-2"]
 
 
-@pytest.mark.parametrize("error", [MachineGone("it was stopped"), OSError(12, "no memory"), KeyError("i-1")])
+@pytest.mark.parametrize("error", [RuntimeError("it was stopped"), OSError(12, "no memory"), KeyError("i-1")])
 def test_shell_start_failure_ends_session_with_reason(error: Exception) -> None:
     def open_shell(instance_id: str, terminal: int) -> ShellProcess:
         raise error
