@@ -19,7 +19,7 @@ from predictor import exchange, preflight
 from predictor.checks.base import Context
 from predictor.config import Config, parse
 from predictor.errors import PredictorError
-from predictor.training import data_changes, report, run
+from predictor.training import data_changes, fingerprint, report, run
 from predictor.training.incumbent import Incumbent
 from predictor.training.progress import Progress
 
@@ -83,7 +83,7 @@ def _frame(calendar: str, seed: int) -> pd.DataFrame:
 
 
 SYMBOL = st.tuples(
-    st.sampled_from(["none", "none", "none", *FAULTS]),
+    st.sampled_from(["none"] * 2 * len(FAULTS) + list(FAULTS)),
     st.sampled_from(CALENDARS[:2] * 3 + CALENDARS),
     st.integers(5, 200),
 )
@@ -92,7 +92,7 @@ SYMBOL = st.tuples(
 @st.composite
 def universes(draw: st.DrawFn) -> dict[str, Any]:
     """Symbols, each with a fault, a calendar and a place of its fault; research, and the calendars that are known."""
-    names = draw(st.lists(st.sampled_from(NAMES), min_size=1, max_size=5, unique=True))
+    names = draw(st.lists(st.sampled_from(NAMES), min_size=2, max_size=6, unique=True))
     return {
         "symbols": {name: draw(SYMBOL) for name in names},
         "research": {
@@ -172,6 +172,7 @@ def _train(memory: Memory, config: Config, folder: Path) -> dict[str, Any]:
         patch.setenv("AWS_REGION", "us-east-1")
         patch.setattr(run.store, "ReadOnlyStore", lambda uri: memory)
         patch.setattr(data_changes, "last_manifest", lambda *about: None)
+        patch.setattr(fingerprint, "compute", lambda *about: "")
         source = {"lock_sha256": None}
         run._fit(job, config, None, Incumbent(None, None, None), source, result, progress)
     return result
@@ -179,7 +180,7 @@ def _train(memory: Memory, config: Config, folder: Path) -> dict[str, Any]:
 
 @given(universe=universes())
 @settings(
-    max_examples=300,
+    max_examples=2000,
     derandomize=True,
     deadline=None,
     database=None,
