@@ -149,6 +149,7 @@ WRONG = {
     "unreadable": ("universe", "1 of 500 symbols of 'universe' cannot be read: Q102 ("),
     "missing": ("symbols", "501 symbols expected, 1 missing: Q999"),
     "nan": ("last_rows", "Q100 (close is NaN in the last row, 2022-12-28)"),
+    "history": ("folds", "none of 499 symbols has the 126 bars of a fold's test window"),
     "split": ("last_rows", "Q101 (-75% on 2022-12-28 looks like an unadjusted 4:1 split)"),
     "memory": ("memory", "10,000,000 MiB needed (1.25 times the 8,000,000 of the last training)"),
     "disk": ("disk", "11,250,000,000 MiB needed"),

@@ -25,7 +25,7 @@ TWO_CLOSES = pd.DataFrame([[1.0, 2.0]], columns=["close", "close"], index=DAYS[:
     ("data", "fault"),
     [
         (frame(100, 0, 101), "close of 0 or less on 2022-12-20"),
-        (frame(100, -3, -4, -5, -6), "close of 0 or less on 2022-12-20, 2022-12-21, 2022-12-22 and 1 more days"),
+        (frame(100, -3, -4, -5, -6), "close of 0 or less on 2022-12-20, 2022-12-21, 2022-12-22 and 1 more"),
         (frame(100, np.inf, 101), "close is infinite on 2022-12-20"),
         (frame(-np.inf, 0), "close is infinite on 2022-12-19; close of 0 or less on 2022-12-19, 2022-12-20"),
         (frame(100, 101, index=DAYS[[0, 0]]), "more than one row on 2022-12-19"),

@@ -163,7 +163,7 @@ def numbers_by_day(frame: Any, before: date, columns: Sequence[str] | None = Non
 def listed(days: Days) -> str:
     """The first days for a message, and the number of the others."""
     shown = ", ".join(str(day) for day in days[:NAMED])
-    return shown if len(days) <= NAMED else f"{shown} and {len(days) - NAMED} more days"
+    return shown if len(days) <= NAMED else f"{shown} and {len(days) - NAMED} more"
 
 
 def _has_days(index: Any) -> bool:

@@ -31,7 +31,10 @@ def run(context: Context) -> Finding:
     # Training ignores these bars, but a run date in the past is more often a mistake than intended.
     odd += [f"{symbol} (has bars on or after the run date)" for symbol in sorted(bars.ahead)]
     if odd:
-        return Finding("warn", f"{len(odd)} are unexpected: {name_some(odd, 10)}", odd)
+        remedy = (
+            "Correct data.known_ended. If the run date is wrong, set run_date; training ignores bars on it or later."
+        )
+        return Finding("warn", f"{len(odd)} are unexpected: {name_some(odd, 10)}", odd, remedy)
     oldest = max((age for symbol, age in bars.ages.items() if symbol not in old), default=0)
     spared = f"; ended: {', '.join(bars.name(symbol) for symbol in old)}" if old else ""
     return Finding("pass", f"{len(bars.days)} symbols, the oldest {oldest} trading days old, {limit} allowed{spared}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from predictor.checks.base import Context, Finding, name_some
+from predictor.errors import TrainingError
 
 GROUP = "data"
 REMEDY = (
@@ -25,20 +26,26 @@ def run(context: Context) -> Finding:
 
     sessions, odd = context.sessions, []
     for symbol, days in sessions.off_session.items():
-        odd.append(f"{symbol} ({len(days)} bars on no session of {sessions.calendars[symbol].name}: {listed(days)})")
+        odd.append(f"{symbol} (bars on no session of {sessions.calendars[symbol].name}: {listed(days)})")
     for symbol, closes in sessions.bars.items():
         calendar = sessions.calendars[symbol]
         first, end = np.searchsorted(calendar.sessions, closes.days[[0, -1]]) if len(closes.days) else (0, 0)
         missing = np.setdiff1d(calendar.sessions[first:end], np.union1d(closes.days, closes.missing))
         if len(missing):
-            odd.append(f"{symbol} (no bar on {len(missing)} sessions of {calendar.name}: {listed(missing)})")
+            odd.append(f"{symbol} (no bar on sessions of {calendar.name}: {listed(missing)})")
     for name in sorted({calendar.name for calendar in sessions.calendars.values()}):
         end = exchange.calendar(name, context.run_date, context.run_date + ENDS_WITHIN).last
         if end < context.run_date + ENDS_WITHIN:
             odd.append(f"calendar {name} ends on {end}")
-    panel = context.panel
-    if len(panel.sparse):
-        odd.append(f"less than half of the symbols have a bar on {listed(panel.sparse)}")
+    common = ""
+    try:
+        panel = context.panel
+    except TrainingError:
+        pass  # the check `folds` says why
+    else:
+        common = f"; {len(panel.days)} days in common"
+        if len(panel.sparse):
+            odd.append(f"less than half of the symbols have a bar on {listed(panel.sparse)}")
     if odd:
         return Finding("warn", name_some(odd), odd)
-    return Finding("pass", f"{len(panel.days)} days in common of {len(panel.symbols)} symbols")
+    return Finding("pass", f"the bars of {len(sessions.bars)} symbols are on the sessions of their calendars{common}")
