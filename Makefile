@@ -17,7 +17,7 @@ export PYTHON TESTS
 # A run is a hundred processes that import boto3 or Ansible: to compile those anew each time costs a fifth of it.
 unexport PYTHONDONTWRITEBYTECODE
 
-# As `. .venv/bin/activate` does it, and with this folder's ansible.cfg whatever the environment says.
+# As `. .venv/bin/activate` does it, and with this folder's ansible.cfg in any environment.
 in_venv := PATH="$(CURDIR)/.venv/bin:$$PATH" ANSIBLE_CONFIG="$(CURDIR)/ansible.cfg"
 
 ##@ Run
@@ -59,11 +59,11 @@ soak-training: ## Kill N trainings, each at a random moment; resume them
 ##@ Measure it
 
 .PHONY: bench-preflight
-bench-preflight: ## Measure the preflight beside the old script's way
+bench-preflight: ## Measure the preflight next to the old script's way
 	@tools/bench_preflight.sh $(ARGS)
 
 .PHONY: bench-train
-bench-train: ## Measure the training beside LightGBM alone
+bench-train: ## Measure the training next to LightGBM alone
 	@tools/bench_train.sh $(ARGS)
 
 ##@ Change it

@@ -62,7 +62,7 @@ reported:
   returned: read
   type: bool
 step:
-  description: By V(read), the last step with a recorded event; empty if there is none.
+  description: By V(read), the last step with a recorded event; empty without one.
   returned: read
   type: str
 resumed:

@@ -192,7 +192,7 @@ def read_json(path: Path, kind: type) -> Any:
 
 
 def last_step(path: Path) -> str:
-    """The step of the last event in events.jsonl that has one; empty if there is none."""
+    """The step of the last event in events.jsonl that has one; empty without one."""
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

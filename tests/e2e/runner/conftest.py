@@ -18,7 +18,7 @@ from tests.support.stage import Stage
 from tools.awx_check.jobs import Job, Result, run_job
 
 #: What group_vars/local.yml says where the inventory is local, and a template has to say where it is not. The endpoint
-#: of the transport bucket goes beside it.
+#: of the transport bucket is put next to it.
 AS_ON_AWS = {
     "data_bucket": DATA_BUCKET,
     "transport_bucket": TRANSPORT_BUCKET,
@@ -72,7 +72,7 @@ class Jobs:
             settings: Of the practice project.
             cancel: See `run_job`.
             contained: See `run_job`. Then the account is one on AWS to it: from a container none is started or stopped.
-            parts: Of the job, beside playbook, inventory and credential.
+            parts: Further parts of the job.
         """
         self._started += 1
         source = practice_source(self.stage.folder / f"practice-{self._started}", settings or {})

@@ -33,7 +33,7 @@ BINARIES = Path(sys.executable).parent
 COLLECTIONS = Path(sysconfig.get_path("purelib")) / "ansible_collections"
 #: Folders that a controller of a real account has no use for.
 NOT_NEEDED = ("molecule", "packages", "tests", "tools")
-#: Collections of playbooks that somebody plays once, at a terminal: aws_setup.yml and awx.yml.
+#: Collections of playbooks that are run once, at a terminal: aws_setup.yml and awx.yml.
 FOR_SETTING_UP = {"awx.awx", "community.aws"}
 NOT_FOR_JOBS = {"aws_setup.yml", "aws_teardown.yml", "awx.yml"}
 DEVELOPMENT = {"ansible", "arcticdb", "moto", "molecule", "mypy", "pytest", "ruff", "websockets"}
@@ -96,7 +96,7 @@ def test_everything_in_the_image_is_pinned(definition: dict[str, Any]) -> None:
     name = definition["images"]["base_image"]["name"]
     assert re.search(r":\d+\.\d+(@sha256:[0-9a-f]{64})?$", name), name
     assert all(re.fullmatch(r"[\d.]+", each["version"]) for each in definition["dependencies"]["galaxy"]["collections"])
-    # ansible-core and ansible-runner come from the lock file, by hash, and nothing comes beside it.
+    # ansible-core and ansible-runner come from the lock file, by hash, and bring nothing else.
     assert not definition["dependencies"].keys() & {"ansible_core", "ansible_runner", "python"}
 
 
@@ -220,25 +220,25 @@ def test_lock_is_enough_for_the_syntax_of_every_job(controller: Path) -> None:
     playbooks = ["train.yml", *(f"playbooks/{name}" for name in sorted(names - NOT_FOR_JOBS))]
     assert names > NOT_FOR_JOBS
 
-    told = run(
+    output = run(
         "ansible-playbook", "-i", "inventory/aws", "--syntax-check", *playbooks, cwd=controller / "project",
         environment=environment(controller),
     )  # fmt: skip
 
-    assert told.count("playbook: ") == len(playbooks)
+    assert output.count("playbook: ") == len(playbooks)
 
 
 def test_lock_is_enough_for_the_account_checks(controller: Path, jobs: Jobs) -> None:
     variables = {**AS_ON_AWS, "ansible_aws_ssm_bucket_endpoint_url": jobs.credential()["AWS_ENDPOINT_URL"]}
     known = environment(controller, **jobs.credential())
 
-    told = run(
+    output = run(
         "ansible-playbook", "-i", "inventory/aws", "train.yml", "--check", "-e", json.dumps(variables),
         cwd=controller / "project", environment=known,
     )  # fmt: skip
 
-    assert re.search(r"\d+ checks: \d+ passed, 0 failed", told), told[-3000:]
-    assert "failed=0" in told
+    assert re.search(r"\d+ checks: \d+ passed, 0 failed", output), output[-3000:]
+    assert "failed=0" in output
 
 
 def test_lock_is_enough_for_a_rollback(controller: Path) -> None:

@@ -32,7 +32,7 @@ class Run:
 
     @property
     def receipt(self) -> dict[str, Any]:
-        """The receipt; fails the test where there is none."""
+        """The receipt; fails the test without one."""
         assert self.folder is not None, f"the run left no folder:\n{self.output[-3000:]}"
         receipt: dict[str, Any] = json.loads((self.folder / "receipt.json").read_text())
         return receipt

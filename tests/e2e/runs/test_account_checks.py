@@ -87,8 +87,8 @@ def refused(account: Account, inputs: Inputs) -> tuple[Run, dict[str, dict[str, 
     assert receipt["outcome"] == "failed"
     assert "The preflight failed: " in receipt["error"]
     assert receipt["leaks"] == NO_LEAKS
-    told = {each["name"]: (each["status"], each["detail"], each["remedy"]) for each in receipt["preflight"]["checks"]}
-    assert told == {name: (each["status"], each["detail"], each["remedy"]) for name, each in found.items()}
+    shown = {each["name"]: (each["status"], each["detail"], each["remedy"]) for each in receipt["preflight"]["checks"]}
+    assert shown == {name: (each["status"], each["detail"], each["remedy"]) for name, each in found.items()}
     assert launches(account) == before
     assert len(writes_to_data(account)) == written
     account.assert_nothing_left()

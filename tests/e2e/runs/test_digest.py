@@ -1,4 +1,4 @@
-"""The digest of the data, on a bucket that somebody writes to in between."""
+"""The digest of the data, on a bucket that changes in between."""
 
 from __future__ import annotations
 

@@ -226,7 +226,7 @@ def test_repository_password_is_stored_nowhere(training: Run, preflight: Run) ->
 
 @pytest.fixture(scope="module")
 def dirty(account: Account, inventory: list[str], repository: Repository) -> Run:
-    """A preflight of the folder itself, with a change that nobody committed and a module that is not there."""
+    """A preflight of the folder itself, with an uncommitted change and a missing module."""
     (repository.folder / "icecream" / "extra.py").write_text("")
     source = yaml.safe_load((GUEST / "source.yml").read_text())["training_source"]
     source = {**source, "path": str(repository.folder), "ref": "", "imports": ["icecream.fit", "icecream.cones"]}

@@ -89,8 +89,8 @@ def test_a_run_that_passed_is_told_by_mail_and_to_the_topic(
     assert (mail.mailbox.encrypted, mail.mailbox.users) == ([True], [USER])
     assert PASSWORD not in run.output
     assert run.folder is not None
-    told = [path for path in run.folder.rglob("*") if path.is_file() and PASSWORD.encode() in path.read_bytes()]
-    assert told == []
+    leaking = [path for path in run.folder.rglob("*") if path.is_file() and PASSWORD.encode() in path.read_bytes()]
+    assert leaking == []
     assert account.ledger("--action", "Publish", "--since", run.receipt["started_at"])[-1]["resource"] == topic
 
 

@@ -1,4 +1,4 @@
-"""One training in both modes. A file of its own, so that it runs beside the preflight of test_runs.py."""
+"""One training in both modes. A file of its own, so that it runs in parallel with test_runs.py."""
 
 from __future__ import annotations
 

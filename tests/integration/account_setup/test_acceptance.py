@@ -327,8 +327,8 @@ def test_live_inventory_groups_instances_by_run_and_mode(owner: Owner, living: s
     assert sorted(listed["live"]["children"]) == ["mode_preflight", run_group]
     assert (listed[run_group]["hosts"], listed["mode_preflight"]["hosts"]) == ([living], [living])
     shown = listed["_meta"]["hostvars"][living]
-    told = {name: shown[name] for name in ("run_id", "run_mode", "run_attempt", "aws_market", "aws_instance_type")}
-    assert told == {"run_id": RUN, "run_mode": "preflight", "run_attempt": "1", "aws_market": "on-demand",
+    tags = {name: shown[name] for name in ("run_id", "run_mode", "run_attempt", "aws_market", "aws_instance_type")}
+    assert tags == {"run_id": RUN, "run_mode": "preflight", "run_attempt": "1", "aws_market": "on-demand",
                     "aws_instance_type": "c5.large"}  # fmt: skip
     assert datetime.fromisoformat(shown["lease_expires"]) > datetime.now(UTC)
 

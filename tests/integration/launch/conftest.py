@@ -114,9 +114,9 @@ class Launching(Account):
             check=False,
         )  # fmt: skip
         # "localhost | SUCCESS => {…", or FAILED on standard error.
-        told = (done.stdout + done.stderr).partition("localhost | ")[2].partition(" => ")[2]
-        assert told, done.stdout + done.stderr
-        result: dict[str, Any] = json.JSONDecoder().raw_decode(told)[0]
+        text = (done.stdout + done.stderr).partition("localhost | ")[2].partition(" => ")[2]
+        assert text, done.stdout + done.stderr
+        result: dict[str, Any] = json.JSONDecoder().raw_decode(text)[0]
         return result
 
     def requests(self, action: str, since: int) -> list[dict[str, Any]]:

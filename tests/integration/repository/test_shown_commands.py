@@ -61,7 +61,7 @@ def test_a_block_of_commands_is_run_or_says_who_runs_it(block: Block) -> None:
     wrong = {shlex.join(command): why for command in block.commands if (why := why_not_run(command))}
     assert wrong == {}
     if not run_here(block.text):
-        # Cheap ones beside one that takes long would be run by nobody.
+        # Otherwise, cheap ones next to one that takes long would never run.
         alone = [
             shlex.join(command)
             for command in block.commands
@@ -206,7 +206,7 @@ def lacking(test: str, words: tuple[str, ...]) -> list[str]:
 
 
 def closure(module: Path) -> set[Path]:
-    """A module of the tests, what it takes from the project, and the fixtures beside and above it."""
+    """A module of the tests, what it takes from the project, and the fixtures next to and above it."""
     found: set[Path] = set()
     waiting = [module, *(folder / "conftest.py" for folder in module.parents)]
     while waiting:

@@ -65,12 +65,12 @@ def test_switch_is_armed_first_and_does_not_delay_the_boot(cloud: Cloud) -> None
     cloud.wait_for(lambda: bool(ssm.describe_instance_information(Filters=filters)["InstanceInformationList"]))
     connected = time.monotonic() - begun
 
-    told = console(cloud, instance)
+    output = console(cloud, instance)
     cloud.ec2.terminate_instances(InstanceIds=[instance])
 
     assert connected < 45  # the emulator shows a machine with pending user data only after 60 s
-    assert re.search(r"dead-man switch armed: \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", told), told
-    assert "Shutdown scheduled for" in told
+    assert re.search(r"dead-man switch armed: \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", output), output
+    assert "Shutdown scheduled for" in output
 
 
 @pytest.fixture

@@ -150,13 +150,13 @@ def test_both_steps_are_watched_and_only_full_saves_folds(play: Play) -> None:
 
 
 def test_notice_stops_the_training_and_is_recorded(play: Play, service: Any) -> None:
-    told: list[str] = []
+    ends: list[str] = []
 
     def announce() -> None:
         while not (play.root / "venv" / "bin" / "waits").exists():
             time.sleep(0.05)
-        told.append(_in(120))
-        service.answers[SPOT] = (200, json.dumps({"action": "terminate", "time": told[0]}))
+        ends.append(_in(120))
+        service.answers[SPOT] = (200, json.dumps({"action": "terminate", "time": ends[0]}))
 
     threading.Thread(target=announce, daemon=True).start()
     play(WAIT, "full")
@@ -164,10 +164,10 @@ def test_notice_stops_the_training_and_is_recorded(play: Play, service: Any) -> 
     assert play.code == 2
     (failure,) = {line for line in play.output.splitlines() if "interrupted: EC2" in line and "fatal" in line}
     known = play.known()
-    assert (known["kind"], known["reclaim_at"], set(known)) == ("spot", told[0], {"kind", "noticed_at", "reclaim_at"})
-    ahead = datetime.fromisoformat(told[0]) - datetime.fromisoformat(known["noticed_at"])
+    assert (known["kind"], known["reclaim_at"], set(known)) == ("spot", ends[0], {"kind", "noticed_at", "reclaim_at"})
+    ahead = datetime.fromisoformat(ends[0]) - datetime.fromisoformat(known["noticed_at"])
     noticed = f"(noticed {ahead.seconds} s before)"
-    assert f"interrupted: EC2 takes the instance back at {told[0]} {noticed}; 2 of 9 folds are saved" in failure
+    assert f"interrupted: EC2 takes the instance back at {ends[0]} {noticed}; 2 of 9 folds are saved" in failure
     assert play.result("full") == {"error": "interrupted by SIGTERM in stage walk_forward"}
 
 
@@ -191,10 +191,10 @@ def test_failed_training_has_a_reason_and_a_result(play: Play) -> None:
 
 
 def test_stop_without_a_notice_is_not_an_interruption(play: Play) -> None:
-    play('print("told to stop", file=sys.stderr); finish(75)', "full")
+    play('print("progress to stop", file=sys.stderr); finish(75)', "full")
 
     assert play.code == 2
-    assert "the training failed: told to stop" in play.output
+    assert "the training failed: progress to stop" in play.output
     assert play.known() is None
 
 

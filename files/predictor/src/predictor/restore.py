@@ -145,9 +145,9 @@ def _copied(
     for name, body in bodies.items():
         key = s3_keys.versioned(version, name)
         entries[name] = manifest.entry(key, body)
-        beside = manifest.describe(name, entries[name], {**wanted.document, "version": version})
+        description = manifest.describe(name, entries[name], {**wanted.document, "version": version})
         manifest.put_new(client, bucket, key, body, s3_keys.content_type(name))
         result["written"].append(key)
-        manifest.put_new(client, bucket, s3_keys.description(key), to_json(beside), "application/json")
+        manifest.put_new(client, bucket, s3_keys.description(key), to_json(description), "application/json")
         result["written"].append(s3_keys.description(key))
     return version, entries

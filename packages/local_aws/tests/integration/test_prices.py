@@ -89,7 +89,7 @@ def test_seeding_needs_no_writable_home_and_no_network(uri: str, tmp_path: Path)
         "from local_aws.prices import load_real_prices\n"
         "print(len(load_real_prices(sys.argv[1]).written))\n"
     )
-    # Nobody, not even root, can create a file in /proc.
+    # Not even root can create a file in /proc.
     environment = {"PATH": os.environ["PATH"], "HOME": "/proc/none", "TMPDIR": str(tmp_path)}
 
     done = subprocess.run(
