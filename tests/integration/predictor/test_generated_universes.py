@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from predictor import exchange, preflight
+from predictor import exchange, preflight, store
 from predictor.checks.base import Context
 from predictor.config import Config, parse
 from predictor.errors import PredictorError
@@ -170,7 +170,7 @@ def _train(memory: Memory, config: Config, folder: Path) -> dict[str, Any]:
     result = report.empty(True)
     with pytest.MonkeyPatch.context() as patch, Progress(job.progress_path) as progress:
         patch.setenv("AWS_REGION", "us-east-1")
-        patch.setattr(run.store, "ReadOnlyStore", lambda uri: memory)
+        patch.setattr(store, "ReadOnlyStore", lambda uri: memory)
         patch.setattr(data_changes, "last_manifest", lambda *about: None)
         patch.setattr(fingerprint, "compute", lambda *about: "")
         source = {"lock_sha256": None}
