@@ -79,7 +79,7 @@ def test_stray_bar_and_ticks_of_today_are_named(mixed: Run) -> None:
     odd = {check["name"]: check for check in mixed.receipt["preflight"]["checks"] if check["status"] != "pass"}
 
     assert {name: check["status"] for name, check in odd.items()} == {"freshness": "warn", "days": "warn"}
-    assert odd["days"]["detail"] == "N0 (bars on no session of XNYS: 2022-12-24)"
+    assert odd["days"]["detail"] == "N0 (bars on days that are no XNYS sessions: 2022-12-24)"
     assert sorted(odd["freshness"]["items"]) == [
         "L1 (has bars on or after the run date)",
         "N1 (has bars on or after the run date)",

@@ -227,4 +227,4 @@ def test_what_the_preflight_passes_trains(
             assert not len(closes.missing) or f"{symbol} (close is NaN on " in named
         for symbol in context.sessions.off_session:
             assert f"{symbol} (" in " ".join(found["days"].items)
-        assert not len(context.panel.sparse) or "less than half of the symbols" in named
+        assert not len(context.panel.sparse) or "fewer than half of the symbols" in named

@@ -219,7 +219,7 @@ def test_odd_symbols_are_named_and_hide_nothing(preflight: Any, universe: Any, s
         "TWO (it has no column 'close', or more than one)",
     ]
     [missing] = preflight.check("days")["items"]
-    assert missing.startswith(f"GAP (no bar on sessions of XNYS: {old.index[100].date()}, ")
+    assert missing.startswith(f"GAP (no bars on XNYS sessions: {old.index[100].date()}, ")
     assert "training leaves out SHORT (expected at least 60 bars" in preflight.detail("folds")
 
 
@@ -264,7 +264,7 @@ def test_stray_bar_is_named_and_hides_no_hole(preflight: Any, universe: Any, ser
 
     assert preflight.bad() == ["freshness", "days"]
     assert preflight.detail("freshness").endswith("trading days old: S03 (5, ends 2022-12-20)")
-    assert preflight.detail("days") == "S03 (bars on no session of XNYS: 2022-12-24)"
+    assert preflight.detail("days") == "S03 (bars on days that are no XNYS sessions: 2022-12-24)"
 
 
 def test_symbols_with_calendars_of_their_own_pass(
@@ -274,7 +274,7 @@ def test_symbols_with_calendars_of_their_own_pass(
     coin.index = pd.date_range(end="2022-12-28", periods=552, name="date")
     universe.write("universe", {"BTC": coin})
     assert preflight(universe.name) == 0
-    assert "bars on no session of XNYS" in preflight.detail("days")
+    assert "bars on days that are no XNYS sessions" in preflight.detail("days")
 
     settings["data"]["calendars"] = {"symbols": {"BTC": "24/7"}, "libraries": {"macro": "XLON"}}
 
@@ -304,11 +304,76 @@ def ends_2022(cls: type) -> pd.Timestamp:
     return pd.Timestamp("2022-12-31")
 
 
+def test_ended_symbol_of_an_ended_calendar_breaks_no_check(
+    preflight: Any, universe: Any, series: Any, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchange_calendars.exchange_calendar_xshg.XSHGExchangeCalendar, "bound_max", ends_2022_november)
+    exchange._whole_years.cache_clear()
+    settings["data"]["calendars"]["symbols"] = {"CN": "XSHG", "TYPO": "XLON"}
+    universe.write("universe", {"CN": series(date(2022, 10, 31))})
+    try:
+        assert preflight(universe.name) == 1
+        assert preflight.bad() == ["freshness", "days"]
+        assert "CN (calendar 'XSHG' ends on 2022-11-30, before the run date" in preflight.detail("freshness")
+
+        settings["data"]["known_ended"] = ["CN"]
+        assert preflight(universe.name) == 0
+        assert preflight.status()["freshness"] == "pass"
+        assert "data.calendars.symbols names no symbols of the universe: TYPO" in preflight.detail("days")
+    finally:
+        exchange._whole_years.cache_clear()
+
+
+@classmethod  # type: ignore[misc]  # it becomes a method of another class
+def ends_2022_november(cls: type) -> pd.Timestamp:
+    return pd.Timestamp("2022-11-30")
+
+
+def test_symbol_listed_after_the_run_date_is_left_out(preflight: Any, universe: Any, series: Any) -> None:
+    unordered = pd.concat([series()[:-10], series()[-1:], series()[-2:-1]])
+    universe.write("universe", {"NEW": series(bars=5)})
+    universe.write_unsorted("universe", "S01", unordered)
+    preflight.run_date = "2022-12-10"
+
+    assert preflight(universe.name) == 0
+
+    assert "NEW (expected at least 60 bars" in preflight.detail("folds")
+    assert preflight.status()["universe"] == preflight.status()["prices"] == "pass"
+
+
+def test_research_on_weekends_is_as_old_as_its_last_row(preflight: Any, universe: Any, series: Any) -> None:
+    weekly = pd.DataFrame({"view": np.arange(80.0)}, index=pd.date_range(end="2022-12-24", periods=80, freq="7D"))
+    universe.write("research", {"S00": weekly})
+
+    assert preflight(universe.name) == 0
+
+    assert preflight.detail("research") == "1 symbols, the oldest 2 trading days old"
+
+
+def test_research_that_training_ignores_fails_nothing(
+    preflight: Any, universe: Any, series: Any, settings: dict[str, Any]
+) -> None:
+    settings["data"]["known_ended"] = ["GONE"]
+    universe.write("universe", {"GONE": series(date(2022, 6, 30))})
+    universe.write("research", {"S00": series(), "GONE": series(date(2022, 6, 30)), "OTHER": series()["close"]})
+    assert preflight(universe.name) == 0
+    assert preflight.status()["research"] == "pass"
+
+    universe.write("research", {"S00": series().assign(note="x")})
+    assert preflight(universe.name) == 0
+    assert preflight.detail("research") == "training ignores columns that are not numeric: S00 (note)"
+
+    universe.write("research", {"S00": series(date(2022, 6, 30))})
+    settings["models"] = ["momentum", "volatility", "meta"]
+    assert preflight(universe.name) == 0
+    assert preflight.detail("research") == "models does not list it: training omits the research layer"
+
+
 def test_ended_symbols_are_spared_by_name(preflight: Any, universe: Any, series: Any, settings: dict[str, Any]) -> None:
     universe.write("universe", {"GONE": series(date(2022, 6, 30)), "S01": series(date(2022, 11, 1))})
     settings["data"]["known_ended"] = ["GONE", "S02"]
     assert preflight(universe.name) == 1
-    assert preflight.detail("freshness").endswith("trading days old: S01 (39, ends 2022-11-01)")
+    assert "trading days old: S01 (39, ends 2022-11-01); ended: GONE (125, ends" in preflight.detail("freshness")
     assert preflight.report["stale"] == ["S01"]
 
     settings["data"]["known_ended"] = ["GONE", "S01"]
@@ -318,8 +383,8 @@ def test_ended_symbols_are_spared_by_name(preflight: Any, universe: Any, series:
 
     settings["data"]["known_ended"] += ["S02", "TYPO"]
     assert preflight(universe.name) == 0
-    assert "S02 (in data.known_ended, but it still trades)" in preflight.detail("freshness")
-    assert "TYPO (in data.known_ended, but it is not in the library)" in preflight.detail("freshness")
+    assert "S02 (in data.known_ended, but only 0 trading days old)" in preflight.detail("freshness")
+    assert "TYPO (in data.known_ended, but not in the library)" in preflight.detail("freshness")
 
 
 @pytest.mark.parametrize(
@@ -328,7 +393,7 @@ def test_ended_symbols_are_spared_by_name(preflight: Any, universe: Any, series:
         (lambda frame: pd.concat([frame, frame.iloc[-1:]]), "more than one row on 2022-12-28"),
         (lambda frame: pd.concat([frame, frame], axis=1), "repeated columns close"),
         (lambda frame: frame.replace(frame.iloc[-1, 0], np.inf), "close is infinite on 2022-12-28"),
-        (lambda frame: frame["close"], "it is not a table with timestamps"),
+        (lambda frame: frame["close"], "expected a table, got Series"),
     ],
     ids=["rows", "columns", "infinite", "series"],
 )

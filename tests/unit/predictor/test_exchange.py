@@ -83,6 +83,10 @@ def test_calendar_works_up_to_its_last_day(name: str) -> None:
         whole.ages([last], last + timedelta(days=2))
 
 
+def test_a_bar_before_pandas_time_is_no_error() -> None:
+    assert len(calendar("XNYS", date(1677, 10, 1), date(2022, 1, 5)).sessions) > 30_000
+
+
 @pytest.mark.parametrize("name", ["XSHG", "XBOM", "XSES"])
 def test_days_before_a_calendar_begins_are_sessions(name: str) -> None:
     first, _ = _bounds(name)

@@ -89,7 +89,8 @@ def test_cryptocurrency_uses_its_weekends(settings: dict[str, Any]) -> None:
 
     panel = aligned({**stocks(20), "BTC": coin}, config)
 
-    assert panel.days.tolist() == aligned(stocks(20), config).days.tolist()
+    # Before the exchange's first bar, only the coin's calendar counts.
+    assert panel.days.tolist()[3:] == aligned(stocks(20), config).days.tolist()
     # 20 bars of a coin are 20 days, on Monday including the weekend.
     monday = panel.days.tolist().index(date(2022, 12, 19))
     returns = np.diff(np.log(coin[: pd.Timestamp("2022-12-19")].to_numpy()))
@@ -165,6 +166,46 @@ def test_each_piece_between_long_pauses_has_its_own_windows(config: Config) -> N
     found = features.of_panel(aligned(universe, config))["m5"][:, 0]
 
     np.testing.assert_array_equal(np.isfinite(found), (position >= 5) & (position < 10))
+
+
+def test_long_holidays_are_no_pause(settings: dict[str, Any]) -> None:
+    settings["data"]["calendar"] = "XSHG"
+    whole = {f"C{seed}": bars("XSHG", seed, date(1999, 1, 1)) for seed in range(3)}
+    assert np.diff(whole["C0"].index).max() > np.timedelta64(14, "D")
+
+    panel = aligned(whole, parse(settings))
+
+    assert np.isfinite(features.of_panel(panel)["rv60"][62:]).all()
+
+
+def test_no_label_reaches_over_a_long_pause_of_all(config: Config) -> None:
+    universe = {symbol: pd.concat([one[:100], one[190:]]) for symbol, one in stocks(4).items()}
+
+    panel = aligned(universe, config)
+
+    known = np.isfinite(labels.compute(panel.close, 21, 0.25, panel.position).forward[:, 0])
+    assert known[:79].all() and not known[79:100].any() and known[100:-21].all()
+
+
+def test_calendar_counts_only_while_its_symbols_trade(settings: dict[str, Any]) -> None:
+    config = with_calendars(settings, TEL="XTAE")
+    alone = aligned(stocks(5), config)
+
+    panel = aligned({**stocks(5), "TEL": bars("XTAE", 9)["2022-07-01":]}, config)
+
+    before = np.datetime64("2022-07-01")
+    assert panel.days[panel.days < before].tolist() == alone.days[alone.days < before].tolist()
+    assert len(panel.days) < len(alone.days)
+
+
+def test_missing_closes_between_sessions_are_ignored(config: Config) -> None:
+    universe = stocks(2)
+    days = universe["S00"].index.to_numpy().astype("datetime64[D]")
+    closes = Closes(days, universe["S00"].to_numpy(), np.array(["2022-12-26"], "datetime64[D]"))
+
+    found = on_sessions(Reading({"S00": closes}, {}, {}), RUN_DATE, config)
+
+    assert len(found.bars["S00"].missing) == 0
 
 
 def test_bars_before_a_calendar_begins_count(settings: dict[str, Any]) -> None:

@@ -27,6 +27,7 @@ TWO_CLOSES = pd.DataFrame([[1.0, 2.0]], columns=["close", "close"], index=DAYS[:
         (frame(100, 0, 101), "close of 0 or less on 2022-12-20"),
         (frame(100, -3, -4, -5, -6), "close of 0 or less on 2022-12-20, 2022-12-21, 2022-12-22 and 1 more"),
         (frame(100, np.inf, 101), "close is infinite on 2022-12-20"),
+        (frame(100, 1e200, 1e-200), "close is not within 1e-12 and 1e+12 on 2022-12-20, 2022-12-21"),
         (frame(-np.inf, 0), "close is infinite on 2022-12-19; close of 0 or less on 2022-12-19, 2022-12-20"),
         (frame(100, 101, index=DAYS[[0, 0]]), "more than one row on 2022-12-19"),
         (frame(100, 101, 102, index=DAYS[[0, 2, 1]]), "rows out of order on 2022-12-20"),

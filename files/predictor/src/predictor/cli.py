@@ -92,10 +92,10 @@ def _symbols(source: Path | None) -> list[str] | None:
     if source is None:
         return None
     try:
-        text = sys.stdin.read() if str(source) == "-" else source.read_text(encoding="utf-8-sig")
+        text = sys.stdin.read() if str(source) == "-" else source.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise PredictorError(f"cannot read the expected symbols {source}: {error}") from error
-    symbols = sorted(set(text.split("\n")) - {""})
+    symbols = sorted(set(text.removeprefix("\ufeff").split("\n")) - {""})
     if symbols:
         return symbols
     if str(source) == "-":

@@ -142,9 +142,9 @@ class Research:
 
 @dataclass(frozen=True)
 class Meta:
-    """Ridge penalty of the second layer."""
+    """Ridge penalty of the second layer, without which constant inputs have no solution."""
 
-    alpha: NotNegative
+    alpha: AboveZero
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,9 @@ from predictor.errors import PredictorError, one_line
 Days = NDArray[np.datetime64]
 """Array of `datetime64[D]`."""
 
+EARLIEST = date(1700, 1, 1)
+"""pandas knows no timestamp before 1677."""
+
 
 @dataclass(frozen=True)
 class Calendar:
@@ -71,14 +74,14 @@ def calendar(name: str, first: date, last: date) -> Calendar:
         PredictorError: The calendar is unknown.
     """
     low, high, days = _whole_years(name, min(first, last).year, last.year)
-    first, last = max(first, low), min(last, high)
+    first, last = max(first, low, EARLIEST), min(last, high)
     kept: Days = days[(days >= np.datetime64(first)) & (days <= np.datetime64(last))]
     return Calendar(name, kept, first, last)
 
 
 @cache
 def _whole_years(name: str, first: int, last: int) -> tuple[date, date, Days]:
-    """The limits of a calendar, and its sessions in a span of years, which takes up to seconds."""
+    """The limits of a calendar, and its sessions in a span of years, which can take seconds."""
     import exchange_calendars
     import pandas as pd
 
@@ -87,7 +90,7 @@ def _whole_years(name: str, first: int, last: int) -> tuple[date, date, Days]:
         known = exchange_calendars.get_calendar(name, start="2021-06-01", end="2021-06-30")
         low = date.min if known.bound_min() is None else known.bound_min().date()
         high = date.max if known.bound_max() is None else known.bound_max().date()
-        start, end = max(date(first, 1, 1), low), min(date(last, 12, 31), high)
+        start, end = max(date(first, 1, 1), low, EARLIEST), min(date(last, 12, 31), high)
         days: Days = np.array([], dtype="datetime64[D]")
         if start <= end:
             bounds = {"start": pd.Timestamp(start), "end": pd.Timestamp(end)}

@@ -18,6 +18,9 @@ from predictor.store import failure
 CLOSE = "close"
 """The column of prices."""
 
+LOWEST, HIGHEST = 1e-12, 1e12
+"""Prices beyond these are errors; their returns would overflow."""
+
 NAMED = 3
 """Maximum number of days in the text of a fault."""
 
@@ -87,12 +90,12 @@ def read(library: Any, symbols: Sequence[str], before: date) -> Reading:
     return reading
 
 
-def bar_days(library: Any, symbols: Sequence[str], before: date) -> dict[str, Days]:
-    """The days of the bars of symbols before a day; a symbol that cannot be read has none."""
+def bar_days(library: Any, symbols: Sequence[str]) -> dict[str, Days]:
+    """The days of the rows of symbols, as stored; a symbol that cannot be read has none."""
     found = {}
     for symbol, item in zip(symbols, read_batch(library, symbols, []), strict=True):
         index = None if failure(item) is not None else item.data.index
-        found[symbol] = _days(index)[_days(index) < np.datetime64(before)] if _has_days(index) else _no_days()
+        found[symbol] = _days(index) if _has_days(index) else np.array([], dtype="datetime64[D]")
     return found
 
 
@@ -109,8 +112,10 @@ def closes(frame: Any, before: date) -> Closes:
     column = numbers_by_day(frame, before, [CLOSE])[CLOSE]
     values, days = column.to_numpy(dtype=np.float64), column.index.to_numpy().astype("datetime64[D]")
     faults = []
-    if (endless := np.isinf(values)).any():
-        faults.append(f"{CLOSE} is infinite on {listed(days[endless])}")
+    if (infinite := np.isinf(values)).any():
+        faults.append(f"{CLOSE} is infinite on {listed(days[infinite])}")
+    if (extreme := np.isfinite(values) & (values > 0) & ((values < LOWEST) | (values > HIGHEST))).any():
+        faults.append(f"{CLOSE} is not within {LOWEST:g} and {HIGHEST:g} on {listed(days[extreme])}")
     if (wrong := values <= 0).any():
         faults.append(f"{CLOSE} of 0 or less on {listed(days[wrong])}")
     if faults:
@@ -174,7 +179,3 @@ def _days(index: pd.DatetimeIndex) -> Days:
     """Days of an index, in its own time zone."""
     days: Days = index.tz_localize(None).to_numpy().astype("datetime64[D]")
     return days
-
-
-def _no_days() -> Days:
-    return np.array([], dtype="datetime64[D]")

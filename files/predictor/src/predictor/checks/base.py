@@ -120,7 +120,10 @@ class Context:
         if library_name not in self._bars:
             try:
                 calendar_of = partial(self.config.data.calendar_of, library_name)
-                self._bars[library_name] = last_bars.ask(self.library(library_name), self.run_date, calendar_of)
+                # Other series need not follow an exchange: research may be dated on weekends.
+                prices = library_name == self._universe
+                library = self.library(library_name)
+                self._bars[library_name] = last_bars.ask(library, self.run_date, calendar_of, only_sessions=prices)
             except PredictorError as error:
                 self._failures[library_name] = error
                 raise

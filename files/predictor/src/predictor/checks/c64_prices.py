@@ -22,9 +22,11 @@ def run(context: Context) -> Finding:
         for symbol, closes in sorted(reading.closes.items())
         if len(closes.missing)
     ]
-    parts = [f"{len(bad)} cannot be trained on: {name_some(bad)}"] if bad else []
-    parts += [f"{len(odd)} lack closes, and training leaves out those bars: {name_some(odd)}"] if odd else []
+    parts = [f"{len(bad)} of {total} symbols cannot be trained on: {name_some(bad)}"] if bad else []
+    parts += (
+        [f"{len(odd)} of {total} symbols have missing closes, which training ignores: {name_some(odd)}"] if odd else []
+    )
     if parts:
-        return Finding("fail" if bad else "warn", f"of {total} symbols {'; '.join(parts)}", [*bad, *odd])
+        return Finding("fail" if bad else "warn", "; ".join(parts), [*bad, *odd])
     bars = sum(len(closes.days) for closes in reading.closes.values())
     return Finding("pass", f"{bars} bars of {total} symbols before {context.run_date} are valid")

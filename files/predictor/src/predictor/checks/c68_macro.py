@@ -18,7 +18,11 @@ def run(context: Context) -> Finding:
         if series in bars.unreadable:
             bad.append(f"{series} cannot be read ({bars.unreadable[series]})")
         elif series not in bars.days:
-            bad.append(f"{series} is missing")
+            bad.append(
+                f"{series} has no row before {context.run_date}" if series in bars.later else f"{series} is missing"
+            )
+        elif kind == "fresh" and series in bars.unknown_ages:
+            bad.append(f"{series}: {bars.unknown_ages[series]}")
         elif kind == "fresh" and bars.ages[series] > limit:
             bad.append(f"{series} is {bars.ages[series]} trading days old, ends {bars.days[series]}, {limit} allowed")
         else:

@@ -27,7 +27,7 @@ def run(context: Context) -> Finding:
     if len(skipped) == len(found.plan):
         reasons = [f"fold {number}: {reason}" for number, reason in skipped.items()]
         return Finding("fail", f"{sizes}, and none can be scored: {name_some(reasons)}", reasons)
-    odd = [f"{one['symbol']} ({one['reason']})" for one in panel.left_out]
+    odd = [f"{one['symbol']} ({one['reason']})" for one in [*panel.left_out, *found.left_out]]
     # The first fold never has earlier out-of-sample rows.
     odd += [f"fold {number} ({reason})" for number, reason in skipped.items() if number]
     if odd:

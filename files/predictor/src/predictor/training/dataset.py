@@ -6,6 +6,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
+import numpy as np
+
 from predictor.config import Config
 from predictor.training import features, folds, labels, rows
 from predictor.training.folds import Fold
@@ -16,11 +18,19 @@ from predictor.training.rows import Rows
 
 @dataclass(frozen=True)
 class Dataset:
-    """The rows, the names of the research columns among their features, and the folds."""
+    """What `build` returns.
+
+    Attributes:
+        rows: The rows.
+        research_columns: Names of the research columns among their features.
+        plan: The folds.
+        left_out: `{symbol, reason}` of each symbol that has no row.
+    """
 
     rows: Rows
     research_columns: list[str]
     plan: list[Fold]
+    left_out: list[dict[str, str]]
 
 
 def split(panel: Panel, config: Config) -> list[Fold]:
@@ -53,8 +63,14 @@ def build(
     with stage("features"):
         computed = {**features.of_panel(panel), **research.columns}
     with stage("labels"):
-        targets = labels.compute(panel.close, config.labels.horizon, config.labels.clip)
+        targets = labels.compute(panel.close, config.labels.horizon, config.labels.clip, panel.position)
         columns = list(research.columns)
         found = rows.build(computed, targets, [features.VOLATILITY, columns])
     rows.check(found)
-    return Dataset(found, columns, plan)
+    with_rows = set(np.unique(found.symbol).tolist())
+    left_out = [
+        {"symbol": symbol, "reason": "no row has both a label and a 5-day return"}
+        for place, symbol in enumerate(panel.symbols)
+        if place not in with_rows
+    ]
+    return Dataset(found, columns, plan, left_out)

@@ -21,9 +21,6 @@ Wide = NDArray[np.float64]
 
 NEUTRAL_RSI = 50.0
 
-LONGEST_PAUSE = np.timedelta64(14, "D")
-"""No window reaches over more days without a bar. The longest holidays of an exchange are shorter."""
-
 SHORTEST_PIECE = 6
 """Bars that a 5-day return needs; without one, there is no row."""
 
@@ -49,11 +46,11 @@ def of_panel(panel: Panel) -> dict[str, Wide]:
         For each name of `ALL` an array of the shape of `panel.close`, NaN on a common day without a bar.
     """
     features = {name: np.full(panel.close.shape, np.nan) for name in ALL}
-    # Pieces of similar length in one array, so that few long ones do not blow up many short ones.
+    # Pieces of similar length in one array, so that the padding stays small.
     alike: dict[int, list[tuple[int, Days, Wide]]] = defaultdict(list)
     for place, symbol in enumerate(panel.symbols):
         days, values = panel.bars[symbol].days, panel.bars[symbol].values
-        cuts = np.flatnonzero(np.diff(days) > LONGEST_PAUSE) + 1
+        cuts = panel.pauses.get(symbol, np.array([], dtype=np.int64))
         for piece_days, piece in zip(np.split(days, cuts), np.split(values, cuts), strict=True):
             if len(piece) >= SHORTEST_PIECE:
                 alike[len(piece).bit_length()].append((place, piece_days, piece))

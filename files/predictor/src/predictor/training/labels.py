@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from predictor.training.panel import LONGEST_PAUSE
+
 Wide = NDArray[np.float64]
 """Shape (T, S): days x symbols."""
 
@@ -27,16 +29,20 @@ class Labels:
     move: Wide
 
 
-def compute(close: Wide, horizon: int, clip: float) -> Labels:
+def compute(close: Wide, horizon: int, clip: float, position: NDArray[np.int64] | None = None) -> Labels:
     """Compute the labels for the whole panel.
 
     Args:
         close: Closing prices, shape (T, S).
         horizon: Trading days ahead.
         clip: Bound on both sides, as a fraction.
+        position: Shape (T,): index of each day among the sessions, if days may be missing (`Panel.position`). A label
+            that would reach over more than `LONGEST_PAUSE` missing sessions is NaN.
     """
     forward = np.full_like(close, np.nan)
     forward[:-horizon] = close[horizon:] / close[:-horizon] - 1
+    if position is not None:
+        forward[:-horizon][position[horizon:] - position[:-horizon] > horizon + LONGEST_PAUSE] = np.nan
     known = np.isfinite(forward)
     counts = known.sum(axis=1, keepdims=True)
     sums = np.where(known, forward, 0).sum(axis=1, keepdims=True)

@@ -8,7 +8,7 @@ which the symbols trade together: the sessions of every calendar in use.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -22,6 +22,9 @@ from predictor.errors import TrainingError
 from predictor.exchange import Calendar, Days
 from predictor.series import Closes, Reading, read
 from predictor.store import list_symbols
+
+LONGEST_PAUSE = 10
+"""No window or label reaches over more sessions without a bar."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,9 @@ class Panel:
         versions: ArcticDB version of each symbol read, including those left out.
         bars: The bars of each symbol that are on a session of its calendar, for windows.
         left_out: `{symbol, reason}` of each symbol with too few bars.
-        sparse: Days that are left out because less than half of the symbols that trade at the time have a bar.
+        sparse: Days that are left out because fewer than half of the symbols that trade at the time have a bar.
+        pauses: Index of the first bar after each long pause, by symbol; no window reaches over it.
+        position: Shape (T,): index of each common day among all common sessions, with bars or without.
     """
 
     days: Days
@@ -60,6 +65,8 @@ class Panel:
     bars: dict[str, Closes]
     left_out: list[dict[str, str]] = field(default_factory=list)
     sparse: Days = field(default_factory=lambda: np.array([], dtype="datetime64[D]"))
+    pauses: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    position: NDArray[np.int64] | None = None
 
     @classmethod
     def of(cls, days: Days, symbols: list[str], close: NDArray[np.float64], versions: dict[str, int]) -> Panel:
@@ -109,7 +116,8 @@ def on_sessions(reading: Reading, before: date, config: Config) -> Sessions:
     for symbol, calendar in found.calendars.items():
         closes = reading.closes[symbol]
         kept = calendar.is_session(closes.days)
-        found.bars[symbol] = Closes(closes.days[kept], closes.values[kept], closes.missing)
+        missing = closes.missing[calendar.is_session(closes.missing)]
+        found.bars[symbol] = Closes(closes.days[kept], closes.values[kept], missing)
         if not kept.all():
             found.off_session[symbol] = closes.days[~kept]
     return found
@@ -128,7 +136,7 @@ def align(reading: Reading, sessions: Sessions, config: Config) -> Panel:
         raise TrainingError(f"{len(reading.malformed)} of {total} symbols cannot be trained on: {named}")
     bars, needed = sessions.bars, config.walk_forward.test_days
     if not bars:
-        raise TrainingError(f"library {config.data.universe_library!r} holds no symbol")
+        raise TrainingError(f"library {config.data.universe_library!r} holds no symbol that can be trained on")
     kept = {symbol: closes for symbol, closes in bars.items() if len(closes.days) >= needed}
     left_out = [
         {"symbol": symbol, "reason": f"expected at least {needed} bars (a fold's test window), got {len(closes.days)}"}
@@ -141,27 +149,45 @@ def align(reading: Reading, sessions: Sessions, config: Config) -> Panel:
             f"none of {len(bars)} symbols has the {needed} bars of a fold's test window; {longest} has the most, "
             f"{len(bars[longest].days)}"
         )
-    days, close = _common(
-        kept, {sessions.calendars[symbol].name: sessions.calendars[symbol] for symbol in kept}.values()
-    )
-    few = _few_bars(days, close, kept)
-    return Panel(days[~few], list(kept), np.ascontiguousarray(close[~few]), reading.versions, kept, left_out, days[few])
-
-
-def _common(bars: Mapping[str, Closes], calendars: Iterable[Calendar]) -> tuple[Days, NDArray[np.float64]]:
-    """The days with bars that are sessions of every calendar, and the closes on them, shape (T, S)."""
-    days = np.unique(np.concatenate([closes.days for closes in bars.values()]))
-    for calendar in calendars:
-        days = days[calendar.is_session(days)]
-    close = np.full((len(days), len(bars)), np.nan)
-    for place, closes in enumerate(bars.values()):
+    calendars = {symbol: sessions.calendars[symbol] for symbol in kept}
+    days = _common(np.unique(np.concatenate([closes.days for closes in kept.values()])), kept, calendars)
+    close = np.full((len(days), len(kept)), np.nan)
+    for place, closes in enumerate(kept.values()):
         _, here, there = np.intersect1d(days, closes.days, assume_unique=True, return_indices=True)
         close[here, place] = closes.values[there]
-    return days, close
+    few = _few_bars(days, close, kept)
+    every = {calendar.name: calendar.sessions for calendar in calendars.values()}
+    return Panel(
+        days[~few],
+        list(kept),
+        np.ascontiguousarray(close[~few]),
+        reading.versions,
+        kept,
+        left_out,
+        days[few],
+        {symbol: _pauses(closes.days, calendars[symbol].sessions) for symbol, closes in kept.items()},
+        np.searchsorted(_common(np.unique(np.concatenate([*every.values()])), kept, calendars), days[~few]),
+    )
+
+
+def _pauses(days: Days, sessions: Days) -> NDArray[np.int64]:
+    """Index of the first of `days` after each pause of more than `LONGEST_PAUSE` sessions."""
+    missed = np.diff(np.searchsorted(sessions, days)) - 1
+    return np.flatnonzero(missed > LONGEST_PAUSE) + 1
+
+
+def _common(days: Days, bars: Mapping[str, Closes], calendars: Mapping[str, Calendar]) -> Days:
+    """The days that are sessions of every calendar with a symbol that trades at the time."""
+    for name in {calendar.name for calendar in calendars.values()}:
+        traded = [bars[symbol].days for symbol, calendar in calendars.items() if calendar.name == name]
+        idle = (days < min(one[0] for one in traded)) | (days > max(one[-1] for one in traded))
+        calendar = next(calendar for calendar in calendars.values() if calendar.name == name)
+        days = days[idle | calendar.is_session(days)]
+    return days
 
 
 def _few_bars(days: Days, close: NDArray[np.float64], bars: Mapping[str, Closes]) -> NDArray[np.bool_]:
-    """Whether less than half of the symbols between their first and last bar have one, for each day."""
+    """Whether fewer than half of the symbols between their first and last bar have one, for each day."""
     firsts = np.sort([closes.days[0] for closes in bars.values()])
     lasts = np.sort([closes.days[-1] for closes in bars.values()])
     trading = np.searchsorted(firsts, days, side="right") - np.searchsorted(lasts, days, side="left")

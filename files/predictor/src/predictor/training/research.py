@@ -55,11 +55,13 @@ class Frames:
     Attributes:
         frames: Numeric columns by day, by symbol.
         malformed: Why a symbol cannot be read or used, by symbol.
+        ignored: Columns that are not numeric, by symbol.
         versions: ArcticDB version of each symbol that could be read.
     """
 
     frames: dict[str, pd.DataFrame]
     malformed: dict[str, str]
+    ignored: dict[str, list[str]]
     versions: dict[str, int]
 
 
@@ -69,7 +71,7 @@ def read_frames(library: Any, symbols: Collection[str], before: date) -> Frames:
     Raises:
         StoreError: The library cannot be listed.
     """
-    found = Frames({}, {}, {})
+    found = Frames({}, {}, {}, {})
     wanted = [symbol for symbol in list_symbols(library) if symbol in set(symbols)]
     for symbol, item in zip(wanted, series.read_batch(library, wanted), strict=True):
         if (why := failure(item)) is not None:
@@ -77,7 +79,9 @@ def read_frames(library: Any, symbols: Collection[str], before: date) -> Frames:
             continue
         found.versions[symbol] = int(item.version)
         try:
-            found.frames[symbol] = _finite(series.numbers_by_day(item.data, before))
+            frame = found.frames[symbol] = _finite(series.numbers_by_day(item.data, before))
+            if ignored := [str(name) for name in item.data.columns if str(name) not in frame.columns]:
+                found.ignored[symbol] = ignored
         except MalformedSeriesError as error:
             found.malformed[symbol] = str(error)
     return found
@@ -85,9 +89,9 @@ def read_frames(library: Any, symbols: Collection[str], before: date) -> Frames:
 
 def _finite(frame: pd.DataFrame) -> pd.DataFrame:
     for name, column in frame.items():
-        if (endless := np.isinf(column.to_numpy(dtype=np.float64))).any():
+        if (infinite := np.isinf(column.to_numpy(dtype=np.float64))).any():
             days = frame.index.to_numpy().astype("datetime64[D]")
-            raise MalformedSeriesError(f"{name} is infinite on {series.listed(days[endless])}")
+            raise MalformedSeriesError(f"{name} is infinite on {series.listed(days[infinite])}")
     return frame
 
 

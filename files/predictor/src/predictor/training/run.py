@@ -160,6 +160,7 @@ def _fit(
     result["research"] = f"skipped: {studies.skipped}" if studies.skipped else f"{len(studies.columns)} columns"
     made = dataset.build(prices, studies, settings, progress.stage)
     data, plan = made.rows, made.plan
+    result["left_out"] = [*prices.left_out, *made.left_out]
     result["rows"] = len(data)
     mark = fingerprint.compute(settings, prices, studies, source["lock_sha256"])
     studies = replace(studies, columns={})  # the rows have them now

@@ -147,7 +147,7 @@ def earlier_rows(fold: Fold, earlier: Sequence[Fold], rows: Rows, config: Config
 
 
 def skipped(plan: Sequence[Fold], rows: Rows, config: Config) -> dict[int, str]:
-    """Why folds will have no IC, by their number, as far as rows and labels tell before any model is trained."""
+    """Why folds will have no IC, by their number, as far as rows and labels show before any model is trained."""
     found, trained = {}, list[Fold]()
     for fold in plan:
         start, stop = rows.first_row(fold.test_start), rows.first_row(fold.test_end)
