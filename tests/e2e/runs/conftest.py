@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from local_aws.state import reserve
 
 from tests.support.account import DATA_BUCKET, EmbeddedAccount, practice_source, training_source
 
@@ -76,6 +77,29 @@ class Account(EmbeddedAccount):
         assert status["volumes"] == []
         assert [r for r in status["spot_requests"] if r["state"] in ("open", "active")] == []
         assert status["sessions"] == []
+
+
+class Bucket:
+    """The data bucket, as the account's owner."""
+
+    def __init__(self, account: Account) -> None:
+        self.reservation = reserve(account.folder / "aws")
+        self.s3 = account.client("s3")
+
+    def arctic(self, prefix: str) -> Any:
+        """ArcticDB under a prefix."""
+        import arcticdb
+
+        key = self.reservation.operator
+        return arcticdb.Arctic(
+            f"s3://127.0.0.1:{DATA_BUCKET}?port={self.reservation.port}&region=us-east-1&access={key.access_key_id}"
+            f"&secret={key.secret_access_key}&use_virtual_addressing=false&path_prefix={prefix}"
+        )
+
+    def keys(self, prefix: str) -> list[str]:
+        """Keys under a prefix."""
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=DATA_BUCKET, Prefix=prefix)
+        return [item["Key"] for page in pages for item in page.get("Contents", [])]
 
 
 def source_options(folder: Path, command: str) -> list[str]:

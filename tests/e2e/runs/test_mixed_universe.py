@@ -10,8 +10,7 @@ import pandas as pd
 import pytest
 from predictor.exchange import calendar
 
-from tests.e2e.runs.conftest import NO_LEAKS, Account, Run, source_options, start
-from tests.e2e.runs.test_preflight_data import Bucket
+from tests.e2e.runs.conftest import NO_LEAKS, Account, Bucket, Run, source_options, start
 from tests.support.account import project_copy
 
 SESSIONS = 420

@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from local_aws.state import reserve
 
-from tests.e2e.runs.conftest import NO_LEAKS, Account, Run, keys, source_options, start
+from tests.e2e.runs.conftest import NO_LEAKS, Account, Bucket, Run, keys, source_options, start
 from tests.support.account import DATA_BUCKET, project_copy
 
 END = date(2022, 12, 28)
@@ -64,29 +63,6 @@ def series(end: date = END, seed: int = 0) -> Any:
     return pd.DataFrame(
         {"close": 100 * np.exp(np.cumsum(np.random.default_rng(seed).normal(0, 0.01, 30)))}, index=index
     )
-
-
-class Bucket:
-    """The data bucket, as the account's owner."""
-
-    def __init__(self, account: Account) -> None:
-        self.reservation = reserve(account.folder / "aws")
-        self.s3 = account.client("s3")
-
-    def arctic(self, prefix: str) -> Any:
-        """ArcticDB under a prefix."""
-        import arcticdb
-
-        key = self.reservation.operator
-        return arcticdb.Arctic(
-            f"s3://127.0.0.1:{DATA_BUCKET}?port={self.reservation.port}&region=us-east-1&access={key.access_key_id}"
-            f"&secret={key.secret_access_key}&use_virtual_addressing=false&path_prefix={prefix}"
-        )
-
-    def keys(self, prefix: str) -> list[str]:
-        """Keys under a prefix."""
-        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=DATA_BUCKET, Prefix=prefix)
-        return [item["Key"] for page in pages for item in page.get("Contents", [])]
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -283,50 +283,42 @@ def test_symbols_with_calendars_of_their_own_pass(
     assert preflight.detail("macro") == "SPX ends 2022-12-28"
 
 
-def test_calendar_that_ends_soon_is_a_warning(
-    preflight: Any, universe: Any, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(exchange_calendars.exchange_calendar_xnys.XNYSExchangeCalendar, "bound_max", ends_2022)
-    exchange._whole_years.cache_clear()
-    try:
-        assert preflight(universe.name) == 0
-        assert preflight.detail("days") == "calendar XNYS ends on 2022-12-31"
+@pytest.fixture
+def calendar_ends(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[type, str], None]]:
+    """End a calendar on a day."""
 
-        preflight.run_date = "2023-01-03"
-        assert preflight(universe.name) == 1
-        assert "calendar 'XNYS' ends on 2022-12-31, before the run date 2023-01-03" in preflight.detail("freshness")
-    finally:
+    def end(kind: type, day: str) -> None:
+        monkeypatch.setattr(kind, "bound_max", classmethod(lambda cls: pd.Timestamp(day)))
         exchange._whole_years.cache_clear()
 
+    yield end
+    exchange._whole_years.cache_clear()
 
-@classmethod  # type: ignore[misc]  # it becomes a method of another class
-def ends_2022(cls: type) -> pd.Timestamp:
-    return pd.Timestamp("2022-12-31")
+
+def test_calendar_that_ends_soon_is_a_warning(preflight: Any, universe: Any, calendar_ends: Any) -> None:
+    calendar_ends(exchange_calendars.exchange_calendar_xnys.XNYSExchangeCalendar, "2022-12-31")
+    assert preflight(universe.name) == 0
+    assert preflight.detail("days") == "calendar XNYS ends on 2022-12-31"
+
+    preflight.run_date = "2023-01-03"
+    assert preflight(universe.name) == 1
+    assert "calendar 'XNYS' ends on 2022-12-31, before the run date 2023-01-03" in preflight.detail("freshness")
 
 
 def test_ended_symbol_of_an_ended_calendar_breaks_no_check(
-    preflight: Any, universe: Any, series: Any, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    preflight: Any, universe: Any, series: Any, settings: dict[str, Any], calendar_ends: Any
 ) -> None:
-    monkeypatch.setattr(exchange_calendars.exchange_calendar_xshg.XSHGExchangeCalendar, "bound_max", ends_2022_november)
-    exchange._whole_years.cache_clear()
+    calendar_ends(exchange_calendars.exchange_calendar_xshg.XSHGExchangeCalendar, "2022-11-30")
     settings["data"]["calendars"]["symbols"] = {"CN": "XSHG", "TYPO": "XLON"}
     universe.write("universe", {"CN": series(date(2022, 10, 31))})
-    try:
-        assert preflight(universe.name) == 1
-        assert preflight.bad() == ["freshness", "days"]
-        assert "CN (calendar 'XSHG' ends on 2022-11-30, before the run date" in preflight.detail("freshness")
+    assert preflight(universe.name) == 1
+    assert preflight.bad() == ["freshness", "days"]
+    assert "CN (calendar 'XSHG' ends on 2022-11-30, before the run date" in preflight.detail("freshness")
 
-        settings["data"]["known_ended"] = ["CN"]
-        assert preflight(universe.name) == 0
-        assert preflight.status()["freshness"] == "pass"
-        assert "data.calendars.symbols names no symbols of the universe: TYPO" in preflight.detail("days")
-    finally:
-        exchange._whole_years.cache_clear()
-
-
-@classmethod  # type: ignore[misc]  # it becomes a method of another class
-def ends_2022_november(cls: type) -> pd.Timestamp:
-    return pd.Timestamp("2022-11-30")
+    settings["data"]["known_ended"] = ["CN"]
+    assert preflight(universe.name) == 0
+    assert preflight.status()["freshness"] == "pass"
+    assert "data.calendars.symbols names no symbols of the universe: TYPO" in preflight.detail("days")
 
 
 def test_symbol_listed_after_the_run_date_is_left_out(preflight: Any, universe: Any, series: Any) -> None:

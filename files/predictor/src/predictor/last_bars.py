@@ -70,7 +70,7 @@ def ask(library: Any, run_date: date, calendar_of: Callable[[str], str], only_se
     symbols = store.list_symbols(library)
     bars = LastBars()
     alike: dict[str, list[str]] = defaultdict(list)
-    first, unordered = run_date, []
+    first = run_date
     for symbol, answer in zip(symbols, library.get_description_batch(symbols) if symbols else [], strict=True):
         if hasattr(answer, "columns"):
             bars.columns[symbol] = tuple((str(column.name), _type_name(column.dtype)) for column in answer.columns)
@@ -78,9 +78,7 @@ def ask(library: Any, run_date: date, calendar_of: Callable[[str], str], only_se
             bars.unreadable[symbol] = why
             continue
         alike[calendar_of(symbol)].append(symbol)
-        if answer.sorted != "ASCENDING":  # ArcticDB then reports no date range
-            unordered.append(symbol)
-        else:
+        if answer.sorted == "ASCENDING":  # otherwise ArcticDB reports no date range
             # A bar belongs to the day of its own time zone, so the zone is dropped, not converted.
             first, bars.days[symbol] = min(first, answer.date_range[0].date()), answer.date_range[1].date()
     for name, group in alike.items():

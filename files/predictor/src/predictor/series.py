@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,8 @@ CLOSE = "close"
 
 LOWEST, HIGHEST = 1e-12, 1e12
 """Prices beyond these are errors; their returns would overflow."""
+
+Parsed = TypeVar("Parsed")
 
 NAMED = 3
 """Maximum number of days in the text of a fault."""
@@ -59,8 +61,8 @@ class Reading:
     versions: dict[str, int]
 
 
-def read_batch(library: Any, symbols: Sequence[str], columns: list[str] | None = None) -> list[Any]:
-    """Read columns of symbols, by default all: for each symbol, in order, a versioned item or ArcticDB's error."""
+def _read_batch(library: Any, symbols: Sequence[str], columns: list[str] | None) -> list[Any]:
+    """Read columns of symbols, None for all: for each symbol, in order, a versioned item or ArcticDB's error."""
     from arcticdb import ReadRequest
 
     answers: list[Any] = []
@@ -77,23 +79,37 @@ def read(library: Any, symbols: Sequence[str], before: date) -> Reading:
         symbols: The symbols.
         before: Bars on this day or later are ignored.
     """
-    reading = Reading({}, {}, {})
-    for symbol, item in zip(symbols, read_batch(library, symbols, [CLOSE]), strict=True):
+    return Reading(*read_each(library, symbols, [CLOSE], lambda frame: closes(frame, before)))
+
+
+def read_each(
+    library: Any, symbols: Sequence[str], columns: list[str] | None, parse: Callable[[Any], Parsed]
+) -> tuple[dict[str, Parsed], dict[str, str], dict[str, int]]:
+    """Read symbols and parse each; a fault of one does not affect the others.
+
+    Returns:
+        Three dictionaries by symbol: what `parse` returns, why a symbol cannot be read or parsed
+        (`MalformedSeriesError`), and the ArcticDB version of each that could be read.
+    """
+    parsed: dict[str, Parsed] = {}
+    malformed: dict[str, str] = {}
+    versions: dict[str, int] = {}
+    for symbol, item in zip(symbols, _read_batch(library, symbols, columns), strict=True):
         if (why := failure(item)) is not None:
-            reading.malformed[symbol] = why[:200]
+            malformed[symbol] = why[:200]
             continue
-        reading.versions[symbol] = int(item.version)
+        versions[symbol] = int(item.version)
         try:
-            reading.closes[symbol] = closes(item.data, before)
+            parsed[symbol] = parse(item.data)
         except MalformedSeriesError as error:
-            reading.malformed[symbol] = str(error)
-    return reading
+            malformed[symbol] = str(error)
+    return parsed, malformed, versions
 
 
 def bar_days(library: Any, symbols: Sequence[str]) -> dict[str, Days]:
     """The days of the rows of symbols, as stored; a symbol that cannot be read has none."""
     found = {}
-    for symbol, item in zip(symbols, read_batch(library, symbols, []), strict=True):
+    for symbol, item in zip(symbols, _read_batch(library, symbols, []), strict=True):
         index = None if failure(item) is not None else item.data.index
         found[symbol] = _days(index) if _has_days(index) else np.array([], dtype="datetime64[D]")
     return found
@@ -112,8 +128,8 @@ def closes(frame: Any, before: date) -> Closes:
     column = numbers_by_day(frame, before, [CLOSE])[CLOSE]
     values, days = column.to_numpy(dtype=np.float64), column.index.to_numpy().astype("datetime64[D]")
     faults = []
-    if (infinite := np.isinf(values)).any():
-        faults.append(f"{CLOSE} is infinite on {listed(days[infinite])}")
+    if fault := infinite(column):
+        faults.append(fault)
     if (extreme := np.isfinite(values) & (values > 0) & ((values < LOWEST) | (values > HIGHEST))).any():
         faults.append(f"{CLOSE} is not within {LOWEST:g} and {HIGHEST:g} on {listed(days[extreme])}")
     if (wrong := values <= 0).any():
@@ -163,6 +179,13 @@ def numbers_by_day(frame: Any, before: date, columns: Sequence[str] | None = Non
     if faults:
         raise MalformedSeriesError("; ".join(faults))
     return chosen.set_axis(pd.DatetimeIndex(days)).rename(columns=str)
+
+
+def infinite(column: pd.Series) -> str:
+    """On which days a column of `numbers_by_day` is infinite; empty if it never is."""
+    found = np.isinf(column.to_numpy(dtype=np.float64))
+    days = column.index.to_numpy().astype("datetime64[D]")
+    return f"{column.name} is infinite on {listed(days[found])}" if found.any() else ""
 
 
 def listed(days: Days) -> str:

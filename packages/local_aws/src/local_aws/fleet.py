@@ -171,7 +171,7 @@ class Fleet:
         ec2.backend().begin_termination(live.instance, "Internal error", *FAILED)
 
     def running(self, instance_id: str, *, spot: bool = False) -> Live:
-        """A running instance, or with ``spot`` a running spot instance; AwsError if there is no such instance."""
+        """A running instance, or with ``spot`` a running spot instance; AwsError for any other."""
         live = self._live.get(instance_id)
         if live is None or live.ended.is_set() or (spot and live.instance.lifecycle != "spot"):
             what = "running spot instance" if spot else "running instance"

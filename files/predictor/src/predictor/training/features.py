@@ -22,7 +22,7 @@ Wide = NDArray[np.float64]
 NEUTRAL_RSI = 50.0
 
 SHORTEST_PIECE = 6
-"""Bars that a 5-day return needs; without one, there is no row."""
+"""Bars that a 5-day return needs, which every row has."""
 
 TOGETHER = 256
 """Series whose features are computed at once, which limits the memory."""

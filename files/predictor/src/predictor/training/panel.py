@@ -178,10 +178,9 @@ def _pauses(days: Days, sessions: Days) -> NDArray[np.int64]:
 
 def _common(days: Days, bars: Mapping[str, Closes], calendars: Mapping[str, Calendar]) -> Days:
     """The days that are sessions of every calendar with a symbol that trades at the time."""
-    for name in {calendar.name for calendar in calendars.values()}:
-        traded = [bars[symbol].days for symbol, calendar in calendars.items() if calendar.name == name]
+    for calendar in {calendar.name: calendar for calendar in calendars.values()}.values():
+        traded = [bars[symbol].days for symbol, other in calendars.items() if other.name == calendar.name]
         idle = (days < min(one[0] for one in traded)) | (days > max(one[-1] for one in traded))
-        calendar = next(calendar for calendar in calendars.values() if calendar.name == name)
         days = days[idle | calendar.is_session(days)]
     return days
 

@@ -16,7 +16,7 @@ from predictor import series
 from predictor.config import Config
 from predictor.errors import TrainingError
 from predictor.series import MalformedSeriesError
-from predictor.store import ReadOnlyStore, failure, list_symbols
+from predictor.store import ReadOnlyStore, list_symbols
 from predictor.training.panel import Panel
 
 Wide = NDArray[np.float64]
@@ -71,28 +71,20 @@ def read_frames(library: Any, symbols: Collection[str], before: date) -> Frames:
     Raises:
         StoreError: The library cannot be listed.
     """
-    found = Frames({}, {}, {}, {})
-    wanted = [symbol for symbol in list_symbols(library) if symbol in set(symbols)]
-    for symbol, item in zip(wanted, series.read_batch(library, wanted), strict=True):
-        if (why := failure(item)) is not None:
-            found.malformed[symbol] = why[:200]
-            continue
-        found.versions[symbol] = int(item.version)
-        try:
-            frame = found.frames[symbol] = _finite(series.numbers_by_day(item.data, before))
-            if ignored := [str(name) for name in item.data.columns if str(name) not in frame.columns]:
-                found.ignored[symbol] = ignored
-        except MalformedSeriesError as error:
-            found.malformed[symbol] = str(error)
-    return found
+    known = set(symbols)
+    wanted = [symbol for symbol in list_symbols(library) if symbol in known]
+    parsed, malformed, versions = series.read_each(library, wanted, None, lambda data: _parse(data, before))
+    frames = {symbol: frame for symbol, (frame, _) in parsed.items()}
+    return Frames(frames, malformed, {symbol: names for symbol, (_, names) in parsed.items() if names}, versions)
 
 
-def _finite(frame: pd.DataFrame) -> pd.DataFrame:
-    for name, column in frame.items():
-        if (infinite := np.isinf(column.to_numpy(dtype=np.float64))).any():
-            days = frame.index.to_numpy().astype("datetime64[D]")
-            raise MalformedSeriesError(f"{name} is infinite on {series.listed(days[infinite])}")
-    return frame
+def _parse(data: Any, before: date) -> tuple[pd.DataFrame, list[str]]:
+    """The numeric columns of a symbol by day, and the names of the others."""
+    frame = series.numbers_by_day(data, before)
+    for _, column in frame.items():
+        if fault := series.infinite(column):
+            raise MalformedSeriesError(fault)
+    return frame, [str(name) for name in data.columns if str(name) not in frame.columns]
 
 
 def read(store: ReadOnlyStore, panel: Panel, before: date, config: Config) -> Research:
